@@ -1,0 +1,65 @@
+"""edgevision: the answer of the whole network, for the price of the pixels that changed.
+
+Start reading at `pipeline.py`: it alone knows a frame's life. The map of the package:
+
+    cli.py          the command line                       daemon/      the pipeline kept alive
+    pipeline.py     a frame's life, from image to verdict  study/       the pipeline examined (replay, demo, bench, train)
+    config.py       YAML to one frozen Config
+    capture/        frames come in                         segment/     outputs become regions
+    compare/        what moved                             judge/       regions become defects, verdicts, events
+    recompute/      run the network there                  publish/     events reach the broker
+    networks/       networks as plain data and weights     kernels/     the arithmetic: plain (oracle) and compiled
+    registry.py     name to factory, plugin folders        interfaces.py  what a plugin promises
+    records.py      the values that travel                 errors.py    one class per reaction
+
+Imports go down only:
+    cli > daemon, study > pipeline > config > capture|compare|recompute|segment|judge|publish|web
+        > registry, networks > kernels > interfaces > records, errors
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from edgevision.compare.background import ChangeDetector, ChangeSettings
+    from edgevision.errors import EdgevisionError
+    from edgevision.pipeline import Pipeline
+    from edgevision.records import ChangeMap, Costs, Event, Frame, Inspection, Verdict
+    from edgevision.recompute.engine import SelectiveNetwork
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "ChangeDetector": "compare.background",
+    "ChangeSettings": "compare.background",
+    "ChangeMap": "records",
+    "Costs": "records",
+    "EdgevisionError": "errors",
+    "Event": "records",
+    "Frame": "records",
+    "Inspection": "records",
+    "Pipeline": "pipeline",
+    "SelectiveNetwork": "recompute.engine",
+    "Verdict": "records",
+}
+__all__ = [
+    "ChangeDetector",
+    "ChangeMap",
+    "ChangeSettings",
+    "Costs",
+    "EdgevisionError",
+    "Event",
+    "Frame",
+    "Inspection",
+    "Pipeline",
+    "SelectiveNetwork",
+    "Verdict",
+    "__version__",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """The public names, loaded on first use: a decoder child that needs none of Numba or OpenVINO does not pay for them."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'edgevision' has no attribute '{name}'")
+    return getattr(import_module(f"edgevision.{_HOMES[name]}"), name)

@@ -1,0 +1,1 @@
+"""Regions become defects, verdicts and events."""

@@ -1,0 +1,1 @@
+"""Numba: the same operations, at the speed of the machine."""

@@ -1,0 +1,1 @@
+"""Events reach the broker: outbox on disk first, then MQTT."""

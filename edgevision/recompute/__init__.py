@@ -1,0 +1,1 @@
+"""Run the network where the picture changed, exactly."""

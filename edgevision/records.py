@@ -1,0 +1,205 @@
+"""What travels between the stages: frozen values, arrays in them read-only.
+
+Nothing here computes. Boxes are (x1, y1, x2, y2) in frame pixels, x2 and y2 exclusive. Times `ts` are seconds since the epoch, UTC.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+
+Image = NDArray[np.uint8] | NDArray[np.uint16]
+Mask = NDArray[np.bool_]
+Box = tuple[int, int, int, int]
+Polygon = tuple[tuple[int, int], ...]
+
+
+class Settings(BaseModel):
+    """The base of every stage's settings: frozen, unknown keys refused, each field with a one-sentence description."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+
+class Verdict(StrEnum):
+    """What is said of a frame or a part. Only a completed inspection is ever OK."""
+
+    OK = "OK"
+    NG = "NG"
+    WARN = "WARN"
+    NOT_INSPECTED = "NOT_INSPECTED"
+
+
+class Scene(StrEnum):
+    """The state of a camera's view as a whole."""
+
+    NORMAL = "normal"
+    LIGHT_CHANGE = "light_change"
+    MISALIGNED = "misaligned"
+    CALIBRATING = "calibrating"
+    FALLBACK_DENSE = "fallback_dense"
+
+
+class Phase(StrEnum):
+    """Where a defect's event stands in its life."""
+
+    NEW = "new"
+    UPDATE = "update"
+    END = "end"
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One picture from a camera: uint8 (H, W, 3) BGR or (H, W), or uint16 of the same shapes.
+
+    `part_id` is set when a trigger asked for this frame: such a frame gets exactly one verdict.
+    """
+
+    image: Image
+    ts: float
+    seq: int
+    part_id: str | None = None
+    job_id: str | None = None
+    dropped_since_last: int = 0
+    simulated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeMap:
+    """What moved in one frame.
+
+    `live` (H, W): differs from what the network last used, beyond noise; drives recomputation. `foreground` (H, W): differs from the
+    reference. `fraction` is live's share. `corrected` is the frame after photometric correction (gain x value + offset brings it to the
+    reference), valid at live pixels. `full_reason` is set when the whole frame must be run, once, and says why.
+    """
+
+    live: Mask
+    foreground: Mask
+    fraction: float
+    gain: float
+    offset: float
+    scene: Scene
+    corrected: Image
+    full_reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StepCost:
+    """What one step of the network cost in the last call."""
+
+    name: str
+    how: str
+    live_fraction: float
+    macs: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Costs:
+    """What the last `first` or `next` cost. `mode` is full | partial | cached | foreign; unpacks as (name, how, live, macs, seconds) a step."""
+
+    live_fraction: float
+    macs: int
+    dense_macs: int
+    mode: str
+    steps: list[StepCost] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """A connected place the network marked: `score` in 0..1, `polygon` its outline, `area_px` in frame pixels."""
+
+    label: str
+    score: float
+    box_px: Box
+    area_px: int
+    polygon: Polygon
+    centroid_px: tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Defect:
+    """A region that a rule took for a defect: `level` is NG or WARN, `threshold` the limit that it passed, `roi` the zone it lies in."""
+
+    region: Region
+    level: Verdict
+    threshold: float
+    rule: str
+    roi: str | None = None
+    polarity: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One message in the life of one physical defect. `track_id` names the defect, `event_id` this message (both UUIDv7)."""
+
+    event_id: str
+    track_id: str
+    phase: Phase
+    ts_first: float
+    ts_last: float
+    frames: int
+    verdict: Verdict
+    reason: str | None
+    defect: Defect
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """Everything known about one inspected frame: what tests compare, `tap` shows and `study` analyses. Never aliases Memory."""
+
+    camera: str
+    frame_seq: int
+    ts: float
+    size_px: tuple[int, int]
+    verdict: Verdict
+    reason: str | None
+    scene: Scene
+    mode: str
+    live_fraction: float
+    foreground_fraction: float
+    gain: float
+    offset: float
+    full_reason: str | None
+    regions: tuple[Region, ...]
+    defects: tuple[Defect, ...]
+    events: tuple[Event, ...]
+    score: float
+    threshold: float
+    costs: Costs | None
+    timing_ms: Mapping[str, float]
+    part_id: str | None = None
+    job_id: str | None = None
+    dropped_since_last: int = 0
+    simulated: bool = False
+    since_full_ms: float = 0.0
+    image: Mapping[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What the board shows of one camera: its last inspection and its counters."""
+
+    camera: str
+    availability: str
+    last: Inspection | None
+    counters: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A message before it has a sequence number: the outbox adds `seq` and `boot_id` and makes it durable.
+
+    `rank` orders what is dropped first when the outbox is full: health < ok < warn < ng.
+    """
+
+    event_id: str
+    camera: str
+    topic: str
+    body: Mapping[str, Any]
+    rank: str
