@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from edgevision.compare.background import ChangeDetector, ChangeSettings
     from edgevision.errors import EdgevisionError
     from edgevision.pipeline import Pipeline
-    from edgevision.records import ChangeMap, Costs, Event, Frame, Inspection, Verdict
     from edgevision.recompute.engine import SelectiveNetwork
+    from edgevision.records import ChangeMap, Costs, Event, Frame, Inspection, Verdict
 
 __version__ = "0.1.0"
 

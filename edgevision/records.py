@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -88,8 +88,7 @@ class ChangeMap:
     full_reason: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class StepCost:
+class StepCost(NamedTuple):
     """What one step of the network cost in the last call."""
 
     name: str
@@ -101,7 +100,7 @@ class StepCost:
 
 @dataclass(frozen=True, slots=True)
 class Costs:
-    """What the last `first` or `next` cost. `mode` is full | partial | cached | foreign; unpacks as (name, how, live, macs, seconds) a step."""
+    """What the last `first` or `next` cost. `mode` is full | partial | cached | foreign."""
 
     live_fraction: float
     macs: int
