@@ -182,12 +182,13 @@ class Inspection:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What the board shows of one camera: its last inspection and its counters."""
+    """What the board shows of one camera: its last inspection, its counters and its figures (latency, live share)."""
 
     camera: str
     availability: str
     last: Inspection | None
     counters: Mapping[str, float]
+    figures: Mapping[str, float]
 
 
 @dataclass(frozen=True, slots=True)
