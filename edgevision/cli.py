@@ -1,0 +1,152 @@
+"""The command line: one function a verb, each a few lines over `daemon/` or `study/`.
+
+Exit codes: 0 ok, 1 failed, 2 usage, 69 a dependency is unavailable, 78 bad configuration. An error is one line on standard error.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from edgevision import __version__
+from edgevision.errors import EdgevisionError
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one verb; returns the exit code."""
+    arguments = parser().parse_args(argv)
+    try:
+        return int(arguments.verb(arguments))
+    except EdgevisionError as error:
+        print(f"edgevision: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    """The whole grammar of the command line."""
+    root = argparse.ArgumentParser(
+        prog="edgevision",
+        description="Watches fixed cameras, recomputes its neural network only where the picture changed, reports defects over MQTT.",
+        epilog="Exit: 0 ok, 1 failed, 2 usage, 69 a dependency is unavailable, 78 bad configuration.",
+    )
+    verbs = root.add_subparsers(title="verbs", required=True, metavar="VERB")
+    _add_demo(verbs)
+    run = _verb(verbs, "run", _run, "inspect the cameras of a configuration until stopped")
+    run.add_argument("config", type=Path, help="the YAML file")
+    check = _verb(verbs, "check", _check, "say whether a configuration is sound, every problem with its place")
+    check.add_argument("config", type=Path, help="the YAML file")
+    check.add_argument("--probe", action="store_true", help="also open each camera and the broker")
+    check.add_argument("--json", action="store_true", help="print one JSON object")
+    _add_replay(verbs)
+    events = _verb(verbs, "events", None, "see what is reported").add_subparsers(required=True, metavar="VERB")
+    tail = _verb(events, "tail", _events_tail, "print events as they are published")
+    tail.add_argument("config", type=Path, nargs="?", help="the YAML file that names the broker; without it, the one on localhost:1883")
+    tail.add_argument("--count", type=int, metavar="N", help="stop after N events")
+    tail.add_argument("--json", action="store_true", help="print each event's payload as one line of JSON")
+    _add_train(verbs)
+    version = _verb(verbs, "version", _version, "print the version and what it runs on")
+    version.add_argument("--json", action="store_true", help="print one JSON object")
+    return root
+
+
+def _verb(verbs, name, function, text):  # type: ignore[no-untyped-def]
+    verb = verbs.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+    if function is not None:
+        verb.set_defaults(verb=function)
+    return verb
+
+
+def _add_demo(verbs) -> None:  # type: ignore[no-untyped-def]
+    demo = _verb(verbs, "demo", _demo, "run the synthetic line end to end and compare truth with what was found")
+    demo.add_argument("--seconds", type=float, default=30.0, metavar="N", help="seconds of line time (default 30)")
+    demo.add_argument("--seed", type=int, default=0, metavar="S", help="which line (default 0)")
+    demo.add_argument("--config", type=Path, metavar="FILE", help="another demo configuration than the one that ships")
+    demo.add_argument("--out", type=Path, metavar="DIR", help="where the pictures of events go (default ./demo-SEED)")
+    demo.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
+
+
+def _add_replay(verbs) -> None:  # type: ignore[no-untyped-def]
+    replay = _verb(verbs, "replay", _replay, "inspect a recording, every frame once and in order")
+    replay.add_argument("recording", type=Path, help="a video file or a folder of images")
+    replay.add_argument("--config", type=Path, metavar="FILE", help="the YAML file whose settings are used (default: all defaults)")
+    replay.add_argument("--camera", metavar="ID", help="which camera of the configuration")
+    replay.add_argument("--out", type=Path, metavar="FILE", help="write one line of JSON a frame")
+    replay.add_argument("--expect", type=Path, metavar="GOLDEN", help="compare with such a file; exit 1 when a frame differs")
+    replay.add_argument("--json", action="store_true", help="print the summary as one JSON object")
+
+
+def _add_train(verbs) -> None:  # type: ignore[no-untyped-def]
+    train = _verb(verbs, "train", _train, "train the default network on the synthetic line (extra `train`)")
+    train.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the network and its card go")
+    train.add_argument("--seed", type=int, default=0, metavar="S", help="of data and weights (default 0)")
+    train.add_argument("--minutes", type=float, default=25.0, metavar="N", help="how long to train (default 25)")
+
+
+def _demo(arguments: argparse.Namespace) -> int:
+    from edgevision.study.demo import DemoSettings, run_demo
+
+    out = arguments.out or Path(f"demo-{arguments.seed}")
+    settings = DemoSettings(seconds=arguments.seconds, seed=arguments.seed, config=arguments.config, out=out)
+    report = run_demo(settings, is_quiet=arguments.json)
+    if arguments.json:
+        print(json.dumps(report))
+    return 0 if report["missed"] == 0 and report["events_acked"] == report["events_committed"] else 1
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from edgevision.daemon.build import build
+
+    supervisor = build(arguments.config)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: supervisor.stop())
+    return supervisor.run()
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    from edgevision.daemon.build import check
+
+    report = check(arguments.config, has_probe=arguments.probe)
+    if arguments.json:
+        print(json.dumps(report))
+    else:
+        print("\n".join(report["lines"]))
+    return int(report["exit_code"])
+
+
+def _replay(arguments: argparse.Namespace) -> int:
+    from edgevision.study.replay import replay
+
+    summary = replay(arguments.recording, arguments.config, arguments.camera, arguments.out, arguments.expect, is_quiet=arguments.json)
+    print(json.dumps(summary) if arguments.json else summary.pop("text"))
+    return 0 if summary["differences"] == 0 else 1
+
+
+def _events_tail(arguments: argparse.Namespace) -> int:
+    from edgevision.daemon.tail import tail_events
+
+    tail_events(arguments.config, arguments.count, as_json=arguments.json)
+    return 0
+
+
+def _train(arguments: argparse.Namespace) -> int:
+    from edgevision.study.train.segmentation import train_default
+
+    train_default(arguments.out, seed=arguments.seed, minutes=arguments.minutes)
+    return 0
+
+
+def _version(arguments: argparse.Namespace) -> int:
+    from edgevision.daemon.build import versions
+
+    found = {"edgevision": __version__, **versions()}
+    print(json.dumps(found) if arguments.json else "\n".join(f"{name} {version}" for name, version in found.items()))
+    return 0

@@ -1,0 +1,231 @@
+"""A frame's life: compare -> policy -> recompute -> segment -> judge. Start reading here.
+
+In: a Frame. Out: an Inspection. Kept, one place an idea, each with `reset()`: the detector's Background, the network's Memory, the
+decoder's last mask, the Tracks. Capture comes before this file and publish after it; both are joined to it in `daemon/`.
+"""
+
+from __future__ import annotations
+
+import time
+from os import PathLike
+
+import numpy as np
+
+from edgevision.capture import sources
+from edgevision.compare import policy
+from edgevision.compare.background import ChangeDetector
+from edgevision.config import CameraConfig, Config, load
+from edgevision.errors import BadFrame, ConfigError, InputError
+from edgevision.interfaces import Policy, Rule
+from edgevision.judge import rules
+from edgevision.judge.rules import verdict
+from edgevision.judge.tracks import Tracks
+from edgevision.recompute.engine import SelectiveNetwork
+from edgevision.recompute.load import load_for_frames
+from edgevision.recompute.refresh import RollingRefresh
+from edgevision.records import ChangeMap, Defect, Event, Frame, Inspection, Mask, Region, Scene, Verdict
+from edgevision.registry import Registry
+from edgevision.segment.decoders import Decoder, decoder_for
+
+Found = tuple[tuple[Region, ...], tuple[Defect, ...], tuple[Event, ...]]
+
+PROTECT_MARGIN_PX = 8
+
+
+class Pipeline:
+    """One camera's inspection. Not for two threads at once. Build it with `from_config`."""
+
+    def __init__(self, camera: str, settings: CameraConfig, policy: Policy, rules: tuple[Rule, ...]):
+        self.camera = camera
+        self.settings = settings
+        self._policy = policy
+        self._rules = rules
+        self._detector = ChangeDetector(settings.compare)
+        self._refresh = RollingRefresh(settings.recompute.keyframe_s)
+        self._tracks = Tracks(settings.judge)
+        self._network: SelectiveNetwork | None = None
+        self._decoder: Decoder | None = None
+        self._size_px = (0, 0)  # (height, width)
+        self._full_ts: float | None = None
+
+    @classmethod
+    def from_config(cls, config: str | PathLike[str] | Config, camera: str | None = None, registry: Registry | None = None) -> Pipeline:
+        """The pipeline of one camera of a configuration: the named one, or the only one.
+
+        Raises ConfigError for a bad file, an unknown camera, or a file of several cameras when none is named.
+        """
+        registry = registry or builtin_registry()
+        loaded = config if isinstance(config, Config) else load(config, registry=registry)
+        camera = camera or _only_camera(loaded)
+        if camera not in loaded.cameras:
+            raise ConfigError(f"camera is {camera!r}; it must be one of {', '.join(loaded.cameras)}")
+        settings = loaded.cameras[camera]
+        policy = registry.build("policy", settings.recompute.policy.type, settings.recompute.policy)
+        rules = tuple(registry.build("rule", rule.type, rule) for rule in settings.judge.rules)
+        return cls(camera, settings, policy, rules)
+
+    def inspect(self, frame: Frame) -> Inspection:
+        """Inspect one frame. A frame that cannot be inspected is NOT_INSPECTED with the reason, and the state stays valid."""
+        watch = Stopwatch()
+        height, width = frame.image.shape[:2]
+        try:
+            network, decoder = self._stages_for(height, width)
+            change = self._detector.measure(frame.image, frame.ts, self._refresh.rows(frame.ts, height))
+        except (BadFrame, InputError) as error:
+            return self.not_inspected(str(error), frame.ts, frame.seq, frame.part_id, frame.job_id)
+        watch.lap("compare")
+        live = self._policy.select(change)
+        if live is not change.live:
+            self._detector.complete(change, live)
+        is_full = change.full_reason is not None
+        outputs = network.first(change.corrected) if is_full else network.next(change.corrected, live)
+        watch.lap("recompute")
+        regions = decoder.decode(outputs, network.changed)
+        watch.lap("segment")
+        defects = tuple(defect for rule in self._rules for defect in rule.judge(regions, frame, change))
+        said, reason = verdict(defects, change, is_deferred=live is not change.live and bool((change.live & ~live).any()))
+        events = self._tracks.update(defects, frame.ts)
+        watch.lap("judge")
+        self._detector.commit(change, live, protected(regions, (height, width)))
+        watch.lap("compare")
+        if is_full:
+            self._full_ts = frame.ts
+        return self._inspection(frame, change, said, reason, (regions, defects, events), watch)
+
+    def not_inspected(self, reason: str, ts: float, seq: int = -1, part_id: str | None = None, job_id: str | None = None) -> Inspection:
+        """What is said of a frame or a part that was not inspected: never OK. `seq` is -1 where there was no frame."""
+        return Inspection(
+            camera=self.camera,
+            frame_seq=seq,
+            ts=ts,
+            size_px=(self._size_px[1], self._size_px[0]),
+            verdict=Verdict.NOT_INSPECTED,
+            reason=reason,
+            scene=Scene.NORMAL,
+            mode="none",
+            live_fraction=0.0,
+            foreground_fraction=0.0,
+            gain=1.0,
+            offset=0.0,
+            full_reason=None,
+            regions=(),
+            defects=(),
+            events=(),
+            score=0.0,
+            threshold=self.settings.judge.ng,
+            costs=None,
+            timing_ms={},
+            part_id=part_id,
+            job_id=job_id,
+        )
+
+    def finish(self, ts: float, reason: str) -> tuple[Event, ...]:
+        """End every open track: the source ended or the service stops."""
+        return self._tracks.end_all(ts, reason)
+
+    def prepare(self, height: int, width: int) -> None:
+        """Load and compile for frames of this size, so that the first one does not wait."""
+        self._stages_for(height, width)
+
+    def reset(self) -> None:
+        """Forget the scene: the next frame is a first one. Open tracks are forgotten, not ended."""
+        self._detector.reset()
+        self._refresh.reset()
+        self._tracks.reset()
+        if self._network is not None and self._decoder is not None:
+            self._network.reset()
+            self._decoder.reset()
+
+    @property
+    def network(self) -> SelectiveNetwork | None:
+        """The engine, once the first frame's size is known."""
+        return self._network
+
+    def _stages_for(self, height: int, width: int) -> tuple[SelectiveNetwork, Decoder]:
+        """The network and the decoder, made for the first frame's size. Raises BadFrame for a frame of another size."""
+        if self._network is None or self._decoder is None:
+            self._network = load_for_frames(self.settings.recompute, height, width)
+            self._decoder = decoder_for(self.settings.segment, (height, width), self._network.labels)
+            self._size_px = (height, width)
+        if (height, width) != self._size_px:
+            was_height, was_width = self._size_px
+            raise BadFrame(f"frame is {width}x{height}, this camera gave {was_width}x{was_height} before; set the camera back or restart it")
+        return self._network, self._decoder
+
+    def _inspection(
+        self, frame: Frame, change: ChangeMap, said: Verdict, reason: str | None, found: Found, watch: Stopwatch
+    ) -> Inspection:
+        regions, defects, events = found
+        height, width = self._size_px
+        costs = self._network.costs if self._network is not None else None
+        full_ts = frame.ts if self._full_ts is None else self._full_ts
+        return Inspection(
+            camera=self.camera,
+            frame_seq=frame.seq,
+            ts=frame.ts,
+            size_px=(width, height),
+            verdict=said,
+            reason=reason,
+            scene=change.scene,
+            mode=costs.mode if costs else "none",
+            live_fraction=change.fraction,
+            foreground_fraction=np.count_nonzero(change.foreground) / change.foreground.size,
+            gain=change.gain,
+            offset=change.offset,
+            full_reason=change.full_reason,
+            regions=regions,
+            defects=defects,
+            events=events,
+            score=max((region.score for region in regions), default=0.0),
+            threshold=self.settings.judge.ng,
+            costs=costs,
+            timing_ms=watch.read(),
+            part_id=frame.part_id,
+            job_id=frame.job_id,
+            dropped_since_last=frame.dropped_since_last,
+            simulated=frame.simulated,
+            since_full_ms=(frame.ts - full_ts) * 1e3,
+        )
+
+
+class Stopwatch:
+    """Milliseconds by stage; a stage entered twice adds up."""
+
+    def __init__(self) -> None:
+        self._start = self._last = time.perf_counter()
+        self._laps: dict[str, float] = {}
+
+    def lap(self, stage: str) -> None:
+        """Put the time since the last lap down to this stage."""
+        now = time.perf_counter()
+        self._laps[stage] = self._laps.get(stage, 0.0) + (now - self._last) * 1e3
+        self._last = now
+
+    def read(self) -> dict[str, float]:
+        """Every stage's milliseconds, and `total`."""
+        return {**self._laps, "total": (self._last - self._start) * 1e3}
+
+
+def protected(regions: tuple[Region, ...], shape: tuple[int, int]) -> Mask | None:
+    """Pixels that the reference must not learn: the regions' boxes with a margin. None where there are none."""
+    if not regions:
+        return None
+    mask = np.zeros(shape, np.bool_)
+    for region in regions:
+        x1, y1, x2, y2 = region.box_px
+        mask[max(0, y1 - PROTECT_MARGIN_PX) : y2 + PROTECT_MARGIN_PX, max(0, x1 - PROTECT_MARGIN_PX) : x2 + PROTECT_MARGIN_PX] = True
+    return mask
+
+
+def builtin_registry() -> Registry:
+    """A registry of what ships with edgevision."""
+    registry = Registry()
+    for register in (sources.register, policy.register, rules.register):
+        register(registry)
+    return registry
+
+
+def _only_camera(config: Config) -> str:
+    if len(config.cameras) != 1:
+        raise ConfigError(f"the configuration has {len(config.cameras)} cameras ({', '.join(config.cameras)}); name the one that is meant")
+    return next(iter(config.cameras))
