@@ -1,0 +1,135 @@
+"""Two ways to decode a moving picture, OpenCV and PyAV, behind the same four methods.
+
+In: a path or URL. Out: uint8 (H, W, 3) BGR pictures, in order. Kept: the open file. The two give the same frames with the same numbers; the
+colours differ by rounding. Each kind of damage kills one and not the other, hence both. Neither trusts a frame count in a header.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Mapping
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgevision.capture.redact import redact
+from edgevision.errors import BadFrame, CameraError, EndOfStream
+from edgevision.records import Image
+
+
+class Video(Protocol):
+    """An open moving picture. Made open; raises CameraError when it cannot be opened."""
+
+    fps: float
+
+    def read(self) -> tuple[Image, float | None]:
+        """The next picture and its time in the stream in seconds, where it has one. Raises EndOfStream, BadFrame."""
+
+    def skip(self) -> None:
+        """Pass over one picture. Raises as `read` does."""
+
+    def close(self) -> None:
+        """Let go of the file."""
+
+
+class OpencvVideo:
+    """By OpenCV's FFMPEG backend. Says nothing about why a file cannot be opened, and dies of some that it can."""
+
+    def __init__(self, location: str, threads: int = 1) -> None:
+        import cv2
+
+        self._cv2 = cv2
+        parameters = [cv2.CAP_PROP_N_THREADS, threads]
+        try:
+            self._capture = cv2.VideoCapture(location, cv2.CAP_FFMPEG, parameters)
+        except cv2.error as error:
+            raise CameraError(f"{redact(location)}: OpenCV cannot open it: {redact(error)}; check the file with ffprobe") from error
+        if not self._capture.isOpened():
+            self._capture.release()
+            raise CameraError(f"{redact(location)}: OpenCV cannot open it; check it with ffprobe, or convert it with ffmpeg")
+        self.fps = float(self._capture.get(cv2.CAP_PROP_FPS))
+
+    def read(self) -> tuple[Image, float | None]:
+        """See Video."""
+        try:
+            is_there, image = self._capture.read()
+        except self._cv2.error as error:
+            raise BadFrame(f"OpenCV cannot decode the frame: {error}; the recording is damaged there") from error
+        if not is_there:
+            raise EndOfStream("no more frames")
+        return image, None
+
+    def skip(self) -> None:
+        """See Video."""
+        if not self._capture.grab():
+            raise EndOfStream("no more frames")
+
+    def close(self) -> None:
+        """See Video."""
+        self._capture.release()
+
+
+class PyavVideo:
+    """By PyAV, the plain FFmpeg libraries. Says what is wrong, knows the frames' times."""
+
+    def __init__(
+        self, location: str, threads: int = 1, options: Mapping[str, str] | None = None, timeout_s: tuple[float, float] | None = None
+    ) -> None:
+        """`options` are FFmpeg's for the container, `timeout_s` (to open, to read) for network streams."""
+        try:
+            import av
+        except ImportError as error:
+            raise CameraError(f"{redact(location)}: PyAV is not installed; pip install av, or choose backend: opencv") from error
+        self._failures = (av.error.FFmpegError, ValueError)
+        try:
+            self._container = av.open(location, options=dict(options or {}), timeout=timeout_s)
+            stream = self._container.streams.video[0]
+        except IndexError as error:
+            self._container.close()
+            raise CameraError(f"{redact(location)}: it holds no video stream; choose a video file or another stream") from error
+        except self._failures as error:
+            raise CameraError(f"{redact(location)}: it cannot be opened: {reason(error)}; check it with ffprobe") from error
+        stream.codec_context.thread_count = threads
+        self.fps = float(stream.average_rate or stream.guessed_rate or 0.0)
+        self._packets: Iterator[Any] = self._container.demux(stream)
+        self._frames: deque[Any] = deque()
+
+    def read(self) -> tuple[Image, float | None]:
+        """See Video."""
+        frame = self._next()
+        try:
+            image: NDArray[np.uint8] = np.ascontiguousarray(frame.to_ndarray(format="bgr24"))
+        except self._failures as error:
+            raise BadFrame(f"the frame cannot be converted to BGR: {reason(error)}; the recording is damaged there") from error
+        turns = round(getattr(frame, "rotation", 0) / 90) % 4
+        return (np.ascontiguousarray(np.rot90(image, turns)) if turns else image), frame.time
+
+    def skip(self) -> None:
+        """See Video."""
+        self._next()
+
+    def close(self) -> None:
+        """See Video."""
+        self._container.close()
+
+    def _next(self) -> Any:
+        while not self._frames:
+            try:
+                packet = next(self._packets)
+            except StopIteration:
+                raise EndOfStream("no more frames") from None
+            except self._failures as error:
+                raise CameraError(f"the stream broke off: {reason(error)}") from error
+            try:
+                self._frames.extend(packet.decode())
+            except EOFError:
+                continue
+            except self._failures as error:
+                raise BadFrame(f"a packet cannot be decoded: {reason(error)}; the recording is damaged there") from error
+        return self._frames.popleft()
+
+
+def reason(error: BaseException) -> str:
+    """What a foreign exception says, on one line, without credentials."""
+    return redact(" ".join(str(getattr(error, "strerror", None) or error or type(error).__name__).split()))
