@@ -1,0 +1,378 @@
+"""What the network last used, and the reference: what a new frame is compared with. In: images, committed masks. Out: ChangeMap.
+
+Keeps, per camera, in `Background`: `used` (the frame the network's Memory stands for), the tolerance of each of its values, the noise
+measured from the stream, and the running reference. `live` is judged against `used` alone, `foreground` against the reference alone.
+"""
+
+from __future__ import annotations
+
+import math
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edgevision.compare import measure
+from edgevision.compare.masks import LiveMask, MaskPool
+from edgevision.compare.measure import Line
+from edgevision.compare.settings import ChangeSettings
+from edgevision.errors import BadFrame, InputError
+from edgevision.kernels.compiled import change as compiled
+from edgevision.records import ChangeMap, Image, Mask, Scene
+
+__all__ = ["Background", "ChangeDetector", "ChangeSettings"]
+
+BANDS = 32
+SAMPLES = 1800
+NOISE_MEMORY_FRAMES = 64
+NOISE_EVERY = 8
+SPREAD_GUESS_LEVELS = 1.5
+LEAST_SAMPLES = 50
+CALIBRATION_FRAMES = 4
+
+
+class Background:
+    """The state of one camera's change map. Built from its first frame, seen as (row, column x channel)."""
+
+    def __init__(self, settings: ChangeSettings, image: Image) -> None:
+        height, width = image.shape[:2]
+        self.shape = image.shape
+        self.dtype = image.dtype
+        self.channels = 1 if image.ndim == 2 else image.shape[2]
+        bits = 8 if image.dtype == np.uint8 else settings.bits or 16
+        self.level_shift = bits - 8
+        flat = (height, width * self.channels)
+        wide = np.uint16 if image.dtype == np.uint8 else np.int32
+        self.allowed = allowed_pixels(settings, height, width)
+        self.allowed_px = int(self.allowed.sum())
+        self.used = np.zeros(flat, image.dtype)
+        self.tolerance = np.zeros(flat, image.dtype)
+        self.corrected = np.zeros(flat, image.dtype)
+        self.noise_counts = np.zeros((measure.NOISE_BINS, measure.RESIDUAL_BINS))
+        self.mean = np.zeros(flat, wide)
+        self.spread = np.zeros(flat, wide)
+        self.raw_foreground = np.zeros((height + 2, width + 2), np.uint8)
+        self.foreground = np.zeros((height, width), np.bool_)
+        self.streak = np.zeros((height, width) if settings.confirm_frames > 1 else (1, 1), np.uint8)
+        self.held = np.zeros((height, width) if settings.hold_frames else (1, 1), np.uint8)
+        self.frames = 0
+        self.depth = (self.level_shift, (measure.LEVELS << self.level_shift) - 1)
+        self.line = measure.line(1.0, 0.0, self.level_shift)
+        self.pool, self.pool_foreground = MaskPool(height, width), MaskPool(height, width)
+        self.scratch = Scratch(height, width, self.channels)
+        self.set_tables(settings)
+        self.restart_reference(image.reshape(flat))
+
+    def set_tables(self, settings: ChangeSettings) -> None:
+        """The tables by gray level, from the noise measured so far or given."""
+        noise = measure.noise_by_level(self.noise_counts) if settings.noise_sigma is None else np.full(measure.LEVELS, settings.noise_sigma)
+        weak = settings.hysteresis * measure.strong_levels(settings.pixel_threshold, noise)
+        self.weak_table = measure.to_table(weak, self.level_shift)
+        self.dead_table = measure.to_table(measure.EDGE_SIGMAS * noise, self.level_shift)
+        self.reference_table = measure.to_table(measure.REFERENCE_SIGMAS * noise * 256, self.level_shift)
+        self.tables = (self.weak_table, self.dead_table, self.level_shift)
+
+    def learn_noise(self, residuals: NDArray[np.int64], settings: ChangeSettings) -> None:
+        """Take one frame's residual counts (gray bin, |residual|) into the slow memory, without those that are changes rather than noise."""
+        if not residuals[:, 1:].any():
+            return  # the same frame again: it says nothing
+        limit = int(self.weak_table.max() >> self.level_shift) * 3 // 2 + 1
+        self.noise_counts *= 1 - 1 / NOISE_MEMORY_FRAMES
+        self.noise_counts[:, : limit + 1] += residuals[:, : limit + 1]
+        if self.frames < NOISE_EVERY or self.frames % NOISE_EVERY == 0:
+            self.set_tables(settings)
+
+    def restart_reference(self, corrected: Image) -> None:
+        """This frame is the reference, as if it had always been so."""
+        np.multiply(corrected, 256, out=self.mean, casting="unsafe", dtype=self.mean.dtype)
+        self.spread[:] = round(SPREAD_GUESS_LEVELS * (256 << self.level_shift))
+        self.raw_foreground[:] = 0
+        self.foreground[:] = False
+        self.shown_foreground = read_only(np.zeros_like(self.foreground))
+
+    def band(self) -> tuple[int, int]:
+        """The rows whose slow work is due on this frame: every row once in BANDS frames."""
+        height = self.shape[0]
+        k = self.frames % BANDS
+        return k * height // BANDS, (k + 1) * height // BANDS
+
+
+class Scratch:
+    """Working space of the kernels: its contents mean nothing between calls, but `weak` is left all zero."""
+
+    def __init__(self, height: int, width: int, channels: int) -> None:
+        self.hits = np.zeros((width * channels + 63) // 64 * 64, np.uint8)
+        self.words = self.hits.view(np.uint64)
+        self.weak = np.zeros((height + 2, width + 2), np.uint8)
+        self.points = np.zeros(height * width, np.int32)
+        self.queue = np.zeros(height * width, np.int32)
+        self.step = max(1, int(np.sqrt(height * width / SAMPLES)))
+        samples = (height // self.step + 1) * (width // self.step + 1) * channels
+        self.xs = np.zeros(samples, np.int32)
+        self.ys = np.zeros(samples, np.int32)
+        self.residuals = np.zeros((measure.NOISE_BINS, measure.RESIDUAL_BINS), np.int64)
+        self.rows = np.zeros(height, np.uint8)
+        self.first = np.zeros(height, np.int32)
+        self.last = np.zeros(height, np.int32)
+        self.none = np.zeros((height, width), np.bool_)
+
+
+def allowed_pixels(settings: ChangeSettings, height: int, width: int) -> NDArray[np.uint8]:
+    """1 where a change counts: inside the ROI, outside every ignored polygon. Raises InputError for a ROI outside the picture."""
+    allowed = np.ones((height, width), np.uint8)
+    if settings.roi is not None:
+        allowed[:] = 0
+        cv2.fillPoly(allowed, [np.array(settings.roi, np.int32)], 1)
+        if not allowed.any():
+            raise InputError(f"compare.roi lies outside the {width}x{height} picture; give its corners as [x, y] in frame pixels")
+    for polygon in settings.ignore:
+        cv2.fillPoly(allowed, [np.array(polygon, np.int32)], 0)
+    if not allowed.any():
+        raise InputError("compare.ignore covers the whole of what compare.roi leaves; nothing could ever be live: make it smaller")
+    return allowed
+
+
+class _Pending(NamedTuple):
+    """A measured frame that waits for its commit. `corrected` and `image` are (row, column x channel)."""
+
+    change: ChangeMap
+    image: Image
+    corrected: Image
+    line: Line
+    taken: LiveMask
+
+
+class ChangeDetector:
+    """Says which pixels of a frame moved. One camera, one thread.
+
+    `update(image)` is measure and commit in one. A pipeline calls `measure`, runs the network on the pixels its policy chose, and then
+    `commit`s exactly these. The masks of a ChangeMap stay as they are for as long as somebody holds them; `corrected` is valid until
+    the next `measure`, at live pixels (`complete` extends it). Raises InputError for what is no image, BadFrame for what cannot be
+    inspected: another size than before, all black, or saturated; nothing is changed then.
+    """
+
+    def __init__(self, settings: ChangeSettings | None = None, kernels: ModuleType = compiled) -> None:
+        self.settings = settings or ChangeSettings()
+        self._kernels = kernels
+        self._vibration_q8 = round(self.settings.vibration_px * 256)
+        self._rate = max(1, round(math.log2(self.settings.reference_frames / BANDS)))
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything: the next frame is a first frame."""
+        self._background: Background | None = None
+        self._pending: _Pending | None = None
+
+    def update(self, image: Image) -> ChangeMap:
+        """What changed in `image`, all of it taken as handed to the network."""
+        change = self.measure(image)
+        self.commit(change, change.live)
+        return change
+
+    def measure(self, image: Image, ts: float | None = None, force_rows: slice | None = None) -> ChangeMap:
+        """What differs from the frame the network last used. Rows in `force_rows` are live whatever they show. Commits nothing."""
+        flat = checked(image, self._background)
+        background = self._background
+        if background is None or background.frames == 0:
+            background = Background(self.settings, image)
+            self._sample(background, flat, flat)
+            self._background = background
+            return self._whole(background, image, flat, Scene.CALIBRATING, "first")
+        line, extra = self._light(background, flat)
+        found = self._find(background, flat, line, extra)
+        if found > self.settings.global_fraction * background.allowed_px:
+            background.scratch.weak[:] = 0
+            return self._whole(background, image, flat, Scene.LIGHT_CHANGE, "global_change")
+        taken, live_px = self._grow(background, flat, line, extra, found, force_rows)
+        return self._partial(background, image, flat, line, taken, live_px)
+
+    def complete(self, change: ChangeMap, live: Mask) -> None:
+        """Make `change.corrected` valid at `live` too, for a policy that goes beyond `change.live`. The change must be the last measured."""
+        self._fill(self._last(change), live)
+
+    def commit(self, change: ChangeMap, live: Mask, protect: Mask | None = None) -> None:
+        """These pixels of the last measured frame were handed to the network. The reference learns elsewhere, but not at `protect`."""
+        pending = self._last(change)
+        background = self._open()
+        extents = self._fill(pending, live)
+        self._kernels.take_used(pending.corrected, live, extents.first, extents.last, background.channels, background.used)
+        if change.full_reason is None:
+            self._refresh_tolerances(background, extents)
+            self._learn(background, pending, protect)
+        else:
+            self._set_tolerances(background, (0, background.shape[0]))
+            background.restart_reference(pending.corrected)
+        background.frames += 1
+        self._pending = None
+
+    def _open(self) -> Background:
+        if self._background is None:
+            raise InputError("no frame was measured yet; call measure first")
+        return self._background
+
+    def _last(self, change: ChangeMap) -> _Pending:
+        if self._pending is None or self._pending.change is not change:
+            raise InputError("this change map is not the one last measured, or was committed already; commit each once, before the next")
+        return self._pending
+
+    def _sample(self, background: Background, flat: Image, used: Image) -> int:
+        """Take a grid of pixels of the frame and of what was used into scratch. Raises BadFrame when hardly any shows anything."""
+        scratch, step = background.scratch, background.scratch.step
+        start = (background.frames * 7 % step, background.frames * 13 % step)
+        n, seen, dark, bright = self._kernels.gather(
+            flat, used, (background.allowed, background.dead_table), background.depth, background.channels, start, step, scratch.xs, scratch.ys
+        )
+        for count, what, remedy in ((dark, "black", "lens cap, lamp and cable"), (bright, "saturated", "exposure, gain and lamp")):
+            if seen and count >= self.settings.blind_fraction * seen:
+                limit = f"the limit is {self.settings.blind_fraction:.1%}"
+                raise BadFrame(f"the picture is {what}: {count / seen:.1%} of its samples, {limit} (compare.blind_fraction); check {remedy}")
+        return int(n)
+
+    def _light(self, background: Background, flat: Image) -> tuple[Line, int]:
+        """This frame's correction, and by how much (values) its noise exceeds the usual, as on a compression pulse. Measures the noise."""
+        n = self._sample(background, flat, background.used)
+        scratch = background.scratch
+
+        def counts_of(line: Line) -> NDArray[np.int64]:
+            self._kernels.count_residuals(scratch.xs, scratch.ys, n, line.fixed, background.level_shift, scratch.residuals)
+            return scratch.residuals
+
+        def sums_of(line: Line, limit: int) -> tuple[int, ...]:
+            return tuple(self._kernels.fit_sums(scratch.xs, scratch.ys, n, line.fixed, limit))
+
+        line = measure.line(1.0, 0.0, background.level_shift)
+        if self.settings.photometric == "gain_offset" and n >= LEAST_SAMPLES:
+            background.line = measure.fit_line(counts_of, sums_of, background.line, background.level_shift)
+            line = measure.relaxed(background.line, self.settings.photometric_relax, background.level_shift)
+        if n < LEAST_SAMPLES or self.settings.noise_sigma is not None:
+            return line, 0
+        excess = measure.excess_levels(counts_of(line), background.noise_counts)
+        background.learn_noise(scratch.residuals, self.settings)
+        if background.frames < CALIBRATION_FRAMES:
+            self._set_tolerances(background, (0, background.shape[0]))
+        return line, 0 if isinstance(self.settings.pixel_threshold, float) else excess << background.level_shift
+
+    def _find(self, background: Background, flat: Image, line: Line, extra: int) -> int:
+        scratch = background.scratch
+        return int(
+            self._kernels.find_weak(
+                flat, background.used, background.tolerance, line.fixed, extra, background.channels, scratch.hits, scratch.words, scratch.weak, scratch.points
+            )
+        )
+
+    def _grow(
+        self, background: Background, flat: Image, line: Line, extra: int, found: int, force_rows: slice | None
+    ) -> tuple[LiveMask, int]:
+        """The weak pixels that hold: beside a seed, in a large enough group, widened; with what hold, confirm and force add or take."""
+        kernels, scratch, settings = self._kernels, background.scratch, self.settings
+        taken = background.pool.take()
+        kernels.clear_live(*taken)
+        limits = (round(256 / settings.hysteresis), settings.despeckle, settings.min_area, settings.grow_px)
+        frame = (flat, background.used, background.tolerance, line.fixed, extra, background.channels)
+        live_px = kernels.grow_live(*frame, limits, scratch.weak, scratch.points, found, scratch.queue, background.allowed, *taken)
+        if settings.confirm_frames > 1:
+            kernels.confirm_live(taken.mask, background.streak, settings.confirm_frames)
+        if settings.hold_frames:
+            kernels.hold_live(taken.mask, background.held, settings.hold_frames)
+        if settings.confirm_frames > 1 or settings.hold_frames:
+            live_px = kernels.find_extents(*taken)
+        if force_rows is not None:
+            start, stop, _ = force_rows.indices(background.shape[0])
+            live_px += kernels.force_live(background.allowed, start, stop, *taken)
+        return taken, int(live_px)
+
+    def _partial(self, background: Background, image: Image, flat: Image, line: Line, taken: LiveMask, live_px: int) -> ChangeMap:
+        corrected = flat if line.is_identity else background.corrected
+        if corrected is not flat:
+            self._kernels.correct_rows(flat, line.fixed, taken.first, taken.last, corrected)
+        scene = Scene.CALIBRATING if background.frames < CALIBRATION_FRAMES else Scene.NORMAL
+        change = ChangeMap(
+            live=read_only(taken.mask),
+            foreground=self._foreground(background, flat, line, taken),
+            fraction=live_px / taken.mask.size,
+            gain=line.gain,
+            offset=line.offset,
+            scene=scene,
+            corrected=read_only(corrected.reshape(image.shape)),
+        )
+        self._pending = _Pending(change, flat, corrected, line, taken)
+        return change
+
+    def _whole(self, background: Background, image: Image, flat: Image, scene: Scene, reason: str) -> ChangeMap:
+        """Every pixel live, uncorrected: this frame is what later ones are brought to."""
+        height, width = background.shape[:2]
+        taken = LiveMask(np.ones((height, width), np.bool_), np.zeros(height, np.int32), np.full(height, width, np.int32))
+        line = background.line = measure.line(1.0, 0.0, background.level_shift)
+        foreground = read_only(np.zeros((height, width), np.bool_))
+        change = ChangeMap(read_only(taken.mask), foreground, 1.0, 1.0, 0.0, scene, read_only(flat.reshape(image.shape)), reason)
+        self._pending = _Pending(change, flat, flat, line, taken)
+        return change
+
+    def _foreground(self, background: Background, flat: Image, line: Line, taken: LiveMask) -> Mask:
+        """Judge anew the rows that moved and the band that is due; elsewhere the last answer stands, because the picture does."""
+        rows = background.scratch.rows
+        np.greater(taken.last, taken.first, out=rows.view(np.bool_))
+        rows[slice(*background.band())] = 1
+        bright, dark = (round(v * (256 << background.level_shift)) for v in self.settings.abs_threshold)
+        bounds = (bright, dark, round(self.settings.var_threshold[0] * 256), round(self.settings.var_threshold[1] * 256))
+        reference = (background.mean, background.spread, background.reference_table, background.level_shift)
+        raw = background.raw_foreground
+        self._kernels.judge_rows(flat, line.fixed, *reference, bounds, background.allowed, rows, background.channels, raw)
+        if self._kernels.despeckle_rows(raw, rows, self.settings.despeckle, background.foreground):
+            shown = background.pool_foreground.take().mask
+            np.copyto(shown, background.foreground)
+            background.shown_foreground = read_only(shown)
+        return background.shown_foreground
+
+    def _fill(self, pending: _Pending, live: Mask) -> LiveMask:
+        """The extents of `live`, with the corrected frame valid there."""
+        if live is pending.change.live:
+            return pending.taken
+        background = self._open()
+        if live.shape != background.shape[:2] or live.dtype != np.bool_:
+            raise InputError(f"live is {live.dtype} {live.shape}; it must be bool {background.shape[:2]}, as change.live")
+        extents = LiveMask(live, background.scratch.first, background.scratch.last)
+        self._kernels.find_extents(*extents)
+        if pending.corrected is not pending.image:
+            self._kernels.correct_rows(pending.image, pending.line.fixed, extents.first, extents.last, pending.corrected)
+        return extents
+
+    def _learn(self, background: Background, pending: _Pending, protect: Mask | None) -> None:
+        held = background.scratch.none if protect is None else protect
+        reference = (background.mean, background.spread, pending.change.live, held, background.allowed)
+        self._kernels.learn_rows(pending.image, pending.line.fixed, *reference, background.band(), background.channels, self._rate)
+
+    def _refresh_tolerances(self, background: Background, extents: LiveMask) -> None:
+        """Around what was committed, and, since the noise tables move slowly, in the band that is due."""
+        self._kernels.refresh_tolerances(
+            background.used, background.channels, background.tables, self._vibration_q8, background.allowed, extents.first, extents.last, background.tolerance
+        )
+        self._set_tolerances(background, background.band())
+
+    def _set_tolerances(self, background: Background, rows: tuple[int, int]) -> None:
+        columns = (0, background.shape[1])
+        self._kernels.set_tolerances(
+            background.used, background.channels, background.tables, self._vibration_q8, background.allowed, rows, columns, background.tolerance
+        )
+
+
+def read_only(array: NDArray[Any]) -> NDArray[Any]:
+    """A view that refuses to be written."""
+    view = array.view()
+    view.setflags(write=False)
+    return view
+
+
+def checked(image: Image, background: Background | None) -> Image:
+    """The image as (row, column x channel), contiguous. Raises InputError or BadFrame."""
+    if not isinstance(image, np.ndarray) or image.dtype not in (np.uint8, np.uint16):
+        kind = image.dtype if isinstance(image, np.ndarray) else type(image).__name__
+        raise InputError(f"the image is {kind}; it must be a numpy array of uint8 or uint16")
+    if image.ndim not in (2, 3) or image.size == 0 or (image.ndim == 3 and image.shape[2] not in (1, 3)):
+        raise InputError(f"the image has shape {image.shape}; it must be (H, W) or (H, W, 3)")
+    if background is not None and (image.shape != background.shape or image.dtype != background.dtype):
+        now, before = f"{image.dtype} {image.shape}", f"{background.dtype} {background.shape}"
+        raise BadFrame(f"the frame is {now}, those before were {before}; set the camera back, or restart it with its new format")
+    return np.ascontiguousarray(image).reshape(image.shape[0], -1)

@@ -1,0 +1,39 @@
+"""Frame-sized masks that are handed out and used again, without a fresh allocation on each frame. In: a shape. Out: writable masks."""
+
+from __future__ import annotations
+
+import sys
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgevision.records import Mask
+
+KEPT = 4
+
+
+class LiveMask(NamedTuple):
+    """A mask and, per row, the first live column and the one after the last (width and 0 where the row has none)."""
+
+    mask: Mask
+    first: NDArray[np.int32]
+    last: NDArray[np.int32]
+
+
+class MaskPool:
+    """Masks of one shape. One that somebody still holds, or a view of it, is never handed out again."""
+
+    def __init__(self, height: int, width: int) -> None:
+        self.shape = (height, width)
+        self._held: list[LiveMask] = []
+
+    def take(self) -> LiveMask:
+        """A mask free to be written; its values and extents are those of its last use (all False when new)."""
+        for k in range(len(self._held)):
+            if sys.getrefcount(self._held[k].mask) == 2:  # the pool's own, and the argument
+                return self._held[k]
+        height, width = self.shape
+        fresh = LiveMask(np.zeros(self.shape, np.bool_), np.full(height, width, np.int32), np.zeros(height, np.int32))
+        self._held = [*self._held[-KEPT + 1 :], fresh]
+        return fresh

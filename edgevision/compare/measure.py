@@ -1,0 +1,150 @@
+"""How a frame's light and noise relate to what the network last used. In: counts and sums of samples. Out: lines and tables. Keeps nothing.
+
+Levels are gray levels of an 8-bit picture; `level_shift` is how many bits deeper the camera's own values are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+LEVELS = 256
+NOISE_BINS = 16
+RESIDUAL_BINS = 64
+ONE_SIGMA = 0.6827
+NOISE_GUESS = 2.0
+NOISE_LEAST = 0.25
+EDGE_SIGMAS = 6.0
+REFERENCE_SIGMAS = 4.0
+AUTO_SIGMAS = 7.0
+AUTO_LEAST_LEVELS = 9.0
+OFFSET_PRIOR = 0.02
+GAIN_BOUNDS = (0.4, 2.5)
+FIT_ROUNDS = 3
+NEGLIGIBLE_LEVELS = 0.4
+EXCESS_FROM = 1.15
+EXCESS_SIGMAS = 3.5
+EXCESS_MOST = 8
+
+
+class Line(NamedTuple):
+    """corrected = gain x value + offset, in the camera's own values; the kernels take it as integers (gain, offset, shift, top)."""
+
+    gain: float
+    offset: float
+    fixed: tuple[int, int, int, int]
+
+    @property
+    def is_identity(self) -> bool:
+        """True when the corrected frame is the frame itself, bit for bit."""
+        return self.fixed[0] == 1 << self.fixed[2] and self.fixed[1] == 1 << (self.fixed[2] - 1)
+
+
+def line(gain: float, offset: float, level_shift: int) -> Line:
+    """The line in integers: rounded to nearest, `top` the largest value. 16 bits of fraction at 8 bits, 13 at 16, so that int32 holds it."""
+    shift = 16 if level_shift == 0 else 13
+    top = (LEVELS << level_shift) - 1
+    bound = top * 0.9
+    offset = min(max(offset, -bound), bound)
+    return Line(gain, offset, (round(gain * (1 << shift)), round(offset * (1 << shift)) + (1 << (shift - 1)), shift, top))
+
+
+def solve_line(sums: Sequence[int], level_shift: int) -> tuple[float, float]:
+    """Least squares of y = gain x + offset from (n, sum x, sum y, sum xx, sum xy), drawn towards gain 1 and offset 0 where x hardly varies."""
+    n, sx, sy, sxx, sxy = (float(v) for v in sums)
+    unit = float(1 << level_shift)
+    heavy_gain, heavy_offset = n * unit * unit, n * OFFSET_PRIOR
+    a, b, c = sxx + heavy_gain, sx, n + heavy_offset
+    p, q = sxy + heavy_gain, sy
+    determinant = a * c - b * b
+    gain = (p * c - q * b) / determinant
+    return min(max(gain, GAIN_BOUNDS[0]), GAIN_BOUNDS[1]), (a * q - b * p) / determinant
+
+
+def fit_line(
+    counts_of: Callable[[Line], NDArray[np.int64]], sums_of: Callable[[Line, int], Sequence[int]], previous: Line, level_shift: int
+) -> Line:
+    """The line that brings most samples to what was used: least squares on those within 4.5 medians, from the last frame's line.
+
+    A fit that serves the typical sample no better than no correction is not taken.
+    """
+    none = line(1.0, 0.0, level_shift)
+    fit = previous
+    for _ in range(FIT_ROUNDS):
+        middle = quantile(counts_of(fit).sum(axis=0), 0.5)
+        limit = max(2, round(4.5 * middle)) << level_shift
+        sums = sums_of(fit, limit)
+        if sums[0] < 2:
+            return none
+        fit = line(*solve_line(sums, level_shift), level_shift)
+    if quantile(counts_of(fit).sum(axis=0), 0.5) > quantile(counts_of(none).sum(axis=0), 0.5):
+        return none
+    return fit
+
+
+def relaxed(fit: Line, share: float, level_shift: int) -> Line:
+    """The line drawn back by `share` of its correction; the identity when it moves no value by as much as half a level."""
+    gain, offset = 1 + (fit.gain - 1) * (1 - share), fit.offset * (1 - share)
+    unit = 1 << level_shift
+    ends = max(abs(offset), abs((gain - 1) * (LEVELS - 1) * unit + offset))
+    return line(1.0, 0.0, level_shift) if ends < NEGLIGIBLE_LEVELS * unit else line(gain, offset, level_shift)
+
+
+def excess_levels(frame: NDArray[np.int64], usual: NDArray[np.float64]) -> int:
+    """By how many levels the weak threshold must rise on this frame, whose noise exceeds the usual: a compression pulse, a bad exposure."""
+    every = usual.sum(axis=0)
+    if every.sum() < 50:
+        return 0
+    now, before = quantile(frame.sum(axis=0), ONE_SIGMA), quantile(every, ONE_SIGMA)
+    return min(EXCESS_MOST, round(EXCESS_SIGMAS * (now - before))) if now > EXCESS_FROM * before else 0
+
+
+def quantile(counts: NDArray[np.float64] | NDArray[np.int64], share: float) -> float:
+    """Where `share` of the residuals lie below, from counts of |residual| = 0, 1, 2...; a count k stands for k - 0.5 .. k + 0.5."""
+    total = float(counts.sum())
+    if total <= 0:
+        return 0.0
+    below = np.cumsum(counts)
+    k = int(np.searchsorted(below, share * total))
+    before = float(below[k - 1]) if k else 0.0
+    inside = (share * total - before) / max(float(counts[k]), 1e-9)
+    low = k - 0.5 if k else 0.0
+    return low + inside * (k + 0.5 - low)
+
+
+def noise_by_level(counts: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Sensor noise (levels, one sigma) at each of the 256 gray levels, from counts (NOISE_BINS, RESIDUAL_BINS) of two frames' differences.
+
+    A bin with few samples leans on the whole picture's noise.
+    """
+    every = counts.sum(axis=0)
+    if every.sum() < 50:
+        return np.full(LEVELS, NOISE_GUESS)
+    whole = quantile(every, ONE_SIGMA) / np.sqrt(2.0)
+    weight = counts.sum(axis=1)
+    own = np.array([quantile(row, ONE_SIGMA) / np.sqrt(2.0) for row in counts])
+    mixed = np.sqrt((weight * own**2 + 100.0 * whole**2) / (weight + 100.0))
+    centres = (np.arange(NOISE_BINS) + 0.5) * (LEVELS / NOISE_BINS)
+    return np.maximum(np.interp(np.arange(LEVELS), centres, mixed), NOISE_LEAST)
+
+
+def strong_levels(pixel_threshold: str | float, noise: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The threshold (levels) at each gray level: `auto`, `<k> sigma` of the measured noise, or plain gray levels."""
+    if isinstance(pixel_threshold, float | int):
+        return np.full(LEVELS, float(pixel_threshold))
+    if pixel_threshold == "auto":
+        return np.maximum(AUTO_SIGMAS * noise, AUTO_LEAST_LEVELS)
+    return sigmas_of(pixel_threshold) * noise
+
+
+def sigmas_of(pixel_threshold: str) -> float:
+    """5.0 of '5 sigma', '5sigma', '5 sigmas'. Raises ValueError for anything else."""
+    return float(pixel_threshold.removesuffix("s").removesuffix("sigma"))
+
+
+def to_table(levels: NDArray[np.float64], level_shift: int) -> NDArray[np.int32]:
+    """Gray levels as whole camera values, for the kernels."""
+    return np.rint(levels * (1 << level_shift)).astype(np.int32)

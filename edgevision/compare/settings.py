@@ -1,0 +1,60 @@
+"""The settings of the change map: what a user may say about when a pixel counts as changed."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field, field_validator
+
+from edgevision.compare import measure
+from edgevision.records import Polygon, Settings
+
+
+class ChangeSettings(Settings):
+    """When a pixel counts as changed. Levels are gray levels of an 8-bit picture, whatever the camera's depth."""
+
+    pixel_threshold: float | str = Field(
+        "auto", description="How far a pixel must move to be live: auto, '<k> sigma' of the measured noise, or a number of gray levels."
+    )
+    noise_sigma: float | None = Field(None, ge=0, le=50, description="The camera's noise in gray levels; empty: measured from the stream.")
+    hysteresis: float = Field(0.7, ge=0.2, le=1, description="Share of pixel_threshold that suffices beside pixels already live; 1 turns it off.")
+    despeckle: int = Field(3, ge=1, le=9, description="Changed pixels that a 3x3 neighbourhood must hold before a change is believed.")
+    min_area: int = Field(4, ge=1, le=100_000, description="Smallest connected change in pixels; smaller ones are noise.")
+    grow_px: int = Field(1, ge=0, le=16, description="Pixels by which every change is widened, so that its soft rim is recomputed too.")
+    hold_frames: int = Field(0, ge=0, le=250, description="Frames for which a pixel stays live after its last change.")
+    confirm_frames: int = Field(1, ge=1, le=250, description="Frames in a row a pixel must differ before it is live; 1 is at once.")
+    vibration_px: float = Field(0.5, ge=0, le=8, description="Camera shake to forgive at edges, in pixels.")
+    photometric: Literal["gain_offset", "none"] = Field("gain_offset", description="Whether a lamp that dims is corrected before comparing.")
+    photometric_relax: float = Field(
+        0.01, ge=0, le=1, description="Share of the correction given back on each use, so that it can never run away over days."
+    )
+    global_fraction: float = Field(0.6, gt=0, le=1, description="Share of changed pixels from which the whole frame is run once, with a WARN.")
+    ignore: tuple[Polygon, ...] = Field((), description="Polygons [[x, y], ...] in frame pixels never looked at, such as a burnt-in clock.")
+    roi: Polygon | None = Field(None, description="Polygon outside of which nothing is looked at; empty: the whole frame.")
+    reference: Literal["running"] = Field("running", description="What foreground is judged against: running (mean and noise of the stream).")
+    reference_frames: int = Field(512, ge=64, le=1_000_000, description="Frames after which the running reference has learnt a change that stays.")
+    abs_threshold: tuple[float, float] = Field((8, 8), description="Gray levels [brighter, darker] a foreground pixel must at least differ.")
+    var_threshold: tuple[float, float] = Field((5, 5), description="Foreground limits [brighter, darker] in multiples of the pixel's own spread.")
+    bits: int | None = Field(None, ge=8, le=16, description="Bits a uint16 camera really delivers; empty: 8 for uint8, 16 for uint16.")
+    blind_fraction: float = Field(0.995, gt=0, le=1, description="Share of black or saturated samples from which a frame is not inspected.")
+
+    @field_validator("pixel_threshold")
+    @classmethod
+    def _threshold_is_known(cls, value: float | str) -> float | str:
+        if value == "auto":
+            return value
+        try:
+            number = measure.sigmas_of(value) if isinstance(value, str) else value
+        except ValueError as error:
+            raise ValueError(f"is {value!r}; give auto, '<k> sigma' or a number of gray levels") from error
+        if not 0 < number <= 255:
+            raise ValueError(f"is {value}; it must be above 0 and at most 255")
+        return value
+
+    @field_validator("ignore", "roi")
+    @classmethod
+    def _polygon_has_corners(cls, value: Any) -> Any:
+        for polygon in value if value and not isinstance(value[0][0], int) else [value] if value else []:
+            if len(polygon) < 3:
+                raise ValueError(f"has a polygon of {len(polygon)} corners; give at least 3 points [x, y]")
+        return value
