@@ -18,6 +18,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from pydantic import SerializeAsAny
+
 from edgevision.errors import ConfigError, EdgevisionError, InputError, PluginError
 from edgevision.records import Settings
 
@@ -37,6 +39,21 @@ class Entry:
     factory: Factory
     settings: type[Settings] | None
     origin: Path | None
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """Marks a settings field that holds a `Chosen`, or a tuple of them: `Annotated[Chosen, Kind("policy")]`."""
+
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """A registered name picked by the `type` key of the configuration, with the settings that go to its factory."""
+
+    type: str
+    settings: SerializeAsAny[Settings] | None = None
 
 
 class Registry:
@@ -111,7 +128,12 @@ class Registry:
         return tuple(loaded)
 
     def load_plugin(self, folder: Path) -> None:
-        """Load the one plugin in `folder` (`.../<kind>_<name>`). Raises PluginError; nothing of it stays registered then."""
+        """Load the one plugin in `folder` (`.../<kind>_<name>`), once: changed code needs a new Registry.
+
+        Raises PluginError; nothing of the plugin stays registered then.
+        """
+        if any(entry.origin == folder for entry in self._entries.values()):
+            return
         kind, _, name = folder.name.partition("_")
         before = dict(self._entries)
         self._loading = folder
