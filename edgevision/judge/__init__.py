@@ -1,1 +1,1 @@
-"""Regions become defects, verdicts and events."""
+"""From regions to defects, verdicts and events."""
