@@ -1,1 +1,19 @@
-"""The arithmetic, one file per operation, the same file name in every backend."""
+"""The arithmetic: one file per operation, the same file name in `plain` (NumPy, the oracle) and `compiled` (Numba, in registers)."""
+
+from __future__ import annotations
+
+from edgevision.errors import InputError
+from edgevision.kernels.forms import Backend
+
+
+def open_backend(name: str, lanes: int | None = None) -> Backend:
+    """A set of kernels: `plain`, or `compiled` for this CPU, or compiled with `lanes` (4, 8, 16) values a vector. Imports it only now."""
+    if name == "plain":
+        from edgevision.kernels.plain.backend import Plain
+
+        return Plain()
+    if name == "compiled":
+        from edgevision.kernels.compiled.backend import Compiled
+
+        return Compiled(lanes)
+    raise InputError(f"backend is '{name}'; it must be compiled or plain")

@@ -1,0 +1,192 @@
+"""What a kernel is asked to do, as plain data, and where: the words both backends share.
+
+A *form* is one operation with its weights, independent of any camera. A *Plane* is where one tensor of one camera lives: the values
+(row, column, channel) inside a padded array, one live byte a pixel, and the extent of the live bytes in each row.
+Every kernel has the same shape: `kernel(runs, begin, end)` recomputes the pixels in `runs[begin:end]`, (row, start, stop) each, in place,
+and sets the live byte of those that really changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Float = NDArray[np.float32]
+Runs = NDArray[np.int32]
+Kernel = Callable[[Runs, int, int], None]
+NO_LIVE = (1 << 30, -1)
+
+
+@dataclass(frozen=True, slots=True)
+class Activation:
+    """An elementwise function; `alpha` and `beta` are its constants (slope, bounds), unused ones 0. The table is in `activations.py`."""
+
+    kind: str = "none"
+    alpha: float = 0.0
+    beta: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Which inputs an output sees: (rows, columns) each. `pad` is what lies before the first row and column."""
+
+    kernel: tuple[int, int]
+    stride: tuple[int, int] = (1, 1)
+    dilation: tuple[int, int] = (1, 1)
+    pad: tuple[int, int] = (0, 0)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Convolve:
+    """Convolution, then bias, then the residual (a second source) if there is one, then the activation.
+
+    `weights` (output channel, input channel of its group, kernel row, kernel column); order of the sum: row, column, input channel.
+    """
+
+    window: Window
+    weights: Float
+    bias: Float
+    groups: int = 1
+    activation: Activation = Activation()
+    residual: bool = False
+
+    @property
+    def is_depthwise(self) -> bool:
+        """One output channel for each input channel, each from itself alone."""
+        return self.groups > 1 and self.weights.shape[:2] == (self.groups, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """Maximum or mean over a window clipped to the picture; `count_pad` divides a mean by the window's full area."""
+
+    window: Window
+    mode: str
+    count_pad: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Axis:
+    """Where the outputs along one axis look: at inputs `first` and `second`, mixed by `share` of the second (0 where they are one)."""
+
+    first: NDArray[np.int32]
+    second: NDArray[np.int32]
+    share: Float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Resize:
+    """Nearest or bilinear resize: columns are mixed first, then rows. `is_nearest` reads `first` alone."""
+
+    rows: Axis
+    columns: Axis
+    is_nearest: bool
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Combine:
+    """Pixel by pixel: `op` of two sources, or of one and a channel vector `constant` (on the left when `swapped`), or `copy` of one."""
+
+    op: str
+    constant: Float | None = None
+    swapped: bool = False
+    activation: Activation = Activation()
+
+
+Form = Convolve | Pool | Resize | Combine
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Intake:
+    """How a picture from outside becomes the network's input. Without `table` it is taken as it is.
+
+    `table` (channel, 256) holds the network's value for each 8-bit value, `order` the picture's channel for each of the network's.
+    `resize` is None when the sizes are equal; where its axes hold -1 the picture does not reach and `fill` (channel,) stands.
+    """
+
+    table: Float | None = None
+    order: tuple[int, ...] = ()
+    resize: Resize | None = None
+    fill: Float | None = None
+
+
+@dataclass(slots=True, eq=False)
+class Plane:
+    """One tensor of one camera. `padded` holds `values` from (top, left) on; what lies around is zero and stays zero.
+
+    `extent` (row, 2): first and last live column of each row, NO_LIVE where there is none. `live_px` counts the live bytes.
+    """
+
+    padded: Float
+    top: int
+    left: int
+    height: int
+    width: int
+    live: NDArray[np.uint8]
+    extent: NDArray[np.int32]
+    live_px: int = 0
+
+    @property
+    def values(self) -> Float:
+        """The picture itself (row, column, channel), a view."""
+        return self.padded[self.top : self.top + self.height, self.left : self.left + self.width]
+
+    @property
+    def size_px(self) -> int:
+        """Pixels in the picture."""
+        return self.height * self.width
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Reach:
+    """Which outputs see an input: rows `first_row[y] .. last_row[y]`, columns `first_column[x] .. last_column[x]`, none if first > last.
+
+    `above[v]`, `below[v]` is the same the other way round: output row v sees input rows above[v] .. below[v] - 1.
+    """
+
+    first_column: NDArray[np.int32]
+    last_column: NDArray[np.int32]
+    above: NDArray[np.int32]
+    below: NDArray[np.int32]
+
+
+@dataclass(frozen=True, slots=True)
+class Feed:
+    """A plane that a step reads, and how far each of its pixels reaches."""
+
+    plane: Plane
+    reach: Reach
+
+
+class Backend(Protocol):
+    """A set of kernels. Both sets give the same bits. `threads` may call one kernel at once, each on its own runs."""
+
+    name: str
+
+    def pack(self, form: Form) -> object:
+        """The form's weights in the order the kernel reads them; shared by every camera."""
+
+    def bind(self, form: Form, packed: object, sources: tuple[Plane, ...], target: Plane, gate: Float) -> tuple[Kernel, int]:
+        """The kernel over one camera's planes, and the shortest run it takes. `gate[0]` is read at every call; 0 compares bits."""
+
+    def bind_intake(self, intake: Intake, target: Plane) -> Callable[[NDArray[Any], Runs, int], None]:
+        """The kernel that writes a picture from outside, (C, H, W) float32 or (H, W, C) uint8, into the network's first plane."""
+
+    def collector(self, feeds: tuple[Feed, ...], target: Plane, runs: Runs, unit: int) -> Callable[[bool], tuple[int, int]]:
+        """Called before a kernel: forgets the target's live bytes and finds the runs to recompute: (how many, pixels in them).
+
+        True asks for all pixels.
+        """
+
+    def marker(self, target: Plane, runs: Runs) -> Callable[[int], int]:
+        """Called after a kernel with the number of runs: notes the extents of the live bytes it set, and counts them."""
+
+    def scan(self, live: NDArray[np.uint8], extent: NDArray[np.int32]) -> int:
+        """Extents and count of a mask from outside."""
+
+    def first_bad(self, picture: NDArray[np.float32], runs: Runs, count: int) -> tuple[int, int]:
+        """(row, column) of the first NaN or infinity of a (C, H, W) picture inside the runs, or (-1, -1)."""

@@ -1,0 +1,43 @@
+"""The oracle as one set of kernels, as the engine takes it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from numpy.typing import NDArray
+
+from edgevision.kernels.forms import Convolve, Feed, Float, Form, Intake, Kernel, Plane, Pool, Resize, Runs
+from edgevision.kernels.plain import combine, convolve, intake, pool, resize, runs
+
+
+class Plain:
+    """Keeps the promises of `forms.Backend`. Weights stay as the form has them."""
+
+    name = "plain"
+    first_bad = staticmethod(intake.first_bad)
+    collector = staticmethod(runs.collector)
+    marker = staticmethod(runs.marker)
+    scan = staticmethod(runs.scan)
+
+    def __init__(self, unit: int = 1) -> None:
+        self._unit = unit
+
+    def pack(self, form: Form) -> object:
+        """Nothing to do."""
+        return None
+
+    def bind(self, form: Form, packed: object, sources: tuple[Plane, ...], target: Plane, gate: Float) -> tuple[Kernel, int]:
+        """The kernel of a form. `unit` may be forced in tests: results do not depend on it."""
+        unit = min(self._unit, target.width)
+        if isinstance(form, Convolve):
+            return convolve.bind(form, sources, target, gate), unit
+        if isinstance(form, Pool):
+            return pool.bind(form, sources, target, gate), unit
+        if isinstance(form, Resize):
+            return resize.bind(form, sources, target, gate), unit
+        return combine.bind(form, sources, target, gate), unit
+
+    def bind_intake(self, form: Intake, target: Plane) -> Callable[[NDArray[Any], Runs, int], None]:
+        """The kernel that takes in a picture."""
+        return intake.bind(form, target)

@@ -1,0 +1,36 @@
+"""Which pixels a run list names, and how new values replace old ones: compared first, so that only real changes are handed on."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgevision.kernels.forms import Float, Plane, Runs
+
+Indices = NDArray[np.int64]
+
+
+def pixels(runs: Runs, begin: int, end: int) -> tuple[Indices, Indices]:
+    """(rows, columns) of every pixel in runs[begin:end]."""
+    chosen = runs[begin:end].astype(np.int64)
+    if not len(chosen):
+        return np.zeros(0, np.int64), np.zeros(0, np.int64)
+    lengths = chosen[:, 2] - chosen[:, 1]
+    columns = np.concatenate([np.arange(start, stop) for _, start, stop in chosen])
+    return np.repeat(chosen[:, 0], lengths), columns
+
+
+def commit(target: Plane, rows: Indices, columns: Indices, new: Float, gate: float) -> None:
+    """Store the pixels of `new` (pixel, channel) that moved by more than the gate in any channel, and mark them live.
+
+    A gate of 0 compares bits, so -0 and NaN are changes.
+    """
+    values = target.values
+    old = values[rows, columns]
+    if gate > 0:
+        with np.errstate(invalid="ignore"):
+            hit = ~(np.abs(new - old) <= np.float32(gate)).all(axis=1)
+    else:
+        hit = (new.view(np.uint32) != old.view(np.uint32)).any(axis=1)
+    values[rows[hit], columns[hit]] = new[hit]
+    target.live[rows[hit], columns[hit]] = 1

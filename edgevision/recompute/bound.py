@@ -1,0 +1,112 @@
+"""One selective step over one camera's planes: finds its runs, runs its kernel over them, notes what really changed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from concurrent.futures import Executor
+from dataclasses import dataclass
+
+import numpy as np
+
+from edgevision.kernels.forms import Backend, Combine, Feed, Float, Kernel, Plane, Runs
+from edgevision.recompute.memory import Memory
+from edgevision.recompute.plan import Ref, Step
+from edgevision.recompute.runs import reach, same
+
+_WORTH_SHARING = 4_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Crew:
+    """Helping threads: `count` of them, besides the caller's own."""
+
+    count: int
+    pool: Executor | None
+
+    def run(self, kernel: Kernel, runs: Runs, count: int, pixels: int) -> None:
+        """The kernel over all runs, shared out by pixels."""
+        ends = np.cumsum(runs[:count, 2] - runs[:count, 1])
+        cuts = [0, *np.searchsorted(ends, pixels * np.arange(1, self.count + 1) / (self.count + 1)).tolist(), count]
+        if self.pool is None:
+            kernel(runs, 0, count)
+            return
+        helpers = [self.pool.submit(kernel, runs, cuts[place], cuts[place + 1]) for place in range(1, self.count + 1)]
+        kernel(runs, cuts[0], cuts[1])
+        for helper in helpers:
+            helper.result()
+
+
+@dataclass(slots=True, eq=False)
+class BoundStep:
+    """A step ready to run. `pixels` and `seconds` tell what the last call cost."""
+
+    step: Step
+    feeds: tuple[Plane, ...]
+    target: Plane
+    kernel: Kernel
+    collect: Callable[[bool], tuple[int, int]]
+    mark: Callable[[int], int]
+    runs: Runs
+    gate: Float
+    crew: Crew
+    pixels: int = 0
+    seconds: float = 0.0
+
+    @property
+    def live_fraction(self) -> float:
+        """Share of the pixels that were recomputed."""
+        return self.pixels / self.target.size_px
+
+    def advance(self, everything: bool) -> None:
+        """Recompute what the sources' live pixels reach; all of it if `everything`."""
+        self.pixels = 0
+        self.seconds = 0.0
+        if not everything:
+            for plane in self.feeds:
+                if plane.live_px:
+                    break
+            else:
+                if self.target.live_px:
+                    self._forget()
+                return
+        began = time.perf_counter()
+        self._recompute(everything)
+        self.seconds = time.perf_counter() - began
+
+    def _recompute(self, everything: bool) -> None:
+        count, self.pixels = self.collect(everything or any(plane.live_px == plane.size_px for plane in self.feeds))
+        if self.crew.count and self.pixels * self.step.macs_px > _WORTH_SHARING:
+            self.crew.run(self.kernel, self.runs, count, self.pixels)
+        else:
+            self.kernel(self.runs, 0, count)
+        self.target.live_px = self.mark(count)
+
+    def _forget(self) -> None:
+        """No source is live, so nothing here is."""
+        self.collect(False)
+        self.target.live_px = 0
+
+    def learn_gate(self, gate: float) -> None:
+        """The gate in the output's own units: its share of the range seen now."""
+        values = self.target.values
+        self.gate[0] = gate * float(values.max() - values.min())
+
+
+def bind_step(step: Step, packed: object, memory: Memory, backend: Backend, runs: Runs, crew: Crew) -> BoundStep:
+    """The step over one camera's Memory."""
+    target = memory.planes[step.target]
+    sources = tuple(memory.view(ref) for ref in step.sources)
+    gate = np.zeros(1, np.float32)
+    kernel, unit = backend.bind(step.form, packed, sources, target, gate)
+    feeds = tuple(feed for place, ref in enumerate(step.sources) for feed in _feeds(step, place, ref, memory, target))
+    collect = backend.collector(feeds, target, runs, unit)
+    return BoundStep(step, tuple(feed.plane for feed in feeds), target, kernel, collect, backend.marker(target, runs), runs, gate, crew)
+
+
+def _feeds(step: Step, place: int, ref: Ref, memory: Memory, target: Plane) -> list[Feed]:
+    """The planes behind one source. A residual, the second source of a convolution, is seen pixel by pixel."""
+    size = target.height, target.width
+    if place > 0 or isinstance(step.form, Combine):
+        return [Feed(plane, same(*size)) for plane in memory.leaves(ref)]
+    return [Feed(plane, reach(step.form, (plane.height, plane.width), size)) for plane in memory.leaves(ref)]

@@ -1,0 +1,246 @@
+"""The selective engine: the answer of the whole network for the price of the pixels that changed. START READING HERE in this folder.
+
+    net = SelectiveNetwork.load("network.onnx")
+    out = net.first(x)                 # all of it
+    out = net.next(x, live)            # what the live pixels reach; bit-identical to first() of the input in use
+
+A file is read (`graph`), lowered to a plan of steps (`lower`, `plan`), and each step bound to the planes of a Memory (`memory`, `bound`,
+`island`). The arithmetic is in `kernels`. One `Network` (plan, weights, kernels) serves many cameras, each a `SelectiveNetwork`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgevision.errors import InputError, UnsupportedNetwork
+from edgevision.kernels import open_backend
+from edgevision.kernels.forms import Backend, Runs
+from edgevision.recompute.bound import BoundStep, Crew, bind_step
+from edgevision.recompute.graph import Graph, read_graph
+from edgevision.recompute.intake import Entrance
+from edgevision.recompute.island import Island, bind_island, compile_island
+from edgevision.recompute.lower import lower
+from edgevision.recompute.memory import Layout, Memory
+from edgevision.recompute.plan import IslandStep, Plan, Ref
+from edgevision.recompute.preprocess import Preprocess, build_intake
+from edgevision.records import Box, Costs, Mask, StepCost
+
+Outputs = dict[str, NDArray[np.float32]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Network:
+    """What cameras share: the plan, the packed weights, the compiled islands. Nothing in it changes."""
+
+    graph: Graph
+    plan: Plan
+    layout: Layout
+    backend: Backend
+    packed: tuple[object, ...]
+    threads: int
+    pool: Executor | None
+    memory_limit_mb: float | None
+
+    @classmethod
+    def load(cls, graph: Graph, plan: Plan, backend: Backend, threads: int, memory_limit_mb: float | None) -> Network:
+        """Pack the weights, compile the islands."""
+        packed = tuple(
+            compile_island(step, graph, threads) if isinstance(step, IslandStep) else backend.pack(step.form) for step in plan.steps
+        )
+        pool = ThreadPoolExecutor(threads - 1, thread_name_prefix="edgevision-kernel") if threads > 1 else None
+        return cls(graph, plan, Layout.of(plan), backend, packed, threads, pool, memory_limit_mb)
+
+    def bind(self, memory: Memory) -> tuple[BoundStep | Island, ...]:
+        """Every step over one camera's Memory."""
+        crew = Crew(self.threads - 1, self.pool)
+        runs = _run_buffer(self.plan)
+        return tuple(
+            bind_island(step, packed, memory, self.backend)
+            if isinstance(step, IslandStep)
+            else bind_step(step, packed, memory, self.backend, runs, crew)
+            for step, packed in zip(self.plan.steps, self.packed, strict=True)
+        )
+
+
+def _run_buffer(plan: Plan) -> Runs:
+    """Room for the runs of any step: at worst every second pixel."""
+    return np.zeros((max(tensor.height * (tensor.width // 2 + 1) for tensor in plan.tensors.values()), 3), np.int32)
+
+
+class SelectiveNetwork:
+    """A network watching one camera. Not for two threads at once; any number of them may live side by side."""
+
+    def __init__(self, network: Network) -> None:
+        self._network = network
+        self._memory = Memory.allocate(network.plan, network.layout, network.memory_limit_mb)
+        self._steps = network.bind(self._memory)
+        self._entrance = Entrance(self._memory.planes[network.plan.input], network.backend, _run_buffer(network.plan))
+        self._leaves = {
+            name: tuple(self._memory.leaves(ref)) if isinstance(ref, Ref) else () for name, ref in network.plan.outputs.items()
+        }
+        self._mode = "cached"
+        self._preprocess: Preprocess | None = None
+
+    @classmethod
+    def load(
+        cls,
+        path: str | Path,
+        precision: str = "auto",
+        threads: int = 1,
+        gate: float | Mapping[str, float] = 0.0,
+        input_shape: tuple[int, ...] | None = None,
+        *,
+        memory_limit_mb: float | None = None,
+        backend: str | Backend = "plain",
+    ) -> SelectiveNetwork:
+        """The network in `path` (ONNX, or OpenVINO IR's .xml). `gate` is one for all steps, or by step name ("*": the others).
+
+        Raises UnsupportedNetwork when the file cannot be run, InputError when an argument is wrong; both say what to do.
+        """
+        _check_arguments(str(path), precision, threads, gate)
+        graph = read_graph(path, input_shape)
+        plan = lower(graph, dict(gate) if isinstance(gate, Mapping) else {"*": gate})
+        kernels = open_backend(backend) if isinstance(backend, str) else backend
+        return cls(Network.load(graph, plan, kernels, threads, memory_limit_mb))
+
+    def sibling(self) -> SelectiveNetwork:
+        """The same network for another camera: weights and kernels are shared, Memory is its own and empty."""
+        twin = SelectiveNetwork(self._network)
+        if self._preprocess is not None:
+            twin.set_preprocess(self._preprocess)
+        return twin
+
+    @property
+    def input_shape(self) -> tuple[int, int, int, int]:
+        """(1, C, H, W)."""
+        tensor = self.plan.tensors[self.plan.input]
+        return 1, tensor.channels, tensor.height, tensor.width
+
+    @property
+    def outputs(self) -> dict[str, tuple[int, ...]]:
+        """Shape of each output by name."""
+        return {name: self._network.graph.shapes[tensor] for name, tensor in self._network.graph.outputs.items()}
+
+    @property
+    def plan(self) -> Plan:
+        """How every step runs, and why. Prints one line a step."""
+        return self._network.plan
+
+    @property
+    def metadata(self) -> Mapping[str, str]:
+        """What the file says of itself."""
+        return MappingProxyType(dict(self._network.graph.metadata))
+
+    @property
+    def sha256(self) -> str:
+        """Of the network file."""
+        return self._network.graph.sha256
+
+    @property
+    def preprocess(self) -> Preprocess | None:
+        """How frames are taken in; None while tensors are."""
+        return self._preprocess
+
+    def set_preprocess(self, settings: Preprocess | None = None) -> None:
+        """From now on `first` and `next` take 8-bit frames. Left out: as the file's metadata says. Forgets the Memory."""
+        chosen = settings or Preprocess.from_metadata(self.metadata)
+        _, channels, height, width = self.input_shape
+        self._entrance.take_frames(build_intake(chosen, channels, (height, width)), chosen.frame_px or (height, width))
+        self._preprocess = chosen
+        self.reset()
+
+    def first(self, x: NDArray[Any]) -> Outputs:
+        """Run the whole network. `x`: float32 (1, C, H, W), or a uint8 frame (H, W[, C]) once preprocess is set."""
+        self._entrance.take_all(x)
+        for step in self._steps:
+            step.advance(True)
+        for step in self._steps:
+            if isinstance(step, BoundStep) and (gate := self.plan.gates[step.step.name]) > 0:
+                step.learn_gate(gate)
+        self._memory.is_filled = True
+        self._mode = "full"
+        return self._results()
+
+    def next(self, x: NDArray[Any], live: Mask) -> Outputs:
+        """Take `x` where `live` (bool (H, W), of the tensor or the frame) and recompute what that reaches."""
+        if not self._memory.is_filled:
+            raise InputError("next() before first(): the Memory is empty; call first(x) with the whole picture")
+        taken = self._entrance.take(x, live)
+        for step in self._steps:
+            step.advance(False)
+        self._mode = "cached" if taken == 0 else "full" if taken == self._entrance.plane.size_px else "partial"
+        return self._results()
+
+    def reset(self) -> None:
+        """Forget the scene: the next call must be `first`."""
+        self._memory.clear()
+        self._mode = "cached"
+        for step in self._steps:
+            if isinstance(step, BoundStep):
+                step.gate[0] = 0.0
+
+    def used(self) -> NDArray[np.float32]:
+        """A copy of the input in use, (1, C, H, W): what `first` would have to be given to get this Memory."""
+        return np.ascontiguousarray(self._entrance.plane.values.transpose(2, 0, 1)[None])
+
+    @property
+    def changed(self) -> dict[str, Box | None]:
+        """By output: the box of its pixels that really changed in the last call (all of it for a loose array), or None."""
+        return {name: self._changed(name) for name in self.plan.outputs}
+
+    def _changed(self, name: str) -> Box | None:
+        ref = self.plan.outputs[name]
+        shape = self.outputs[name]
+        if self._mode == "full" or (isinstance(ref, str) and ref in self._memory.fresh):
+            return 0, 0, shape[-1] if len(shape) > 1 else 1, shape[-2] if len(shape) > 1 else 1
+        boxes = [_live_box(plane.extent) for plane in self._leaves[name] if plane.live_px]
+        if not boxes:
+            return None
+        sides = np.array(boxes)
+        return int(sides[:, 0].min()), int(sides[:, 1].min()), int(sides[:, 2].max()), int(sides[:, 3].max())
+
+    @property
+    def costs(self) -> Costs:
+        """What the last call cost, step by step."""
+        steps = [self._cost(step) for step in self._steps]
+        taken = self._entrance.plane.live_px / self._entrance.plane.size_px if self._mode != "full" else 1.0
+        return Costs(taken, sum(step.macs for step in steps), self.plan.dense_macs, self._mode, steps)
+
+    def _cost(self, step: BoundStep | Island) -> StepCost:
+        how, macs = ("island", 0) if isinstance(step, Island) else ("selective", step.pixels * step.step.macs_px)
+        return StepCost(step.step.name, how, step.live_fraction, macs, step.seconds)
+
+    def _results(self) -> Outputs:
+        return {name: self._result(ref) for name, ref in self.plan.outputs.items()}
+
+    def _result(self, ref: Ref | str) -> NDArray[np.float32]:
+        """A read-only view, valid until the next call."""
+        array = self._memory.loose[ref] if isinstance(ref, str) else self._memory.view(ref).values.transpose(2, 0, 1)[None]
+        view = array.view()
+        view.flags.writeable = False
+        return view
+
+
+def _live_box(extent: NDArray[np.int32]) -> Box:
+    rows = np.flatnonzero(extent[:, 0] <= extent[:, 1])
+    return int(extent[rows, 0].min()), int(rows[0]), int(extent[rows, 1].max()) + 1, int(rows[-1]) + 1
+
+
+def _check_arguments(path: str, precision: str, threads: int, gate: float | Mapping[str, float]) -> None:
+    if precision not in ("auto", "f32", "bf16", "int8"):
+        raise InputError(f"precision is '{precision}'; it must be auto, f32, bf16 or int8")
+    if precision in ("bf16", "int8"):
+        raise UnsupportedNetwork(f"{path}: precision {precision} is not available yet; use auto or f32")
+    if not 1 <= threads <= 256:
+        raise InputError(f"threads is {threads}; it must be between 1 and 256")
+    for value in gate.values() if isinstance(gate, Mapping) else (gate,):
+        if not 0 <= value < 1:
+            raise InputError(f"gate is {value}; it must be at least 0 and below 1, a share of a step's output range")

@@ -1,0 +1,217 @@
+"""Reads a network file. In: a path (ONNX or OpenVINO IR) and perhaps an input shape. Out: a Graph of plain nodes. Keeps nothing.
+
+OpenVINO's frontends do the parsing, so a file means here what it means there. Shapes are made static, constants are folded.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from openvino import Core, Model
+from openvino.passes import ConstantFolding, Manager
+
+from edgevision.errors import UnsupportedNetwork
+
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Node:
+    """One operation. `inputs` and `outputs` name tensors; `index` is its place in the file's order."""
+
+    index: int
+    name: str
+    op: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    attributes: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Graph:
+    """A network as nodes in order. `model` and its `ports` by tensor are OpenVINO's own objects, for the islands alone."""
+
+    path: str
+    sha256: str
+    nodes: tuple[Node, ...]
+    shapes: Mapping[str, Shape]
+    types: Mapping[str, str]
+    constants: Mapping[str, NDArray[Any]]
+    input: str
+    input_names: tuple[str, ...]
+    outputs: Mapping[str, str]
+    metadata: Mapping[str, str]
+    model: Any
+    ports: Mapping[str, Any]
+
+    def uses(self) -> dict[str, int]:
+        """How many readers each tensor has, a network output being one."""
+        counts = dict.fromkeys(self.shapes, 0)
+        for node in self.nodes:
+            for tensor in node.inputs:
+                counts[tensor] += 1
+        for tensor in self.outputs.values():
+            counts[tensor] += 1
+        return counts
+
+
+def read_graph(path: str | Path, input_shape: Shape | None = None) -> Graph:
+    """The network in `path`, its input fixed to `input_shape` where the file leaves it open. Raises UnsupportedNetwork, one line."""
+    file = Path(path)
+    if not file.is_file():
+        raise UnsupportedNetwork(f"{file}: no such network file; give an .onnx file or the .xml of an OpenVINO IR")
+    model = _parse(file)
+    _fix_shape(model, file, input_shape)
+    folding = Manager()
+    folding.register_pass(ConstantFolding())
+    folding.run_passes(model)
+    return _flatten(model, file)
+
+
+def _parse(file: Path) -> Model:
+    try:
+        return Core().read_model(str(file))
+    except RuntimeError as error:
+        raise UnsupportedNetwork(f"{file}: OpenVINO cannot read it: {_reason(error)}; export it again, without pre-processing") from error
+
+
+def _reason(error: Exception) -> str:
+    """The last telling line of one of OpenVINO's long messages."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    telling = [line for line in lines if not line.startswith(("Exception from", "Check '", "While validating"))]
+    return (telling or lines or ["unknown reason"])[-1].rstrip(".;")[:300]
+
+
+def _fix_shape(model: Model, file: Path, input_shape: Shape | None) -> None:
+    if len(model.inputs) != 1:
+        names = ", ".join(tensor.get_any_name() for tensor in model.inputs) or "none"
+        raise UnsupportedNetwork(f"{file}: has {len(model.inputs)} inputs ({names}); it must have one image input")
+    declared = model.inputs[0].get_partial_shape()
+    wanted = input_shape or _filled(declared)
+    if wanted is None:
+        raise UnsupportedNetwork(f"{file}: input shape {declared} is open; give input_shape, for example (1, 3, 720, 1280)")
+    if len(wanted) != 4 or wanted[0] != 1 or min(wanted) < 1:
+        raise UnsupportedNetwork(f"{file}: input shape {tuple(wanted)} is no image; it must be (1, channels, height, width)")
+    if declared.is_dynamic or tuple(declared.to_shape()) != tuple(wanted):
+        _reshape(model, file, tuple(wanted))
+
+
+def _filled(declared: Any) -> Shape | None:
+    """The declared shape, an open batch taken as 1; None when anything else is open."""
+    if declared.rank.is_dynamic:
+        return None
+    sizes = [dimension.get_length() if dimension.is_static else (1 if place == 0 else None) for place, dimension in enumerate(declared)]
+    return None if None in sizes else tuple(int(size) for size in sizes if size is not None)
+
+
+def _reshape(model: Model, file: Path, shape: Shape) -> None:
+    try:
+        model.reshape(list(shape))
+    except RuntimeError as error:
+        raise UnsupportedNetwork(f"{file}: does not accept input_shape {shape}: {_reason(error)}; leave it out") from error
+
+
+def _flatten(model: Model, file: Path) -> Graph:
+    names = _tensor_names(model)
+    nodes: list[Node] = []
+    shapes: dict[str, Shape] = {}
+    types: dict[str, str] = {}
+    constants: dict[str, NDArray[Any]] = {}
+    for index, operation in enumerate(model.get_ordered_ops()):
+        for port in operation.outputs():
+            tensor = names[_key(port)]
+            shapes[tensor] = _static_shape(port, operation, file)
+            types[tensor] = port.get_element_type().get_type_name()
+        kind = operation.get_type_name()
+        if kind == "Constant":
+            constants[names[_key(operation.output(0))]] = np.array(operation.get_data())
+        elif kind not in ("Parameter", "Result"):
+            nodes.append(_node(index, operation, names))
+    _check_types(types, model, names, file)
+    return Graph(
+        path=str(file),
+        sha256=_sha256(file),
+        nodes=tuple(nodes),
+        shapes=shapes,
+        types=types,
+        constants=constants,
+        input=names[_key(model.inputs[0])],
+        input_names=tuple(sorted(model.inputs[0].get_names())),
+        outputs=_outputs(model, names),
+        metadata=_metadata(model),
+        model=model,
+        ports={names[_key(port)]: port for operation in model.get_ordered_ops() for port in operation.outputs()},
+    )
+
+
+def _key(port: Any) -> tuple[str, int]:
+    return port.get_node().get_name(), port.get_index()
+
+
+def _tensor_names(model: Model) -> dict[tuple[str, int], str]:
+    """A readable and unique name for every tensor: the node's own, with its port when it has several."""
+    names: dict[tuple[str, int], str] = {}
+    taken: set[str] = set()
+    for operation in model.get_ordered_ops():
+        for port in operation.outputs():
+            name = operation.get_friendly_name() if len(operation.outputs()) == 1 else f"{operation.get_friendly_name()}:{port.get_index()}"
+            unique = name if name not in taken else f"{name} ({operation.get_name()})"
+            taken.add(unique)
+            names[_key(port)] = unique
+    return names
+
+
+def _static_shape(port: Any, operation: Any, file: Path) -> Shape:
+    shape = port.get_partial_shape()
+    if shape.is_dynamic:
+        if operation.get_type_name() == "MaxPool" and port.get_index() == 1:
+            return ()
+        raise UnsupportedNetwork(
+            f"{file}: node '{operation.get_friendly_name()}' ({operation.get_type_name()}): its size {shape} depends on the data; export with fixed sizes"
+        )
+    return tuple(int(size) for size in shape.to_shape())
+
+
+def _node(index: int, operation: Any, names: Mapping[tuple[str, int], str]) -> Node:
+    return Node(
+        index=index,
+        name=operation.get_friendly_name().removesuffix("/WithoutBiases"),
+        op=operation.get_type_name(),
+        inputs=tuple(names[_key(port.get_source_output())] for port in operation.inputs()),
+        outputs=tuple(names[_key(port)] for port in operation.outputs()),
+        attributes=dict(operation.get_attributes()),
+    )
+
+
+def _check_types(types: Mapping[str, str], model: Model, names: Mapping[tuple[str, int], str], file: Path) -> None:
+    kind = types[names[_key(model.inputs[0])]]
+    if kind != "f32":
+        raise UnsupportedNetwork(f"{file}: the input is {kind}; it must be f32: export the network without pre-processing")
+
+
+def _outputs(model: Model, names: Mapping[tuple[str, int], str]) -> dict[str, str]:
+    """Public output name to tensor. A name is the file's own; a nameless output takes its node's."""
+    outputs = {}
+    for port in model.outputs:
+        source = port.get_node().input(0).get_source_output()
+        tensor = names[_key(source)]
+        outputs[min(port.get_names(), key=len) if port.get_names() else tensor] = tensor
+    return outputs
+
+
+def _metadata(model: Model) -> dict[str, str]:
+    """What the file says of itself: ONNX `metadata_props`, the same keys of an IR's runtime info."""
+    info = model.get_rt_info()
+    if "framework" not in info:
+        return {}
+    return {key: model.get_rt_info(["framework", key]).astype(str) for key in info["framework"]}
+
+
+def _sha256(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()

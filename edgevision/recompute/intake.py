@@ -1,0 +1,103 @@
+"""The entrance of a network: checks what comes from outside, then takes it in at live pixels only. A refused call changes nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgevision.errors import InputError
+from edgevision.kernels.forms import NO_LIVE, Axis, Backend, Feed, Intake, Plane, Reach, Runs
+from edgevision.recompute.runs import axis_span, same, table
+from edgevision.records import Mask
+
+
+class Entrance:
+    """Writes tensors, or frames once `take_frames` was called, into the network's first plane."""
+
+    def __init__(self, plane: Plane, backend: Backend, runs: Runs) -> None:
+        self.plane = plane
+        self._backend = backend
+        self._runs = runs
+        self._size_px = (plane.height, plane.width)
+        self._set_up(Intake(), self._size_px)
+
+    def take_frames(self, intake: Intake, frame_px: tuple[int, int]) -> None:
+        """Expect 8-bit frames of `frame_px` (height, width)."""
+        needed = frame_px[0] * (frame_px[1] // 2 + 1)
+        if needed > len(self._runs):
+            self._runs = np.zeros((needed, 3), np.int32)
+        self._set_up(intake, frame_px)
+
+    def _set_up(self, intake: Intake, picture_px: tuple[int, int]) -> None:
+        self._intake, self._picture_px = intake, picture_px
+        extent = np.empty((picture_px[0], 2), np.int32)
+        extent[...] = NO_LIVE
+        self._mask = Plane(np.zeros((0, 0, 0), np.float32), 0, 0, *picture_px, np.zeros(picture_px, np.uint8), extent)
+        self._write = self._backend.bind_intake(intake, self.plane)
+        feed = Feed(self._mask, _reach(intake, picture_px, self._size_px))
+        self._collect = self._backend.collector((feed,), self.plane, self._runs, 1)
+        self._mark = self._backend.marker(self.plane, self._runs)
+
+    def take_all(self, picture: NDArray[Any]) -> int:
+        """Take the whole picture. Returns how many pixels changed."""
+        return self._take(self._checked(picture), True)
+
+    def take(self, picture: NDArray[Any], live: Mask) -> int:
+        """Take the live pixels. Returns how many pixels of the plane changed."""
+        picture = self._checked(picture)
+        if not isinstance(live, np.ndarray) or live.dtype != np.bool_ or live.shape != self._picture_px:
+            shown = f"{live.dtype} {live.shape}" if isinstance(live, np.ndarray) else type(live).__name__
+            raise InputError(f"live is {shown}; it must be bool {self._picture_px}, one for each pixel of the picture")
+        flags = np.ascontiguousarray(live).view(np.uint8)
+        self._mask.live_px = self._backend.scan(flags, self._mask.extent)
+        if self._mask.live_px == 0 and self.plane.live_px == 0:
+            return 0
+        np.copyto(self._mask.live, flags)
+        return self._take(picture, self._mask.live_px == self._mask.size_px)
+
+    def _take(self, picture: NDArray[Any], everything: bool) -> int:
+        count, _ = self._collect(everything)
+        if self._intake.table is None:
+            row, column = self._backend.first_bad(picture, self._runs, count)
+            if row >= 0:
+                self.plane.live_px = 0
+                raise InputError(f"x is {picture[:, row, column].tolist()} at row {row}, column {column}; live pixels must be finite numbers")
+        self._write(picture, self._runs, count)
+        self.plane.live_px = self._mark(count)
+        return self.plane.live_px
+
+    def _checked(self, picture: NDArray[Any]) -> NDArray[Any]:
+        """The picture as the kernel takes it: (C, H, W) float32 or (H, W, C) uint8."""
+        if self._intake.table is not None:
+            return self._checked_frame(picture)
+        wanted = (1, self.plane.padded.shape[2], *self._size_px)
+        if not isinstance(picture, np.ndarray) or picture.dtype != np.float32 or picture.shape != wanted:
+            raise InputError(f"x is {_shown(picture)}; it must be float32 {wanted}, or call set_preprocess to give 8-bit frames")
+        return picture[0]
+
+    def _checked_frame(self, frame: NDArray[Any]) -> NDArray[Any]:
+        channels = self.plane.padded.shape[2]
+        height, width = self._picture_px
+        if not isinstance(frame, np.ndarray) or frame.dtype != np.uint8 or frame.shape[:2] != (height, width):
+            raise InputError(f"the frame is {_shown(frame)}; it must be uint8 ({height}, {width}) or ({height}, {width}, 3)")
+        if frame.ndim == 2:
+            return np.broadcast_to(frame[:, :, None], (height, width, max(self._intake.order) + 1))
+        if frame.ndim != 3 or frame.shape[2] != channels:
+            raise InputError(f"the frame is {_shown(frame)}, the network takes {channels} channel(s); convert the frame")
+        return frame
+
+
+def _shown(value: object) -> str:
+    return f"{value.dtype} {value.shape}" if isinstance(value, np.ndarray) else type(value).__name__
+
+
+def _reach(intake: Intake, picture_px: tuple[int, int], size_px: tuple[int, int]) -> Reach:
+    if intake.resize is None:
+        return same(*size_px)
+    return table(_span(intake.resize.rows, picture_px[0]), _span(intake.resize.columns, picture_px[1]), picture_px[1])
+
+
+def _span(axis: Axis, size: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    return axis_span(axis, size)

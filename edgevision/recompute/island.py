@@ -1,0 +1,119 @@
+"""Runs nodes that have no selective kernel, whole, through OpenVINO, whenever what they read changed. One of OpenVINO's doors.
+
+Always by this one path, so that the same input gives the same bits. In: planes or loose arrays. Out: planes, compared bit by bit and
+marked live where they differ, or loose arrays. Keeps one infer request a camera.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from openvino import Core, Model, opset13
+
+from edgevision.errors import UnsupportedNetwork
+from edgevision.kernels.forms import NO_LIVE, Backend, Plane
+from edgevision.recompute.graph import Graph
+from edgevision.recompute.memory import Memory
+from edgevision.recompute.plan import IslandStep, Ref
+
+
+def compile_island(step: IslandStep, graph: Graph, threads: int) -> Any:
+    """OpenVINO's compiled model of the island alone, in f32. Cuts the graph's own model: each node belongs to one island only."""
+    parameters = []
+    inside = set(step.nodes)
+    for tensor, _ in step.sources:
+        port = graph.ports[tensor]
+        parameter = opset13.parameter(port.get_partial_shape(), port.get_element_type())
+        for reader in port.get_target_inputs():
+            if reader.get_node().get_friendly_name().removesuffix("/WithoutBiases") in inside:
+                reader.replace_source_output(parameter.output(0))
+        parameters.append(parameter)
+    settings = {
+        "INFERENCE_PRECISION_HINT": "f32",
+        "INFERENCE_NUM_THREADS": threads,
+        "PERFORMANCE_HINT": "LATENCY",
+        "ENABLE_CPU_PINNING": False,
+    }
+    try:
+        model = Model([graph.ports[tensor] for tensor, _ in step.targets], parameters, step.name)
+        return Core().compile_model(model, "CPU", settings)
+    except RuntimeError as error:
+        raise UnsupportedNetwork(f"{graph.path}: node '{step.name}': OpenVINO cannot run it: {str(error).splitlines()[-1]}") from error
+
+
+@dataclass(slots=True, eq=False)
+class Island:
+    """One island of one camera."""
+
+    step: IslandStep
+    memory: Memory
+    backend: Backend
+    request: Any
+    sources: tuple[tuple[str, Ref | None, tuple[Plane, ...]], ...]
+    targets: Mapping[str, Plane]
+    pixels: int = 0
+    seconds: float = 0.0
+
+    @property
+    def live_fraction(self) -> float:
+        """An island runs whole or not at all."""
+        return float(self.pixels)
+
+    def advance(self, everything: bool) -> None:
+        """Run if a source changed."""
+        began = time.perf_counter()
+        self.pixels = 0
+        for plane in self.targets.values():
+            if plane.live_px:
+                _forget(plane)
+        self.memory.fresh.difference_update(name for name, is_picture in self.step.targets if not is_picture)
+        if everything or self._is_fed():
+            self.pixels = 1
+            self._run()
+        self.seconds = time.perf_counter() - began
+
+    def _is_fed(self) -> bool:
+        return any(any(plane.live_px for plane in leaves) if ref else name in self.memory.fresh for name, ref, leaves in self.sources)
+
+    def _run(self) -> None:
+        arrays = [self._picture(ref) if ref else self.memory.loose[name] for name, ref, _ in self.sources]
+        self.request.infer(dict(enumerate(arrays)))
+        for place, (name, is_picture) in enumerate(self.step.targets):
+            result = self.request.get_output_tensor(place).data
+            if is_picture:
+                self._store(self.targets[name], result[0].transpose(1, 2, 0))
+            elif name not in self.memory.loose or not _same_bits(self.memory.loose[name], result):
+                self.memory.loose[name] = np.array(result)
+                self.memory.fresh.add(name)
+
+    def _picture(self, ref: Ref) -> NDArray[np.float32]:
+        return np.ascontiguousarray(self.memory.view(ref).values.transpose(2, 0, 1)[None])
+
+    def _store(self, plane: Plane, new: NDArray[np.float32]) -> None:
+        old = plane.values
+        hit = (np.ascontiguousarray(new).view(np.uint32) != np.ascontiguousarray(old).view(np.uint32)).any(axis=2)
+        old[hit] = new[hit]
+        plane.live[...] = hit
+        plane.live_px = self.backend.scan(plane.live, plane.extent)
+
+
+def _forget(plane: Plane) -> None:
+    plane.live[...] = 0
+    plane.extent[...] = NO_LIVE
+    plane.live_px = 0
+
+
+def _same_bits(a: NDArray[Any], b: NDArray[Any]) -> bool:
+    return a.shape == b.shape and a.tobytes() == b.tobytes()
+
+
+def bind_island(step: IslandStep, compiled: Any, memory: Memory, backend: Backend) -> Island:
+    """The island over one camera's Memory."""
+    sources = tuple((name, ref, tuple(memory.leaves(ref)) if ref else ()) for name, ref in step.sources)
+    targets = {name: memory.planes[name] for name, is_picture in step.targets if is_picture}
+    return Island(step, memory, backend, compiled.create_infer_request(), sources, targets)

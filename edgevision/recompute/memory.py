@@ -1,0 +1,162 @@
+"""One camera's Memory: a padded array for every tensor of a plan, updated in place. Keeps all that a network knows of a scene."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgevision.errors import UnsupportedNetwork
+from edgevision.kernels.forms import NO_LIVE, Convolve, Float, Plane
+from edgevision.recompute.plan import Plan, Ref, Step, Tensor
+
+_LINE_BYTES = 64
+_MEGABYTE = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Border:
+    """Zeros around a picture, as many as its hungriest reader wants."""
+
+    top: int = 0
+    left: int = 0
+    bottom: int = 0
+    right: int = 0
+
+    def around(self, other: Border) -> Border:
+        """The larger on each side."""
+        return Border(*(max(a, b) for a, b in zip(self.sides, other.sides, strict=True)))
+
+    @property
+    def sides(self) -> tuple[int, int, int, int]:
+        """top, left, bottom, right."""
+        return self.top, self.left, self.bottom, self.right
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Where every tensor lives: in which root tensor's buffer, from which channel on, and each root's border. Shared by all cameras."""
+
+    homes: Mapping[str, tuple[str, int]]
+    borders: Mapping[str, Border]
+
+    @classmethod
+    def of(cls, plan: Plan) -> Layout:
+        """The layout of a plan."""
+        parents = {part: tensor for tensor in plan.tensors.values() for part in tensor.parts}
+        homes = {name: _home(name, parents, plan.tensors) for name in plan.tensors}
+        borders = dict.fromkeys((root for root, _ in homes.values()), Border())
+        for step in plan.steps:
+            if isinstance(step, Step) and isinstance(step.form, Convolve):
+                root = homes[step.sources[0].tensor][0]
+                borders[root] = borders[root].around(_border(step.form, plan.tensors[root], plan.tensors[step.target]))
+        return cls(homes, borders)
+
+    def size_bytes(self, plan: Plan) -> int:
+        """What a Memory of this layout takes."""
+        return sum(self._tensor_bytes(plan.tensors[name]) for name in plan.tensors)
+
+    def _tensor_bytes(self, tensor: Tensor) -> int:
+        if self.homes[tensor.name][0] != tensor.name:
+            return tensor.height * tensor.width
+        border = self.borders[tensor.name]
+        padded = (tensor.height + border.top + border.bottom) * (tensor.width + border.left + border.right)
+        return 4 * padded * tensor.channels + tensor.height * tensor.width
+
+
+def _home(name: str, parents: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> tuple[str, int]:
+    start = 0
+    while name in parents:
+        parent = parents[name]
+        before = parent.parts[: parent.parts.index(name)]
+        start += sum(tensors[part].channels for part in before)
+        name = parent.name
+    return name, start
+
+
+def _border(form: Convolve, source: Tensor, target: Tensor) -> Border:
+    window = form.window
+    ends = []
+    for axis, (before, after) in enumerate(((source.height, target.height), (source.width, target.width))):
+        reach = (after - 1) * window.stride[axis] - window.pad[axis] + (window.kernel[axis] - 1) * window.dilation[axis] + 1
+        ends.append(max(0, reach - before))
+    return Border(max(0, window.pad[0]), max(0, window.pad[1]), ends[0], ends[1])
+
+
+@dataclass(slots=True, eq=False)
+class Memory:
+    """`planes` by tensor; `loose` arrays that islands make for islands or as outputs, `fresh` those that changed in the last call.
+
+    `is_filled` after the first `first`.
+    """
+
+    plan: Plan
+    layout: Layout
+    planes: dict[str, Plane]
+    loose: dict[str, NDArray[np.float32]] = field(default_factory=dict)
+    fresh: set[str] = field(default_factory=set)
+    is_filled: bool = False
+
+    @classmethod
+    def allocate(cls, plan: Plan, layout: Layout, limit_mb: float | None = None) -> Memory:
+        """An empty Memory. Raises UnsupportedNetwork when it would be larger than `limit_mb`."""
+        needed = layout.size_bytes(plan)
+        if limit_mb is not None and needed > limit_mb * _MEGABYTE:
+            raise UnsupportedNetwork(
+                f"{plan.path}: needs {needed / _MEGABYTE:.1f} MB a camera, memory_limit_mb is {limit_mb:g}; raise it or give a smaller input_shape"
+            )
+        buffers = {root: _buffer(plan.tensors[root], border) for root, border in layout.borders.items()}
+        planes = {}
+        for name, tensor in plan.tensors.items():
+            root, start = layout.homes[name]
+            planes[name] = _plane(buffers[root][:, :, start : start + tensor.channels], tensor, layout.borders[root])
+        return cls(plan, layout, planes)
+
+    def leaves(self, ref: Ref) -> Iterator[Plane]:
+        """The planes whose live bytes tell of these channels: the parts that they overlap."""
+        tensor = self.plan.tensors[ref.tensor]
+        if not tensor.parts:
+            yield self.planes[ref.tensor]
+            return
+        start = 0
+        for part in tensor.parts:
+            channels = self.plan.tensors[part].channels
+            first, last = max(ref.start, start), min(ref.start + ref.channels, start + channels)
+            if first < last:
+                yield from self.leaves(Ref(part, first - start, last - first))
+            start += channels
+
+    def view(self, ref: Ref) -> Plane:
+        """A plane over just these channels; its live bytes are the tensor's own."""
+        whole = self.planes[ref.tensor]
+        padded = whole.padded[:, :, ref.start : ref.start + ref.channels]
+        return Plane(padded, whole.top, whole.left, whole.height, whole.width, whole.live, whole.extent)
+
+    def clear(self) -> None:
+        """Back to the state after `allocate`."""
+        for plane in self.planes.values():
+            plane.values[...] = 0
+            plane.live[...] = 0
+            plane.extent[...] = NO_LIVE
+            plane.live_px = 0
+        self.loose.clear()
+        self.fresh.clear()
+        self.is_filled = False
+
+
+def _buffer(tensor: Tensor, border: Border) -> Float:
+    """Zeros for a tensor and its border, the first pixel on a cache line."""
+    shape = (tensor.height + border.top + border.bottom, tensor.width + border.left + border.right, tensor.channels)
+    count = shape[0] * shape[1] * shape[2]
+    raw = np.zeros(count + _LINE_BYTES // 4, np.float32)
+    shift = (-raw.ctypes.data % _LINE_BYTES) // 4
+    return raw[shift : shift + count].reshape(shape)
+
+
+def _plane(padded: Float, tensor: Tensor, border: Border) -> Plane:
+    extent = np.empty((tensor.height, 2), np.int32)
+    extent[...] = NO_LIVE
+    live = np.zeros((tensor.height, tensor.width), np.uint8)
+    return Plane(padded, border.top, border.left, tensor.height, tensor.width, live, extent)

@@ -1,0 +1,108 @@
+"""The plan of a network as plain data: which steps, in which order, over which tensors. Prints itself, one line a step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from edgevision.kernels.forms import Combine, Convolve, Form, Pool
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """A picture of `channels` values a pixel. With `parts` it is those tensors' channels, one after another, written once in its buffer."""
+
+    name: str
+    height: int
+    width: int
+    channels: int
+    parts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Ref:
+    """The channels `start .. start + channels - 1` of a tensor."""
+
+    tensor: str
+    start: int
+    channels: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Step:
+    """One operation recomputed only where its sources changed."""
+
+    name: str
+    form: Form
+    sources: tuple[Ref, ...]
+    target: str
+
+    @property
+    def op(self) -> str:
+        """A word for people."""
+        form = self.form
+        if isinstance(form, Convolve):
+            kind = "depthwise" if form.is_depthwise else "conv"
+            return f"{kind} {form.window.kernel[0]}x{form.window.kernel[1]}" + (f" /{form.window.stride[0]}" if max(form.window.stride) > 1 else "")
+        if isinstance(form, Pool):
+            return f"{form.mode} {form.window.kernel[0]}x{form.window.kernel[1]}"
+        if isinstance(form, Combine):
+            return form.op if form.op != "copy" or form.activation.kind == "none" else form.activation.kind
+        return "nearest" if form.is_nearest else "bilinear"
+
+    @property
+    def macs_px(self) -> int:
+        """Multiply-accumulates for one output pixel."""
+        return int(self.form.weights.size) if isinstance(self.form, Convolve) else 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class IslandStep:
+    """Nodes that have no selective kernel, run whole by OpenVINO whenever a source changed.
+
+    `sources` are file tensors with the channels they live in, or None for a *loose* array that another island made. `targets` are file
+    tensors, True where selective steps read them as a picture.
+    """
+
+    name: str
+    nodes: tuple[str, ...]
+    sources: tuple[tuple[str, Ref | None], ...]
+    targets: tuple[tuple[str, bool], ...]
+    why: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Plan:
+    """All of a network. `outputs` gives each public output its channels, or the name of a loose array."""
+
+    path: str
+    input: str
+    tensors: Mapping[str, Tensor]
+    steps: tuple[Step | IslandStep, ...]
+    outputs: Mapping[str, Ref | str]
+    gates: Mapping[str, float]
+
+    @property
+    def dense_macs(self) -> int:
+        """Multiply-accumulates of a whole run, islands not counted."""
+        return sum(step.macs_px * self._pixels(step) for step in self.steps if isinstance(step, Step))
+
+    def _pixels(self, step: Step) -> int:
+        tensor = self.tensors[step.target]
+        return tensor.height * tensor.width
+
+    def line(self, step: Step | IslandStep) -> str:
+        """name, operation, shape, how, precision, gate."""
+        if isinstance(step, IslandStep):
+            return f"{step.name:<32} {len(step.nodes):>3} nodes{'':<24} island: {step.why}"
+        tensor, form = self.tensors[step.target], step.form
+        activation = getattr(form, "activation", None)
+        extra = f"+ {activation.kind}" if activation and activation.kind not in ("none", step.op) else ""
+        extra = ("+ residual " if getattr(form, "residual", False) else "") + extra
+        shape = f"{tensor.channels}x{tensor.height}x{tensor.width}"
+        return f"{step.name[-32:]:<32} {step.op:<14} {shape:<16} selective  f32  gate {self.gates.get(step.name, 0.0):g}  {extra}".rstrip()
+
+    def __str__(self) -> str:
+        first = self.tensors[self.input]
+        head = f"{self.path}: input {first.channels}x{first.height}x{first.width}, {len(self.steps)} steps, {self.dense_macs / 1e9:.3f} GMAC"
+        return "\n".join([head, *(self.line(step) for step in self.steps)])

@@ -1,0 +1,85 @@
+"""How an 8-bit frame becomes a network's input. In: settings and sizes. Out: an Intake, the first step of every plan. Keeps nothing.
+
+A frame is uint8 (H, W, 3) BGR or (H, W). The network's value of channel c is (v / scale - mean[c]) / std[c], looked up in a table, so it is
+the same everywhere. A frame of another size is resized (bilinear) or letterboxed; then a frame's pixel is live for what it reaches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+import numpy as np
+from pydantic import Field
+
+from edgevision.errors import InputError
+from edgevision.kernels.forms import Axis, Float, Intake, Resize
+from edgevision.recompute.interpolate import bilinear
+from edgevision.records import Settings
+
+
+class Preprocess(Settings):
+    """How frames are given to the network; left out, what the file's metadata says."""
+
+    mean: tuple[float, ...] = Field((0.0,), description="What is taken from each channel after scaling, in the network's channel order.")
+    std: tuple[float, ...] = Field((1.0,), description="What each channel is divided by after that.")
+    scale: float = Field(255.0, gt=0, description="What 8-bit values are divided by first.")
+    channel_order: Literal["rgb", "bgr", "gray"] = Field("rgb", description="The order in which the network wants the channels.")
+    frame_px: tuple[int, int] | None = Field(None, description="Height and width of the frames; left out, the network's own.")
+    resize: Literal["stretch", "letterbox"] = Field("stretch", description="How a frame of another size is made to fit.")
+    fill: int = Field(114, ge=0, le=255, description="The gray level around a letterboxed frame.")
+
+    @classmethod
+    def from_metadata(cls, metadata: Mapping[str, str]) -> Preprocess:
+        """What a network file says of itself: keys mean, std, scale, channel_order; lists as `0.1, 0.2` or `[0.1, 0.2]`."""
+        found: dict[str, object] = {key: _numbers(metadata[key]) for key in ("mean", "std") if key in metadata}
+        if "scale" in metadata:
+            found["scale"] = float(metadata["scale"])
+        if "channel_order" in metadata:
+            found["channel_order"] = metadata["channel_order"].strip().strip('"').lower()
+        return cls.model_validate(found)
+
+
+def _numbers(text: str) -> tuple[float, ...]:
+    return tuple(float(part) for part in text.strip().strip("[]()").split(","))
+
+
+def build_intake(settings: Preprocess, channels: int, size_px: tuple[int, int]) -> Intake:
+    """The Intake for a network of `channels` and `size_px` (height, width). Raises InputError where the settings do not fit it."""
+    for name, values in (("mean", settings.mean), ("std", settings.std)):
+        if len(values) not in (1, channels):
+            raise InputError(f"preprocess.{name} has {len(values)} values, the network {channels} channels; give one value or {channels}")
+    if 0.0 in settings.std:
+        raise InputError("preprocess.std holds 0; a channel cannot be divided by it")
+    table = _table(settings, channels)
+    order = {"rgb": (2, 1, 0), "bgr": (0, 1, 2), "gray": (0,)}[settings.channel_order] if channels == 3 else tuple(range(channels))
+    if settings.frame_px in (None, size_px):
+        return Intake(table, order if channels == 3 else (0,) * channels)
+    fill = np.ascontiguousarray(table[:, settings.fill])
+    return Intake(table, order, _resize(settings, size_px), fill)
+
+
+def _table(settings: Preprocess, channels: int) -> Float:
+    """(channel, 256): the network's value of every 8-bit value, worked out in float64 and rounded once."""
+    mean, std = (np.broadcast_to(np.asarray(values, np.float64), (channels,)) for values in (settings.mean, settings.std))
+    values = np.arange(256, dtype=np.float64) / settings.scale
+    return np.ascontiguousarray(((values[None] - mean[:, None]) / std[:, None]).astype(np.float32))
+
+
+def _resize(settings: Preprocess, size_px: tuple[int, int]) -> Resize:
+    frame = settings.frame_px or size_px
+    inside = size_px
+    if settings.resize == "letterbox":
+        ratio = min(size_px[0] / frame[0], size_px[1] / frame[1])
+        inside = max(1, round(frame[0] * ratio)), max(1, round(frame[1] * ratio))
+    rows, columns = (_axis(frame[axis], inside[axis], size_px[axis]) for axis in (0, 1))
+    return Resize(rows, columns, is_nearest=False)
+
+
+def _axis(before: int, inside: int, after: int) -> Axis:
+    """`inside` of the `after` outputs, in the middle, show the picture; the others hold -1."""
+    places = (np.arange(inside, dtype=np.float32) + np.float32(0.5)) * np.float32(before / inside) - np.float32(0.5)
+    middle, start = bilinear(places, before), (after - inside) // 2
+    first, second, share = np.full(after, -1, np.int32), np.full(after, -1, np.int32), np.zeros(after, np.float32)
+    first[start : start + inside], second[start : start + inside], share[start : start + inside] = middle.first, middle.second, middle.share
+    return Axis(first, second, share)
