@@ -44,20 +44,21 @@ class Background:
         bits = 8 if image.dtype == np.uint8 else settings.bits or 16
         self.level_shift = bits - 8
         flat = (height, width * self.channels)
-        wide = np.uint16 if image.dtype == np.uint8 else np.int32
         self.allowed = allowed_pixels(settings, height, width)
         self.allowed_px = int(self.allowed.sum())
         self.used = np.zeros(flat, image.dtype)
         self.tolerance = np.zeros(flat, image.dtype)
         self.corrected = np.zeros(flat, image.dtype)
         self.noise_counts = np.zeros((measure.NOISE_BINS, measure.RESIDUAL_BINS))
-        self.mean = np.zeros(flat, wide)
-        self.spread = np.zeros(flat, wide)
+        self.mean = np.zeros(flat, np.uint16)  # in 1/256 of a gray level, as is the spread
+        self.spread = np.zeros(flat, np.uint16)
         self.raw_foreground = np.zeros((height + 2, width + 2), np.uint8)
         self.foreground = np.zeros((height, width), np.bool_)
         self.streak = np.zeros((height, width) if settings.confirm_frames > 1 else (1, 1), np.uint8)
         self.held = np.zeros((height, width) if settings.hold_frames else (1, 1), np.uint8)
         self.frames = 0
+        self.noise = np.full(measure.LEVELS, measure.NOISE_GUESS)
+        self.finer = 8 - self.level_shift
         self.depth = (self.level_shift, (measure.LEVELS << self.level_shift) - 1)
         self.line = measure.line(1.0, 0.0, self.level_shift)
         self.pool, self.pool_foreground = MaskPool(height, width), MaskPool(height, width)
@@ -66,16 +67,18 @@ class Background:
         self.restart_reference(image.reshape(flat))
 
     def set_tables(self, settings: ChangeSettings) -> None:
-        """The tables by gray level, from the noise measured so far or given."""
+        """The tables by gray level, from the noise measured so far or given; kept while the noise moves by less than a twelfth."""
         noise = measure.noise_by_level(self.noise_counts) if settings.noise_sigma is None else np.full(measure.LEVELS, settings.noise_sigma)
+        if self.frames >= CALIBRATION_FRAMES and np.abs(noise - self.noise).max() < self.noise.max() / 12:
+            return
+        self.noise = noise
         weak = settings.hysteresis * measure.strong_levels(settings.pixel_threshold, noise)
         self.weak_table = measure.to_table(weak, self.level_shift)
-        self.dead_table = measure.to_table(measure.EDGE_SIGMAS * noise, self.level_shift)
-        self.reference_table = measure.to_table(measure.REFERENCE_SIGMAS * noise * 256, self.level_shift)
-        self.tables = (self.weak_table, self.dead_table, self.level_shift)
+        self.tables = (self.weak_table, measure.to_table(measure.EDGE_SIGMAS * noise, self.level_shift), self.level_shift)
+        self.stale_bands = BANDS
 
     def learn_noise(self, residuals: NDArray[np.int64], settings: ChangeSettings) -> None:
-        """Take one frame's residual counts (gray bin, |residual|) into the slow memory, without those that are changes rather than noise."""
+        """Take one frame's residual counts (gray bin, |residual|) into the slow memory, without those that are changes, not noise."""
         if not residuals[:, 1:].any():
             return  # the same frame again: it says nothing
         limit = int(self.weak_table.max() >> self.level_shift) * 3 // 2 + 1
@@ -86,8 +89,8 @@ class Background:
 
     def restart_reference(self, corrected: Image) -> None:
         """This frame is the reference, as if it had always been so."""
-        np.multiply(corrected, 256, out=self.mean, casting="unsafe", dtype=self.mean.dtype)
-        self.spread[:] = round(SPREAD_GUESS_LEVELS * (256 << self.level_shift))
+        np.left_shift(corrected, self.finer, out=self.mean, dtype=np.uint16)
+        self.spread[:] = round(SPREAD_GUESS_LEVELS * 256)
         self.raw_foreground[:] = 0
         self.foreground[:] = False
         self.shown_foreground = read_only(np.zeros_like(self.foreground))
@@ -103,8 +106,7 @@ class Scratch:
     """Working space of the kernels: its contents mean nothing between calls, but `weak` is left all zero."""
 
     def __init__(self, height: int, width: int, channels: int) -> None:
-        self.hits = np.zeros((width * channels + 63) // 64 * 64, np.uint8)
-        self.words = self.hits.view(np.uint64)
+        self.flags = np.zeros(width * channels, np.uint8)
         self.weak = np.zeros((height + 2, width + 2), np.uint8)
         self.points = np.zeros(height * width, np.int32)
         self.queue = np.zeros(height * width, np.int32)
@@ -157,6 +159,7 @@ class ChangeDetector:
         self.settings = settings or ChangeSettings()
         self._kernels = kernels
         self._vibration_q8 = round(self.settings.vibration_px * 256)
+        self._bounds = tuple(round(v * 256) for v in (*self.settings.abs_threshold, *self.settings.var_threshold))
         self._rate = max(1, round(math.log2(self.settings.reference_frames / BANDS)))
         self.reset()
 
@@ -189,7 +192,7 @@ class ChangeDetector:
         return self._partial(background, image, flat, line, taken, live_px)
 
     def complete(self, change: ChangeMap, live: Mask) -> None:
-        """Make `change.corrected` valid at `live` too, for a policy that goes beyond `change.live`. The change must be the last measured."""
+        """Make `change.corrected` valid at `live` too, for a policy that goes beyond `change.live`. It must be the last measured."""
         self._fill(self._last(change), live)
 
     def commit(self, change: ChangeMap, live: Mask, protect: Mask | None = None) -> None:
@@ -221,13 +224,13 @@ class ChangeDetector:
         """Take a grid of pixels of the frame and of what was used into scratch. Raises BadFrame when hardly any shows anything."""
         scratch, step = background.scratch, background.scratch.step
         start = (background.frames * 7 % step, background.frames * 13 % step)
-        n, seen, dark, bright = self._kernels.gather(
-            flat, used, (background.allowed, background.dead_table), background.depth, background.channels, start, step, scratch.xs, scratch.ys
-        )
+        place = ((background.allowed, background.tables[1]), background.depth, background.channels, start, step)
+        n, seen, dark, bright = self._kernels.gather(flat, used, *place, scratch.xs, scratch.ys)
         for count, what, remedy in ((dark, "black", "lens cap, lamp and cable"), (bright, "saturated", "exposure, gain and lamp")):
             if seen and count >= self.settings.blind_fraction * seen:
                 limit = f"the limit is {self.settings.blind_fraction:.1%}"
-                raise BadFrame(f"the picture is {what}: {count / seen:.1%} of its samples, {limit} (compare.blind_fraction); check {remedy}")
+                share = f"{count / seen:.1%} of its samples"
+                raise BadFrame(f"the picture is {what}: {share}, {limit} (compare.blind_fraction); check {remedy}")
         return int(n)
 
     def _light(self, background: Background, flat: Image) -> tuple[Line, int]:
@@ -255,12 +258,8 @@ class ChangeDetector:
         return line, 0 if isinstance(self.settings.pixel_threshold, float) else excess << background.level_shift
 
     def _find(self, background: Background, flat: Image, line: Line, extra: int) -> int:
-        scratch = background.scratch
-        return int(
-            self._kernels.find_weak(
-                flat, background.used, background.tolerance, line.fixed, extra, background.channels, scratch.hits, scratch.words, scratch.weak, scratch.points
-            )
-        )
+        frame = (flat, background.used, background.tolerance, line.fixed, extra, background.channels)
+        return int(self._kernels.find_weak(*frame, background.scratch.weak, background.scratch.points))
 
     def _grow(
         self, background: Background, flat: Image, line: Line, extra: int, found: int, force_rows: slice | None
@@ -315,11 +314,9 @@ class ChangeDetector:
         rows = background.scratch.rows
         np.greater(taken.last, taken.first, out=rows.view(np.bool_))
         rows[slice(*background.band())] = 1
-        bright, dark = (round(v * (256 << background.level_shift)) for v in self.settings.abs_threshold)
-        bounds = (bright, dark, round(self.settings.var_threshold[0] * 256), round(self.settings.var_threshold[1] * 256))
-        reference = (background.mean, background.spread, background.reference_table, background.level_shift)
+        reference = (background.finer, background.mean, background.spread, self._bounds)
         raw = background.raw_foreground
-        self._kernels.judge_rows(flat, line.fixed, *reference, bounds, background.allowed, rows, background.channels, raw)
+        self._kernels.judge_rows(flat, line.fixed, *reference, background.allowed, rows, background.channels, background.scratch.flags, raw)
         if self._kernels.despeckle_rows(raw, rows, self.settings.despeckle, background.foreground):
             shown = background.pool_foreground.take().mask
             np.copyto(shown, background.foreground)
@@ -340,22 +337,24 @@ class ChangeDetector:
         return extents
 
     def _learn(self, background: Background, pending: _Pending, protect: Mask | None) -> None:
-        held = background.scratch.none if protect is None else protect
-        reference = (background.mean, background.spread, pending.change.live, held, background.allowed)
-        self._kernels.learn_rows(pending.image, pending.line.fixed, *reference, background.band(), background.channels, self._rate)
+        masks = (pending.change.live, background.scratch.none if protect is None else protect, background.allowed)
+        state = (background.scratch.flags, background.mean, background.spread)
+        line = pending.line.fixed
+        self._kernels.learn_rows(pending.image, line, background.finer, masks, background.band(), background.channels, self._rate, *state)
 
     def _refresh_tolerances(self, background: Background, extents: LiveMask) -> None:
-        """Around what was committed, and, since the noise tables move slowly, in the band that is due."""
+        """Around what was committed and, while the noise tables have just moved, in the band that is due."""
+        around = (extents.first, extents.last, background.tolerance)
         self._kernels.refresh_tolerances(
-            background.used, background.channels, background.tables, self._vibration_q8, background.allowed, extents.first, extents.last, background.tolerance
+            background.used, background.channels, background.tables, self._vibration_q8, background.allowed, *around
         )
-        self._set_tolerances(background, background.band())
+        if background.stale_bands:
+            background.stale_bands -= 1
+            self._set_tolerances(background, background.band())
 
     def _set_tolerances(self, background: Background, rows: tuple[int, int]) -> None:
-        columns = (0, background.shape[1])
-        self._kernels.set_tolerances(
-            background.used, background.channels, background.tables, self._vibration_q8, background.allowed, rows, columns, background.tolerance
-        )
+        place = (background.allowed, rows, (0, background.shape[1]), background.tolerance)
+        self._kernels.set_tolerances(background.used, background.channels, background.tables, self._vibration_q8, *place)
 
 
 def read_only(array: NDArray[Any]) -> NDArray[Any]:
@@ -375,4 +374,5 @@ def checked(image: Image, background: Background | None) -> Image:
     if background is not None and (image.shape != background.shape or image.dtype != background.dtype):
         now, before = f"{image.dtype} {image.shape}", f"{background.dtype} {background.shape}"
         raise BadFrame(f"the frame is {now}, those before were {before}; set the camera back, or restart it with its new format")
-    return np.ascontiguousarray(image).reshape(image.shape[0], -1)
+    flat: NDArray[Any] = np.ascontiguousarray(image).reshape(image.shape[0], -1)
+    return flat

@@ -18,7 +18,6 @@ ONE_SIGMA = 0.6827
 NOISE_GUESS = 2.0
 NOISE_LEAST = 0.25
 EDGE_SIGMAS = 6.0
-REFERENCE_SIGMAS = 4.0
 AUTO_SIGMAS = 7.0
 AUTO_LEAST_LEVELS = 9.0
 OFFSET_PRIOR = 0.02
@@ -31,29 +30,32 @@ EXCESS_MOST = 8
 
 
 class Line(NamedTuple):
-    """corrected = gain x value + offset, in the camera's own values; the kernels take it as integers (gain, offset, shift, top)."""
+    """corrected = gain x value + offset, in the camera's own values.
+
+    The kernels take it as integers (gain, offset, first, second, top): corrected = ((value x gain >> first) + offset) >> second, in 0..top.
+    """
 
     gain: float
     offset: float
-    fixed: tuple[int, int, int, int]
+    fixed: tuple[int, int, int, int, int]
 
     @property
     def is_identity(self) -> bool:
         """True when the corrected frame is the frame itself, bit for bit."""
-        return self.fixed[0] == 1 << self.fixed[2] and self.fixed[1] == 1 << (self.fixed[2] - 1)
+        return self.gain == 1.0 and self.offset == 0.0
 
 
 def line(gain: float, offset: float, level_shift: int) -> Line:
-    """The line in integers: rounded to nearest, `top` the largest value. 16 bits of fraction at 8 bits, 13 at 16, so that int32 holds it."""
-    shift = 16 if level_shift == 0 else 13
+    """The line in integers, rounding to nearest; the sums fit 16 bits for 8-bit values, so that a vector holds twice as many, else 32."""
+    first, second = (9, 5) if level_shift == 0 else (0, 13)
     top = (LEVELS << level_shift) - 1
-    bound = top * 0.9
-    offset = min(max(offset, -bound), bound)
-    return Line(gain, offset, (round(gain * (1 << shift)), round(offset * (1 << shift)) + (1 << (shift - 1)), shift, top))
+    offset = min(max(offset, -0.9 * top), 0.9 * top)
+    fixed = (round(gain * (1 << (first + second))), round(offset * (1 << second)) + (1 << (second - 1)), first, second, top)
+    return Line(gain, offset, fixed)
 
 
 def solve_line(sums: Sequence[int], level_shift: int) -> tuple[float, float]:
-    """Least squares of y = gain x + offset from (n, sum x, sum y, sum xx, sum xy), drawn towards gain 1 and offset 0 where x hardly varies."""
+    """Least squares of y = gain x + offset from (n, sum x, sum y, sum xx, sum xy), drawn to gain 1 and offset 0 where x hardly varies."""
     n, sx, sy, sxx, sxy = (float(v) for v in sums)
     unit = float(1 << level_shift)
     heavy_gain, heavy_offset = n * unit * unit, n * OFFSET_PRIOR
@@ -128,7 +130,7 @@ def noise_by_level(counts: NDArray[np.float64]) -> NDArray[np.float64]:
     own = np.array([quantile(row, ONE_SIGMA) / np.sqrt(2.0) for row in counts])
     mixed = np.sqrt((weight * own**2 + 100.0 * whole**2) / (weight + 100.0))
     centres = (np.arange(NOISE_BINS) + 0.5) * (LEVELS / NOISE_BINS)
-    return np.maximum(np.interp(np.arange(LEVELS), centres, mixed), NOISE_LEAST)
+    return np.asarray(np.maximum(np.interp(np.arange(LEVELS), centres, mixed), NOISE_LEAST))
 
 
 def strong_levels(pixel_threshold: str | float, noise: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -147,4 +149,4 @@ def sigmas_of(pixel_threshold: str) -> float:
 
 def to_table(levels: NDArray[np.float64], level_shift: int) -> NDArray[np.int32]:
     """Gray levels as whole camera values, for the kernels."""
-    return np.rint(levels * (1 << level_shift)).astype(np.int32)
+    return np.asarray(np.rint(levels * (1 << level_shift)), np.int32)

@@ -17,24 +17,38 @@ class ChangeSettings(Settings):
         "auto", description="How far a pixel must move to be live: auto, '<k> sigma' of the measured noise, or a number of gray levels."
     )
     noise_sigma: float | None = Field(None, ge=0, le=50, description="The camera's noise in gray levels; empty: measured from the stream.")
-    hysteresis: float = Field(0.7, ge=0.2, le=1, description="Share of pixel_threshold that suffices beside pixels already live; 1 turns it off.")
+    hysteresis: float = Field(
+        0.7, ge=0.2, le=1, description="Share of pixel_threshold that suffices beside pixels already live; 1 turns it off."
+    )
     despeckle: int = Field(3, ge=1, le=9, description="Changed pixels that a 3x3 neighbourhood must hold before a change is believed.")
     min_area: int = Field(4, ge=1, le=100_000, description="Smallest connected change in pixels; smaller ones are noise.")
     grow_px: int = Field(1, ge=0, le=16, description="Pixels by which every change is widened, so that its soft rim is recomputed too.")
     hold_frames: int = Field(0, ge=0, le=250, description="Frames for which a pixel stays live after its last change.")
     confirm_frames: int = Field(1, ge=1, le=250, description="Frames in a row a pixel must differ before it is live; 1 is at once.")
     vibration_px: float = Field(0.5, ge=0, le=8, description="Camera shake to forgive at edges, in pixels.")
-    photometric: Literal["gain_offset", "none"] = Field("gain_offset", description="Whether a lamp that dims is corrected before comparing.")
+    photometric: Literal["gain_offset", "none"] = Field(
+        "gain_offset", description="Whether a lamp that dims is corrected before comparing."
+    )
     photometric_relax: float = Field(
         0.01, ge=0, le=1, description="Share of the correction given back on each use, so that it can never run away over days."
     )
-    global_fraction: float = Field(0.6, gt=0, le=1, description="Share of changed pixels from which the whole frame is run once, with a WARN.")
+    global_fraction: float = Field(
+        0.6, gt=0, le=1, description="Share of changed pixels from which the whole frame is run once, with a WARN."
+    )
     ignore: tuple[Polygon, ...] = Field((), description="Polygons [[x, y], ...] in frame pixels never looked at, such as a burnt-in clock.")
     roi: Polygon | None = Field(None, description="Polygon outside of which nothing is looked at; empty: the whole frame.")
-    reference: Literal["running"] = Field("running", description="What foreground is judged against: running (mean and noise of the stream).")
-    reference_frames: int = Field(512, ge=64, le=1_000_000, description="Frames after which the running reference has learnt a change that stays.")
-    abs_threshold: tuple[float, float] = Field((8, 8), description="Gray levels [brighter, darker] a foreground pixel must at least differ.")
-    var_threshold: tuple[float, float] = Field((5, 5), description="Foreground limits [brighter, darker] in multiples of the pixel's own spread.")
+    reference: Literal["running"] = Field(
+        "running", description="What foreground is judged against: running (mean and noise of the stream)."
+    )
+    reference_frames: int = Field(
+        512, ge=64, le=1_000_000, description="Frames after which the running reference has learnt a change that stays."
+    )
+    abs_threshold: tuple[float, float] = Field(
+        (8, 8), description="Gray levels [brighter, darker] a foreground pixel must at least differ."
+    )
+    var_threshold: tuple[float, float] = Field(
+        (5, 5), description="Foreground limits [brighter, darker] in multiples of the pixel's own spread."
+    )
     bits: int | None = Field(None, ge=8, le=16, description="Bits a uint16 camera really delivers; empty: 8 for uint8, 16 for uint16.")
     blind_fraction: float = Field(0.995, gt=0, le=1, description="Share of black or saturated samples from which a frame is not inspected.")
 

@@ -1,12 +1,59 @@
+# ruff: noqa: D103 - each operation is described once, in plain/change.py
 """The change map's arithmetic, compiled: the same operations and the same bits as `plain/change.py`, which documents them.
 
 Integers only, so that no order of evaluation can matter. Arrays of a frame are (row, column x channel), contiguous.
 """
 
 import numpy as np
-from numba import njit
+from llvmlite import ir
+from numba import config, njit, types
+from numba.extending import intrinsic
 
+LANES = 64
 i4 = np.int32
+
+
+@intrinsic
+def _changed_bits(typing, image, used, tolerance, at, gain, offset, extra):
+    """One bit for each of the 64 bytes from `at`: is the corrected byte further from `used` than tolerance + extra? See `_correct`."""
+    signature = types.uint64(image, used, tolerance, types.int64, types.int32, types.int32, types.int32)
+
+    def generate(context, builder, signature, args):
+        byte, short, word = (ir.VectorType(ir.IntType(bits), LANES) for bits in (8, 16, 32))
+
+        def fill(vector, value):
+            return ir.Constant(vector, [value] * LANES)
+
+        def load(k):
+            data = context.make_array(signature.args[k])(context, builder, args[k]).data
+            return builder.load(builder.bitcast(builder.gep(data, [args[3]]), byte.as_pointer()), align=1)
+
+        def spread(k, vector):
+            none = ir.Constant(vector, ir.Undefined)
+            first = builder.insert_element(none, builder.trunc(args[k], vector.element), ir.Constant(ir.IntType(32), 0))
+            return builder.shuffle_vector(first, none, fill(word, 0))
+
+        def pick(relation, a, b, signed):
+            compare = builder.icmp_signed if signed else builder.icmp_unsigned
+            return builder.select(compare(relation, a, b), a, b)
+
+        high = builder.zext(builder.shl(builder.zext(load(0), short), fill(short, 8)), word)
+        product = builder.trunc(builder.lshr(builder.mul(high, builder.zext(spread(4, short), word)), fill(word, 16)), short)
+        value = builder.ashr(builder.add(builder.lshr(product, fill(short, 1)), spread(5, short)), fill(short, 5))
+        value = builder.trunc(pick("<", pick(">", value, fill(short, 0), True), fill(short, 255), True), byte)
+        before, limit, more = load(1), load(2), spread(6, byte)
+        far = builder.sub(pick(">", value, before, False), pick("<", value, before, False))
+        raised = builder.add(limit, more)
+        raised = builder.select(builder.icmp_unsigned("<", raised, limit), fill(byte, 255), raised)
+        return builder.bitcast(builder.icmp_unsigned(">", far, raised), ir.IntType(64))
+
+    return signature, generate
+
+
+@njit(nogil=True)
+def _correct(value, line):
+    v = i4(i4(i4(i4(i4(value) * i4(line[0])) >> i4(line[2])) + i4(line[1])) >> i4(line[3]))
+    return max(i4(0), min(v, i4(line[4])))
 
 
 @njit(nogil=True)
@@ -32,34 +79,49 @@ def set_tolerances(used, channels, tables, vibration_q8, allowed, rows, columns,
 
 
 @njit(nogil=True)
-def find_weak(image, used, tolerance, line, extra, channels, hits, words, weak, points):
-    gain, offset, shift, top = i4(line[0]), i4(line[1]), i4(line[2]), i4(line[3])
-    more = i4(extra)
-    stride = weak.shape[1]
-    count = 0
-    for r in range(image.shape[0]):
-        for i in range(image.shape[1]):
-            v = i4(i4(i4(i4(image[r, i]) * gain) + offset) >> shift)
-            v = max(i4(0), min(v, top))
-            hits[i] = i4(abs(i4(v - i4(used[r, i])))) > i4(i4(tolerance[r, i]) + more)
-        for w in range(0, words.shape[0], 8):
-            if words[w] | words[w + 1] | words[w + 2] | words[w + 3] | words[w + 4] | words[w + 5] | words[w + 6] | words[w + 7]:
-                for i in range(w * 8, min(w * 8 + 64, image.shape[1])):
-                    if hits[i]:
-                        x = i // channels + 1
-                        if weak[r + 1, x] == 0:
-                            weak[r + 1, x] = 1
-                            points[count] = (r + 1) * stride + x
-                            count += 1
+def _add_weak(weak, points, count, pixel):
+    row, column = pixel // (weak.shape[1] - 2) + 1, pixel % (weak.shape[1] - 2) + 1
+    if weak[row, column]:
+        return count
+    weak[row, column] = 1
+    points[count] = row * weak.shape[1] + column
+    return count + 1
+
+
+@njit(nogil=True)
+def _find_one_by_one(image, used, tolerance, line, extra, channels, start, weak, points, count):
+    for i in range(start, image.shape[0]):
+        if abs(_correct(image[i], line) - i4(used[i])) > i4(tolerance[i]) + extra:
+            count = _add_weak(weak, points, count, i // channels)
     return count
+
+
+@njit(nogil=True)
+def _find_bytes(image, used, tolerance, line, extra, channels, weak, points):
+    gain, offset, more = i4(line[0]), i4(line[1]), i4(extra)
+    count = 0
+    stop = image.shape[0] // LANES * LANES
+    for at in range(0, stop, LANES):
+        bits = _changed_bits(image, used, tolerance, at, gain, offset, more)
+        if bits:
+            for k in range(LANES):
+                if (bits >> np.uint64(k)) & np.uint64(1):
+                    count = _add_weak(weak, points, count, (at + k) // channels)
+    return _find_one_by_one(image, used, tolerance, line, extra, channels, stop, weak, points, count)
+
+
+def find_weak(image, used, tolerance, line, extra, channels, weak, points):
+    frame = (image.reshape(-1), used.reshape(-1), tolerance.reshape(-1), line, extra, channels)
+    if image.dtype == np.uint8 and not config.DISABLE_JIT:
+        return _find_bytes(*frame, weak, points)
+    return _find_one_by_one(*frame, 0, weak, points, 0)
 
 
 @njit(nogil=True)
 def _is_strong(image, used, tolerance, line, extra, strong_q8, channels, r, x):
     for i in range(x * channels, x * channels + channels):
-        v = (np.int64(image[r, i]) * line[0] + line[1]) >> line[2]
-        v = max(0, min(v, line[3]))
-        if abs(v - np.int64(used[r, i])) * 256 > (np.int64(tolerance[r, i]) + extra) * strong_q8:
+        far = abs(np.int64(_correct(image[r, i], line)) - np.int64(used[r, i]))
+        if far * 256 > (np.int64(tolerance[r, i]) + extra) * strong_q8:
             return True
     return False
 
@@ -188,12 +250,10 @@ def hold_live(live, held, frames):
 
 @njit(nogil=True)
 def correct_rows(image, line, first, last, out):
-    gain, offset, shift, top = i4(line[0]), i4(line[1]), i4(line[2]), i4(line[3])
     for r in range(image.shape[0]):
         if last[r] > first[r]:
             for i in range(image.shape[1]):
-                v = i4(i4(i4(i4(image[r, i]) * gain) + offset) >> shift)
-                out[r, i] = max(i4(0), min(v, top))
+                out[r, i] = _correct(image[r, i], line)
 
 
 @njit(nogil=True)
@@ -242,10 +302,8 @@ def gather(image, used, place, depth, channels, start, step, xs, ys):
 def count_residuals(xs, ys, n, line, level_shift, counts):
     counts[:] = 0
     for k in range(n):
-        v = (np.int64(xs[k]) * line[0] + line[1]) >> line[2]
-        v = max(0, min(v, line[3]))
         level = min(ys[k] >> (level_shift + 4), 15)
-        counts[level, min(abs(v - ys[k]) >> level_shift, 63)] += 1
+        counts[level, min(abs(_correct(xs[k], line) - ys[k]) >> level_shift, 63)] += 1
 
 
 @njit(nogil=True)
@@ -253,7 +311,7 @@ def fit_sums(xs, ys, n, line, limit):
     count = sx = sy = sxx = sxy = 0
     for k in range(n):
         x, y = np.int64(xs[k]), np.int64(ys[k])
-        if abs(((x * line[0] + line[1]) >> line[2]) - y) <= limit:
+        if abs(_correct(xs[k], line) - ys[k]) <= limit:
             count += 1
             sx += x
             sy += y
@@ -263,22 +321,26 @@ def fit_sums(xs, ys, n, line, limit):
 
 
 @njit(nogil=True)
-def judge_rows(image, line, mean, spread, table, level_shift, bounds, allowed, rows, channels, raw):
-    gain, offset, shift, top = i4(line[0]), i4(line[1]), i4(line[2]), i4(line[3])
-    bright, dark, bright_q8, dark_q8 = bounds[0], bounds[1], bounds[2], bounds[3]
+def _judge_row(image, line, finer, mean, spread, bounds, flags):
+    bright, dark, bright_q8, dark_q8 = i4(bounds[0]), i4(bounds[1]), i4(bounds[2]), i4(bounds[3])
+    for i in range(image.shape[0]):
+        far = i4(i4(_correct(image[i], line) << i4(finer)) - i4(mean[i]))
+        wide = i4(spread[i])
+        over = max(bright, i4(i4(bright_q8 * wide) >> 8))
+        under = max(dark, i4(i4(dark_q8 * wide) >> 8))
+        flags[i] = (far > over) | (i4(-far) > under)
+
+
+@njit(nogil=True)
+def judge_rows(image, line, finer, mean, spread, bounds, allowed, rows, channels, flags, raw):
     for r in range(image.shape[0]):
-        if not rows[r]:
-            continue
-        for x in range(allowed.shape[1]):
-            flag = False
-            for i in range(x * channels, x * channels + channels):
-                v = i4(i4(i4(i4(image[r, i]) * gain) + offset) >> shift)
-                d = np.int64(max(i4(0), min(v, top))) * 256 - np.int64(mean[r, i])
-                noise = table[min(np.int64(mean[r, i]) >> (level_shift + 8), 255)]
-                wide = np.int64(spread[r, i])
-                flag |= d > max(max(bright, noise), (bright_q8 * wide) >> 8)
-                flag |= -d > max(max(dark, noise), (dark_q8 * wide) >> 8)
-            raw[r + 1, x + 1] = flag and allowed[r, x]
+        if rows[r]:
+            _judge_row(image[r], line, finer, mean[r], spread[r], bounds, flags)
+            for x in range(allowed.shape[1]):
+                flag = flags[x * channels]
+                for c in range(1, channels):
+                    flag |= flags[x * channels + c]
+                raw[r + 1, x + 1] = flag & allowed[r, x]
 
 
 @njit(nogil=True)
@@ -299,15 +361,20 @@ def despeckle_rows(raw, rows, need, foreground):
 
 
 @njit(nogil=True)
-def learn_rows(image, line, mean, spread, live, protect, allowed, rows, channels, rate):
-    gain, offset, shift, top = i4(line[0]), i4(line[1]), i4(line[2]), i4(line[3])
-    half = 1 << (rate - 1)
+def _learn_row(image, line, finer, rate, skip, mean, spread):
+    half = i4(1 << (rate - 1))
+    for i in range(image.shape[0]):
+        far = i4(i4(_correct(image[i], line) << i4(finer)) - i4(mean[i]))
+        wide = i4(abs(far) - i4(spread[i]))
+        mean[i] += i4(i4(far + half) >> i4(rate)) * i4(1 - skip[i])
+        spread[i] += i4(i4(wide + half) >> i4(rate)) * i4(1 - skip[i])
+
+
+@njit(nogil=True)
+def learn_rows(image, line, finer, masks, rows, channels, rate, flags, mean, spread):
+    live, protect, allowed = masks
     for r in range(rows[0], rows[1]):
         for x in range(allowed.shape[1]):
-            if live[r, x] or protect[r, x] or not allowed[r, x]:
-                continue
             for i in range(x * channels, x * channels + channels):
-                v = i4(i4(i4(i4(image[r, i]) * gain) + offset) >> shift)
-                d = np.int64(max(i4(0), min(v, top))) * 256 - np.int64(mean[r, i])
-                mean[r, i] = np.int64(mean[r, i]) + ((d + half) >> rate)
-                spread[r, i] = np.int64(spread[r, i]) + ((abs(d) - np.int64(spread[r, i]) + half) >> rate)
+                flags[i] = live[r, x] | protect[r, x] | (1 - allowed[r, x])
+        _learn_row(image[r], line, finer, rate, flags, mean[r], spread[r])
