@@ -24,7 +24,7 @@ from pydantic import Field
 
 from edgevision.capture.child import DecoderChild
 from edgevision.capture.redact import redact
-from edgevision.capture.wire import Built, Ended, Failed, FrameBad, FrameReady, Job, Note, one_line
+from edgevision.capture.wire import Built, Ended, Failed, FrameBad, FrameReady, Job, Note, Warned, one_line
 from edgevision.errors import BadFrame, CameraError, EndOfStream
 from edgevision.records import Frame, Image, Settings
 
@@ -126,6 +126,7 @@ class Camera:
         self.settings = settings or CameraSettings()
         self.counters = CameraCounters()
         self.state = CameraState.CLOSED
+        self.warnings: tuple[str, ...] = ()  # what the source said of itself when it was opened last
         limits = {"max_pixels": self.settings.max_pixels, "memory_mb": self.settings.memory_limit_mb, "lossless": self.settings.lossless}
         self._job = Job(camera_id, source, plain, plugin=None if plugin is None else str(plugin), **limits)  # type: ignore[arg-type]
         self._backoff = Backoff(self.settings.backoff_min_s, self.settings.backoff_max_s, chance)
@@ -167,6 +168,8 @@ class Camera:
                 return self._take(note)
             if isinstance(note, Built):
                 self._is_finite, self._is_resumable = note.finite, note.resumable
+            elif isinstance(note, Warned):
+                self.warnings = note.texts
             elif isinstance(note, Ended):
                 self._end(note)
             elif isinstance(note, Failed):

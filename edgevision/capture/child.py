@@ -19,7 +19,7 @@ from pathlib import Path
 import edgevision
 from edgevision.capture.redact import redact
 from edgevision.capture.ring import SlotMemory
-from edgevision.capture.wire import Beat, Built, FrameReady, Job, NewRing, Note, Request, one_line, receive, send
+from edgevision.capture.wire import Beat, Built, FrameReady, Job, NewRing, Note, Request, Warned, one_line, receive, send
 from edgevision.records import Image
 
 _PAGE = 4096
@@ -81,7 +81,7 @@ class DecoderChild:
                 raise ValueError("frame memory was announced and did not come")
             self._drop_memory()
             self._memory = SlotMemory(fd, note.slot_bytes)
-        elif not isinstance(note, Built):
+        elif not isinstance(note, Built | Warned):
             self.requested_s = None
         return note
 

@@ -5,8 +5,8 @@ or die of the library it calls, and the parent starts another. Imports neither N
 
 A source (interfaces.Source) may also carry these attributes, each with its default: `finite` False (it has an end and begins anew each
 time), `lossless` False (wait for the parent, drop nothing), `simulated` False, `part_id` None (the part that the last picture shows),
-`place` None (where the last picture lay, see `Resumable`); and the methods of `Resumable`. `read` may raise TimeoutError to say that it is
-well and has nothing yet; it is then asked again.
+`place` None (where the last picture lay, see `Resumable`), `warnings` () (after `open`, one line each); and the methods of `Resumable`.
+`read` may raise TimeoutError to say that it is well and has nothing yet; it is then asked again.
 """
 
 from __future__ import annotations
@@ -28,13 +28,14 @@ import numpy as np
 from edgevision.capture.redact import redact
 from edgevision.capture.ring import Ring, SlotMemory
 from edgevision.capture.sources import register_one
-from edgevision.capture.wire import Beat, Built, Ended, Failed, FrameBad, FrameReady, Job, NewRing, Request, one_line, receive, send
+from edgevision.capture.wire import Beat, Built, Ended, Failed, FrameBad, FrameReady, Job, NewRing, Request, Warned, one_line, receive, send
 from edgevision.errors import BadFrame, CameraError, EdgevisionError, EndOfStream
 from edgevision.interfaces import Source
 from edgevision.records import Image
 from edgevision.registry import Registry
 
 _PR_SET_PDEATHSIG = 1
+_MAX_WARNINGS = 20
 
 
 @runtime_checkable
@@ -119,6 +120,8 @@ class Decoder:
         if (self._job.crashes or self._job.position) and isinstance(source, Resumable):
             source.recover(self._job.crashes, self._job.place)
         source.open()
+        if warnings := tuple(one_line(redact(text)) for text in getattr(source, "warnings", ())):
+            send(self._sock, Warned(warnings[:_MAX_WARNINGS]))
         for position in range(self._job.position if is_finite else 0):
             self._beat.mark(position, is_reading=True)
             _skip(source)

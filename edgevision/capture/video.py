@@ -36,11 +36,15 @@ class Video(Protocol):
 class OpencvVideo:
     """By OpenCV's FFMPEG backend. Says nothing about why a file cannot be opened, and dies of some that it can."""
 
-    def __init__(self, location: str, threads: int = 1) -> None:
+    def __init__(self, location: str, threads: int = 1, timeout_s: tuple[float, float] | None = None) -> None:
+        """`timeout_s` (to open, to read) for network streams, of which the newest frame is kept only."""
         import cv2
 
         self._cv2 = cv2
         parameters = [cv2.CAP_PROP_N_THREADS, threads]
+        if timeout_s is not None:
+            open_ms, read_ms = (int(1000 * limit_s) for limit_s in timeout_s)
+            parameters += [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, open_ms, cv2.CAP_PROP_READ_TIMEOUT_MSEC, read_ms]
         try:
             self._capture = cv2.VideoCapture(location, cv2.CAP_FFMPEG, parameters)
         except cv2.error as error:
@@ -48,6 +52,8 @@ class OpencvVideo:
         if not self._capture.isOpened():
             self._capture.release()
             raise CameraError(f"{redact(location)}: OpenCV cannot open it; check it with ffprobe, or convert it with ffmpeg")
+        if timeout_s is not None:
+            self._capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
         self.fps = float(self._capture.get(cv2.CAP_PROP_FPS))
 
     def read(self) -> tuple[Image, float | None]:
@@ -98,6 +104,8 @@ class PyavVideo:
     def read(self) -> tuple[Image, float | None]:
         """See Video."""
         frame = self._next()
+        if frame.is_corrupt:
+            raise BadFrame("the decoder marks the frame as corrupt; data was lost on the way or the recording is damaged there")
         try:
             image: NDArray[np.uint8] = np.ascontiguousarray(frame.to_ndarray(format="bgr24"))
         except self._failures as error:

@@ -50,6 +50,13 @@ class Built:
 
 
 @dataclass(frozen=True, slots=True)
+class Warned:
+    """The source is open, but not as it should be."""
+
+    texts: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class NewRing:
     """The memory of the frames that follow; its file descriptor travels beside this note."""
 
@@ -98,8 +105,10 @@ class Failed:
     is_final: bool = False
 
 
-Note = Job | Request | Built | NewRing | FrameReady | FrameBad | Ended | Failed
-_KINDS: Mapping[str, type[Note]] = {kind.__name__: kind for kind in (Job, Request, Built, NewRing, FrameReady, FrameBad, Ended, Failed)}
+Note = Job | Request | Built | Warned | NewRing | FrameReady | FrameBad | Ended | Failed
+_KINDS: Mapping[str, type[Note]] = {
+    kind.__name__: kind for kind in (Job, Request, Built, Warned, NewRing, FrameReady, FrameBad, Ended, Failed)
+}
 
 
 def one_line(text: object) -> str:
@@ -125,7 +134,7 @@ def receive(sock: socket.socket) -> tuple[Note, int | None] | None:
         return None
     fields = json.loads(packet)
     kind = _KINDS[fields.pop("kind")]
-    fields.update({name: tuple(fields[name]) for name in ("shape", "skip") if name in fields})
+    fields.update({name: tuple(fields[name]) for name in ("shape", "skip", "texts") if name in fields})
     return kind(**fields), (fds[0] if fds else None)
 
 
