@@ -332,15 +332,34 @@ def _judge_row(image, line, finer, mean, spread, bounds, flags):
 
 
 @njit(nogil=True)
+def _any_channel(flags, channels, allowed, out):
+    if channels == 3:  # written out, so that it becomes vector code
+        for x in range(out.shape[0]):
+            out[x] = (flags[3 * x] | flags[3 * x + 1] | flags[3 * x + 2]) & allowed[x]
+    else:
+        for x in range(out.shape[0]):
+            out[x] = flags[x] & allowed[x]
+
+
+@njit(nogil=True)
+def _each_channel(live, protect, allowed, channels, skip):
+    if channels == 3:
+        for x in range(live.shape[0]):
+            keep_out = np.uint8(live[x]) | np.uint8(protect[x]) | np.uint8(1 - allowed[x])
+            skip[3 * x] = keep_out
+            skip[3 * x + 1] = keep_out
+            skip[3 * x + 2] = keep_out
+    else:
+        for x in range(live.shape[0]):
+            skip[x] = np.uint8(live[x]) | np.uint8(protect[x]) | np.uint8(1 - allowed[x])
+
+
+@njit(nogil=True)
 def judge_rows(image, line, finer, mean, spread, bounds, allowed, rows, channels, flags, raw):
     for r in range(image.shape[0]):
         if rows[r]:
             _judge_row(image[r], line, finer, mean[r], spread[r], bounds, flags)
-            for x in range(allowed.shape[1]):
-                flag = flags[x * channels]
-                for c in range(1, channels):
-                    flag |= flags[x * channels + c]
-                raw[r + 1, x + 1] = flag & allowed[r, x]
+            _any_channel(flags, channels, allowed[r], raw[r + 1, 1:-1])
 
 
 @njit(nogil=True)
@@ -374,7 +393,5 @@ def _learn_row(image, line, finer, rate, skip, mean, spread):
 def learn_rows(image, line, finer, masks, rows, channels, rate, flags, mean, spread):
     live, protect, allowed = masks
     for r in range(rows[0], rows[1]):
-        for x in range(allowed.shape[1]):
-            for i in range(x * channels, x * channels + channels):
-                flags[i] = live[r, x] | protect[r, x] | (1 - allowed[r, x])
+        _each_channel(live[r], protect[r], allowed[r], channels, flags)
         _learn_row(image[r], line, finer, rate, flags, mean[r], spread[r])
