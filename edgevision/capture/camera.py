@@ -114,14 +114,13 @@ class Camera:
         self,
         camera_id: str,
         source: str,
-        source_settings: Settings | Mapping[str, Any],
+        source_settings: Settings | Mapping[str, Any] | None = None,
         settings: CameraSettings | None = None,
         plugin: Path | None = None,
         chance: Callable[[], float] = random.random,
     ) -> None:
         """`source` is a registered name, `plugin` the folder that registers it (`registry.origin`), None for what ships with edgevision."""
-        is_model = isinstance(source_settings, Settings)
-        plain = source_settings.model_dump(mode="json") if is_model else dict(source_settings)  # type: ignore[union-attr]
+        plain = source_settings.model_dump(mode="json") if isinstance(source_settings, Settings) else dict(source_settings or {})
         self.camera_id = camera_id
         self.settings = settings or CameraSettings()
         self.counters = CameraCounters()

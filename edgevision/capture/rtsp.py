@@ -36,7 +36,7 @@ class RtspSettings(Settings):
         repr=False,
     )
     username: str | None = Field(None, max_length=256, description="User name, when the camera wants one.")
-    password_file: str | None = Field(None, max_length=4096, description="File that holds the password, readable by the service only.")
+    password_file: Path | None = Field(None, description="File that holds the password, readable by the service only.")
     transport: Literal["tcp", "udp"] = Field("tcp", description="tcp loses no packets; udp has less delay on a good network.")
     open_timeout_s: float = Field(5.0, ge=0.5, le=60, description="Longest wait for the connection.")
     read_timeout_s: float = Field(3.0, ge=0.5, le=60, description="Longest wait for data; keep it under the camera's deadline_s.")
@@ -119,7 +119,7 @@ def full_url(settings: RtspSettings) -> str:
     host = parts.netloc.rpartition("@")[2]
     credentials = quote(settings.username, safe="")
     if settings.password_file is not None:
-        credentials += ":" + quote(_read_password(Path(settings.password_file)), safe="")
+        credentials += ":" + quote(_read_password(settings.password_file), safe="")
     return urlunsplit(parts._replace(netloc=f"{credentials}@{host}"))
 
 

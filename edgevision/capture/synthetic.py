@@ -11,6 +11,7 @@ from edgevision.capture.line.settings import SyntheticSettings
 from edgevision.capture.line.truth import LABELS, PhysicalDefect, Truth, TruthDefect
 from edgevision.errors import CameraError, EndOfStream
 from edgevision.records import Image
+from edgevision.registry import Registry
 
 __all__ = ["LABELS", "Line", "PhysicalDefect", "SyntheticSettings", "SyntheticSource", "Truth", "TruthDefect"]
 
@@ -18,9 +19,13 @@ __all__ = ["LABELS", "Line", "PhysicalDefect", "SyntheticSettings", "SyntheticSo
 class SyntheticSource:
     """Gives the line's frames in order. In real time a reader that is too slow misses frames, as with any camera."""
 
+    simulated = True
+
     def __init__(
         self, settings: SyntheticSettings, clock: Callable[[], float] = time.time, sleep: Callable[[float], None] = time.sleep
     ) -> None:
+        self.finite = settings.frames is not None
+        self.lossless = not settings.realtime
         self._settings = settings
         self._clock = clock
         self._sleep = sleep
@@ -58,3 +63,8 @@ class SyntheticSource:
             self._sleep(due - now)
         else:
             self._next = max(self._next, int(now * self._settings.fps))
+
+
+def register(registry: Registry) -> None:
+    """Make this source known."""
+    registry.register("source", "synthetic", SyntheticSource, SyntheticSettings)
