@@ -19,7 +19,6 @@ from pydantic_core import ErrorDetails
 
 from edgevision.capture.redact import redact
 from edgevision.errors import ConfigError
-from edgevision.records import Settings
 from edgevision.registry import Chosen, Kind, Registry, nearest
 from edgevision.yaml_file import Node, Problem, shown
 
@@ -46,13 +45,16 @@ T = TypeVar("T", bound=BaseModel)
 
 
 class Fitter:
-    """Fits the nodes of one file; collects what does not fit in `problems`. `folder` is where relative paths start."""
+    """Fits the nodes of one file; collects what does not fit in `problems`. `folder` is where relative paths start.
 
-    def __init__(self, registry: Registry, folder: Path, root: type[Settings]):
+    `roots` are the models of the whole file, to tell where a misplaced key belongs.
+    """
+
+    def __init__(self, registry: Registry, folder: Path, roots: tuple[type[BaseModel], ...] = ()):
         self.problems: list[Problem] = []
         self._registry = registry
         self._folder = folder
-        self._root = root
+        self._roots = roots
 
     def fit(self, model: type[T], node: Node, drop: tuple[str, ...] = ()) -> T | None:
         """The settings that the node gives; None when it does not fit. Keys named in `drop` are not the model's and left alone."""
@@ -97,13 +99,16 @@ class Fitter:
                 picked = self._choose_all(kind, node.value.get(key), field)
                 if picked is not None:
                     chosen[*at, name] = picked
-                    plain[key] = [{"type": one.type} for one in picked] if isinstance(picked, tuple) else {"type": picked.type}
+                if picked is not None or key in node.value:
+                    plain[key] = [] if isinstance(picked, tuple) else {"type": ""}  # the place is filled once all the rest fits
             elif key in node.value and below is not None:
                 plain[key] = self._plain(below, node.value[key], (*at, name), chosen) or {}
             elif below is not None and not field.is_required():
                 plain[key] = self._plain(below, Node({}, node.where, (*node.path, key)), (*at, name), chosen)
             elif key in node.value:
-                plain[key] = self._absolute(field, node.value[key])
+                plain[key] = self._absolute(key, field, node.value[key])
+            elif isinstance(default := field.get_default(call_default_factory=True, validated_data={}), Path):
+                plain[key] = str(default)  # in JSON, pydantic takes a Path from text only, a default's too
         return plain
 
     def _choose_all(self, kind: str, node: Node | None, field: FieldInfo) -> Chosen | tuple[Chosen, ...] | None:
@@ -149,10 +154,11 @@ class Fitter:
         settings = self.fit(model, body)
         return None if settings is None else Chosen(named.value, settings)
 
-    def _absolute(self, field: FieldInfo, node: Node) -> Any:
+    def _absolute(self, key: str, field: FieldInfo, node: Node) -> Any:
+        """Plain values; a Path, and text under `path`, `*_file` or `*_dir`, starts at the file's folder unless it is absolute."""
         kinds = list(_flat(field.annotation))
         words = {word for one in kinds if get_origin(one) is Literal for word in get_args(one)}
-        if Path not in kinds:
+        if Path not in kinds and key != "path" and not key.endswith(("_file", "_dir")):
             return plain_of(node)
         return self._on_folder(node, words)
 
@@ -167,7 +173,7 @@ class Fitter:
 
     def _place_of(self, key: str) -> str | None:
         """Where a key that is unknown here would be known."""
-        homes = [section for section, keys in _sections(self._root, ()) if key in keys and section]
+        homes = [section for root in self._roots for section, keys in _sections(root, ()) if key in keys and section]
         return f" here; it belongs under {' or '.join(homes)}" if homes else None
 
     def _explain(self, model: type[BaseModel], node: Node, error: ValidationError) -> None:
@@ -199,10 +205,11 @@ def _problem(node: Node, field: FieldInfo | None, details: list[ErrorDetails]) -
     if raised:
         return _raised_problem(node, str(raised[0].get("ctx", {}).get("error", raised[0]["msg"])))
     meant = list(dict.fromkeys(_meant(detail, node, field) for detail in details))
-    if node.is_plain and isinstance(node.value, bool) and "text" in " ".join(meant):
-        truth = str(node.value).lower()
-        return Problem(node.where, f'{node.name} is {node.text}, which means {truth} in YAML; for text write "{node.text}"')
-    return Problem(node.where, f"{node.name} is {_safely(node)}; it must be {' or '.join(meant)}{_remedy(field)}")
+    if "text" in meant and node.is_plain and node.value is not None:
+        kind = str(node.value).lower() if isinstance(node.value, bool) else "a number"
+        return Problem(node.where, f'{node.name} is {_safely(node)}, which means {kind} in YAML; for text put it in quotes')
+    quotes = " without quotes" if isinstance(node.value, str) and not node.is_plain and "number" in meant[0] else ""
+    return Problem(node.where, f"{node.name} is {_safely(node)}; it must be {' or '.join(meant)}{quotes}{_remedy(field)}")
 
 
 def _raised_problem(node: Node, text: str) -> Problem:

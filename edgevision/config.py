@@ -1,0 +1,220 @@
+"""One YAML file to one frozen Config, made of each stage's own Settings. `configs/reference.yaml` lists every key.
+
+In: a path, the environment, a registry. Out: a Config, or a ConfigError with a line for each thing wrong. Keeps nothing. Precedence: a
+variable `EDGEVISION_SECTION__KEY`, then a camera's own keys, then `defaults:`, then the defaults of the Settings.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import socket
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from edgevision.capture import sources
+from edgevision.capture.camera import CameraSettings
+from edgevision.capture.trigger import TriggerSettings
+from edgevision.compare import policy
+from edgevision.compare.settings import ChangeSettings
+from edgevision.errors import PluginError
+from edgevision.judge.rules import JudgeSettings
+from edgevision.publish.mqtt import MqttSettings
+from edgevision.publish.outbox import OutboxSettings
+from edgevision.recompute.settings import RecomputeSettings
+from edgevision.records import Settings
+from edgevision.registry import Chosen, Kind, Registry
+from edgevision.segment.segmentation import SegmentSettings
+from edgevision.yaml_file import Node, Problem, read_file, read_value, refusal, shown
+from edgevision.yaml_settings import Fitter
+
+PREFIX = "EDGEVISION_"
+ID = re.compile(r"[a-z0-9_-]{1,32}")
+RESERVED_IDS = ("request", "response")  # MQTT topics beside the cameras' own
+MAX_CAMERAS = 64
+
+
+def _host_id() -> str:
+    """The computer's name, as far as it can be an id."""
+    return re.sub(r"[^a-z0-9_-]+", "-", socket.gethostname().lower())[:32].strip("-") or "node"
+
+
+def _state_dir() -> Path:
+    """systemd's state folder where it gives one, else the user's own."""
+    given = os.environ.get("STATE_DIRECTORY", "").split(":")[0]
+    return Path(given) if given else Path.home() / ".local" / "state" / "edgevision"
+
+
+class NodeSettings(Settings):
+    """This computer."""
+
+    id: str = Field(default_factory=_host_id, pattern=ID.pattern, description="Name in every topic; left out: the computer's name.")
+    state_dir: Path = Field(
+        default_factory=_state_dir, description="Folder of outbox and pictures; left out: systemd's, else ~/.local/state/edgevision."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="The least serious message that is logged.")
+
+
+class PluginSettings(Settings):
+    """Where plugins are loaded from."""
+
+    folders: tuple[Path, ...] = Field((), description="Folders that hold plugins, owned by root or the service's user.")
+
+
+class CameraConfig(Settings):
+    """One camera, from source to sinks. Every key but `source` may also stand under `defaults:`."""
+
+    enabled: bool = Field(True, description="False leaves the camera closed and says `disabled` on MQTT.")
+    station: str = Field("", max_length=128, description="Name of the place in the plant, passed on in every message.")
+    recipe_id: str = Field("", max_length=128, description="Name of the recipe in force, passed on in every message.")
+    product_id: str = Field("", max_length=128, description="Name of the product on the line, passed on in every message.")
+    source: Annotated[Chosen, Kind("source")] = Field(description="Where pictures come from; `type` names the kind of source.")
+    trigger: TriggerSettings = Field(TriggerSettings(), description="When a picture is inspected.")
+    capture: CameraSettings = Field(CameraSettings(), description="How the camera is watched and retried.")
+    compare: ChangeSettings = Field(ChangeSettings(), description="When a pixel counts as changed.")
+    recompute: RecomputeSettings = Field(RecomputeSettings(), description="Which network runs, and how.")
+    segment: SegmentSettings = Field(SegmentSettings(), description="How the network's output becomes regions.")
+    judge: JudgeSettings = Field(JudgeSettings(), description="When a region is a defect, and when it is told.")
+    rules: Annotated[tuple[Chosen, ...], Kind("rule")] = Field((), description="Further rules, each with its `type`, beside `judge`.")
+    sinks: Annotated[tuple[Chosen, ...], Kind("sink")] = Field((), description="Outputs beside MQTT, each with its `type`.")
+
+
+class Config(Settings):
+    """The effective configuration: the file, its defaults and the environment as one."""
+
+    node: NodeSettings = Field(NodeSettings(), description="This computer.")
+    mqtt: MqttSettings = Field(MqttSettings(), description="The broker that events go to.")
+    outbox: OutboxSettings = Field(OutboxSettings(), description="Where events wait on disk for the broker.")
+    plugins: PluginSettings = Field(PluginSettings(), description="Where plugins are loaded from.")
+    cameras: Mapping[str, CameraConfig] = Field(description="The cameras, each under its id of 1 to 32 of a-z, 0-9, _ and -.")
+
+    @cached_property
+    def sha256(self) -> str:
+        """The fingerprint of what is in force, as state and events carry it."""
+        return hashlib.sha256(json.dumps(self.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()
+
+
+def builtin_registry() -> Registry:
+    """A new registry of all that ships with edgevision."""
+    registry = Registry()
+    for register in (sources.register, policy.register):
+        register(registry)
+    return registry
+
+
+def load(path: str | os.PathLike[str], env: Mapping[str, str] | None = None, registry: Registry | None = None) -> Config:
+    """The configuration in the file. `registry` takes up the file's plugins; without one, a new one is made and forgotten.
+
+    Raises ConfigError with a line `file:line:column: what; limit; remedy` for each thing wrong.
+    """
+    path = Path(path)
+    registry = registry or builtin_registry()
+    problems: list[Problem] = []
+    tree = read_file(path, problems)
+    tree = _overridden(tree, os.environ if env is None else env, problems)
+    fitter = Fitter(registry, path.absolute().parent, (Config, CameraConfig))
+    sections = ("node", "mqtt", "outbox", "plugins")
+    fitter.note_unknown(tree, (*sections, "defaults", "cameras"))
+    found: dict[str, Any] = {}
+    for section in sections:
+        node = tree.value.get(section, Node({}, tree.where, (section,)))
+        found[section] = fitter.fit(Config.model_fields[section].annotation, node)  # type: ignore[arg-type]
+    if found["plugins"] is not None:
+        _load_plugins(found["plugins"], tree, registry, problems)
+    found["cameras"] = _cameras(tree, fitter)
+    problems += fitter.problems
+    if problems:
+        raise refusal(problems)
+    return Config.model_construct(**found)
+
+
+def _load_plugins(settings: PluginSettings, tree: Node, registry: Registry, problems: list[Problem]) -> None:
+    try:
+        registry.load_plugins(settings.folders)
+    except PluginError as error:
+        where = tree.value["plugins"].value["folders"].where
+        problems += [Problem(where, line) for line in str(error).splitlines()]
+
+
+def _cameras(tree: Node, fitter: Fitter) -> dict[str, CameraConfig | None]:
+    """Every camera of the file over its defaults."""
+    node = tree.value.get("cameras")
+    if node is None or not node.value:
+        where, name = (tree.where, "cameras is missing") if node is None else (node.where, "cameras is empty")
+        fitter.problems.append(Problem(where, f"{name}; name at least one camera below `cameras:`; configs/one-camera.yaml shows how"))
+        return {}
+    if not isinstance(node.value, dict):
+        text = f"cameras is {shown(node)}; it must be a mapping of camera ids; write `cameras:`, below it `  cam1:`"
+        fitter.problems.append(Problem(node.where, text))
+        return {}
+    if len(node.value) > MAX_CAMERAS:
+        fitter.problems.append(Problem(node.where, f"cameras has {len(node.value)}; it must be at most {MAX_CAMERAS}; start another node"))
+        return {}
+    for name in node.value:
+        _check_id(name, node, fitter.problems)
+    defaults = tree.value.get("defaults", Node(None, tree.where, ("defaults",)))
+    if defaults.value is not None and not isinstance(defaults.value, dict):
+        text = f"defaults is {shown(defaults)}; it must be a mapping of sections; indent them below"
+        fitter.problems.append(Problem(defaults.where, text))
+        return {}
+    return {name: fitter.fit(CameraConfig, _over(defaults, camera)) for name, camera in node.value.items()}
+
+
+def _check_id(name: str, node: Node, problems: list[Problem]) -> None:
+    where = node.key_where.get(name, node.where)
+    if not ID.fullmatch(name):
+        better = re.sub(r"[^a-z0-9_-]+", "-", name.lower())[:32]
+        hint = f", for instance {better}" if better.strip("-") else ""
+        text = f"camera id is {name[:60]!r}; it must be 1 to 32 of a-z, 0-9, _ and -; rename it{hint}"
+        problems.append(Problem(where, text))
+    elif name in RESERVED_IDS:
+        problems.append(Problem(where, f"camera id is {name!r}, which is an MQTT topic of the node; rename it"))
+
+
+def _over(below: Node, above: Node) -> Node:
+    """`above` with what only `below` has: key by key, except that another `type` replaces the whole."""
+    if above.value is None:
+        return below if below.value is not None else above
+    if not (isinstance(below.value, dict) and isinstance(above.value, dict)):
+        return above
+    types = [node.value["type"].text for node in (below, above) if "type" in node.value]
+    if len(set(types)) > 1:
+        return above
+    merged = {key: _over(below.value[key], above.value[key]) if key in above.value else below.value[key] for key in below.value}
+    merged |= {key: value for key, value in above.value.items() if key not in below.value}
+    return Node(merged, above.where, above.path, key_where={**below.key_where, **above.key_where})
+
+
+def _overridden(tree: Node, env: Mapping[str, str], problems: list[Problem]) -> Node:
+    """The tree with what the environment sets, in the order of the variables' names."""
+    for variable in sorted(env):
+        if not variable.startswith(PREFIX) or "__" not in variable:
+            continue
+        where = f"environment {variable}"
+        parts = [part.lower() for part in variable.removeprefix(PREFIX).split("__")]
+        value = read_value(env[variable], where, tuple(parts), problems)
+        tree = _with(tree, tuple(parts), value, where, problems)
+    return tree
+
+
+def _with(node: Node, parts: tuple[str, ...], value: Node, where: str, problems: list[Problem]) -> Node:
+    """A copy of the node in which the value stands at the place that the parts name; the file's other nodes are shared, not changed."""
+    if not parts:
+        return Node(value.value, where, node.path, value.text, value.is_plain, value.key_where)
+    if node.value is not None and not isinstance(node.value, dict):
+        problems.append(Problem(where, f"{node.name} is {shown(node)} at {node.where}, which has no keys; write it there as a mapping"))
+        return node
+    below = node.value or {}
+    key = next((key for key in below if key.lower().replace("-", "_") == parts[0]), parts[0])
+    if not key:
+        problems.append(Problem(where, f"has an empty part; write {PREFIX}SECTION__KEY"))
+        return node
+    child = below.get(key, Node(None, where, (*node.path, key)))
+    changed = {**below, key: _with(child, parts[1:], value, where, problems)}
+    return Node(changed, node.where, node.path, key_where={key: where, **node.key_where})
