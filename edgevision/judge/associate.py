@@ -44,14 +44,17 @@ class Expectation:
     """A track before it is given its observation.
 
     `point`: where it was seen last; `place`: where it was in the last frame, reckoned if it was not seen; `step`: its motion since then, if
-    it keeps its speed; `reach_px`: how far it may be from the way between `point` and `place + step`; `weight`: its say among others.
+    it keeps its speed; `end`: how far it may have come if it sped up; `reach_px`: how far it may be off the way from `point` to `end`;
+    `is_told`: it was reported, and is no noise; `is_resting`: it stood still when it was seen last.
     """
 
     point: Point
     place: Point
     step: Point
+    end: Point
     reach_px: float
-    weight: int = 1
+    is_told: bool = False
+    is_resting: bool = False
 
     def at(self, step: Point) -> Point:
         """Where it is now, had it made this step."""
@@ -59,9 +62,8 @@ class Expectation:
 
     def reaches(self, point: Point) -> bool:
         """Can it be there? It may have stopped anywhere on its way."""
-        end = self.at(self.step)
         x, y = point[0] - self.point[0], point[1] - self.point[1]
-        way_x, way_y = end[0] - self.point[0], end[1] - self.point[1]
+        way_x, way_y = self.end[0] - self.point[0], self.end[1] - self.point[1]
         length = way_x * way_x + way_y * way_y
         share = min(1.0, max(0.0, (x * way_x + y * way_y) / length)) if length else 0.0
         return math.hypot(x - share * way_x, y - share * way_y) <= self.reach_px
@@ -129,17 +131,27 @@ def _best_step(expected: Sequence[Expectation], points: Sequence[Point], tracks:
     if len(best) == len(seen):
         return best
     worth = _worth(best, expected)
-    for step in _steps(expected, points, tracks, seen):
+    known, suggested = _steps(expected, points, tracks, seen)
+    for step in dict.fromkeys([*known, *suggested]):
         places = [(track, expected[track].at(step)) for track in tracks]
         pairs = _nearest(places, expected, points, seen, gate_px)
         pairs = [(track, point) for track, point in pairs if expected[track].reaches(points[point])]
+        if step not in known:
+            pairs = _without_lone_jump(pairs, expected)
         if _worth(pairs, expected) > worth:
             best, worth = pairs, _worth(pairs, expected)
     return best
 
 
-def _steps(expected: Sequence[Expectation], points: Sequence[Point], tracks: list[int], seen: list[int]) -> list[Point]:
-    """Common steps worth a try, the likelier first: rest, steps expected of any track, then short before long."""
+def _without_lone_jump(pairs: list[Pair], expected: Sequence[Expectation]) -> list[Pair]:
+    """Noise beside a defect that flickers looks like a start; two that start alike are a part. `Tracks` rejoins a lone one later."""
+    if sum(expected[track].is_told for track, _ in pairs) != 1:
+        return pairs
+    return [(track, point) for track, point in pairs if not (expected[track].is_told and expected[track].is_resting)]
+
+
+def _steps(expected: Sequence[Expectation], points: Sequence[Point], tracks: list[int], seen: list[int]) -> tuple[list[Point], list[Point]]:
+    """Common steps worth a try: rest and what is expected of any track; then what a pair suggests, short before long."""
     known = [(0.0, 0.0), *(expected[track].step for track in tracks)]
     suggested = []
     for track in tracks:
@@ -148,19 +160,19 @@ def _steps(expected: Sequence[Expectation], points: Sequence[Point], tracks: lis
             if expected[track].reaches(points[point]):
                 step = (points[point][0] - place[0], points[point][1] - place[1])
                 suggested.append((math.hypot(*step), step))
-    return list(dict.fromkeys([*known, *(step for _, step in sorted(suggested))]))[:MAX_STEPS]
+    return known, [step for _, step in sorted(suggested)[:MAX_STEPS]]
 
 
 def _nearest(
     places: list[tuple[int, Point]], expected: Sequence[Expectation], points: Sequence[Point], seen: list[int], gate_px: float
 ) -> list[Pair]:
-    """Greedy: the weightier track first, then the closest pair; nothing used twice, nothing farther than the gate."""
+    """Greedy: told tracks first, then the closest pair; nothing used twice, nothing farther than the gate."""
     near = []
     for track, place in places:
         for point in seen:
             distance = math.dist(place, points[point])
             if distance <= gate_px:
-                near.append((-expected[track].weight, distance, track, point))
+                near.append((not expected[track].is_told, distance, track, point))
     pairs: dict[int, int] = {}
     used: set[int] = set()
     for _, _, track, point in sorted(near):
@@ -171,7 +183,7 @@ def _nearest(
 
 
 def _worth(pairs: list[Pair], expected: Sequence[Expectation]) -> int:
-    return sum(expected[track].weight for track, _ in pairs)
+    return sum(2 if expected[track].is_told else 1 for track, _ in pairs)
 
 
 def _gap(one: Box, other: Box) -> float:

@@ -13,6 +13,7 @@ from edgevision.records import Defect, Event, Phase, Region, Verdict
 
 FRESH_SHARE = 0.7  # how much of the velocity is the last step's
 FADING = 0.98  # a frame: pieces that stay apart for half a second are defects of their own
+ALIKE_SHARE = 0.75
 REST_PX = 2.0  # a shorter step is jitter of the outline, not motion
 
 
@@ -44,7 +45,7 @@ class Track:
         past_s = ts - self.ts_unseen
         x, y = observation.point[0] - self.point[0], observation.point[1] - self.point[1]
         self.step = None if self.missed else (x, y)
-        if past_s > 0:
+        if past_s > 0 and self._is_alike(observation.defect):
             fresh = (0.0, 0.0) if math.hypot(x, y) < REST_PX else (x / past_s, y / past_s)
             self.velocity = (
                 FRESH_SHARE * fresh[0] + (1 - FRESH_SHARE) * self.velocity[0],
@@ -62,6 +63,11 @@ class Track:
         self.missed = 0
         self.is_held = self.is_restored = False
         self.history.append(True)
+
+    def _is_alike(self, defect: Defect) -> bool:
+        """Nearly the area of before: the middle of a defect that breaks or joins jumps, and that is no motion."""
+        before, now = self.defect.region.area_px, defect.region.area_px
+        return ALIKE_SHARE * before <= now <= before / ALIKE_SHARE
 
     def miss(self, step: Point, velocity: Point) -> None:
         """This frame does not show it: reckon on, by the given motion."""
@@ -89,6 +95,26 @@ class Track:
     def step_in(self, seconds: float) -> Point:
         """How far it comes in that time if it keeps its speed."""
         return self.velocity[0] * seconds, self.velocity[1] * seconds
+
+    def can_come_from(self, point: Point, seconds: float, gate_px: float, max_speed_px_s: float) -> bool:
+        """Can it have been at `point` so long ago? Its way since then was along its present motion, or there was none."""
+        x, y = self.point[0] - point[0], self.point[1] - point[1]
+        speed = math.hypot(*self.velocity)
+        if speed * seconds <= gate_px:
+            return math.hypot(x, y) <= gate_px
+        along = (x * self.velocity[0] + y * self.velocity[1]) / speed
+        aside = abs(x * self.velocity[1] - y * self.velocity[0]) / speed
+        return -gate_px <= along <= max_speed_px_s * seconds + gate_px and aside <= gate_px
+
+    def take_over(self, later: Track) -> None:
+        """Go on as the later track, which turned out to be this defect again."""
+        self.point, self.place, self.velocity, self.step = later.point, later.place, later.velocity, later.step
+        self.defect, self.strongest = later.defect, max(self.strongest, later.strongest, key=strength)
+        self.level = self.strongest.level
+        self.ts_last, self.ts_unseen = later.ts_last, later.ts_unseen
+        self.frames += later.frames
+        self.history, self.missed = later.history, later.missed
+        self.is_held = self.is_restored = False
 
     def is_broken(self, share: float) -> bool:
         """Does the last frame show less than this share of the largest area seen lately?"""

@@ -19,7 +19,9 @@ from edgevision.records import Defect, Event, Phase, Verdict
 
 SNAPSHOT_SCHEMA = 1
 REACH_S = 0.3  # over a longer gap between frames nothing is known of the way of a part
-REACH_FRAMES = 3  # a part may start or stop while its defect is unseen for fewer frames
+REACH_FRAMES = 4  # a part may start to move while its defect is unseen for fewer frames
+MOVING_PX_S = 150.0  # from here on the direction of a velocity is known well enough
+ASIDE = 0.25  # by how much of the way that it may have sped up a moving defect may be off its line
 BROKEN_SHARE = 0.8  # a defect that shows less than this share of its largest area may be in pieces
 
 Ids = Callable[[float], str]
@@ -64,7 +66,7 @@ class Tracks:
         taken = self._associate(observations, ts, gap_s)
         self._absorb(observations, taken, ts)
         events += self._end_unseen(ts)
-        for track in self._tracks:
+        for track in list(self._tracks):
             event = self._tell(track, ts, is_part=part_id is not None)
             if event is not None:
                 events.append(event)
@@ -121,6 +123,7 @@ class Tracks:
         expected = [self._expectation(track, ts, gap_s) for track in self._tracks]
         pairs = associate(expected, [observation.point for observation in observations], self.settings.gate_px)
         taken = {observation: self._tracks[track] for track, observation in pairs}
+        self._take_covered(observations, taken)
         for index, track in taken.items():
             track.see(observations[index], ts)
         seen = set(taken.values())
@@ -134,12 +137,29 @@ class Tracks:
                     track.miss(guide.step, guide.velocity)
         return taken
 
+    def _take_covered(self, observations: list[Observation], taken: dict[int, Track]) -> None:
+        """A defect that broke and joins again moves its middle farther than the gate: what covers its place is it."""
+        for track in self._tracks:
+            if track.told is None or track in taken.values():
+                continue
+            covers = [i for i, observation in enumerate(observations) if i not in taken and observation.holds(track.place, 0.0)]
+            if covers:
+                taken[covers[0]] = track
+
     def _expectation(self, track: Track, ts: float, gap_s: float) -> Expectation:
-        """What is unseen for long, or was not looked at for long, is only looked for on its way."""
-        faster = max(0.0, self.settings.max_speed_px_s - math.hypot(*track.velocity))
-        is_fresh = track.missed < REACH_FRAMES and gap_s <= REACH_S
-        reach_px = self.settings.gate_px + (faster * max(0.0, ts - track.ts_unseen) if is_fresh else 0.0)
-        return Expectation(track.point, track.place, track.step_in(gap_s), reach_px, 1 if track.told is None else 2)
+        """A moving part goes on, faster or slower, or stops; one at rest may start in any direction, unless it is unseen for long."""
+        step = track.step_in(gap_s)
+        end = (track.place[0] + step[0], track.place[1] + step[1])
+        speed = math.hypot(*track.velocity)
+        more_px = max(0.0, self.settings.max_speed_px_s - speed) * min(max(0.0, ts - track.ts_unseen), REACH_S) if gap_s <= REACH_S else 0.0
+        if speed > MOVING_PX_S:
+            end = (end[0] + more_px * track.velocity[0] / speed, end[1] + more_px * track.velocity[1] / speed)
+            more_px *= ASIDE
+        elif track.missed >= REACH_FRAMES:
+            more_px = 0.0
+        return Expectation(
+            track.point, track.place, step, end, self.settings.gate_px + more_px, track.told is not None, speed <= MOVING_PX_S
+        )
 
     def _absorb(self, observations: list[Observation], taken: dict[int, Track], ts: float) -> None:
         """Defects that join or break are neither ends nor news: a hidden track is held, a piece is dropped, the rest are new tracks."""
@@ -191,9 +211,23 @@ class Tracks:
         if track.told is None:
             k = 1 if is_part else self.settings.k_of_n[0]
             is_due = sum(track.history) >= k and (is_part or ts - track.ts_first >= self.settings.raise_s)
-            return self._event(track, Phase.NEW, ts, None, track.defect) if is_due else None
+            if not is_due or self._is_rejoined(track, ts):
+                return None
+            return self._event(track, Phase.NEW, ts, None, track.defect)
         reason = self._update_reason(track, track.told, ts)
         return None if reason is None else self._event(track, Phase.UPDATE, ts, reason, track.defect)
+
+    def _is_rejoined(self, track: Track, ts: float) -> bool:
+        """Is this a lost defect whose part has started to move since? If so, that one goes on instead."""
+        lost = [other for other in self._tracks if other.told is not None and other.missed and other.ts_last < track.ts_first]
+        gate_px, limit = self.settings.gate_px, self.settings.max_speed_px_s
+        lost = [other for other in lost if track.can_come_from(other.point, ts - other.ts_unseen, gate_px, limit)]
+        origin = _nearest(lost, track.point)
+        if origin is None:
+            return False
+        origin.take_over(track)
+        self._tracks.remove(track)
+        return True
 
     def _update_reason(self, track: Track, told: Event, ts: float) -> str | None:
         """What has become worse since the last message; a worse level does not wait."""
