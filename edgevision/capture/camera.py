@@ -130,7 +130,7 @@ class Camera:
         self._job = Job(camera_id, source, plain, plugin=None if plugin is None else str(plugin), **limits)  # type: ignore[arg-type]
         self._backoff = Backoff(self.settings.backoff_min_s, self.settings.backoff_max_s, chance)
         self._child: DecoderChild | None = None
-        self._is_finite = self._is_resumable = False
+        self._built: Built | None = None
         self._died_at: int | None = None
         self._online_since_s = 0.0
         self._picture: tuple[tuple[int, ...], str] | None = None
@@ -140,6 +140,20 @@ class Camera:
     def is_over(self) -> bool:
         """No frame will come any more: the source has ended or the camera has given up."""
         return self._over is not None
+
+    @property
+    def is_lossless(self) -> bool | None:
+        """Does the source wait for us and drop nothing? None until its decoder has said so."""
+        return None if self._built is None else self._built.lossless
+
+    @property
+    def is_recorded(self) -> bool | None:
+        """Are the frames' time stamps a recording's own, not the clock's? None until its decoder has said so."""
+        return None if self._built is None else self._built.recorded
+
+    @property
+    def _is_finite(self) -> bool:
+        return self._built is not None and self._built.finite
 
     @property
     def pid(self) -> int | None:
@@ -166,7 +180,7 @@ class Camera:
             if isinstance(note, FrameReady | FrameBad):
                 return self._take(note)
             if isinstance(note, Built):
-                self._is_finite, self._is_resumable = note.finite, note.resumable
+                self._built = note
             elif isinstance(note, Warned):
                 self.warnings = note.texts
             elif isinstance(note, Ended):
@@ -303,7 +317,7 @@ class Camera:
 
     def _note_place(self) -> None:
         """Where a resumable source killed its reader: twice at the same frame, and the next child passes over it."""
-        if self._child is None or not self._is_resumable:
+        if self._child is None or self._built is None or not self._built.resumable:
             return
         place, is_reading, since_s = self._child.beat.look()
         skip = self._job.skip

@@ -4,8 +4,9 @@ In: a `Job` on the socket, then requests. Out: notes and frames in the ring. Kee
 or die of the library it calls, and the parent starts another. Imports neither Numba nor OpenVINO.
 
 A source (interfaces.Source) may also carry these attributes, each with its default: `finite` False (it has an end and begins anew each
-time), `lossless` False (wait for the parent, drop nothing), `simulated` False, `part_id` None (the part that the last picture shows),
-`place` None (where the last picture lay, see `Resumable`), `warnings` () (after `open`, one line each); and the methods of `Resumable`.
+time), `lossless` False (wait for the parent, drop nothing), `recorded` as `finite` (`ts` is a recording's own time, not the clock's),
+`simulated` False, `part_id` None (the part that the last picture shows), `place` None (where the last picture lay, see `Resumable`),
+`warnings` () (after `open`, one line each); and the methods of `Resumable`.
 `read` may raise TimeoutError to say that it is well and has nothing yet; it is then asked again.
 """
 
@@ -101,7 +102,8 @@ class Decoder:
         except EdgevisionError as error:
             send(self._sock, Failed(one_line(error), is_final=True))
             return
-        send(self._sock, Built(is_finite, is_finite or isinstance(source, Resumable)))
+        is_recorded = bool(getattr(source, "recorded", is_finite))
+        send(self._sock, Built(is_finite, is_finite or isinstance(source, Resumable), lossless, is_recorded))
         ring = Ring(lossless)
         threading.Thread(target=self._answer, args=(ring,), daemon=True).start()
         try:

@@ -45,7 +45,7 @@ class FileSource:
     def __init__(self, settings: FileSettings) -> None:
         self.settings = settings
         self.finite = not settings.loop
-        self.lossless = not settings.realtime
+        self.lossless = self.recorded = not settings.realtime
         self._path = Path(settings.path).absolute()
         self._video: Video | None = None
         self._crashes = 0

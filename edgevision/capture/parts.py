@@ -52,6 +52,12 @@ class PartQueue:
         with self._lock:
             return len(self._waiting) + len(self._paired)
 
+    @property
+    def paired(self) -> int:
+        """How many frames wait for their inspection."""
+        with self._lock:
+            return len(self._paired)
+
     def offer(self, request: PartRequest) -> bool:
         """Take a request. False when the part waits already (a message delivered twice) or when the queue is full (it is then refused)."""
         with self._lock:
@@ -78,6 +84,11 @@ class PartQueue:
             request = self._waiting.popleft()
             self._paired.append(replace(frame, part_id=request.part_id, job_id=request.job_id))
             return True
+
+    def restamp(self, ts: float) -> None:
+        """Let every waiting request count from `ts`: the clock of the frames has only now become known."""
+        with self._lock:
+            self._waiting = deque(replace(request, ts=ts) for request in self._waiting)
 
     def take(self) -> Frame | None:
         """The next frame to inspect for its part, None when there is none."""

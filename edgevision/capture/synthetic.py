@@ -25,7 +25,7 @@ class SyntheticSource:
         self, settings: SyntheticSettings, clock: Callable[[], float] = time.time, sleep: Callable[[float], None] = time.sleep
     ) -> None:
         self.finite = settings.frames is not None
-        self.lossless = not settings.realtime
+        self.lossless = self.recorded = not settings.realtime
         self._settings = settings
         self._clock = clock
         self._sleep = sleep

@@ -43,10 +43,16 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """The source is built, not yet open. `finite`: it has an end. `resumable`: it goes on where it was, so a frame can be read again."""
+    """The source is built, not yet open.
+
+    `finite`: it has an end. `resumable`: it goes on where it was, so a frame can be read again. `lossless`: it waits for the parent.
+    `recorded`: its time stamps are a recording's own, not the clock's.
+    """
 
     finite: bool
     resumable: bool
+    lossless: bool
+    recorded: bool
 
 
 @dataclass(frozen=True, slots=True)
