@@ -1,4 +1,4 @@
-"""A simulated line: defects on rigid parts, seen with noise, dropouts, breaks and false blobs."""
+"""A simulated line: defects on rigid parts, seen with noise, dropouts, breaks, and false blobs above and below the parts."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class Line:
                     if flickers[part, index].is_seen() and self.zone_x[0] <= middle + x <= self.zone_x[1]:
                         seen += self._shown(middle + x, 360 + y, generator)
             if generator.random() < self.false_rate:
-                seen.append(square(generator.uniform(*self.zone_x), generator.uniform(260, 460), score=0.55))
+                seen.append(square(generator.uniform(*self.zone_x), generator.choice((225, 240, 480, 495)), score=0.55))
             generator.shuffle(seen)
             yield frame / FPS, seen
 
