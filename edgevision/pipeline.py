@@ -11,14 +11,11 @@ from os import PathLike
 
 import numpy as np
 
-from edgevision.capture import sources
-from edgevision.compare import policy
 from edgevision.compare.background import ChangeDetector
-from edgevision.config import CameraConfig, Config, load
+from edgevision.config import CameraConfig, Config, builtin_registry, load
 from edgevision.errors import BadFrame, ConfigError, InputError
 from edgevision.interfaces import Policy, Rule
-from edgevision.judge import rules
-from edgevision.judge.rules import verdict
+from edgevision.judge.rules import AreaScoreRule, verdict
 from edgevision.judge.tracks import Tracks
 from edgevision.recompute.engine import SelectiveNetwork
 from edgevision.recompute.load import load_for_frames
@@ -42,7 +39,7 @@ class Pipeline:
         self._rules = rules
         self._detector = ChangeDetector(settings.compare)
         self._refresh = RollingRefresh(settings.recompute.keyframe_s)
-        self._tracks = Tracks(settings.judge)
+        self.tracks = Tracks(settings.judge)
         self._network: SelectiveNetwork | None = None
         self._decoder: Decoder | None = None
         self._size_px = (0, 0)  # (height, width)
@@ -60,9 +57,10 @@ class Pipeline:
         if camera not in loaded.cameras:
             raise ConfigError(f"camera is {camera!r}; it must be one of {', '.join(loaded.cameras)}")
         settings = loaded.cameras[camera]
-        policy = registry.build("policy", settings.recompute.policy.type, settings.recompute.policy)
-        rules = tuple(registry.build("rule", rule.type, rule) for rule in settings.judge.rules)
-        return cls(camera, settings, policy, rules)
+        chosen = settings.recompute.policy
+        policy = registry.build("policy", chosen.type, chosen.settings)
+        rules = tuple(registry.build("rule", rule.type, rule.settings) for rule in settings.rules)
+        return cls(camera, settings, policy, (AreaScoreRule(settings.judge), *rules))
 
     def inspect(self, frame: Frame) -> Inspection:
         """Inspect one frame. A frame that cannot be inspected is NOT_INSPECTED with the reason, and the state stays valid."""
@@ -84,7 +82,7 @@ class Pipeline:
         watch.lap("segment")
         defects = tuple(defect for rule in self._rules for defect in rule.judge(regions, frame, change))
         said, reason = verdict(defects, change, is_deferred=live is not change.live and bool((change.live & ~live).any()))
-        events = self._tracks.update(defects, frame.ts)
+        events = self.tracks.update(defects, frame.ts, frame.part_id)
         watch.lap("judge")
         self._detector.commit(change, live, protected(regions, (height, width)))
         watch.lap("compare")
@@ -121,7 +119,7 @@ class Pipeline:
 
     def finish(self, ts: float, reason: str) -> tuple[Event, ...]:
         """End every open track: the source ended or the service stops."""
-        return self._tracks.end_all(ts, reason)
+        return self.tracks.end_all(ts, reason)
 
     def prepare(self, height: int, width: int) -> None:
         """Load and compile for frames of this size, so that the first one does not wait."""
@@ -131,7 +129,7 @@ class Pipeline:
         """Forget the scene: the next frame is a first one. Open tracks are forgotten, not ended."""
         self._detector.reset()
         self._refresh.reset()
-        self._tracks.reset()
+        self.tracks.reset()
         if self._network is not None and self._decoder is not None:
             self._network.reset()
             self._decoder.reset()
@@ -215,14 +213,6 @@ def protected(regions: tuple[Region, ...], shape: tuple[int, int]) -> Mask | Non
         x1, y1, x2, y2 = region.box_px
         mask[max(0, y1 - PROTECT_MARGIN_PX) : y2 + PROTECT_MARGIN_PX, max(0, x1 - PROTECT_MARGIN_PX) : x2 + PROTECT_MARGIN_PX] = True
     return mask
-
-
-def builtin_registry() -> Registry:
-    """A registry of what ships with edgevision."""
-    registry = Registry()
-    for register in (sources.register, policy.register, rules.register):
-        register(registry)
-    return registry
 
 
 def _only_camera(config: Config) -> str:

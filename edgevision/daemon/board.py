@@ -32,11 +32,14 @@ class Board:
     def __init__(self, cameras: tuple[str, ...]):
         self._lock = threading.Lock()
         self._cameras = {camera: _Camera() for camera in cameras}
+        self._changed: set[str] = set(cameras)
 
     def seen(self, inspection: Inspection) -> None:
         """Note an inspection: its verdict, its time and its live share."""
         with self._lock:
             camera = self._cameras[inspection.camera]
+            if camera.last is None or (camera.last.verdict, camera.last.scene) != (inspection.verdict, inspection.scene):
+                self._changed.add(inspection.camera)
             camera.last = inspection
             camera.total_ms.append(inspection.timing_ms.get("total", 0.0))
             camera.live.append(inspection.live_fraction)
@@ -61,7 +64,15 @@ class Board:
             entry = self._cameras[camera]
             is_news = entry.availability != availability
             entry.availability = availability
+            if is_news:
+                self._changed.add(camera)
             return is_news
+
+    def take_changed(self) -> tuple[str, ...]:
+        """The cameras whose state is news since the last call."""
+        with self._lock:
+            changed, self._changed = sorted(self._changed), set()
+            return tuple(changed)
 
     def stalled(self, now_s: float, limit_s: float) -> tuple[str, ...]:
         """The cameras whose worker has not advanced for `limit_s`."""

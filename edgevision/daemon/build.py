@@ -1,0 +1,114 @@
+"""Objects are put together here and in `Pipeline.from_config`, nowhere else. In: a configuration. Out: a Supervisor ready to run."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import logging
+import platform
+from functools import partial
+from importlib.resources import files
+from pathlib import Path
+
+from edgevision import __version__
+from edgevision.capture.camera import Camera
+from edgevision.capture.trigger import build_queue, build_trigger
+from edgevision.config import Config, builtin_registry, load
+from edgevision.daemon.board import Board
+from edgevision.daemon.journal import start_journal
+from edgevision.daemon.messages import Composer
+from edgevision.daemon.notify import Notifier
+from edgevision.daemon.requests import Requests
+from edgevision.daemon.sinks import SinkRunner
+from edgevision.daemon.supervise import Parts, Supervisor
+from edgevision.daemon.track_file import TrackFile
+from edgevision.daemon.worker import Intake, Outlets, Worker
+from edgevision.pipeline import Pipeline
+from edgevision.publish.mqtt import Publisher
+from edgevision.publish.outbox import Outbox
+from edgevision.publish.payload import Identity
+from edgevision.publish.topics import Topics
+from edgevision.recompute.load import network_path
+from edgevision.registry import Registry
+
+log = logging.getLogger("edgevision")
+
+LOADING_S = 120
+
+
+def build(path: Path) -> Supervisor:
+    """Read the configuration, open the outbox, load every network; nothing is started yet.
+
+    Raises ConfigError or UnsupportedNetwork (exit 78), Unavailable (69) for a state folder that cannot be written.
+    """
+    registry = builtin_registry()
+    config = load(path, registry=registry)
+    start_journal(logging.getLevelNamesMapping()[config.node.log_level.upper()])
+    notifier = Notifier()
+    topics = Topics(config.mqtt.base, config.node.id)
+    outbox = Outbox(config.node.state_dir / "outbox.sqlite", config.outbox, tell=_tell)
+    cameras = {name: camera for name, camera in config.cameras.items() if camera.enabled}
+    board = Board(tuple(config.cameras))
+    identities = {name: identity_of(config, name, outbox.boot_id) for name in config.cameras}
+    workers, sinks = [], []
+    for name in config.cameras:
+        if name not in cameras:
+            board.set_availability(name, "disabled")
+    for name in cameras:
+        notifier.send(f"STATUS=loading {name}", f"EXTEND_TIMEOUT_USEC={LOADING_S * 1_000_000}")
+        runners = _sinks(config, name, registry, board)
+        sinks += runners
+        tracks = TrackFile(config.node.state_dir / "tracks" / f"{name}.json")
+        outlets = Outlets(Composer(topics, identities[name]), outbox.commit, board, tuple(runners), tracks)
+        workers.append(Worker(_intake(config, name, registry), Pipeline.from_config(config, name, registry), outlets))
+    publisher = Publisher(config.mqtt, topics, outbox, on_message=Requests(topics, {worker.name: worker.parts for worker in workers}), tell=_tell)
+    parts = Parts(config, topics, identities, outbox, publisher, board, tuple(workers), tuple(sinks), notifier)
+    return Supervisor(parts, identity_of(config, None, outbox.boot_id))
+
+
+def identity_of(config: Config, camera: str | None, boot_id: str = "") -> Identity:
+    """Who speaks in a message: the node, and of the camera its model, station, recipe and product."""
+    if camera is None:
+        return Identity(config.node.id, boot_id, __version__, config.sha256)
+    settings = config.cameras[camera]
+    model = network_path(settings.recompute)
+    return Identity(
+        node=config.node.id,
+        boot_id=boot_id,
+        version=__version__,
+        config_sha256=config.sha256,
+        model_name=model.name,
+        model_sha256=hashlib.sha256(model.read_bytes()).hexdigest() if model.is_file() else None,
+        station=settings.station or None,
+        recipe_id=settings.recipe_id or None,
+        product_id=settings.product_id or None,
+    )
+
+
+def share_folder(name: str) -> Path:
+    """`configs`, `plugins` or `systemd`: beside the package in a checkout, inside it when installed."""
+    inside = Path(str(files("edgevision"))) / "share" / name
+    return inside if inside.is_dir() else Path(str(files("edgevision"))).parent / name
+
+
+def versions() -> dict[str, str]:
+    """The versions of what the service stands on."""
+    names = ("numpy", "numba", "openvino", "opencv-python-headless", "paho-mqtt")
+    return {"python": platform.python_version(), **{name: importlib.metadata.version(name) for name in names}}
+
+
+def _intake(config: Config, name: str, registry: Registry) -> Intake:
+    settings = config.cameras[name]
+    source = settings.source
+    camera = Camera(name, source.type, source.settings or {}, settings.capture, registry.origin("source", source.type))
+    is_free = settings.trigger.type == "free_run"
+    return Intake(camera, build_trigger(settings.trigger, name), build_queue(settings.trigger), is_free)
+
+
+def _sinks(config: Config, name: str, registry: Registry, board: Board) -> list[SinkRunner]:
+    chosen = config.cameras[name].sinks
+    return [SinkRunner(f"{name}/{sink.type}", registry.build("sink", sink.type, sink.settings), partial(board.count, name)) for sink in chosen]
+
+
+def _tell(level: str, text: str) -> None:
+    log.log(logging.getLevelNamesMapping()[level.upper()], "%s", text)

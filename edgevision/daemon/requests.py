@@ -1,0 +1,67 @@
+"""What others ask of the node over MQTT: `request/inspect_now` names a part. In: topic, payload. Out: a queued part, a response body.
+
+Every message comes from outside: its size, kind and characters are checked, and a bad one is answered, logged and otherwise ignored.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from edgevision.capture.parts import PartQueue
+from edgevision.capture.trigger import MAX_MESSAGE_BYTES, parse_request
+from edgevision.errors import InputError
+from edgevision.publish.topics import Topics
+from edgevision.registry import nearest
+
+log = logging.getLogger("edgevision")
+
+
+class Requests:
+    """Called by the publisher's thread with each message. `respond` sends a response, once the publisher exists."""
+
+    def __init__(self, topics: Topics, parts: Mapping[str, PartQueue], clock: Callable[[], float] = time.time):
+        self._root = f"{topics.base}/{topics.node}"
+        self._parts = parts
+        self._clock = clock
+
+    def __call__(self, topic: str, payload: bytes) -> tuple[str, bytes] | None:
+        """Take one message; the response's topic and payload, None where none is due."""
+        verb = topic.removeprefix(f"{self._root}/request/")
+        if verb == topic:
+            return None
+        transaction = None
+        try:
+            body = _body(payload)
+            transaction = body.get("transaction")
+            if verb != "inspect_now":
+                raise InputError(f"request {verb[:32]!r} is not known; this version answers inspect_now")
+            is_taken = self._inspect(body)
+            answer: dict[str, Any] = {"status": "ok", "queued": is_taken}
+        except InputError as error:
+            log.warning("request refused: %s", error)
+            answer = {"status": "error", "error": str(error)}
+        if isinstance(transaction, str | int):
+            answer["transaction"] = transaction
+        return f"{self._root}/response/{verb[:32]}", json.dumps(answer).encode()
+
+    def _inspect(self, body: Mapping[str, Any]) -> bool:
+        camera = body.get("camera", next(iter(self._parts)) if len(self._parts) == 1 else None)
+        if camera not in self._parts:
+            raise InputError(f"request: camera is {camera!r}; it must be one of {', '.join(self._parts)}{nearest(str(camera), self._parts)}")
+        return self._parts[camera].offer(parse_request(body, self._clock()))
+
+
+def _body(payload: bytes) -> dict[str, Any]:
+    if len(payload) > MAX_MESSAGE_BYTES:
+        raise InputError(f"request: {len(payload)} bytes; the limit is {MAX_MESSAGE_BYTES}; send only what is needed")
+    try:
+        body = json.loads(payload)
+    except (ValueError, RecursionError) as error:
+        raise InputError('request: not JSON; send {"transaction": "...", ...}') from error
+    if not isinstance(body, dict):
+        raise InputError(f"request: a JSON {type(body).__name__}; send an object")
+    return body

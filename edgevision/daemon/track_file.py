@@ -1,0 +1,36 @@
+"""Open tracks on disk, so that a restart continues a defect's story. In and out: plain values. Kept: one small file a camera."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+
+class TrackFile:
+    """One camera's open tracks. Written after the events in them are committed, so that it never claims an alert that was not kept."""
+
+    def __init__(self, path: Path):
+        self._path = path
+        self._written: str | None = None
+
+    def read(self) -> dict[str, Any]:
+        """What was open when the service ended, {} when nothing was or the file cannot be used."""
+        try:
+            plain = json.loads(self._path.read_text())
+        except (OSError, ValueError):
+            return {}
+        return plain if isinstance(plain, dict) else {}
+
+    def write(self, plain: Mapping[str, Any]) -> None:
+        """Replace the file at once, or leave the old one. Raises OSError."""
+        text = json.dumps(plain)
+        if text == self._written:
+            return
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        draft = self._path.with_suffix(".new")
+        draft.write_text(text)
+        os.replace(draft, self._path)
+        self._written = text

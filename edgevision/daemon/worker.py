@@ -1,0 +1,180 @@
+"""One camera, start to end: frames from its decoder, through the pipeline, into the outbox. Runs in a thread of its own.
+
+In: frames and part requests. Out: committed drafts, the board, the sinks. An inspection counts as told only once its drafts are
+committed: while the outbox cannot take them the worker waits, and the camera drops frames rather than alerts.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from edgevision.capture.camera import Camera, CameraState
+from edgevision.capture.parts import PartQueue
+from edgevision.capture.trigger import Trigger
+from edgevision.daemon.board import Board
+from edgevision.daemon.messages import Composer
+from edgevision.daemon.sinks import SinkRunner
+from edgevision.daemon.track_file import TrackFile
+from edgevision.errors import BadFrame, CameraError, EndOfStream, Unavailable
+from edgevision.pipeline import Pipeline
+from edgevision.records import Draft, Frame, Inspection
+
+log = logging.getLogger("edgevision")
+
+POLL_S = 0.2
+COMMIT_RETRY_S = 0.5
+
+
+@dataclass(frozen=True)
+class Outlets:
+    """Where a worker's results go. `commit` makes drafts durable or raises Unavailable."""
+
+    composer: Composer
+    commit: Callable[[Sequence[Draft]], None]
+    board: Board
+    sinks: tuple[SinkRunner, ...]
+    tracks: TrackFile
+
+
+@dataclass(frozen=True)
+class Intake:
+    """Where a worker's frames and parts come from. `is_free`: every frame is inspected, not only those that a part asked for."""
+
+    camera: Camera
+    trigger: Trigger
+    parts: PartQueue
+    is_free: bool
+
+
+class Worker:
+    """Drives one camera until it is stopped or its source ends."""
+
+    def __init__(self, intake: Intake, pipeline: Pipeline, outlets: Outlets, clock: Callable[[], float] = time.time):
+        self.name = pipeline.camera
+        self.parts = intake.parts
+        self._intake = intake
+        self._pipeline = pipeline
+        self._outlets = outlets
+        self._clock = clock
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self.run, name=f"camera-{self.name}", daemon=True)
+
+    def start(self) -> None:
+        """Begin, in a thread."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ask for the end; `join` waits for it."""
+        self._stopping.set()
+
+    def join(self, timeout_s: float) -> bool:
+        """Wait; True when the worker has ended."""
+        self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    @property
+    def is_running(self) -> bool:
+        """False once the source has ended, the camera was given up, or the worker was stopped."""
+        return self._thread.is_alive()
+
+    def run(self) -> None:
+        """The worker's life; returns at the end of a finite source or after `stop`."""
+        self._pipeline.tracks.restore(self._outlets.tracks.read())
+        try:
+            with self._intake.camera:
+                while not self._stopping.is_set():
+                    self._outlets.board.advance(self.name, time.monotonic())
+                    self._step()
+        except EndOfStream as error:
+            log.info("%s", error)
+        except CameraError as error:
+            log.error("%s", error)
+        finally:
+            self._finish()
+
+    def _step(self) -> None:
+        """One turn: what is due, the next frame, what could not be inspected."""
+        parts = self._intake.parts
+        parts.offer_all(self._intake.trigger.due(self._clock()))
+        frame = self._next_frame()
+        if frame is not None and self._intake.is_free:
+            self._deliver(self._pipeline.inspect(frame))
+        elif frame is not None:
+            parts.show(frame)
+        while (waiting := parts.take()) is not None:
+            self._deliver(self._pipeline.inspect(waiting))
+        self._deliver_refused()
+
+    def _next_frame(self) -> Frame | None:
+        """The camera's next frame; None when there is none now. A bad one is told as NOT_INSPECTED."""
+        camera = self._intake.camera
+        try:
+            frame = camera.next(POLL_S)
+        except BadFrame as error:
+            log.warning("%s", error)
+            self._outlets.board.count(self.name, "bad_frames")
+            if self._intake.is_free:
+                self._deliver(self._pipeline.not_inspected(str(error), self._clock()))
+            return None
+        self._note_camera()
+        if frame is not None and frame.dropped_since_last:
+            self._outlets.board.count(self.name, "dropped", frame.dropped_since_last)
+        return frame
+
+    def _note_camera(self) -> None:
+        """Tell when the camera comes or goes."""
+        camera = self._intake.camera
+        is_online = camera.state is CameraState.ONLINE
+        if self._outlets.board.set_availability(self.name, "online" if is_online else "offline"):
+            if is_online:
+                log.info("%s: online", self.name)
+            else:
+                log.warning("%s: offline: %s", self.name, camera.counters.last_error or "no frame yet")
+
+    def _deliver_refused(self) -> None:
+        for refusal in self._intake.parts.refusals(self._clock()):
+            request = refusal.request
+            self._deliver(self._pipeline.not_inspected(refusal.reason, request.ts, part_id=request.part_id, job_id=request.job_id))
+
+    def _deliver(self, inspection: Inspection) -> None:
+        """Commit first, then show: nobody sees a verdict whose alert could still be lost."""
+        self._commit(self._outlets.composer.compose(inspection))
+        if inspection.events:
+            self._keep_tracks()
+        self._outlets.board.seen(inspection)
+        for sink in self._outlets.sinks:
+            sink.deliver(inspection)
+
+    def _commit(self, drafts: Sequence[Draft]) -> None:
+        """Make the drafts durable, however long it takes; given up only when the service is being stopped."""
+        while drafts:
+            try:
+                self._outlets.commit(drafts)
+                return
+            except Unavailable as error:
+                log.error("%s: %d messages wait: %s", self.name, len(drafts), error)
+                self._outlets.board.count(self.name, "commit_failures")
+                self._outlets.board.advance(self.name, time.monotonic())
+                if self._stopping.wait(COMMIT_RETRY_S):
+                    log.critical("%s: stopped with %d messages that could not be kept", self.name, len(drafts))
+                    return
+
+    def _keep_tracks(self) -> None:
+        try:
+            self._outlets.tracks.write(self._pipeline.tracks.snapshot())
+        except OSError as error:
+            log.error("%s: open defects cannot be kept on disk: %s; a restart would end them unseen", self.name, error)
+
+    def _finish(self) -> None:
+        """A source that ended ends its defects; a stop leaves them open on disk for the next start."""
+        self._intake.parts.refuse_all("the service stopped before this part's turn")
+        self._deliver_refused()
+        if not self._stopping.is_set():
+            events = self._pipeline.finish(self._clock(), "stopped")
+            self._commit(self._outlets.composer.compose_end(events, self.name))
+        self._keep_tracks()
+        self._outlets.board.set_availability(self.name, "offline")

@@ -1,0 +1,51 @@
+"""The network that the settings name, made ready for frames of one size. In: settings, a frame's size. Out: a SelectiveNetwork.
+
+A network whose metadata gives its `stride` is fully convolutional: it takes the frame's own size, rounded up to that stride. Any other keeps
+the size in its file, and frames are stretched to it.
+"""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+
+from edgevision.errors import UnsupportedNetwork
+from edgevision.recompute.engine import SelectiveNetwork
+from edgevision.recompute.graph import read_metadata
+from edgevision.recompute.preprocess import Preprocess
+from edgevision.recompute.settings import RecomputeSettings
+
+DEFAULT = "default"
+
+
+def network_path(settings: RecomputeSettings) -> Path:
+    """The file that `recompute.network` names. Raises UnsupportedNetwork when it is not there."""
+    if settings.network == DEFAULT:
+        path = Path(str(files("edgevision.networks"))) / "weights" / f"{DEFAULT}.onnx"
+    else:
+        path = Path(settings.network)
+    if not path.is_file():
+        raise UnsupportedNetwork(f"{path}: no such network file; recompute.network is `default`, or the path of an .onnx or .xml file")
+    return path
+
+
+def load_for_frames(settings: RecomputeSettings, height: int, width: int) -> SelectiveNetwork:
+    """The network with its preprocess set for frames of (height, width). Raises UnsupportedNetwork or InputError, one line."""
+    path = network_path(settings)
+    stride = fully_convolutional_stride(path)
+    shape = None if stride is None else (1, 3, -(-height // stride) * stride, -(-width // stride) * stride)
+    network = SelectiveNetwork.load(
+        path, settings.precision, settings.threads, settings.gate, shape, memory_limit_mb=settings.memory_limit_mb
+    )
+    preprocess = Preprocess.from_metadata(network.metadata)
+    if network.input_shape[2:] != (height, width):
+        fit = "stretch" if stride is None else "corner"
+        preprocess = preprocess.model_copy(update={"frame_px": (height, width), "resize": fit})
+    network.set_preprocess(preprocess)
+    return network
+
+
+def fully_convolutional_stride(path: Path) -> int | None:
+    """The stride that a network's metadata gives, None when its size is fixed."""
+    text = read_metadata(path).get("stride", "")
+    return int(text) if text.isdigit() and 0 < int(text) <= 256 else None
