@@ -25,6 +25,7 @@ from edgevision.records import ChangeMap, Image, Mask, Scene
 __all__ = ["Background", "ChangeDetector", "ChangeSettings"]
 
 BANDS = 32
+LONGEST_SIDE_PX = 32_000
 SAMPLES = 1800
 NOISE_MEMORY_FRAMES = 64
 NOISE_EVERY = 8
@@ -115,7 +116,6 @@ class Scratch:
         self.xs = np.zeros(samples, np.int32)
         self.ys = np.zeros(samples, np.int32)
         self.residuals = np.zeros((measure.NOISE_BINS, measure.RESIDUAL_BINS), np.int64)
-        self.rows = np.zeros(height, np.uint8)
         self.first = np.zeros(height, np.int32)
         self.last = np.zeros(height, np.int32)
         self.none = np.zeros((height, width), np.bool_)
@@ -200,7 +200,7 @@ class ChangeDetector:
         pending = self._last(change)
         background = self._open()
         extents = self._fill(pending, live)
-        self._kernels.take_used(pending.corrected, live, extents.first, extents.last, background.channels, background.used)
+        self._kernels.take_used(pending.corrected, extents.mask, extents.first, extents.last, background.channels, background.used)
         if change.full_reason is None:
             self._refresh_tolerances(background, extents)
             self._learn(background, pending, protect)
@@ -283,9 +283,10 @@ class ChangeDetector:
         return taken, int(live_px)
 
     def _partial(self, background: Background, image: Image, flat: Image, line: Line, taken: LiveMask, live_px: int) -> ChangeMap:
-        corrected = flat if line.is_identity else background.corrected
-        if corrected is not flat:
-            self._kernels.correct_rows(flat, line.fixed, taken.first, taken.last, corrected)
+        corrected = flat
+        if not line.is_identity:
+            corrected = read_only(background.corrected)
+            self._kernels.correct_live(flat, line.fixed, *taken, background.channels, background.corrected)
         scene = Scene.CALIBRATING if background.frames < CALIBRATION_FRAMES else Scene.NORMAL
         change = ChangeMap(
             live=read_only(taken.mask),
@@ -310,14 +311,12 @@ class ChangeDetector:
         return change
 
     def _foreground(self, background: Background, flat: Image, line: Line, taken: LiveMask) -> Mask:
-        """Judge anew the rows that moved and the band that is due; elsewhere the last answer stands, because the picture does."""
-        rows = background.scratch.rows
-        np.greater(taken.last, taken.first, out=rows.view(np.bool_))
-        rows[slice(*background.band())] = 1
-        reference = (background.finer, background.mean, background.spread, self._bounds)
-        raw = background.raw_foreground
-        self._kernels.judge_rows(flat, line.fixed, *reference, background.allowed, rows, background.channels, background.scratch.flags, raw)
-        if self._kernels.despeckle_rows(raw, rows, self.settings.despeckle, background.foreground):
+        """Judge anew the pixels that moved and the band that is due; elsewhere the last answer stands, because the picture does."""
+        raw, band, channels = background.raw_foreground, background.band(), background.channels
+        against = (line.fixed, (background.finer, background.mean, background.spread), self._bounds)
+        self._kernels.judge_live(flat, *against, *taken, channels, raw)
+        self._kernels.judge_band(flat, *against, background.allowed, band, channels, background.scratch.flags, raw)
+        if self._kernels.despeckle(raw, taken.first, taken.last, band, self.settings.despeckle, background.foreground):
             shown = background.pool_foreground.take().mask
             np.copyto(shown, background.foreground)
             background.shown_foreground = read_only(shown)
@@ -333,18 +332,18 @@ class ChangeDetector:
         extents = LiveMask(live, background.scratch.first, background.scratch.last)
         self._kernels.find_extents(*extents)
         if pending.corrected is not pending.image:
-            self._kernels.correct_rows(pending.image, pending.line.fixed, extents.first, extents.last, pending.corrected)
+            self._kernels.correct_live(pending.image, pending.line.fixed, *extents, background.channels, background.corrected)
         return extents
 
     def _learn(self, background: Background, pending: _Pending, protect: Mask | None) -> None:
-        masks = (pending.change.live, background.scratch.none if protect is None else protect, background.allowed)
+        masks = (pending.taken.mask, background.scratch.none if protect is None else protect, background.allowed)
         state = (background.scratch.flags, background.mean, background.spread)
         line = pending.line.fixed
         self._kernels.learn_rows(pending.image, line, background.finer, masks, background.band(), background.channels, self._rate, *state)
 
     def _refresh_tolerances(self, background: Background, extents: LiveMask) -> None:
         """Around what was committed and, while the noise tables have just moved, in the band that is due."""
-        around = (extents.first, extents.last, background.tolerance)
+        around = (*extents, background.tolerance)
         self._kernels.refresh_tolerances(
             background.used, background.channels, background.tables, self._vibration_q8, background.allowed, *around
         )
@@ -353,7 +352,7 @@ class ChangeDetector:
             self._set_tolerances(background, background.band())
 
     def _set_tolerances(self, background: Background, rows: tuple[int, int]) -> None:
-        place = (background.allowed, rows, (0, background.shape[1]), background.tolerance)
+        place = (background.allowed, rows, background.tolerance)
         self._kernels.set_tolerances(background.used, background.channels, background.tables, self._vibration_q8, *place)
 
 
@@ -371,8 +370,9 @@ def checked(image: Image, background: Background | None) -> Image:
         raise InputError(f"the image is {kind}; it must be a numpy array of uint8 or uint16")
     if image.ndim not in (2, 3) or image.size == 0 or (image.ndim == 3 and image.shape[2] not in (1, 3)):
         raise InputError(f"the image has shape {image.shape}; it must be (H, W) or (H, W, 3)")
+    if max(image.shape) > LONGEST_SIDE_PX:
+        raise InputError(f"the image has shape {image.shape}; a side may have at most {LONGEST_SIDE_PX} pixels: bin or crop it")
     if background is not None and (image.shape != background.shape or image.dtype != background.dtype):
         now, before = f"{image.dtype} {image.shape}", f"{background.dtype} {background.shape}"
         raise BadFrame(f"the frame is {now}, those before were {before}; set the camera back, or restart it with its new format")
-    flat: NDArray[Any] = np.ascontiguousarray(image).reshape(image.shape[0], -1)
-    return flat
+    return read_only(np.ascontiguousarray(image).reshape(image.shape[0], -1))

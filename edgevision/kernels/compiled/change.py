@@ -50,6 +50,16 @@ def _changed_bits(typing, image, used, tolerance, at, gain, offset, extra):
     return signature, generate
 
 
+@intrinsic
+def _lowest_bit(typing, bits):
+    """The number of the lowest bit that is set."""
+
+    def generate(context, builder, signature, args):
+        return builder.cttz(args[0], ir.Constant(ir.IntType(1), 1))
+
+    return types.uint64(types.uint64), generate
+
+
 @njit(nogil=True)
 def _correct(value, line):
     v = i4(i4(i4(i4(i4(value) * i4(line[0])) >> i4(line[2])) + i4(line[1])) >> i4(line[3]))
@@ -63,36 +73,58 @@ def _steepness(used, channels, r, x, i):
     right = i + channels if i + channels < used.shape[1] else i
     across = max(abs(i4(used[r, left]) - u), abs(i4(used[r, right]) - u))
     along = max(abs(i4(used[max(r - 1, 0), i]) - u), abs(i4(used[min(r + 1, used.shape[0] - 1), i]) - u))
-    return across + along
+    return i4(across + along)
 
 
 @njit(nogil=True)
-def set_tolerances(used, channels, tables, vibration_q8, allowed, rows, columns, tolerance):
+def _set_pixel(used, channels, tables, vibration_q8, allowed, r, x, tolerance):
     table, dead, level_shift = tables
-    most = np.iinfo(tolerance.dtype).max
-    for r in range(rows[0], rows[1]):
-        for x in range(columns[0], columns[1]):
-            for i in range(x * channels, x * channels + channels):
-                level = min(i4(used[r, i]) >> level_shift, 255)
-                steep = max(_steepness(used, channels, r, x, i) - dead[level], 0)
-                tolerance[r, i] = min(table[level] + ((steep * vibration_q8) >> 8), most - 1) if allowed[r, x] else most
+    most = i4(np.iinfo(tolerance.dtype).max)
+    for i in range(x * channels, x * channels + channels):
+        if allowed[r, x]:
+            level = min(i4(used[r, i]) >> level_shift, 255)
+            steep = i4(max(_steepness(used, channels, r, x, i) - dead[level], 0))
+            tolerance[r, i] = min(table[level] + ((steep * vibration_q8) >> 8), most - 1)
+        else:
+            tolerance[r, i] = most
 
 
 @njit(nogil=True)
-def _add_weak(weak, points, count, pixel):
-    row, column = pixel // (weak.shape[1] - 2) + 1, pixel % (weak.shape[1] - 2) + 1
-    if weak[row, column]:
+def set_tolerances(used, channels, tables, vibration_q8, allowed, rows, tolerance):
+    for r in range(rows[0], rows[1]):
+        for x in range(allowed.shape[1]):
+            _set_pixel(used, channels, tables, vibration_q8, allowed, r, x, tolerance)
+
+
+@njit(nogil=True)
+def refresh_tolerances(used, channels, tables, vibration_q8, allowed, live, first, last, tolerance):
+    height, width = allowed.shape
+    for r in range(height):
+        above, below = max(r - 1, 0), min(r + 1, height - 1)
+        start = max(min(first[r], first[above], first[below]) - 1, 0)
+        stop = min(max(last[r], last[above], last[below]) + 1, width)
+        for x in range(start, stop):
+            if live[above, x] | live[r, x] | live[below, x] | live[r, max(x - 1, 0)] | live[r, min(x + 1, width - 1)]:
+                _set_pixel(used, channels, tables, vibration_q8, allowed, r, x, tolerance)
+
+
+@njit(nogil=True)
+def _add_weak(weak, points, count, r, i, channels):
+    x = i // 3 if channels == 3 else i
+    if weak[r + 1, x + 1]:
         return count
-    weak[row, column] = 1
-    points[count] = row * weak.shape[1] + column
+    weak[r + 1, x + 1] = 1
+    points[count] = ((r + 1) << 16) | (x + 1)
     return count + 1
 
 
 @njit(nogil=True)
-def _find_one_by_one(image, used, tolerance, line, extra, channels, start, weak, points, count):
-    for i in range(start, image.shape[0]):
-        if abs(_correct(image[i], line) - i4(used[i])) > i4(tolerance[i]) + extra:
-            count = _add_weak(weak, points, count, i // channels)
+def _find_one_by_one(image, used, tolerance, line, extra, channels, weak, points):
+    count = 0
+    for r in range(image.shape[0]):
+        for i in range(image.shape[1]):
+            if abs(_correct(image[r, i], line) - i4(used[r, i])) > i4(tolerance[r, i]) + extra:
+                count = _add_weak(weak, points, count, r, i, channels)
     return count
 
 
@@ -100,21 +132,21 @@ def _find_one_by_one(image, used, tolerance, line, extra, channels, start, weak,
 def _find_bytes(image, used, tolerance, line, extra, channels, weak, points):
     gain, offset, more = i4(line[0]), i4(line[1]), i4(extra)
     count = 0
-    stop = image.shape[0] // LANES * LANES
-    for at in range(0, stop, LANES):
-        bits = _changed_bits(image, used, tolerance, at, gain, offset, more)
-        if bits:
-            for k in range(LANES):
-                if (bits >> np.uint64(k)) & np.uint64(1):
-                    count = _add_weak(weak, points, count, (at + k) // channels)
-    return _find_one_by_one(image, used, tolerance, line, extra, channels, stop, weak, points, count)
+    width = image.shape[1]
+    for r in range(image.shape[0]):
+        for start in range(0, width, LANES):
+            at = min(start, width - LANES)  # the last step overlaps the one before; a pixel is added once all the same
+            bits = _changed_bits(image, used, tolerance, r * width + at, gain, offset, more)
+            while bits:
+                count = _add_weak(weak, points, count, r, at + np.int64(_lowest_bit(bits)), channels)
+                bits &= bits - np.uint64(1)
+    return count
 
 
 def find_weak(image, used, tolerance, line, extra, channels, weak, points):
-    frame = (image.reshape(-1), used.reshape(-1), tolerance.reshape(-1), line, extra, channels)
-    if image.dtype == np.uint8 and not config.DISABLE_JIT:
-        return _find_bytes(*frame, weak, points)
-    return _find_one_by_one(*frame, 0, weak, points, 0)
+    if image.dtype == np.uint8 and image.shape[1] >= LANES and not config.DISABLE_JIT:
+        return _find_bytes(image, used, tolerance, line, extra, channels, weak, points)
+    return _find_one_by_one(image, used, tolerance, line, extra, channels, weak, points)
 
 
 @njit(nogil=True)
@@ -137,18 +169,18 @@ def _support(weak, r, x):
 
 
 @njit(nogil=True)
-def _flood(weak, queue, start, stride):
-    weak[start // stride, start % stride] = 2
+def _flood(weak, queue, start):
+    weak[start >> 16, start & 0xFFFF] = 2
     queue[0] = start
     area, head = 1, 0
     while head < area:
-        r, x = queue[head] // stride, queue[head] % stride
+        r, x = queue[head] >> 16, queue[head] & 0xFFFF
         head += 1
-        for dr in range(-1, 2):
-            for dx in range(-1, 2):
-                if weak[r + dr, x + dx] == 1:
-                    weak[r + dr, x + dx] = 2
-                    queue[area] = (r + dr) * stride + x + dx
+        for row in range(r - 1, r + 2):
+            for column in range(x - 1, x + 2):
+                if weak[row, column] == 1:
+                    weak[row, column] = 2
+                    queue[area] = (row << 16) | column
                     area += 1
     return area
 
@@ -169,10 +201,9 @@ def _mark(live, allowed, first, last, r, x, grow):
 @njit(nogil=True)
 def grow_live(image, used, tolerance, line, extra, channels, limits, weak, points, count, queue, allowed, live, first, last):
     strong_q8, despeckle, min_area, grow = limits[0], limits[1], limits[2], limits[3]
-    stride = weak.shape[1]
     total = 0
     for k in range(count):
-        r, x = points[k] // stride, points[k] % stride
+        r, x = points[k] >> 16, points[k] & 0xFFFF
         if weak[r, x] != 1:
             continue
         support = _support(weak, r, x)
@@ -180,20 +211,20 @@ def grow_live(image, used, tolerance, line, extra, channels, limits, weak, point
             continue
         if support < despeckle and not _is_strong(image, used, tolerance, line, extra, strong_q8, channels, r - 1, x - 1):
             continue
-        area = _flood(weak, queue, points[k], stride)
+        area = _flood(weak, queue, points[k])
         if area >= min_area:
             for q in range(area):
-                total += _mark(live, allowed, first, last, queue[q] // stride - 1, queue[q] % stride - 1, grow)
+                total += _mark(live, allowed, first, last, (queue[q] >> 16) - 1, (queue[q] & 0xFFFF) - 1, grow)
     for k in range(count):
-        weak[points[k] // stride, points[k] % stride] = 0
+        weak[points[k] >> 16, points[k] & 0xFFFF] = 0
     return total
 
 
 @njit(nogil=True)
 def clear_live(live, first, last):
     for r in range(live.shape[0]):
-        for x in range(first[r], last[r]):
-            live[r, x] = False
+        if last[r] > first[r]:
+            live[r, first[r] : last[r]] = False
         first[r] = live.shape[1]
         last[r] = 0
 
@@ -249,11 +280,12 @@ def hold_live(live, held, frames):
 
 
 @njit(nogil=True)
-def correct_rows(image, line, first, last, out):
+def correct_live(image, line, live, first, last, channels, out):
     for r in range(image.shape[0]):
-        if last[r] > first[r]:
-            for i in range(image.shape[1]):
-                out[r, i] = _correct(image[r, i], line)
+        for x in range(first[r], last[r]):
+            if live[r, x]:
+                for i in range(x * channels, x * channels + channels):
+                    out[r, i] = _correct(image[r, i], line)
 
 
 @njit(nogil=True)
@@ -263,18 +295,6 @@ def take_used(corrected, live, first, last, channels, used):
             if live[r, x]:
                 for i in range(x * channels, x * channels + channels):
                     used[r, i] = corrected[r, i]
-
-
-@njit(nogil=True)
-def refresh_tolerances(used, channels, tables, vibration_q8, allowed, first, last, tolerance):
-    height, width = allowed.shape
-    for r in range(height):
-        a, b = width, 0
-        for row in range(max(r - 1, 0), min(r + 2, height)):
-            a, b = min(a, first[row]), max(b, last[row])
-        if b > a:
-            columns = (max(a - 1, 0), min(b + 1, width))
-            set_tolerances(used, channels, tables, vibration_q8, allowed, (r, r + 1), columns, tolerance)
 
 
 @njit(nogil=True)
@@ -321,14 +341,17 @@ def fit_sums(xs, ys, n, line, limit):
 
 
 @njit(nogil=True)
+def _differs(value, line, finer, mean, spread, bounds):
+    far = i4(i4(_correct(value, line) << i4(finer)) - i4(mean))
+    over = max(i4(bounds[0]), i4(i4(i4(bounds[2]) * i4(spread)) >> 8))
+    under = max(i4(bounds[1]), i4(i4(i4(bounds[3]) * i4(spread)) >> 8))
+    return (far > over) | (i4(-far) > under)
+
+
+@njit(nogil=True)
 def _judge_row(image, line, finer, mean, spread, bounds, flags):
-    bright, dark, bright_q8, dark_q8 = i4(bounds[0]), i4(bounds[1]), i4(bounds[2]), i4(bounds[3])
     for i in range(image.shape[0]):
-        far = i4(i4(_correct(image[i], line) << i4(finer)) - i4(mean[i]))
-        wide = i4(spread[i])
-        over = max(bright, i4(i4(bright_q8 * wide) >> 8))
-        under = max(dark, i4(i4(dark_q8 * wide) >> 8))
-        flags[i] = (far > over) | (i4(-far) > under)
+        flags[i] = _differs(image[i], line, finer, mean[i], spread[i], bounds)
 
 
 @njit(nogil=True)
@@ -355,27 +378,51 @@ def _each_channel(live, protect, allowed, channels, skip):
 
 
 @njit(nogil=True)
-def judge_rows(image, line, finer, mean, spread, bounds, allowed, rows, channels, flags, raw):
-    for r in range(image.shape[0]):
-        if rows[r]:
-            _judge_row(image[r], line, finer, mean[r], spread[r], bounds, flags)
-            _any_channel(flags, channels, allowed[r], raw[r + 1, 1:-1])
+def judge_band(image, line, reference, bounds, allowed, rows, channels, flags, raw):
+    finer, mean, spread = reference
+    for r in range(rows[0], rows[1]):
+        _judge_row(image[r], line, finer, mean[r], spread[r], bounds, flags)
+        _any_channel(flags, channels, allowed[r], raw[r + 1, 1:-1])
 
 
 @njit(nogil=True)
-def despeckle_rows(raw, rows, need, foreground):
+def judge_live(image, line, reference, bounds, live, first, last, channels, raw):
+    finer, mean, spread = reference
+    for r in range(image.shape[0]):
+        for x in range(first[r], last[r]):
+            if live[r, x]:
+                differs = False
+                for i in range(x * channels, x * channels + channels):
+                    differs |= _differs(image[r, i], line, finer, mean[r, i], spread[r, i], bounds)
+                raw[r + 1, x + 1] = differs
+
+
+@njit(nogil=True)
+def _despeckle_row(raw, r, start, stop, need, foreground):
+    changed = False
+    for x in range(start, stop):
+        n = np.uint8(0)
+        for row in range(r, r + 3):
+            n += raw[row, x] + raw[row, x + 1] + raw[row, x + 2]
+        now = (raw[r + 1, x + 1] != 0) & (n >= need)
+        changed |= now != foreground[r, x]
+        foreground[r, x] = now
+    return changed
+
+
+@njit(nogil=True)
+def despeckle(raw, first, last, band, need, foreground):
     height, width = foreground.shape
     changed = False
     for r in range(height):
-        if not (rows[r] or rows[max(r - 1, 0)] or rows[min(r + 1, height - 1)]):
-            continue
-        for x in range(width):
-            n = np.uint8(0)
-            for row in range(r, r + 3):
-                n += raw[row, x] + raw[row, x + 1] + raw[row, x + 2]
-            now = (raw[r + 1, x + 1] != 0) & (n >= need)
-            changed |= now != foreground[r, x]
-            foreground[r, x] = now
+        start, stop = width, 0
+        for row in range(max(r - 1, 0), min(r + 2, height)):
+            start, stop = min(start, first[row]), max(stop, last[row])
+        start, stop = max(start - 1, 0), min(stop + 1, width)
+        if band[0] - 1 <= r < band[1] + 1:
+            start, stop = 0, width
+        if stop > start:
+            changed |= _despeckle_row(raw, r, start, stop, need, foreground)
     return changed
 
 
