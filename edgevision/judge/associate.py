@@ -19,6 +19,7 @@ from edgevision.records import Box, Defect, Polygon, Verdict
 Point = tuple[float, float]
 Pair = tuple[int, int]
 
+BACK_SHARE = 0.4  # of its reach: how far a moving defect's middle may seem to go back
 MAX_STEPS = 200  # common steps tried for one frame
 
 
@@ -61,11 +62,14 @@ class Expectation:
         return self.place[0] + step[0], self.place[1] + step[1]
 
     def reaches(self, point: Point) -> bool:
-        """Can it be there? It may have stopped anywhere on its way."""
+        """Can it be there? It may have stopped anywhere on its way, but a moving defect does not go back."""
         x, y = point[0] - self.point[0], point[1] - self.point[1]
         way_x, way_y = self.end[0] - self.point[0], self.end[1] - self.point[1]
         length = way_x * way_x + way_y * way_y
-        share = min(1.0, max(0.0, (x * way_x + y * way_y) / length)) if length else 0.0
+        share = (x * way_x + y * way_y) / length if length else 0.0
+        if share < 0 and not self.is_resting:
+            return math.hypot(x, y) <= BACK_SHARE * self.reach_px
+        share = min(1.0, max(0.0, share))
         return math.hypot(x - share * way_x, y - share * way_y) <= self.reach_px
 
 

@@ -45,7 +45,7 @@ class Track:
         past_s = ts - self.ts_unseen
         x, y = observation.point[0] - self.point[0], observation.point[1] - self.point[1]
         self.step = None if self.missed else (x, y)
-        if past_s > 0 and self._is_alike(observation.defect):
+        if past_s > 0 and (self.told is None or self._is_alike(observation.defect)):
             fresh = (0.0, 0.0) if math.hypot(x, y) < REST_PX else (x / past_s, y / past_s)
             self.velocity = (
                 FRESH_SHARE * fresh[0] + (1 - FRESH_SHARE) * self.velocity[0],
