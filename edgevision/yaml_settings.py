@@ -232,7 +232,7 @@ def _meant(detail: ErrorDetails, node: Node, field: FieldInfo | None) -> str:
         close = nearest(str(node.value), [word.strip("'") for word in words.replace(" or ", ", ").split(", ")])
         return words.replace("'", "") + close
     if kind in ("greater_than", "greater_than_equal", "less_than", "less_than_equal"):
-        return _range(field) or _bound(limits)
+        return range_of(field) or _bound(limits)
     if kind in ("too_short", "string_too_short"):
         return f"at least {limits['min_length']} long"
     if kind in ("too_long", "string_too_long"):
@@ -249,8 +249,8 @@ def _bound(limits: dict[str, Any]) -> str:
     return " and ".join(f"{words[key]} {value:g}" for key, value in limits.items() if key in words)
 
 
-def _range(field: FieldInfo | None) -> str | None:
-    """Both ends of what the field allows, however the one that was passed."""
+def range_of(field: FieldInfo | None) -> str | None:
+    """Both ends of what the field allows, whichever was passed: `between 0 and 1`; None where there is none."""
     if field is None:
         return None
     limits: dict[str, Any] = {}
