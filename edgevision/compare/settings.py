@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
 from edgevision.compare import measure
 from edgevision.records import Polygon, Settings
+
+Levels = Annotated[float, Field(ge=0, le=255)]
+Spreads = Annotated[float, Field(ge=0, le=100)]
 
 
 class ChangeSettings(Settings):
@@ -43,10 +46,10 @@ class ChangeSettings(Settings):
     reference_frames: int = Field(
         512, ge=64, le=1_000_000, description="Frames after which the running reference has learnt a change that stays."
     )
-    abs_threshold: tuple[float, float] = Field(
+    abs_threshold: tuple[Levels, Levels] = Field(
         (8, 8), description="Gray levels [brighter, darker] a foreground pixel must at least differ."
     )
-    var_threshold: tuple[float, float] = Field(
+    var_threshold: tuple[Spreads, Spreads] = Field(
         (5, 5), description="Foreground limits [brighter, darker] in multiples of the pixel's own spread."
     )
     bits: int | None = Field(None, ge=8, le=16, description="Bits a uint16 camera really delivers; empty: 8 for uint8, 16 for uint16.")

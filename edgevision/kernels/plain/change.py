@@ -1,0 +1,303 @@
+"""The change map's arithmetic, slow and plain: the oracle of `compiled/change.py`.
+
+Frames are (row, column x channel), one or three channels; masks are (row, column). All arithmetic is in integers.
+
+    line      (gain, offset, first, second, top): the corrected value is ((v x gain >> first) + offset) >> second, within 0..top
+    tables    (weak threshold, edge dead zone, level_shift): two tables by gray level; a value's level is value >> level_shift
+    extents   first, last: per row the first live column and the one after the last; width and 0 where a row has none
+    points    packed pixels of `weak`, row << 16 | column; `weak` has a border of one pixel, so both are one more than in the frame
+    reference (finer, mean, spread): the running reference in 1/256 of a gray level; `finer` shifts a frame's values up to that
+    bounds    (brighter, darker, brighter_q8, darker_q8): least distance, and multiples of the spread in 1/256
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+Numbers = tuple[int, ...]
+
+
+def correct(values: Array, line: Numbers) -> Array:
+    """The values in the light of the frame that was used."""
+    gain, offset, first, second, top = line
+    corrected: Array = np.clip((((values.astype(np.int64) * gain) >> first) + offset) >> second, 0, top)
+    return corrected
+
+
+def _pixels(samples: Array, channels: int) -> Array:
+    """(row, column x channel) to (row, column): does any channel hold?"""
+    return np.asarray(samples.reshape(samples.shape[0], -1, channels).any(axis=2))
+
+
+def _samples(mask: Array, channels: int) -> Array:
+    """(row, column) to (row, column x channel)."""
+    return np.asarray(np.repeat(mask.astype(bool), channels, axis=1))
+
+
+def _steepness(used: Array, channels: int) -> Array:
+    """Largest step to a neighbour of the same channel across, plus the largest along; the picture's edge counts as its own neighbour."""
+    picture = used.astype(np.int64).reshape(used.shape[0], -1, channels)
+    edge = np.pad(picture, ((1, 1), (1, 1), (0, 0)), mode="edge")
+    across = np.maximum(abs(edge[1:-1, :-2] - picture), abs(edge[1:-1, 2:] - picture))
+    along = np.maximum(abs(edge[:-2, 1:-1] - picture), abs(edge[2:, 1:-1] - picture))
+    return np.asarray((across + along).reshape(used.shape))
+
+
+def _tolerances(used: Array, channels: int, tables: Any, vibration_q8: int, allowed: Array, dtype: Any) -> Array:
+    table, dead, level_shift = tables
+    most = np.iinfo(dtype).max
+    level = np.minimum(used.astype(np.int64) >> level_shift, 255)
+    steep = np.maximum(_steepness(used, channels) - dead[level], 0)
+    limits = np.minimum(table[level] + ((steep * vibration_q8) >> 8), most - 1)
+    return np.asarray(np.where(_samples(allowed, channels), limits, most))
+
+
+def set_tolerances(
+    used: Array, channels: int, tables: Any, vibration_q8: int, allowed: Array, rows: tuple[int, int], tolerance: Array
+) -> None:
+    """How far a value may move before it is weak: the noise of its level, more on an edge, which shakes; the largest where not allowed."""
+    tolerance[slice(*rows)] = _tolerances(used, channels, tables, vibration_q8, allowed, tolerance.dtype)[slice(*rows)]
+
+
+def refresh_tolerances(
+    used: Array, channels: int, tables: Any, vibration_q8: int, allowed: Array, live: Array, first: Array, last: Array, tolerance: Array
+) -> None:
+    """Set the tolerances of the live pixels and of their four neighbours, whose edges changed with them."""
+    near = live.copy()
+    near[1:] |= live[:-1]
+    near[:-1] |= live[1:]
+    near[:, 1:] |= live[:, :-1]
+    near[:, :-1] |= live[:, 1:]
+    fresh = _tolerances(used, channels, tables, vibration_q8, allowed, tolerance.dtype)
+    np.copyto(tolerance, fresh, where=_samples(near, channels), casting="unsafe")
+
+
+def find_weak(image: Array, used: Array, tolerance: Array, line: Numbers, extra: int, channels: int, weak: Array, points: Array) -> int:
+    """Mark in `weak` the pixels of which a corrected channel is further from `used` than tolerance + extra; list them, return how many."""
+    far = abs(correct(image, line) - used.astype(np.int64)) > np.minimum(tolerance.astype(np.int64) + extra, np.iinfo(tolerance.dtype).max)
+    found = _pixels(far, channels)
+    weak[1:-1, 1:-1] |= found
+    rows, columns = np.nonzero(found)
+    points[: len(rows)] = ((rows + 1) << 16) | (columns + 1)
+    return len(rows)
+
+
+def grow_live(
+    image: Array,
+    used: Array,
+    tolerance: Array,
+    line: Numbers,
+    extra: int,
+    channels: int,
+    limits: Numbers,
+    weak: Array,
+    points: Array,
+    count: int,
+    queue: Array,
+    allowed: Array,
+    live: Array,
+    first: Array,
+    last: Array,
+) -> int:
+    """Mark in `live` what holds of the weak pixels; return how many pixels became live. Leaves `weak` all zero.
+
+    A seed is a weak pixel with `despeckle` weak ones in its 3x3 neighbourhood, itself included; a strong one, beyond strong_q8/256 of the
+    weak limit, needs one less. A group of weak pixels (8 neighbours) with a seed and at least `min_area` pixels is live, widened by `grow`.
+    """
+    strong_q8, despeckle, min_area, grow = limits
+    far = abs(correct(image, line) - used.astype(np.int64)) * 256
+    strong = _pixels(far > (tolerance.astype(np.int64) + extra) * strong_q8, channels)
+    pixels = {(int(p) >> 16, int(p) & 0xFFFF) for p in points[:count]}
+    before = int(live.sum())
+    visited: set[tuple[int, int]] = set()
+    for point in points[:count]:
+        r, x = int(point) >> 16, int(point) & 0xFFFF
+        support = int(np.count_nonzero(weak[r - 1 : r + 2, x - 1 : x + 2]))
+        if (r, x) in visited or support + 1 < despeckle or (support < despeckle and not strong[r - 1, x - 1]):
+            continue
+        group = _group((r, x), pixels)
+        visited |= group
+        for row, column in group if len(group) >= min_area else ():
+            rows = slice(max(row - 1 - grow, 0), row + grow)
+            columns = slice(max(column - 1 - grow, 0), column + grow)
+            live[rows, columns] |= allowed[rows, columns].astype(bool)
+    weak[:] = 0
+    find_extents(live, first, last)
+    return int(live.sum()) - before
+
+
+def _group(start: tuple[int, int], pixels: set[tuple[int, int]]) -> set[tuple[int, int]]:
+    """The pixels connected with `start`."""
+    group, border = {start}, [start]
+    while border:
+        r, x = border.pop()
+        near = {(r + dr, x + dx) for dr in (-1, 0, 1) for dx in (-1, 0, 1)} & pixels - group
+        group |= near
+        border += near
+    return group
+
+
+def clear_live(live: Array, first: Array, last: Array) -> None:
+    """Make an all-False mask of one with these extents."""
+    live[:] = False
+    first[:] = live.shape[1]
+    last[:] = 0
+
+
+def force_live(allowed: Array, start: int, stop: int, live: Array, first: Array, last: Array) -> int:
+    """Make rows start..stop live where allowed; return how many pixels that added."""
+    before = int(live.sum())
+    live[start:stop] |= allowed[start:stop].astype(bool)
+    find_extents(live, first, last)
+    return int(live.sum()) - before
+
+
+def find_extents(live: Array, first: Array, last: Array) -> int:
+    """Fill in the extents; return how many pixels are live."""
+    for r, row in enumerate(live):
+        columns = np.flatnonzero(row)
+        first[r], last[r] = (columns[0], columns[-1] + 1) if len(columns) else (len(row), 0)
+    return int(live.sum())
+
+
+def confirm_live(live: Array, streak: Array, frames: int) -> None:
+    """Keep live what has been so on `frames` frames in a row."""
+    streak[:] = np.where(live, np.minimum(streak.astype(np.int64) + 1, 255), 0)
+    live &= streak >= frames
+
+
+def hold_live(live: Array, held: Array, frames: int) -> None:
+    """Keep a pixel live for `frames` more frames."""
+    waiting = ~live & (held > 0)
+    held[waiting] -= 1
+    held[live] = frames
+    live |= waiting
+
+
+def correct_live(image: Array, line: Numbers, live: Array, first: Array, last: Array, channels: int, out: Array) -> None:
+    """Write the corrected values of live pixels."""
+    np.copyto(out, correct(image, line), where=_samples(live, channels), casting="unsafe")
+
+
+def take_used(corrected: Array, live: Array, first: Array, last: Array, channels: int, used: Array) -> None:
+    """Live pixels were handed to the network."""
+    np.copyto(used, corrected, where=_samples(live, channels))
+
+
+def gather(
+    image: Array,
+    used: Array,
+    place: tuple[Array, Array],
+    depth: tuple[int, int],
+    channels: int,
+    start: tuple[int, int],
+    step: int,
+    xs: Array,
+    ys: Array,
+) -> tuple[int, int, int, int]:
+    """Values of a grid of allowed pixels now (xs) and as used (ys), where flat, not dark, not bright; how many, seen, dark, bright."""
+    allowed, dead = place
+    level_shift, top = depth
+    low, high = 2 << level_shift, top - (2 << level_shift)
+    steep = _steepness(used, channels)
+    n = seen = dark = bright = 0
+    for r in range(start[0], image.shape[0], step):
+        for x in range(start[1], image.shape[1] // channels, step):
+            for i in range(x * channels, (x + 1) * channels) if allowed[r, x] else ():
+                v, u = int(image[r, i]), int(used[r, i])
+                seen, dark, bright = seen + 1, dark + (v <= low), bright + (v >= high)
+                if low < v < high and low < u < high and steep[r, i] <= dead[min(u >> level_shift, 255)]:
+                    xs[n], ys[n] = v, u
+                    n += 1
+    return n, seen, dark, bright
+
+
+def count_residuals(xs: Array, ys: Array, n: int, line: Numbers, level_shift: int, counts: Array) -> None:
+    """How often each |corrected - used| in gray levels, up to 63, occurs in each of 16 gray bins."""
+    counts[:] = 0
+    residual = np.minimum(np.abs(correct(xs[:n], line) - ys[:n]).astype(np.int64) >> level_shift, 63)
+    np.add.at(counts, (np.minimum(ys[:n] >> (level_shift + 4), 15), residual), 1)
+
+
+def fit_sums(xs: Array, ys: Array, n: int, line: Numbers, limit: int) -> tuple[int, int, int, int, int]:
+    """(n, sum x, sum y, sum xx, sum xy) of the samples that the line brings within `limit` of what was used."""
+    near = abs(correct(xs[:n], line) - ys[:n]) <= limit
+    x, y = xs[:n][near].astype(np.int64), ys[:n][near].astype(np.int64)
+    return len(x), int(x.sum()), int(y.sum()), int((x * x).sum()), int((x * y).sum())
+
+
+def _differs(image: Array, line: Numbers, reference: tuple[int, Array, Array], bounds: Numbers, channels: int) -> Array:
+    """Pixels of which a channel lies outside what the reference allows."""
+    finer, mean, spread = reference
+    far = (correct(image, line) << finer) - mean.astype(np.int64)
+    over = np.maximum(bounds[0], (bounds[2] * spread.astype(np.int64)) >> 8)
+    under = np.maximum(bounds[1], (bounds[3] * spread.astype(np.int64)) >> 8)
+    return _pixels((far > over) | (-far > under), channels)
+
+
+def judge_band(
+    image: Array,
+    line: Numbers,
+    reference: tuple[int, Array, Array],
+    bounds: Numbers,
+    allowed: Array,
+    rows: tuple[int, int],
+    channels: int,
+    flags: Array,
+    raw: Array,
+) -> None:
+    """Compare every pixel of these rows with the reference. `raw` has a border of one pixel, `flags` is scratch."""
+    band = slice(*rows)
+    raw[1:-1, 1:-1][band] = (_differs(image, line, reference, bounds, channels) & allowed.astype(bool))[band]
+
+
+def judge_live(
+    image: Array,
+    line: Numbers,
+    reference: tuple[int, Array, Array],
+    bounds: Numbers,
+    live: Array,
+    first: Array,
+    last: Array,
+    channels: int,
+    raw: Array,
+) -> None:
+    """Compare the live pixels with the reference."""
+    np.copyto(raw[1:-1, 1:-1], _differs(image, line, reference, bounds, channels), where=live)
+
+
+def despeckle(raw: Array, first: Array, last: Array, band: tuple[int, int], need: int, foreground: Array) -> bool:
+    """Foreground is what differs with `need` in its 3x3 neighbourhood that do; return whether that changed anything."""
+    height, width = foreground.shape
+    count = sum(raw[r : r + height, x : x + width].astype(np.int64) for r in range(3) for x in range(3))
+    now = (raw[1:-1, 1:-1] != 0) & (count >= need)
+    changed = bool((now != foreground).any())
+    foreground[:] = now
+    return changed
+
+
+def learn_rows(
+    image: Array,
+    line: Numbers,
+    finer: int,
+    masks: tuple[Array, Array, Array],
+    rows: tuple[int, int],
+    channels: int,
+    rate: int,
+    flags: Array,
+    mean: Array,
+    spread: Array,
+) -> None:
+    """Move mean and spread of these rows by 1/2^rate towards what is seen, but not at (live, protected, not allowed) pixels."""
+    live, protect, allowed = masks
+    band = slice(*rows)
+    learn = _samples(~live & ~protect & (allowed != 0), channels)[band]
+    half = 1 << (rate - 1)
+    far = (correct(image, line)[band] << finer) - mean[band].astype(np.int64)
+    wide = abs(far) - spread[band].astype(np.int64)
+    np.copyto(mean[band], mean[band] + ((far + half) >> rate), where=learn, casting="unsafe")
+    np.copyto(spread[band], spread[band] + ((wide + half) >> rate), where=learn, casting="unsafe")

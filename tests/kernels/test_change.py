@@ -1,0 +1,155 @@
+"""The change map's kernels: worked by hand, then plain against compiled over whole sequences of frames."""
+
+from types import ModuleType
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edgevision.compare.background import ChangeDetector, ChangeSettings
+from edgevision.compare.measure import line
+from edgevision.kernels.compiled import change as compiled
+from edgevision.kernels.plain import change as plain
+
+IDENTITY = line(1.0, 0.0, 0).fixed
+
+
+@pytest.fixture(params=[plain, compiled], ids=["plain", "compiled"])
+def kernels(request) -> ModuleType:
+    return request.param
+
+
+def test_identity_moves_no_value():
+    values = np.arange(256, dtype=np.uint8)
+    assert (plain.correct(values, IDENTITY) == values).all()
+    wide = np.arange(65536).astype(np.uint16)
+    assert (plain.correct(wide, line(1.0, 0.0, 8).fixed) == wide).all()
+
+
+def test_line_rounds_and_clips():
+    values = np.array([0, 10, 100, 200], np.uint8)
+    assert plain.correct(values, line(1.5, -5.0, 0).fixed).tolist() == [0, 10, 145, 255]
+
+
+def test_only_what_exceeds_the_tolerance_is_weak(kernels):
+    used = np.full((2, 70), 100, np.uint8)
+    image = used.copy()
+    image[0, 3], image[1, 69], image[1, 0] = 111, 89, 110
+    weak, points = np.zeros((4, 72), np.uint8), np.zeros(140, np.int32)
+    count = kernels.find_weak(image, used, np.full_like(used, 10), IDENTITY, 0, 1, weak, points)
+    assert [(p >> 16, p & 0xFFFF) for p in points[:count].tolist()] == [(1, 4), (2, 70)]
+    assert weak.sum() == 2
+
+
+def test_extra_raises_every_tolerance(kernels):
+    used = np.full((1, 70), 100, np.uint8)
+    image = used + np.uint8(12)
+    weak, points = np.zeros((3, 72), np.uint8), np.zeros(70, np.int32)
+    assert kernels.find_weak(image, used, np.full_like(used, 10), IDENTITY, 2, 1, weak, points) == 0
+    assert kernels.find_weak(image, used, np.full_like(used, 10), IDENTITY, 1, 1, weak, points) == 70
+
+
+def grown(kernels, image, used, *, despeckle=3, min_area=1, grow=0):
+    height, width = image.shape
+    weak, points, queue = np.zeros((height + 2, width + 2), np.uint8), np.zeros(image.size, np.int32), np.zeros(image.size, np.int32)
+    tolerance = np.full_like(used, 10)
+    count = kernels.find_weak(image, used, tolerance, IDENTITY, 0, 1, weak, points)
+    live, first, last = np.zeros(image.shape, bool), np.full(height, width, np.int32), np.zeros(height, np.int32)
+    limits = (512, despeckle, min_area, grow)
+    place = (weak, points, count, queue, np.ones(image.shape, np.uint8), live, first, last)
+    total = kernels.grow_live(image, used, tolerance, IDENTITY, 0, 1, limits, *place)
+    assert total == live.sum()
+    assert not weak.any()
+    return live
+
+
+def test_a_lone_pixel_is_noise_and_a_line_of_three_is_not(kernels):
+    used = np.full((9, 9), 100, np.uint8)
+    image = used.copy()
+    image[1, 1] = 250
+    image[5, 4:7] = 115
+    assert np.argwhere(grown(kernels, image, used)).tolist() == [[5, 4], [5, 5], [5, 6]]
+
+
+def test_two_weak_pixels_need_a_strong_one(kernels):
+    used = np.full((9, 9), 100, np.uint8)
+    image = used.copy()
+    image[2, 2:4] = 115
+    image[6, 6:8] = [115, 121]
+    assert np.argwhere(grown(kernels, image, used)).tolist() == [[6, 6], [6, 7]]
+
+
+def test_small_groups_are_left_out_and_others_widened(kernels):
+    used = np.full((12, 12), 100, np.uint8)
+    image = used.copy()
+    image[1, 1:4] = 120
+    image[7:9, 7:9] = 120
+    live = grown(kernels, image, used, min_area=4, grow=1)
+    assert live.sum() == 16
+    assert live[6:10, 6:10].all()
+
+
+def test_an_edge_is_forgiven_its_shake(kernels):
+    used = np.full((5, 6), 50, np.uint8)
+    used[:, 3:] = 150
+    tables = (np.full(256, 10, np.int32), np.full(256, 20, np.int32), 0)
+    tolerance = np.zeros_like(used)
+    kernels.set_tolerances(used, 1, tables, 128, np.ones((5, 6), np.uint8), (0, 5), tolerance)
+    assert tolerance[2].tolist() == [10, 10, 50, 50, 10, 10]
+
+
+def test_residuals_and_sums_by_hand(kernels):
+    xs, ys = np.array([10, 20, 30], np.int32), np.array([11, 20, 50], np.int32)
+    counts = np.ones((16, 64), np.int64)
+    kernels.count_residuals(xs, ys, 3, IDENTITY, 0, counts)
+    assert counts.sum() == 3
+    assert counts[0, 1] == counts[1, 0] == counts[3, 20] == 1
+    assert tuple(kernels.fit_sums(xs, ys, 3, IDENTITY, 2)) == (2, 30, 31, 500, 510)
+
+
+def scene(random: np.random.Generator, dtype, colour: bool, size: tuple[int, int], frames: int):
+    top = np.iinfo(dtype).max
+    still = random.integers(top // 8, top // 2, (*size, 3) if colour else size)
+    for _ in range(frames):
+        picture = still * random.uniform(0.9, 1.1) + random.normal(0, top / 120, still.shape)
+        r, x = random.integers(0, size[0] - 6), random.integers(0, size[1] - 6)
+        picture[r : r + 6, x : x + 6] += top / 5
+        yield np.clip(picture, 0, top).astype(dtype)
+
+
+@settings(max_examples=12, deadline=None)
+@given(
+    seed=st.integers(0, 2**16),
+    dtype=st.sampled_from([np.uint8, np.uint16]),
+    colour=st.booleans(),
+    width=st.sampled_from([20, 22, 64, 75]),
+    keywords=st.fixed_dictionaries(
+        {},
+        optional={
+            "hold_frames": st.just(2),
+            "confirm_frames": st.just(2),
+            "grow_px": st.integers(0, 2),
+            "despeckle": st.integers(1, 4),
+            "photometric": st.just("none"),
+            "ignore": st.just((((2, 2), (9, 2), (9, 9), (2, 9)),)),
+            "pixel_threshold": st.sampled_from(["auto", "4 sigma", 20.0]),
+        },
+    ),
+)
+def test_plain_and_compiled_say_the_same(seed, dtype, colour, width, keywords):
+    random = np.random.default_rng(seed)
+    ours = [ChangeDetector(ChangeSettings(**keywords), kernels=kernels) for kernels in (plain, compiled)]
+    protect = random.random((24, width)) < 0.1
+    for k, image in enumerate(scene(random, dtype, colour, (24, width), 5)):
+        rows = slice(3, 5) if k == 3 else None
+        a, b = (detector.measure(image, force_rows=rows) for detector in ours)
+        assert (a.gain, a.offset, a.fraction, a.scene, a.full_reason) == (b.gain, b.offset, b.fraction, b.scene, b.full_reason)
+        assert (a.live == b.live).all()
+        assert (a.foreground == b.foreground).all()
+        assert (a.corrected[a.live] == b.corrected[b.live]).all()
+        chosen = a.live & (random.random(a.live.shape) < 0.7) if k == 2 else None
+        for detector, change in zip(ours, (a, b), strict=True):
+            detector.commit(change, change.live if chosen is None else chosen, protect)
+        for name in ("used", "tolerance", "mean", "spread", "raw_foreground", "noise_counts", "streak", "held"):
+            assert (getattr(ours[0]._background, name) == getattr(ours[1]._background, name)).all(), name
