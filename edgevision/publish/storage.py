@@ -1,0 +1,189 @@
+"""The outbox's file on disk: opened, locked against a second writer, brought to the present layout, or set aside when it is broken.
+
+In: a path. Out: transactions on a SQLite file (WAL, synchronous=FULL). Keeps the lock on `<path>.lock` until closed.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+from typing import Any, BinaryIO, TypeVar
+
+from edgevision.errors import Unavailable
+
+LAYOUT = 1
+TABLES = """
+CREATE TABLE message (
+    seq INTEGER PRIMARY KEY, event_id TEXT NOT NULL UNIQUE, camera TEXT NOT NULL, track TEXT, topic TEXT NOT NULL,
+    rank INTEGER NOT NULL, lane INTEGER NOT NULL, state TEXT NOT NULL DEFAULT 'pending', body BLOB NOT NULL, size INTEGER NOT NULL,
+    committed_s REAL NOT NULL, age_mark_s REAL NOT NULL, reason TEXT
+);
+CREATE INDEX pending_lane ON message (lane, camera, seq) WHERE state = 'pending';
+CREATE INDEX pending_rank ON message (rank, seq) WHERE state = 'pending';
+CREATE INDEX pending_age ON message (age_mark_s) WHERE state = 'pending';
+CREATE INDEX pending_track ON message (track, lane, seq) WHERE state = 'pending' AND track IS NOT NULL;
+CREATE INDEX acked_seq ON message (seq) WHERE state = 'acked';
+CREATE INDEX aside_seq ON message (seq) WHERE state = 'aside';
+CREATE TABLE tally (state TEXT PRIMARY KEY, messages INTEGER NOT NULL, bytes INTEGER NOT NULL);
+INSERT INTO tally VALUES ('pending', 0, 0), ('acked', 0, 0), ('aside', 0, 0);
+CREATE TRIGGER came AFTER INSERT ON message BEGIN
+    UPDATE tally SET messages = messages + 1, bytes = bytes + new.size WHERE state = new.state;
+END;
+CREATE TRIGGER went AFTER DELETE ON message BEGIN
+    UPDATE tally SET messages = messages - 1, bytes = bytes - old.size WHERE state = old.state;
+END;
+CREATE TRIGGER turned AFTER UPDATE OF state, size ON message BEGIN
+    UPDATE tally SET messages = messages - 1, bytes = bytes - old.size WHERE state = old.state;
+    UPDATE tally SET messages = messages + 1, bytes = bytes + new.size WHERE state = new.state;
+END;
+CREATE TABLE gap (
+    number INTEGER PRIMARY KEY, camera TEXT NOT NULL, rank TEXT NOT NULL, first_seq INTEGER NOT NULL, last_seq INTEGER NOT NULL,
+    lost INTEGER NOT NULL, reason TEXT NOT NULL, noted_s REAL NOT NULL
+);
+CREATE TABLE lane_mark (camera TEXT NOT NULL, lane INTEGER NOT NULL, acked_seq INTEGER NOT NULL, PRIMARY KEY (camera, lane));
+CREATE TABLE number (name TEXT PRIMARY KEY, value NUMERIC NOT NULL);
+INSERT INTO number VALUES ('last_seq', 0), ('elapsed_s', 0), ('wall_s', 0);
+CREATE TABLE layout (number INTEGER NOT NULL, made_s REAL NOT NULL);
+"""
+Result = TypeVar("Result")
+
+
+class Corrupt(Exception):
+    """The file is no readable database. Never leaves this package: the outbox sets the file aside and starts a fresh one."""
+
+
+class Storage:
+    """The open file. One writer: a second process, or a second outbox in this one, that opens the same path is refused."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        self._lock = _lock(path)
+        try:
+            with translated(path):
+                self.connection = _open(path)
+        except BaseException:
+            self._lock.close()
+            raise
+
+    def transaction(self, action: Callable[[sqlite3.Connection], Result], is_relaxed: bool = False) -> Result:
+        """What `action` returns, after all it wrote is on disk; or nothing of it is. `is_relaxed` may lose it in a power cut, whole."""
+        with translated(self.path):
+            self.connection.execute(f"PRAGMA synchronous={'NORMAL' if is_relaxed else 'FULL'}")
+            self.connection.execute("BEGIN IMMEDIATE")
+            try:
+                result = action(self.connection)
+                self.connection.execute("COMMIT")
+            except BaseException:
+                with suppress(sqlite3.Error):  # a full disk may have rolled it back already
+                    self.connection.execute("ROLLBACK")
+                raise
+            return result
+
+    def read(self, query: str, values: tuple[object, ...] = ()) -> list[Any]:
+        """All rows that a query finds."""
+        with translated(self.path):
+            return self.connection.execute(query, values).fetchall()
+
+    def number(self, name: str) -> float:
+        """A stored number: `last_seq`, `elapsed_s` or `wall_s`."""
+        value: float = self.read("SELECT value FROM number WHERE name = ?", (name,))[0][0]
+        return value
+
+    def close(self) -> None:
+        """Close the file and let the next writer in."""
+        with suppress(sqlite3.Error):
+            self.connection.close()
+        self._lock.close()
+
+
+@contextmanager
+def translated(path: Path) -> Iterator[None]:
+    """SQLite's errors as ours: Corrupt for a broken file, Unavailable for everything the disk or another process does."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+            raise Corrupt(str(error)) from error
+        raise Unavailable(f"outbox {path}: {error}; {_remedy(code)}") from error
+
+
+def set_aside(path: Path, now_s: float) -> Path:
+    """Move a broken file and its companions out of the way; the new name of the file. Raises Unavailable."""
+    aside = path.with_name(f"{path.name}.corrupt-{int(now_s)}-{os.getpid()}")
+    try:
+        for suffix in ("", "-wal", "-shm"):
+            companion = path.with_name(path.name + suffix)
+            if companion.exists():
+                companion.rename(aside.with_name(aside.name + suffix))
+    except OSError as error:
+        raise Unavailable(f"outbox {path}: broken, and it cannot be moved away: {error.strerror}; move it away by hand") from error
+    return aside
+
+
+def salvage(aside: Path) -> tuple[list[dict[str, Any]], int]:
+    """What can still be read of a broken file: its waiting messages, oldest first, and the last sequence number seen."""
+    found: list[dict[str, Any]] = []
+    last_seq = 0
+    with suppress(sqlite3.Error), closing(sqlite3.connect(aside, isolation_level=None)) as connection:
+        connection.row_factory = sqlite3.Row
+        with suppress(sqlite3.Error):
+            last_seq = connection.execute("SELECT value FROM number WHERE name = 'last_seq'").fetchone()[0]
+        for row in connection.execute("SELECT * FROM message NOT INDEXED WHERE state != 'acked'"):
+            found.append(dict(row))
+    found.sort(key=lambda row: row["seq"])
+    return found, max([last_seq, *(row["seq"] for row in found)])
+
+
+def _lock(path: Path) -> BinaryIO:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = open(path.with_name(path.name + ".lock"), "wb")  # noqa: SIM115 - held until close
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise Unavailable(f"outbox {path}: another process writes to it; stop that one or give this node its own node.state_dir") from None
+    except OSError as error:
+        raise Unavailable(f"outbox {path}: {error.strerror}; make the folder writable for this user or set node.state_dir") from error
+    return lock
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, timeout=5.0, isolation_level=None, check_same_thread=False)
+    try:
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "journal_size_limit=16777216"):
+            connection.execute(f"PRAGMA {pragma}")
+        if connection.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
+            raise Corrupt("quick_check found damage")
+        _migrate(connection, path)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _migrate(connection: sqlite3.Connection, path: Path) -> None:
+    """Bring the tables to LAYOUT. An older layout would be copied to a backup and altered here; there is none yet."""
+    is_new = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0
+    if is_new:
+        connection.executescript(f"BEGIN IMMEDIATE; {TABLES} INSERT INTO layout VALUES ({LAYOUT}, strftime('%s')); COMMIT;")
+        return
+    try:
+        found = connection.execute("SELECT max(number) FROM layout").fetchone()[0]
+    except sqlite3.OperationalError as error:
+        raise Corrupt(f"it is a database of something else: {error}") from error
+    if found is None or found > LAYOUT:
+        raise Unavailable(
+            f"outbox {path}: its layout is {found}, this version reads up to {LAYOUT}; install the newer version or move the file away"
+        )
+
+
+def _remedy(code: int) -> str:
+    if code == sqlite3.SQLITE_FULL:
+        return "free some disk space"
+    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return "close the other program that has it open"
+    return "check that the folder exists, is writable for this user and the disk is sound"
