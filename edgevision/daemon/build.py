@@ -12,7 +12,7 @@ from pathlib import Path
 
 from edgevision import __version__
 from edgevision.capture.camera import Camera
-from edgevision.capture.trigger import build_queue, build_trigger
+from edgevision.capture.feed import Feed
 from edgevision.config import Config, builtin_registry, load
 from edgevision.daemon.board import Board
 from edgevision.daemon.journal import start_journal
@@ -22,7 +22,7 @@ from edgevision.daemon.requests import Requests
 from edgevision.daemon.sinks import SinkRunner
 from edgevision.daemon.supervise import Parts, Supervisor
 from edgevision.daemon.track_file import TrackFile
-from edgevision.daemon.worker import Intake, Outlets, Worker
+from edgevision.daemon.worker import Outlets, Worker
 from edgevision.pipeline import Pipeline
 from edgevision.publish.mqtt import Publisher
 from edgevision.publish.outbox import Outbox
@@ -60,8 +60,8 @@ def build(path: Path) -> Supervisor:
         sinks += runners
         tracks = TrackFile(config.node.state_dir / "tracks" / f"{name}.json")
         outlets = Outlets(Composer(topics, identities[name]), outbox.commit, board, tuple(runners), tracks)
-        workers.append(Worker(_intake(config, name, registry), Pipeline.from_config(config, name, registry), outlets))
-    publisher = Publisher(config.mqtt, topics, outbox, on_message=Requests(topics, {worker.name: worker.parts for worker in workers}), tell=_tell)
+        workers.append(Worker(_feed(config, name, registry), Pipeline.from_config(config, name, registry), outlets))
+    publisher = Publisher(config.mqtt, topics, outbox, on_message=Requests(topics, {worker.name: worker.feed for worker in workers}), tell=_tell)
     parts = Parts(config, topics, identities, outbox, publisher, board, tuple(workers), tuple(sinks), notifier)
     return Supervisor(parts, identity_of(config, None, outbox.boot_id))
 
@@ -97,12 +97,11 @@ def versions() -> dict[str, str]:
     return {"python": platform.python_version(), **{name: importlib.metadata.version(name) for name in names}}
 
 
-def _intake(config: Config, name: str, registry: Registry) -> Intake:
+def _feed(config: Config, name: str, registry: Registry) -> Feed:
     settings = config.cameras[name]
     source = settings.source
     camera = Camera(name, source.type, source.settings or {}, settings.capture, registry.origin("source", source.type))
-    is_free = settings.trigger.type == "free_run"
-    return Intake(camera, build_trigger(settings.trigger, name), build_queue(settings.trigger), is_free)
+    return Feed(camera, settings.trigger)
 
 
 def _sinks(config: Config, name: str, registry: Registry, board: Board) -> list[SinkRunner]:

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import json
 import logging
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from edgevision.capture.parts import PartQueue
-from edgevision.capture.trigger import MAX_MESSAGE_BYTES, parse_request
-from edgevision.errors import InputError
+from edgevision.capture.feed import Feed
+from edgevision.capture.trigger import MAX_MESSAGE_BYTES
+from edgevision.errors import CameraError, InputError
 from edgevision.publish.topics import Topics
 from edgevision.registry import nearest
 
@@ -23,10 +22,9 @@ log = logging.getLogger("edgevision")
 class Requests:
     """Called by the publisher's thread with each message. `respond` sends a response, once the publisher exists."""
 
-    def __init__(self, topics: Topics, parts: Mapping[str, PartQueue], clock: Callable[[], float] = time.time):
+    def __init__(self, topics: Topics, feeds: Mapping[str, Feed]):
         self._root = f"{topics.base}/{topics.node}"
-        self._parts = parts
-        self._clock = clock
+        self._feeds = feeds
 
     def __call__(self, topic: str, payload: bytes) -> tuple[str, bytes] | None:
         """Take one message; the response's topic and payload, None where none is due."""
@@ -41,7 +39,7 @@ class Requests:
                 raise InputError(f"request {verb[:32]!r} is not known; this version answers inspect_now")
             is_taken = self._inspect(body)
             answer: dict[str, Any] = {"status": "ok", "queued": is_taken}
-        except InputError as error:
+        except (InputError, CameraError) as error:
             log.warning("request refused: %s", error)
             answer = {"status": "error", "error": str(error)}
         if isinstance(transaction, str | int):
@@ -49,10 +47,10 @@ class Requests:
         return f"{self._root}/response/{verb[:32]}", json.dumps(answer).encode()
 
     def _inspect(self, body: Mapping[str, Any]) -> bool:
-        camera = body.get("camera", next(iter(self._parts)) if len(self._parts) == 1 else None)
-        if camera not in self._parts:
-            raise InputError(f"request: camera is {camera!r}; it must be one of {', '.join(self._parts)}{nearest(str(camera), self._parts)}")
-        return self._parts[camera].offer(parse_request(body, self._clock()))
+        camera = body.get("camera", next(iter(self._feeds)) if len(self._feeds) == 1 else None)
+        if camera not in self._feeds:
+            raise InputError(f"request: camera is {camera!r}; it must be one of {', '.join(self._feeds)}{nearest(str(camera), self._feeds)}")
+        return self._feeds[camera].offer(body)
 
 
 def _body(payload: bytes) -> dict[str, Any]:

@@ -12,9 +12,9 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from edgevision.capture.camera import Camera, CameraState
-from edgevision.capture.parts import PartQueue
-from edgevision.capture.trigger import Trigger
+from edgevision.capture.camera import CameraState
+from edgevision.capture.feed import Feed
+from edgevision.capture.parts import Refusal
 from edgevision.daemon.board import Board
 from edgevision.daemon.messages import Composer
 from edgevision.daemon.sinks import SinkRunner
@@ -40,23 +40,12 @@ class Outlets:
     tracks: TrackFile
 
 
-@dataclass(frozen=True)
-class Intake:
-    """Where a worker's frames and parts come from. `is_free`: every frame is inspected, not only those that a part asked for."""
-
-    camera: Camera
-    trigger: Trigger
-    parts: PartQueue
-    is_free: bool
-
-
 class Worker:
     """Drives one camera until it is stopped or its source ends."""
 
-    def __init__(self, intake: Intake, pipeline: Pipeline, outlets: Outlets, clock: Callable[[], float] = time.time):
+    def __init__(self, feed: Feed, pipeline: Pipeline, outlets: Outlets, clock: Callable[[], float] = time.time):
         self.name = pipeline.camera
-        self.parts = intake.parts
-        self._intake = intake
+        self.feed = feed
         self._pipeline = pipeline
         self._outlets = outlets
         self._clock = clock
@@ -85,7 +74,7 @@ class Worker:
         """The worker's life; returns at the end of a finite source or after `stop`."""
         self._pipeline.tracks.restore(self._outlets.tracks.read())
         try:
-            with self._intake.camera:
+            with self.feed:
                 while not self._stopping.is_set():
                     self._outlets.board.advance(self.name, time.monotonic())
                     self._step()
@@ -97,37 +86,25 @@ class Worker:
             self._finish()
 
     def _step(self) -> None:
-        """One turn: what is due, the next frame, what could not be inspected."""
-        parts = self._intake.parts
-        parts.offer_all(self._intake.trigger.due(self._clock()))
-        frame = self._next_frame()
-        if frame is not None and self._intake.is_free:
-            self._deliver(self._pipeline.inspect(frame))
-        elif frame is not None:
-            parts.show(frame)
-        while (waiting := parts.take()) is not None:
-            self._deliver(self._pipeline.inspect(waiting))
-        self._deliver_refused()
-
-    def _next_frame(self) -> Frame | None:
-        """The camera's next frame; None when there is none now. A bad one is told as NOT_INSPECTED."""
-        camera = self._intake.camera
+        """One turn: the next frame or part, inspected and told."""
         try:
-            frame = camera.next(POLL_S)
+            taken = self.feed.next(POLL_S)
         except BadFrame as error:
             log.warning("%s", error)
             self._outlets.board.count(self.name, "bad_frames")
-            if self._intake.is_free:
-                self._deliver(self._pipeline.not_inspected(str(error), self._clock()))
-            return None
+            self._deliver(self._pipeline.not_inspected(str(error), self._clock()))
+            return
         self._note_camera()
-        if frame is not None and frame.dropped_since_last:
-            self._outlets.board.count(self.name, "dropped", frame.dropped_since_last)
-        return frame
+        if isinstance(taken, Frame):
+            if taken.dropped_since_last:
+                self._outlets.board.count(self.name, "dropped", taken.dropped_since_last)
+            self._deliver(self._pipeline.inspect(taken))
+        elif taken is not None:
+            self._refuse(taken)
 
     def _note_camera(self) -> None:
         """Tell when the camera comes or goes."""
-        camera = self._intake.camera
+        camera = self.feed.camera
         is_online = camera.state is CameraState.ONLINE
         if self._outlets.board.set_availability(self.name, "online" if is_online else "offline"):
             if is_online:
@@ -135,10 +112,10 @@ class Worker:
             else:
                 log.warning("%s: offline: %s", self.name, camera.counters.last_error or "no frame yet")
 
-    def _deliver_refused(self) -> None:
-        for refusal in self._intake.parts.refusals(self._clock()):
-            request = refusal.request
-            self._deliver(self._pipeline.not_inspected(refusal.reason, request.ts, part_id=request.part_id, job_id=request.job_id))
+    def _refuse(self, refusal: Refusal) -> None:
+        """A part that got no frame: its one verdict is NOT_INSPECTED."""
+        request = refusal.request
+        self._deliver(self._pipeline.not_inspected(refusal.reason, request.ts, part_id=request.part_id, job_id=request.job_id))
 
     def _deliver(self, inspection: Inspection) -> None:
         """Commit first, then show: nobody sees a verdict whose alert could still be lost."""
@@ -171,8 +148,8 @@ class Worker:
 
     def _finish(self) -> None:
         """A source that ended ends its defects; a stop leaves them open on disk for the next start."""
-        self._intake.parts.refuse_all("the service stopped before this part's turn")
-        self._deliver_refused()
+        for refusal in self.feed.refuse_all("the service stopped before this part's turn"):
+            self._refuse(refusal)
         if not self._stopping.is_set():
             events = self._pipeline.finish(self._clock(), "stopped")
             self._commit(self._outlets.composer.compose_end(events, self.name))
