@@ -55,7 +55,8 @@ def belt_skin(settings: SyntheticSettings, length_px: int) -> Bytes:
     skin[:, 6:9] -= 9.0
     ramp = np.minimum(np.arange(length_px) / 60.0, 1.0).astype(np.float32)
     skin = skin * ramp + skin[:, ::-1] * (1 - ramp)
-    return np.clip(skin[..., None] * np.array([1.04, 1.0, 0.94], dtype=np.float32), 0, 255).round().astype(np.uint8)
+    tinted = skin[..., None] * np.array([1.04, 1.0, 0.94], dtype=np.float32)
+    return np.asarray(np.clip(tinted, 0, 255).round(), dtype=np.uint8)
 
 
 def light_field(settings: SyntheticSettings) -> Plane:

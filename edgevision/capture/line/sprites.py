@@ -179,7 +179,7 @@ def _place(plan: DefectPlan, allowed: NDArray[np.bool_], rng: np.random.Generato
         top, left = max(0, int(y) - reach), max(0, int(x) - reach)
         window = allowed[top : int(y) + reach, left : int(x) + reach]
         change, cover = change_of(plan, (float(x - left), float(y - top)), (window.shape[0], window.shape[1]), rng)
-        if np.all(window[cover > 0.1]):
+        if np.all(window[cover >= 0.35]):
             full_change = np.zeros((*allowed.shape, 3), dtype=np.float32)
             full_cover = np.zeros(allowed.shape, dtype=np.float32)
             full_change[top : int(y) + reach, left : int(x) + reach] = change
@@ -216,7 +216,7 @@ def draw_part(settings: SyntheticSettings, plan: PartPlan) -> Sprite:
             change += placed[0]
             allowed &= cv2.dilate(placed[1], np.ones((15, 15), np.uint8)) < 0.1
             defects.append(SpriteDefect(f"p{plan.index}-{defect.label}{number}", defect.label, defect.contrast, placed[1]))
-    shadow = cv2.warpAffine(alpha, np.float32([[1, 0, 7], [0, 1, 9]]), alpha.shape[::-1])
+    shadow = cv2.warpAffine(alpha, np.array([[1, 0, 7], [0, 1, 9]], dtype=np.float32), alpha.shape[::-1])
     shadow = cv2.GaussianBlur(shadow, (0, 0), 5.0) * 0.45
     return Sprite(
         _painted(good, alpha, plan.metal), _painted(marred, alpha, plan.metal, change), np.asarray(shadow, dtype=np.float32), tuple(defects)

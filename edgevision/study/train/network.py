@@ -1,0 +1,66 @@
+"""The U-Net of `networks/unet.py` as torch sees it, and back: batch normalisation folded into plain numpy weights. Keeps nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from edgevision.networks.unet import STRIDE, Layer, UNetSpec, layers, shapes
+
+Weights = Mapping[str, tuple[NDArray[np.float32], NDArray[np.float32]]]
+MEAN = (118.0, 118.0, 118.0)  # of the 8-bit picture, RGB; close to lit metal, so that a dimmed lamp moves little
+STD = (60.0, 60.0, 60.0)
+
+
+class TrainedUNet(nn.Module):  # type: ignore[misc]
+    """Runs the layers of a spec; gives logits, not probabilities."""
+
+    def __init__(self, spec: UNetSpec) -> None:
+        super().__init__()
+        self.spec = spec
+        self.steps = layers(spec)
+        sizes = shapes(self.steps, STRIDE, STRIDE)
+        self.convolutions = nn.ModuleDict({f"conv_{s.name}": _convolution(s, sizes[s.inputs[0]][0]) for s in self.steps if s.op == "conv"})
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        """(n, 3, H, W) RGB, normalised -> (n, labels, H/2, W/2) logits."""
+        values = {"image": image}
+        for step in self.steps:
+            inputs = [values[name] for name in step.inputs]
+            if step.op == "conv":
+                out = self.convolutions[f"conv_{step.name}"](inputs[0])
+                values[step.name] = torch.relu(out) if step.activation == "relu" else out
+            elif step.op == "upsample":
+                values[step.name] = nn.functional.interpolate(inputs[0], scale_factor=2, mode="nearest")
+            else:
+                values[step.name] = torch.cat(inputs, dim=1)
+        return values[self.steps[-1].name]
+
+
+def _convolution(step: Layer, channels: int) -> nn.Module:
+    is_last = step.activation != "relu"
+    convolution = nn.Conv2d(channels, step.channels, step.kernel, step.stride, step.kernel // 2, bias=is_last)
+    if is_last:
+        nn.init.constant_(convolution.bias, -4.0)  # defects are rare: begin by marking nothing
+        return convolution
+    nn.init.kaiming_normal_(convolution.weight, nonlinearity="relu")
+    return nn.Sequential(convolution, nn.BatchNorm2d(step.channels, momentum=0.05))
+
+
+def folded(network: TrainedUNet) -> Weights:
+    """Weight (out, in, k, k) and bias (out,) of each convolution, normalisation folded in."""
+    result = {}
+    for name, module in network.convolutions.items():
+        if isinstance(module, nn.Conv2d):
+            weight, bias = module.weight, module.bias
+        else:
+            convolution, norm = module[0], module[1]
+            scale = norm.weight / torch.sqrt(norm.running_var + norm.eps)
+            weight = convolution.weight * scale[:, None, None, None]
+            bias = norm.bias - norm.running_mean * scale
+        result[name.removeprefix("conv_")] = (weight.detach().float().numpy().copy(), bias.detach().float().numpy().copy())
+    return result
