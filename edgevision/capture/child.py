@@ -16,7 +16,6 @@ import sys
 import time
 from pathlib import Path
 
-import edgevision
 from edgevision.capture.redact import redact
 from edgevision.capture.ring import SlotMemory
 from edgevision.capture.wire import Beat, Built, FrameReady, Job, NewRing, Note, Request, Warned, one_line, receive, send
@@ -150,7 +149,7 @@ def _appending(fd: int) -> int:
 
 def _environment(job: Job) -> dict[str, str]:
     """The parent's, with this very package found first, one thread a library, and limits that the libraries read when they load."""
-    package = str(Path(edgevision.__file__).parents[1])
+    package = str(Path(__file__).parents[2])
     paths = [package, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
     return {
         **os.environ,
