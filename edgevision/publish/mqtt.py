@@ -92,7 +92,9 @@ class Link:
         deadline_s = time.monotonic() + settings.connect_timeout_s
         while not self._is_up:
             if time.monotonic() > deadline_s:
-                raise Unavailable(f"{self._where}: it took the connection but gave no answer; if it is a broker of MQTT 3.1.1, set mqtt.protocol")
+                raise Unavailable(
+                    f"{self._where}: it took the connection but gave no answer; if it is a broker of MQTT 3.1.1, set mqtt.protocol"
+                )
             self.pump(0.1)
 
     def subscribe(self, filters: Sequence[str]) -> None:
