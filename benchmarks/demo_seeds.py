@@ -1,6 +1,6 @@
 """The demo over several seeds, and the table for `benchmarks/README.md`.
 
-    python benchmarks/demo_seeds.py [--seeds 0,1,2,3,4] [--seconds 60] [--json]
+python benchmarks/demo_seeds.py [--seeds 0,1,2,3,4] [--seconds 60] [--json]
 """
 
 from __future__ import annotations
@@ -38,7 +38,8 @@ def main() -> None:
     print("|" + "---|" * (len(COLUMNS) + len(TIMES) + 2))
     for row in rows:
         times = [f"{row[name]:.4f}" if name.startswith("live") else f"{row[name]:.2f}" for name in TIMES]
-        print("| " + " | ".join([*(str(row[name]) for name in COLUMNS), *times, f"{row['speedup_f32']:.1f}", f"{row['speedup_default']:.1f}"]) + " |")
+        factors = (f"{row['speedup_f32']:.1f}", f"{row['speedup_default']:.1f}")
+        print("| " + " | ".join([*(str(row[name]) for name in COLUMNS), *times, *factors]) + " |")
 
 
 if __name__ == "__main__":

@@ -33,7 +33,10 @@ def main() -> None:
     pipeline = ev.Pipeline.from_config(share_folder("configs") / "demo.yaml")
     found = [pipeline.inspect(frame) for frame in still_frames(line, options.frames, 30.0)][10:]
     laps = {stage: [inspection.timing_ms[stage] for inspection in found] for stage in found[0].timing_ms}
-    rows = {stage: {"p50": float(np.median(times)), "mean": float(np.mean(times)), "p99": float(np.percentile(times, 99))} for stage, times in laps.items()}
+    rows = {
+        stage: {"p50": float(np.median(times)), "mean": float(np.mean(times)), "p99": float(np.percentile(times, 99))}
+        for stage, times in laps.items()
+    }
     if options.json:
         print(json.dumps(rows))
         return

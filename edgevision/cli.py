@@ -9,11 +9,14 @@ import argparse
 import json
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from edgevision import __version__
 from edgevision.errors import EdgevisionError
+
+Verbs = Any  # argparse keeps the class of what add_subparsers returns to itself
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -58,14 +61,14 @@ def parser() -> argparse.ArgumentParser:
     return root
 
 
-def _verb(verbs, name, function, text):  # type: ignore[no-untyped-def]
+def _verb(verbs: Verbs, name: str, function: Callable[[argparse.Namespace], int] | None, text: str) -> argparse.ArgumentParser:
     verb = verbs.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
     if function is not None:
         verb.set_defaults(verb=function)
     return verb
 
 
-def _add_demo(verbs) -> None:  # type: ignore[no-untyped-def]
+def _add_demo(verbs: Verbs) -> None:
     demo = _verb(verbs, "demo", _demo, "run the synthetic line end to end and compare truth with what was found")
     demo.add_argument("--seconds", type=float, default=30.0, metavar="N", help="seconds of line time (default 30)")
     demo.add_argument("--seed", type=int, default=0, metavar="S", help="which line (default 0)")
@@ -74,7 +77,7 @@ def _add_demo(verbs) -> None:  # type: ignore[no-untyped-def]
     demo.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
 
 
-def _add_replay(verbs) -> None:  # type: ignore[no-untyped-def]
+def _add_replay(verbs: Verbs) -> None:
     replay = _verb(verbs, "replay", _replay, "inspect a recording, every frame once and in order")
     replay.add_argument("recording", type=Path, help="a video file or a folder of images")
     replay.add_argument("--config", type=Path, metavar="FILE", help="the YAML file whose settings are used (default: all defaults)")
@@ -84,7 +87,7 @@ def _add_replay(verbs) -> None:  # type: ignore[no-untyped-def]
     replay.add_argument("--json", action="store_true", help="print the summary as one JSON object")
 
 
-def _add_train(verbs) -> None:  # type: ignore[no-untyped-def]
+def _add_train(verbs: Verbs) -> None:
     train = _verb(verbs, "train", _train, "train the default network on the synthetic line (extra `train`)")
     train.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the network and its card go")
     train.add_argument("--seed", type=int, default=0, metavar="S", help="of data and weights (default 0)")
@@ -112,7 +115,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _check(arguments: argparse.Namespace) -> int:
-    from edgevision.daemon.build import check
+    from edgevision.daemon.check import check
 
     report = check(arguments.config, has_probe=arguments.probe)
     if arguments.json:
@@ -138,9 +141,9 @@ def _events_tail(arguments: argparse.Namespace) -> int:
 
 
 def _train(arguments: argparse.Namespace) -> int:
-    from edgevision.study.train.segmentation import train_default
+    from edgevision.study.train.segmentation import TrainSettings, train_default
 
-    train_default(arguments.out, seed=arguments.seed, minutes=arguments.minutes)
+    train_default(arguments.out / "default.onnx", TrainSettings(seed=arguments.seed, minutes=arguments.minutes))
     return 0
 
 

@@ -18,7 +18,7 @@ from edgevision.interfaces import Policy, Rule
 from edgevision.judge.rules import AreaScoreRule, verdict
 from edgevision.judge.tracks import Tracks
 from edgevision.recompute.engine import SelectiveNetwork
-from edgevision.recompute.load import load_for_frames
+from edgevision.recompute.load import labels_of, load_for_frames
 from edgevision.recompute.refresh import RollingRefresh
 from edgevision.records import ChangeMap, Defect, Event, Frame, Inspection, Mask, Region, Scene, Verdict
 from edgevision.registry import Registry
@@ -143,16 +143,16 @@ class Pipeline:
         """The network and the decoder, made for the first frame's size. Raises BadFrame for a frame of another size."""
         if self._network is None or self._decoder is None:
             self._network = load_for_frames(self.settings.recompute, height, width)
-            self._decoder = decoder_for(self.settings.segment, (height, width), self._network.labels)
+            self._decoder = decoder_for(self.settings.segment, (height, width), labels_of(self._network.metadata))
             self._size_px = (height, width)
         if (height, width) != self._size_px:
             was_height, was_width = self._size_px
-            raise BadFrame(f"frame is {width}x{height}, this camera gave {was_width}x{was_height} before; set the camera back or restart it")
+            raise BadFrame(
+                f"frame is {width}x{height}, this camera gave {was_width}x{was_height} before; set the camera back or restart it"
+            )
         return self._network, self._decoder
 
-    def _inspection(
-        self, frame: Frame, change: ChangeMap, said: Verdict, reason: str | None, found: Found, watch: Stopwatch
-    ) -> Inspection:
+    def _inspection(self, frame: Frame, change: ChangeMap, said: Verdict, reason: str | None, found: Found, watch: Stopwatch) -> Inspection:
         regions, defects, events = found
         height, width = self._size_px
         costs = self._network.costs if self._network is not None else None

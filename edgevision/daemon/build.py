@@ -60,8 +60,10 @@ def build(path: Path) -> Supervisor:
         sinks += runners
         tracks = TrackFile(config.node.state_dir / "tracks" / f"{name}.json")
         outlets = Outlets(Composer(topics, identities[name]), outbox.commit, board, tuple(runners), tracks)
-        workers.append(Worker(_feed(config, name, registry), Pipeline.from_config(config, name, registry), outlets))
-    publisher = Publisher(config.mqtt, topics, outbox, on_message=Requests(topics, {worker.name: worker.feed for worker in workers}), tell=_tell)
+        workers.append(Worker(open_feed(config, name, registry), Pipeline.from_config(config, name, registry), outlets))
+    publisher = Publisher(
+        config.mqtt, topics, outbox, on_message=Requests(topics, {worker.name: worker.feed for worker in workers}), tell=_tell
+    )
     parts = Parts(config, topics, identities, outbox, publisher, board, tuple(workers), tuple(sinks), notifier)
     return Supervisor(parts, identity_of(config, None, outbox.boot_id))
 
@@ -97,7 +99,8 @@ def versions() -> dict[str, str]:
     return {"python": platform.python_version(), **{name: importlib.metadata.version(name) for name in names}}
 
 
-def _feed(config: Config, name: str, registry: Registry) -> Feed:
+def open_feed(config: Config, name: str, registry: Registry) -> Feed:
+    """One camera and its trigger, not opened yet."""
     settings = config.cameras[name]
     source = settings.source
     camera = Camera(name, source.type, source.settings or {}, settings.capture, registry.origin("source", source.type))
@@ -106,7 +109,9 @@ def _feed(config: Config, name: str, registry: Registry) -> Feed:
 
 def _sinks(config: Config, name: str, registry: Registry, board: Board) -> list[SinkRunner]:
     chosen = config.cameras[name].sinks
-    return [SinkRunner(f"{name}/{sink.type}", registry.build("sink", sink.type, sink.settings), partial(board.count, name)) for sink in chosen]
+    return [
+        SinkRunner(f"{name}/{sink.type}", registry.build("sink", sink.type, sink.settings), partial(board.count, name)) for sink in chosen
+    ]
 
 
 def _tell(level: str, text: str) -> None:

@@ -29,7 +29,9 @@ class Composer:
         drafts = [self._event(event, inspection, now_s) for event in inspection.events]
         if self.has_results or inspection.part_id is not None:
             body = result_body(inspection, self.identity, uuid7(now_s), now_s)
-            drafts.append(Draft(body["event_id"], inspection.camera, self.topics.result(inspection.camera), body, RANKS[inspection.verdict]))
+            drafts.append(
+                Draft(body["event_id"], inspection.camera, self.topics.result(inspection.camera), body, RANKS[inspection.verdict])
+            )
         return tuple(drafts)
 
     def compose_end(self, events: tuple[Event, ...], camera: str) -> tuple[Draft, ...]:

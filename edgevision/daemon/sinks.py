@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from edgevision.errors import EdgevisionError, Unavailable
 from edgevision.interfaces import Sink
-from edgevision.records import Inspection, Verdict
+from edgevision.records import Inspection
 
 log = logging.getLogger("edgevision")
 

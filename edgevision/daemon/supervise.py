@@ -70,7 +70,13 @@ class Supervisor:
         for worker in parts.workers:
             worker.start()
         parts.notifier.send("READY=1", f"STATUS={len(parts.workers)} cameras")
-        log.info("running: node %s, %d cameras, broker %s:%d", parts.topics.node, len(parts.workers), parts.config.mqtt.host, parts.config.mqtt.port)
+        log.info(
+            "running: node %s, %d cameras, broker %s:%d",
+            parts.topics.node,
+            len(parts.workers),
+            parts.config.mqtt.host,
+            parts.config.mqtt.port,
+        )
         while not self._stopping.wait(TICK_S) and any(worker.is_running for worker in parts.workers):
             self._tick(time.monotonic())
         self._finish()

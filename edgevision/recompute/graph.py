@@ -74,6 +74,11 @@ def read_graph(path: str | Path, input_shape: Shape | None = None) -> Graph:
     return _flatten(model, file)
 
 
+def read_metadata(path: str | Path) -> dict[str, str]:
+    """What the network file says of itself, before its size is fixed. Raises UnsupportedNetwork, one line."""
+    return _metadata(_parse(Path(path)))
+
+
 def _parse(file: Path) -> Model:
     try:
         return Core().read_model(str(file))

@@ -1,11 +1,12 @@
 """The network that the settings name, made ready for frames of one size. In: settings, a frame's size. Out: a SelectiveNetwork.
 
-A network whose metadata gives its `stride` is fully convolutional: it takes the frame's own size, rounded up to that stride. Any other keeps
-the size in its file, and frames are stretched to it.
+A network whose metadata gives its `stride` is fully convolutional: it takes the frame's own size, rounded up to that stride. Any other
+keeps the size in its file, and frames are stretched to it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
 
@@ -49,3 +50,9 @@ def fully_convolutional_stride(path: Path) -> int | None:
     """The stride that a network's metadata gives, None when its size is fixed."""
     text = read_metadata(path).get("stride", "")
     return int(text) if text.isdigit() and 0 < int(text) <= 256 else None
+
+
+def labels_of(metadata: Mapping[str, str]) -> tuple[str, ...]:
+    """The names of the output's channels that a network file gives, as `a, b` or `["a", "b"]`; () where it gives none."""
+    names = (part.strip().strip("\"'") for part in metadata.get("labels", "").strip("[]").split(","))
+    return tuple(name for name in names if name)

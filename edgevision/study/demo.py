@@ -9,7 +9,6 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,6 +28,8 @@ from edgevision.publish.mqtt import Publisher
 from edgevision.publish.outbox import Outbox
 from edgevision.publish.topics import Topics
 from edgevision.recompute.engine import SelectiveNetwork
+from edgevision.recompute.load import network_path
+from edgevision.recompute.settings import RecomputeSettings
 from edgevision.records import Event, Frame, Inspection, Phase
 from edgevision.study.peers.openvino_dense import OpenVinoDense
 from edgevision.study.picture import draw_event
@@ -72,13 +73,14 @@ class Timings:
 class Dense:
     """The reference: the same network, whole, at single precision and at OpenVINO's default."""
 
-    def __init__(self, network: SelectiveNetwork, threads: int):
+    def __init__(self, network: SelectiveNetwork, settings: RecomputeSettings):
+        path = network_path(settings)
         self._network = network
-        self._peers = {kind: OpenVinoDense(network.path, network.input_shape, kind, threads) for kind in ("f32", "default")}
+        self._peers = {kind: OpenVinoDense(path, network.input_shape, kind, settings.threads) for kind in ("f32", "default")}
 
-    def run(self, frame: Frame, timings: Timings) -> None:
-        """Time both on this frame."""
-        x = self._network.preprocessed(frame.image)
+    def run(self, timings: Timings) -> None:
+        """Time both on the input that the selective network has just used."""
+        x = self._network.used()
         for kind, times in (("f32", timings.dense_f32), ("default", timings.dense_default)):
             times.append(self._peers[kind].infer(x)[1])
 
@@ -91,7 +93,9 @@ class Demo:
         self.settings = settings
         self.camera_id, camera = next(iter(config.cameras.items()))
         if not isinstance(camera.source.settings, SyntheticSettings):
-            raise ConfigError(f"camera {self.camera_id} has source {camera.source.type!r}; the demo needs `synthetic`, whose truth is known")
+            raise ConfigError(
+                f"camera {self.camera_id} has source {camera.source.type!r}; the demo needs `synthetic`, whose truth is known"
+            )
         self.line_settings = camera.source.settings
         self.frames = max(1, round(settings.seconds * self.line_settings.fps))
         self.line = Line(self.line_settings)
@@ -110,7 +114,7 @@ class Demo:
         network = self.pipeline.network
         if network is None:
             raise ConfigError("the network is not loaded; this is a defect of edgevision")
-        dense = Dense(network, self.pipeline.settings.recompute.threads)
+        dense = Dense(network, self.pipeline.settings.recompute)
         self.settings.out.mkdir(parents=True, exist_ok=True)
         self.publisher.start()
         for frame in self._stream():
@@ -119,7 +123,7 @@ class Demo:
             if inspection.mode != "none":
                 self.timings.add(inspection)
             if frame.seq % self.settings.dense_every == self.settings.dense_every - 1:
-                dense.run(frame, self.timings)
+                dense.run(self.timings)
             view.show(self.frames, inspection, self.timings, self.outbox.stats())
         self.outbox.commit(self.composer.compose_end(self.pipeline.finish(time.time(), "stopped"), self.camera_id))
         self.publisher.wait_drained(DRAIN_S)

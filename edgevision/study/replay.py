@@ -7,24 +7,23 @@ golden run. Times are left out of the lines, so that a golden file holds on any 
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import numpy as np
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn
 
 from edgevision.capture.camera import Camera, CameraSettings
-from edgevision.config import builtin_registry, load
+from edgevision.config import CameraConfig, Config, builtin_registry, load
 from edgevision.errors import BadFrame, EndOfStream, InputError
 from edgevision.pipeline import Pipeline
-from edgevision.records import Event, Frame, Inspection, Region
+from edgevision.records import Inspection
+from edgevision.registry import Chosen, Registry
 
 WAIT_S = 1.0
-DEFAULTS = "cameras:\n  replay:\n    source: {{type: {kind}, path: {path}}}\n"
 
 
 @dataclass
@@ -78,13 +77,16 @@ def pipeline_for(recording: Path, config: Path | None, camera: str | None) -> Pi
     if not recording.exists():
         raise InputError(f"{recording}: no such file or folder; give a video file or a folder of images")
     registry = builtin_registry()
-    loaded = load(config, registry=registry) if config else default_config(recording)
+    loaded = load(config, registry=registry) if config else default_config(recording, registry)
     return Pipeline.from_config(loaded, camera, registry)
 
 
-def default_config(recording: Path) -> Config:
+def default_config(recording: Path, registry: Registry) -> Config:
     """A configuration of one camera that reads the recording, everything else at its default."""
-    return load_text(f"cameras: {{replay: {{source: {{type: {kind_of(recording)}, path: {json.dumps(str(recording))}}}}}}}")
+    kind = kind_of(recording)
+    settings = registry.settings("source", kind)
+    source = Chosen(kind, settings(path=str(recording)) if settings else None)
+    return Config(cameras={"replay": CameraConfig(source=source)})
 
 
 def kind_of(recording: Path) -> str:
@@ -137,7 +139,9 @@ def read_golden(path: Path) -> list[str]:
 def compare(golden: list[str], lines: list[str]) -> list[str]:
     """One text for each frame that differs: which frame, what was expected, what was found."""
     differences = [
-        f"frame {k}: expected {wanted}, found {found}" for k, (wanted, found) in enumerate(zip(golden, lines, strict=False)) if wanted != found
+        f"frame {k}: expected {wanted}, found {found}"
+        for k, (wanted, found) in enumerate(zip(golden, lines, strict=False))
+        if wanted != found
     ]
     if len(golden) != len(lines):
         differences.append(f"expected {len(golden)} frames, found {len(lines)}")

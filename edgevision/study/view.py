@@ -17,7 +17,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from edgevision.records import Inspection, Phase
+from edgevision.records import Inspection
 from edgevision.study.truth import Score
 
 if TYPE_CHECKING:
@@ -116,7 +116,12 @@ def truth_table(score: Score) -> Table:
         hits = sum(defect.id in found for defect in of_label)
         areas, contrasts = [defect.area_px for defect in of_label], [defect.contrast for defect in of_label]
         table.add_row(
-            label, str(len(of_label)), str(hits), str(len(of_label) - hits), f"{min(areas)}-{max(areas)}", f"{min(contrasts):.0f}-{max(contrasts):.0f}"
+            label,
+            str(len(of_label)),
+            str(hits),
+            str(len(of_label) - hits),
+            f"{min(areas)}-{max(areas)}",
+            f"{min(contrasts):.0f}-{max(contrasts):.0f}",
         )
     for defect in score.missed:
         table.add_row(f"missed {defect.id}", "", "", "", str(defect.area_px), f"{defect.contrast:.0f}", style="red")

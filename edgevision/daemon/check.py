@@ -1,0 +1,60 @@
+"""`edgevision check`: is this configuration sound, and with `--probe`, does what it names answer. In: a path. Out: lines, an exit code."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+from typing import Any
+
+from edgevision.config import Config, builtin_registry, load
+from edgevision.daemon.build import open_feed
+from edgevision.errors import EdgevisionError, Unavailable
+from edgevision.recompute.graph import read_metadata
+from edgevision.recompute.load import network_path
+from edgevision.registry import Registry
+
+PROBE_S = 10.0
+
+
+def check(path: Path, has_probe: bool = False) -> dict[str, Any]:
+    """The report: `ok`, `exit_code` (0, 78 for the file, 69 for what does not answer), `lines` for a person, one a thing looked at."""
+    registry = builtin_registry()
+    try:
+        config = load(path, registry=registry)
+        lines = [f"{path}: sound, {len(config.cameras)} cameras, sha256 {config.sha256[:12]}"]
+        for name, camera in config.cameras.items():
+            network = network_path(camera.recompute)
+            read_metadata(network)
+            lines.append(f"{name}: source {camera.source.type}, trigger {camera.trigger.type}, network {network.name}")
+    except EdgevisionError as error:
+        return {"ok": False, "exit_code": error.exit_code, "lines": str(error).splitlines()}
+    exit_code = 0
+    if has_probe:
+        probes = [probe_broker(config), *(probe_camera(config, name, registry) for name in config.cameras)]
+        lines += [text for _, text in probes]
+        exit_code = 0 if all(is_fine for is_fine, _ in probes) else Unavailable.exit_code
+    return {"ok": exit_code == 0, "exit_code": exit_code, "lines": lines}
+
+
+def probe_broker(config: Config) -> tuple[bool, str]:
+    """Does somebody listen where the broker should be."""
+    host, port = config.mqtt.host, config.mqtt.port
+    try:
+        socket.create_connection((host, port), timeout=config.mqtt.connect_timeout_s).close()
+    except OSError as error:
+        return False, f"broker {host}:{port}: {error.strerror or error}; start it, or mend mqtt.host and mqtt.port"
+    return True, f"broker {host}:{port}: answers"
+
+
+def probe_camera(config: Config, name: str, registry: Registry) -> tuple[bool, str]:
+    """Does the camera give a picture."""
+    camera = open_feed(config, name, registry).camera
+    try:
+        with camera:
+            frame = camera.next(PROBE_S)
+    except EdgevisionError as error:
+        return False, f"{name}: {error}"
+    if frame is None:
+        return False, f"{name}: no frame within {PROBE_S:g} s: {camera.counters.last_error or 'no answer'}"
+    height, width = frame.image.shape[:2]
+    return True, f"{name}: gives frames of {width}x{height}"

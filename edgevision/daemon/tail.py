@@ -1,0 +1,51 @@
+"""Events as they are published, for a person at a terminal or a script. In: the broker. Out: a line an event on standard output."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from edgevision.config import load
+from edgevision.publish.connection import MqttSettings
+from edgevision.publish.mqtt import tail
+
+COLOURS = {"OK": "green", "NG": "red", "WARN": "yellow", "NOT_INSPECTED": "magenta"}
+
+
+def tail_events(config: Path | None, count: int | None, as_json: bool) -> None:
+    """Print events and results until `count` were seen or the user stops. Raises Unavailable when the broker cannot be reached."""
+    if config is None:
+        settings, node = MqttSettings(), "+"
+    else:
+        loaded = load(config)
+        settings, node = loaded.mqtt, loaded.node.id
+    console = Console(soft_wrap=True)
+    filters = [f"{settings.base}/{node}/+/event", f"{settings.base}/{node}/+/result"]
+    seen = 0
+
+    def show(topic: str, payload: bytes) -> None:
+        nonlocal seen
+        if count is not None and seen >= count:
+            return
+        seen += 1
+        if as_json:
+            print(payload.decode(errors="replace"), flush=True)
+        else:
+            console.print(as_line(topic, payload))
+
+    tail(settings, filters, show, lambda: count is not None and seen >= count)
+
+
+def as_line(topic: str, payload: bytes) -> str:
+    """One event as a person reads it."""
+    try:
+        body: dict[str, Any] = json.loads(payload)
+        verdict = str(body["verdict"])
+        defects = ", ".join(f"{defect['label']} {defect['score']:.2f} at {defect['box_px']}" for defect in body["defects"])
+        what = defects or body.get("reason") or ""
+        return f"{body['ts_capture']}  {body['camera']:12} [{COLOURS.get(verdict, 'white')}]{verdict:4}[/] {body['type']:6} {what}"
+    except (ValueError, KeyError, TypeError):
+        return f"{topic}  {payload[:200]!r}"
