@@ -170,8 +170,11 @@ class Backend(Protocol):
     def pack(self, form: Form) -> object:
         """The form's weights in the order the kernel reads them; shared by every camera."""
 
-    def bind(self, form: Form, packed: object, sources: tuple[Plane, ...], target: Plane, gate: Float) -> tuple[Kernel, int]:
-        """The kernel over one camera's planes, and the shortest run it takes. `gate[0]` is read at every call; 0 compares bits."""
+    def bind(self, form: Form, packed: object, sources: tuple[Plane, ...], target: Plane, gate: Float | None) -> tuple[Kernel, int]:
+        """The kernel over one camera's planes, and the shortest run it takes.
+
+        `gate[0]` is read at every call; below 0 everything is stored. None compares bits.
+        """
 
     def bind_intake(self, intake: Intake, target: Plane) -> Callable[[NDArray[Any], Runs, int], None]:
         """The kernel that writes a picture from outside, (C, H, W) float32 or (H, W, C) uint8, into the network's first plane."""

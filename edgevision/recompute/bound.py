@@ -48,7 +48,7 @@ class BoundStep:
     collect: Callable[[bool], tuple[int, int]]
     mark: Callable[[int], int]
     runs: Runs
-    gate: Float
+    gate: Float | None
     crew: Crew
     pixels: int = 0
     seconds: float = 0.0
@@ -87,17 +87,23 @@ class BoundStep:
         self.collect(False)
         self.target.live_px = 0
 
+    def open_gate(self) -> None:
+        """Let everything through: the next call is a `first`."""
+        if self.gate is not None:
+            self.gate[0] = -1.0
+
     def learn_gate(self, gate: float) -> None:
         """The gate in the output's own units: its share of the range seen now."""
-        values = self.target.values
-        self.gate[0] = gate * float(values.max() - values.min())
+        if self.gate is not None:
+            values = self.target.values
+            self.gate[0] = gate * float(values.max() - values.min())
 
 
 def bind_step(step: Step, packed: object, memory: Memory, backend: Backend, runs: Runs, crew: Crew) -> BoundStep:
     """The step over one camera's Memory."""
     target = memory.planes[step.target]
     sources = tuple(memory.view(ref) for ref in step.sources)
-    gate = np.zeros(1, np.float32)
+    gate = np.full(1, -1.0, np.float32) if memory.plan.gates[step.name] > 0 else None
     kernel, unit = backend.bind(step.form, packed, sources, target, gate)
     feeds = tuple(feed for place, ref in enumerate(step.sources) for feed in _feeds(step, place, ref, memory, target))
     collect = backend.collector(feeds, target, runs, unit)

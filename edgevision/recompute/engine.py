@@ -99,7 +99,7 @@ class SelectiveNetwork:
         input_shape: tuple[int, ...] | None = None,
         *,
         memory_limit_mb: float | None = None,
-        backend: str | Backend = "plain",
+        backend: str | Backend = "compiled",
     ) -> SelectiveNetwork:
         """The network in `path` (ONNX, or OpenVINO IR's .xml). `gate` is one for all steps, or by step name ("*": the others).
 
@@ -161,10 +161,12 @@ class SelectiveNetwork:
         """Run the whole network. `x`: float32 (1, C, H, W), or a uint8 frame (H, W[, C]) once preprocess is set."""
         self._entrance.take_all(x)
         for step in self._steps:
+            if isinstance(step, BoundStep):
+                step.open_gate()
             step.advance(True)
         for step in self._steps:
-            if isinstance(step, BoundStep) and (gate := self.plan.gates[step.step.name]) > 0:
-                step.learn_gate(gate)
+            if isinstance(step, BoundStep):
+                step.learn_gate(self.plan.gates[step.step.name])
         self._memory.is_filled = True
         self._mode = "full"
         return self._results()
@@ -183,9 +185,6 @@ class SelectiveNetwork:
         """Forget the scene: the next call must be `first`."""
         self._memory.clear()
         self._mode = "cached"
-        for step in self._steps:
-            if isinstance(step, BoundStep):
-                step.gate[0] = 0.0
 
     def used(self) -> NDArray[np.float32]:
         """A copy of the input in use, (1, C, H, W): what `first` would have to be given to get this Memory."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from edgevision.kernels.forms import Convolve, Feed, Float, Form, Intake, Kernel, Plane, Pool, Resize, Runs
@@ -27,9 +28,9 @@ class Plain:
         """Nothing to do."""
         return None
 
-    def bind(self, form: Form, packed: object, sources: tuple[Plane, ...], target: Plane, gate: Float) -> tuple[Kernel, int]:
+    def bind(self, form: Form, packed: object, sources: tuple[Plane, ...], target: Plane, gate: Float | None) -> tuple[Kernel, int]:
         """The kernel of a form. `unit` may be forced in tests: results do not depend on it."""
-        unit = min(self._unit, target.width)
+        unit, gate = min(self._unit, target.width), np.zeros(1, np.float32) if gate is None else gate
         if isinstance(form, Convolve):
             return convolve.bind(form, sources, target, gate), unit
         if isinstance(form, Pool):

@@ -1,0 +1,118 @@
+"""A picture from outside into the network's first plane, at the runs alone: as it is, or through the table of its 8-bit values, or resized."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numba import types
+from numpy.typing import NDArray
+
+from edgevision.kernels.compiled.activations import fma
+from edgevision.kernels.compiled.jit import kernel, specialize
+from edgevision.kernels.compiled.strip import commit
+from edgevision.kernels.forms import Float, Intake, Plane, Runs
+
+_RUNS, _LINES, _TENSOR, _FRAME = types.int32[:, ::1], types.UniTuple(types.int64, 5), types.float32[:, :, :], types.uint8[:, :, :]
+
+
+@kernel
+def take_tensor(picture, runs, count, lines, longest):  # type: ignore[no-untyped-def]
+    """`picture` (channel, row, column)."""
+    channels = picture.shape[0]
+    strip = np.zeros(longest * channels, np.float32)
+    for run in range(count):
+        row, start, stop = np.int64(runs[run, 0]), np.int64(runs[run, 1]), np.int64(runs[run, 2])
+        for c in range(channels):
+            for column in range(start, stop):
+                strip[(column - start) * channels + c] = picture[c, row, column]
+        commit(strip, stop - start, channels, lines[0] + row * lines[1] + start * lines[2], lines[2], lines[3] + row * lines[4] + start, np.float32(0))
+
+
+@kernel
+def take_frame(picture, runs, count, lines, longest, table, order):  # type: ignore[no-untyped-def]
+    """`picture` (row, column, channel), 8-bit; `table` (channel, 256)."""
+    channels = order.shape[0]
+    strip = np.zeros(longest * channels, np.float32)
+    for run in range(count):
+        row, start, stop = np.int64(runs[run, 0]), np.int64(runs[run, 1]), np.int64(runs[run, 2])
+        for column in range(start, stop):
+            for c in range(channels):
+                strip[(column - start) * channels + c] = table[c, picture[row, column, order[c]]]
+        commit(strip, stop - start, channels, lines[0] + row * lines[1] + start * lines[2], lines[2], lines[3] + row * lines[4] + start, np.float32(0))
+
+
+@kernel
+def take_resized(picture, runs, count, lines, longest, table, order, rows, columns, row_share, column_share, fill):  # type: ignore[no-untyped-def]
+    """The same with `rows` and `columns` (2, outputs) to mix, -1 where the picture does not reach."""
+    channels = order.shape[0]
+    strip = np.zeros(longest * channels, np.float32)
+    for run in range(count):
+        row, start, stop = np.int64(runs[run, 0]), np.int64(runs[run, 1]), np.int64(runs[run, 2])
+        for column in range(start, stop):
+            top, bottom, left, right = rows[0, row], rows[1, row], columns[0, column], columns[1, column]
+            for c in range(channels):
+                if top < 0 or left < 0:
+                    strip[(column - start) * channels + c] = fill[c]
+                    continue
+                values, channel = table[c], order[c]
+                a, b = values[picture[top, left, channel]], values[picture[top, right, channel]]
+                below_a, below_b = values[picture[bottom, left, channel]], values[picture[bottom, right, channel]]
+                above = fma(column_share[column], b - a, a)
+                below = fma(column_share[column], below_b - below_a, below_a)
+                strip[(column - start) * channels + c] = fma(row_share[row], below - above, above)
+        commit(strip, stop - start, channels, lines[0] + row * lines[1] + start * lines[2], lines[2], lines[3] + row * lines[4] + start, np.float32(0))
+
+
+@kernel
+def find_bad(picture, runs, count):  # type: ignore[no-untyped-def]
+    """(row, column) of the first NaN or infinity inside the runs, or (-1, -1)."""
+    for run in range(count):
+        row = runs[run, 0]
+        for c in range(picture.shape[0]):
+            wrong = np.float32(0)
+            for column in range(runs[run, 1], runs[run, 2]):
+                wrong += picture[c, row, column] * np.float32(0)
+            if wrong != 0:
+                for column in range(runs[run, 1], runs[run, 2]):
+                    if not np.isfinite(picture[c, row, column]):
+                        return row, column
+    return np.int32(-1), np.int32(-1)
+
+
+def bind(intake: Intake, target: Plane) -> Callable[[NDArray[Any], Runs, int], None]:
+    """The kernel into this plane."""
+    lines = (target.values.ctypes.data, *target.values.strides[:2], target.live.ctypes.data, target.live.strides[0])
+    number, longest = types.int64, target.width
+    if intake.table is None:
+        code = specialize(take_tensor, (_TENSOR, _RUNS, number, _LINES, number))
+        extra: tuple[NDArray[Any], ...] = ()
+    else:
+        extra = (intake.table, np.array(intake.order, np.int64))
+        signature = (_FRAME, _RUNS, number, _LINES, number, types.float32[:, ::1], types.int64[::1])
+        if intake.resize is None:
+            code = specialize(take_frame, signature)
+        else:
+            one, pairs = types.float32[::1], types.int64[:, ::1]
+            code = specialize(take_resized, (*signature, pairs, pairs, one, one, one))
+            extra += _resize_tables(intake)
+
+    def take(picture: NDArray[Any], runs: Runs, count: int, keep: Plane = target) -> None:
+        code(picture, runs, count, lines, longest, *extra)
+
+    return take
+
+
+def _resize_tables(intake: Intake) -> tuple[NDArray[Any], ...]:
+    resize, fill = intake.resize, intake.fill
+    if resize is None or fill is None:
+        return ()
+    pairs = [np.stack([axis.first, axis.second]).astype(np.int64) for axis in (resize.rows, resize.columns)]
+    return (*pairs, resize.rows.share, resize.columns.share, fill)
+
+
+def first_bad(picture: Float, runs: Runs, count: int) -> tuple[int, int]:
+    """(row, column) of the first NaN or infinity inside the runs, or (-1, -1)."""
+    row, column = specialize(find_bad, (_TENSOR, _RUNS, types.int64))(picture, runs, count)
+    return int(row), int(column)

@@ -1,0 +1,57 @@
+"""Resize over runs: nearest copies one pixel; bilinear mixes columns first, then rows. Vectors along the channels, a strip at a time."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import types
+
+from edgevision.kernels.compiled.activations import fma
+from edgevision.kernels.compiled.jit import kernel, specialize
+from edgevision.kernels.compiled.strip import commit, floats
+from edgevision.kernels.forms import Float, Kernel, Plane, Resize, Runs
+
+
+@kernel
+def resize(runs, begin, end, lines, channels, rows, columns, row_share, column_share, gate, is_nearest):  # type: ignore[no-untyped-def]
+    """runs[begin:end]. `rows` and `columns` (2, outputs): the first and second input of each."""
+    strip = np.zeros(columns.shape[1] * channels, np.float32)
+    for run in range(begin, end):
+        row, start, stop = np.int64(runs[run, 0]), np.int64(runs[run, 1]), np.int64(runs[run, 2])
+        top, bottom = lines[0] + rows[0, row] * lines[1], lines[0] + rows[1, row] * lines[1]
+        for column in range(start, stop):
+            value = strip[(column - start) * channels : (column - start + 1) * channels]
+            left, right = columns[0, column] * lines[2], columns[1, column] * lines[2]
+            a = floats(top + left, channels)
+            if is_nearest:
+                for c in range(channels):
+                    value[c] = a[c]
+                continue
+            b, below_a, below_b = floats(top + right, channels), floats(bottom + left, channels), floats(bottom + right, channels)
+            across, down = column_share[column], row_share[row]
+            for c in range(channels):
+                above = fma(across, b[c] - a[c], a[c])
+                below = fma(across, below_b[c] - below_a[c], below_a[c])
+                value[c] = fma(down, below - above, above)
+        target = lines[3] + row * lines[4] + start * lines[5]
+        commit(strip, stop - start, channels, target, lines[5], lines[6] + row * lines[7] + start, gate[0])
+
+
+def bind(form: Resize, sources: tuple[Plane, ...], target: Plane, gate: Float) -> Kernel:
+    """The kernel over these planes."""
+    source, number, one = sources[0], types.int64, types.float32[::1]
+    lines = (
+        source.values.ctypes.data, *source.values.strides[:2],
+        target.values.ctypes.data, *target.values.strides[:2],
+        target.live.ctypes.data, target.live.strides[0],
+    )  # fmt: skip
+    rows = np.stack([form.rows.first, form.rows.second]).astype(np.int64)
+    columns = np.stack([form.columns.first, form.columns.second]).astype(np.int64)
+    pairs = types.int64[:, ::1]
+    signature = (types.int32[:, ::1], number, number, types.UniTuple(number, 8), number, pairs, pairs, one, one, one, types.boolean)
+    code = specialize(resize, signature)
+    channels, keep = source.padded.shape[2], (sources, target)
+
+    def run(runs: Runs, begin: int, end: int, keep: object = keep) -> None:
+        code(runs, begin, end, lines, channels, rows, columns, form.rows.share, form.columns.share, gate, form.is_nearest)
+
+    return run
