@@ -19,7 +19,10 @@ class Source(Protocol):
         """Connect. Raises CameraError with the cause; called again after a back-off."""
 
     def read(self) -> tuple[Image, float]:
-        """The next picture and its capture time (seconds since the epoch). Blocks. Raises EndOfStream, CameraError or BadFrame."""
+        """The next picture and its capture time (seconds since the epoch). Blocks. Raises EndOfStream, CameraError or BadFrame.
+
+        TimeoutError says that the source is well and has nothing yet; it is asked again. `capture/decoder.py` lists what else a source may tell.
+        """
 
     def close(self) -> None:
         """Release the device. Called once; must not raise."""

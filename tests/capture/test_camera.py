@@ -1,5 +1,6 @@
 """Cameras whose decoder children hang, die, lie and lag. The children are real; the misbehaving sources are plugins."""
 
+import contextlib
 import os
 import signal
 import time
@@ -7,7 +8,7 @@ import time
 import pytest
 
 from edgevision.capture.camera import Backoff, Camera, CameraSettings, CameraState
-from edgevision.errors import CameraError, EndOfStream
+from edgevision.errors import BadFrame, CameraError, EndOfStream
 
 QUICK = CameraSettings(backoff_min_s=0.01, backoff_max_s=0.05)
 GRAY = "np.full((48, 64), self.n % 256, np.uint8)"
@@ -129,10 +130,8 @@ def test_a_stopped_child_is_noticed(plugin):
         os.kill(camera.pid, signal.SIGSTOP)
         since_s = time.monotonic()
         while camera.counters.hung == 0:
-            try:
+            with contextlib.suppress(BadFrame):  # the last frame of the stopped child is stale
                 camera.next(0.1)
-            except Exception as error:
-                assert "stale" in str(error)
             assert time.monotonic() - since_s < 5
 
 

@@ -103,7 +103,7 @@ def wait(source, looks=10):
 
 
 def test_a_watched_picture_is_read_only_when_it_rests(watched, tmp_path):
-    source, clock = watched
+    source, _ = watched
     assert wait(source) is None
     picture(tmp_path / "whole.png", 7)
     whole = (tmp_path / "whole.png").read_bytes()
@@ -132,7 +132,7 @@ def test_watched_pictures_come_in_order_of_arrival(watched, tmp_path):
 
 
 def test_an_empty_watched_file_is_given_time_then_refused(watched, tmp_path):
-    source, clock = watched
+    source, _ = watched
     (tmp_path / "late.png").touch()
     assert wait(source, looks=20) is None
     with pytest.raises(BadFrame, match="empty"):
