@@ -16,7 +16,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from edgevision.capture import sources
 from edgevision.capture.camera import CameraSettings
@@ -40,6 +40,12 @@ RESERVED_IDS = ("request", "response")  # MQTT topics beside the cameras' own
 MAX_CAMERAS = 64
 
 
+def _no_id(text: str) -> str:
+    """Why this is no id, and what would be one."""
+    better = re.sub(r"[^a-z0-9_-]+", "-", text.lower())[:32].strip("-")
+    return f"is {text[:60]!r}; it must be 1 to 32 of a-z, 0-9, _ and -; rename it{f', for instance {better}' if better else ''}"
+
+
 def _host_id() -> str:
     """The computer's name, as far as it can be an id."""
     return re.sub(r"[^a-z0-9_-]+", "-", socket.gethostname().lower())[:32].strip("-") or "node"
@@ -54,11 +60,18 @@ def _state_dir() -> Path:
 class NodeSettings(Settings):
     """This computer."""
 
-    id: str = Field(default_factory=_host_id, pattern=ID.pattern, description="Name in every topic; left out: the computer's name.")
+    id: str = Field(default_factory=_host_id, description="Name in every topic; left out: the computer's name.")
     state_dir: Path = Field(
         default_factory=_state_dir, description="Folder of outbox and pictures; left out: systemd's, else ~/.local/state/edgevision."
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="The least serious message that is logged.")
+
+    @field_validator("id")
+    @classmethod
+    def _is_id(cls, value: str) -> str:
+        if not ID.fullmatch(value):
+            raise ValueError(_no_id(value))
+        return value
 
 
 class PluginSettings(Settings):
@@ -117,8 +130,10 @@ def load(path: str | os.PathLike[str], env: Mapping[str, str] | None = None, reg
     registry = registry or builtin_registry()
     problems: list[Problem] = []
     tree = read_file(path, problems)
-    tree = _overridden(tree, os.environ if env is None else env, problems)
-    fitter = Fitter(registry, path.absolute().parent, (Config, CameraConfig))
+    env = os.environ if env is None else env
+    tree = _overridden(tree, env, problems)
+    credentials = env.get("CREDENTIALS_DIRECTORY")
+    fitter = Fitter(registry, path.absolute().parent, (Config, CameraConfig), Path(credentials) if credentials else None)
     sections = ("node", "mqtt", "outbox", "plugins")
     fitter.note_unknown(tree, (*sections, "defaults", "cameras"))
     found: dict[str, Any] = {}
@@ -169,10 +184,7 @@ def _cameras(tree: Node, fitter: Fitter) -> dict[str, CameraConfig | None]:
 def _check_id(name: str, node: Node, problems: list[Problem]) -> None:
     where = node.key_where.get(name, node.where)
     if not ID.fullmatch(name):
-        better = re.sub(r"[^a-z0-9_-]+", "-", name.lower())[:32]
-        hint = f", for instance {better}" if better.strip("-") else ""
-        text = f"camera id is {name[:60]!r}; it must be 1 to 32 of a-z, 0-9, _ and -; rename it{hint}"
-        problems.append(Problem(where, text))
+        problems.append(Problem(where, f"camera id {_no_id(name)}"))
     elif name in RESERVED_IDS:
         problems.append(Problem(where, f"camera id is {name!r}, which is an MQTT topic of the node; rename it"))
 

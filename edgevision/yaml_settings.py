@@ -47,13 +47,15 @@ T = TypeVar("T", bound=BaseModel)
 class Fitter:
     """Fits the nodes of one file; collects what does not fit in `problems`. `folder` is where relative paths start.
 
-    `roots` are the models of the whole file, to tell where a misplaced key belongs.
+    `roots` are the models of the whole file, to tell where a misplaced key belongs; `credentials` is the folder in which systemd hands
+    secrets over, where a `*_file` given by name alone is looked for first.
     """
 
-    def __init__(self, registry: Registry, folder: Path, roots: tuple[type[BaseModel], ...] = ()):
+    def __init__(self, registry: Registry, folder: Path, roots: tuple[type[BaseModel], ...] = (), credentials: Path | None = None):
         self.problems: list[Problem] = []
         self._registry = registry
         self._folder = folder
+        self._credentials = credentials
         self._roots = roots
 
     def fit(self, model: type[T], node: Node, drop: tuple[str, ...] = ()) -> T | None:
@@ -160,6 +162,8 @@ class Fitter:
         words = {word for one in kinds if get_origin(one) is Literal for word in get_args(one)}
         if Path not in kinds and key != "path" and not key.endswith(("_file", "_dir")):
             return plain_of(node)
+        if key.endswith("_file") and isinstance(node.value, str) and self._credentials and (self._credentials / node.value).is_file():
+            return str(self._credentials / node.value)
         return self._on_folder(node, words)
 
     def _on_folder(self, node: Node, words: set[Any]) -> Any:
