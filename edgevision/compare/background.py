@@ -29,6 +29,8 @@ LONGEST_SIDE_PX = 32_000
 SAMPLES = 1800
 NOISE_MEMORY_FRAMES = 64
 NOISE_EVERY = 8
+CHANGE_SIGMAS = 7.0
+NOISE_ROOM = 1.5
 SPREAD_GUESS_LEVELS = 1.5
 LEAST_SAMPLES = 50
 CALIBRATION_FRAMES = 4
@@ -82,7 +84,7 @@ class Background:
         """Take one frame's residual counts (gray bin, |residual|) into the slow memory, without those that are changes, not noise."""
         if not residuals[:, 1:].any():
             return  # the same frame again: it says nothing
-        limit = int(self.weak_table.max() >> self.level_shift) * 3 // 2 + 1
+        limit = math.ceil(CHANGE_SIGMAS * max(measure.noise_of(self.noise_counts.sum(axis=0)), NOISE_ROOM)) if self.frames > 1 else measure.RESIDUAL_BINS - 2
         self.noise_counts *= 1 - 1 / NOISE_MEMORY_FRAMES
         self.noise_counts[:, : limit + 1] += residuals[:, : limit + 1]
         if self.frames < NOISE_EVERY or self.frames % NOISE_EVERY == 0:

@@ -5,6 +5,7 @@ Levels are gray levels of an 8-bit picture; `level_shift` is how many bits deepe
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -14,18 +15,21 @@ from numpy.typing import NDArray
 LEVELS = 256
 NOISE_BINS = 16
 RESIDUAL_BINS = 64
-ONE_SIGMA = 0.6827
+MEDIAN_SIGMAS = 0.6745
+ENOUGH_SAMPLES = 50
 NOISE_GUESS = 2.0
 NOISE_LEAST = 0.25
+NOISE_MOST = 12.0
 EDGE_SIGMAS = 6.0
 AUTO_SIGMAS = 7.0
-AUTO_LEAST_LEVELS = 9.0
+AUTO_LEAST_LEVELS = 10.0
 OFFSET_PRIOR = 0.02
 GAIN_BOUNDS = (0.4, 2.5)
 FIT_ROUNDS = 3
+SERVED_LEVELS = 5
 NEGLIGIBLE_LEVELS = 0.4
 EXCESS_FROM = 1.15
-EXCESS_SIGMAS = 3.5
+EXCESS_SIGMAS = 5.0
 EXCESS_MOST = 8
 
 
@@ -71,20 +75,21 @@ def fit_line(
 ) -> Line:
     """The line that brings most samples to what was used: least squares on those within 4.5 medians, from the last frame's line.
 
-    A fit that serves the typical sample no better than no correction is not taken.
+    Of the fit, the last frame's line and no correction at all, it is the one that serves the most samples: when half the view is new, a
+    fit may serve nobody.
     """
     none = line(1.0, 0.0, level_shift)
-    fit = previous
+    fit, served = previous, {}
     for _ in range(FIT_ROUNDS):
-        middle = quantile(counts_of(fit).sum(axis=0), 0.5)
-        limit = max(2, round(4.5 * middle)) << level_shift
-        sums = sums_of(fit, limit)
+        counts = counts_of(fit).sum(axis=0)
+        served[fit] = int(counts[:SERVED_LEVELS].sum())
+        sums = sums_of(fit, max(2, round(4.5 * quantile(counts, 0.5))) << level_shift)
         if sums[0] < 2:
-            return none
+            break
         fit = line(*solve_line(sums, level_shift), level_shift)
-    if quantile(counts_of(fit).sum(axis=0), 0.5) > quantile(counts_of(none).sum(axis=0), 0.5):
-        return none
-    return fit
+    for last in (fit, none):
+        served[last] = int(counts_of(last)[:, :SERVED_LEVELS].sum())
+    return fit if served[fit] >= max(served[previous], served[none]) else max((previous, none), key=lambda one: served[one])
 
 
 def relaxed(fit: Line, share: float, level_shift: int) -> Line:
@@ -98,9 +103,9 @@ def relaxed(fit: Line, share: float, level_shift: int) -> Line:
 def excess_levels(frame: NDArray[np.int64], usual: NDArray[np.float64]) -> int:
     """By how many levels the weak threshold must rise on this frame, whose noise exceeds the usual: a compression pulse, a bad exposure."""
     every = usual.sum(axis=0)
-    if every.sum() < 50:
+    if every.sum() < ENOUGH_SAMPLES:
         return 0
-    now, before = quantile(frame.sum(axis=0), ONE_SIGMA), quantile(every, ONE_SIGMA)
+    now, before = noise_of(frame.sum(axis=0)), noise_of(every)
     return min(EXCESS_MOST, round(EXCESS_SIGMAS * (now - before))) if now > EXCESS_FROM * before else 0
 
 
@@ -117,20 +122,25 @@ def quantile(counts: NDArray[np.float64] | NDArray[np.int64], share: float) -> f
     return low + inside * (k + 0.5 - low)
 
 
+def noise_of(residuals: NDArray[np.float64] | NDArray[np.int64]) -> float:
+    """One sigma of the noise of one frame, from counts of |residual| between two; the median, because part of them are changes."""
+    return min(quantile(residuals, 0.5) / MEDIAN_SIGMAS / math.sqrt(2.0), NOISE_MOST)
+
+
 def noise_by_level(counts: NDArray[np.float64]) -> NDArray[np.float64]:
     """Sensor noise (levels, one sigma) at each of the 256 gray levels, from counts (NOISE_BINS, RESIDUAL_BINS) of two frames' differences.
 
-    A bin with few samples leans on the whole picture's noise.
+    A bin with few samples leans on the whole picture's noise, and none leaves it by more than a factor of 2.5.
     """
     every = counts.sum(axis=0)
-    if every.sum() < 50:
+    if every.sum() < ENOUGH_SAMPLES:
         return np.full(LEVELS, NOISE_GUESS)
-    whole = quantile(every, ONE_SIGMA) / np.sqrt(2.0)
+    whole = max(noise_of(every), NOISE_LEAST)
     weight = counts.sum(axis=1)
-    own = np.array([quantile(row, ONE_SIGMA) / np.sqrt(2.0) for row in counts])
+    own = np.array([noise_of(row) for row in counts])
     mixed = np.sqrt((weight * own**2 + 100.0 * whole**2) / (weight + 100.0))
     centres = (np.arange(NOISE_BINS) + 0.5) * (LEVELS / NOISE_BINS)
-    return np.asarray(np.maximum(np.interp(np.arange(LEVELS), centres, mixed), NOISE_LEAST))
+    return np.asarray(np.interp(np.arange(LEVELS), centres, np.clip(mixed, whole / 2.5, whole * 2.5)))
 
 
 def strong_levels(pixel_threshold: str | float, noise: NDArray[np.float64]) -> NDArray[np.float64]:
