@@ -21,7 +21,7 @@ class Source(Protocol):
     def read(self) -> tuple[Image, float]:
         """The next picture and its capture time (seconds since the epoch). Blocks. Raises EndOfStream, CameraError or BadFrame.
 
-        TimeoutError says that the source is well and has nothing yet; it is asked again. `capture/decoder.py` lists what else a source may tell.
+        TimeoutError says that the source is well and has nothing yet; it is asked again. What else a source may tell: `capture/decoder.py`.
         """
 
     def close(self) -> None:
