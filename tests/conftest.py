@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 
 
-@pytest.fixture()
+@pytest.fixture
 def present() -> Callable[[str, str], str]:
     """Where a program is. Where it is missing the test is skipped, but under CI=true it fails: `.ci/run` installs it."""
 

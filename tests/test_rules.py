@@ -19,6 +19,7 @@ AT_ROOT = {
     "README.md", "CHANGELOG.md", "LICENSE", "Makefile", "pyproject.toml", ".gitignore", ".gitattributes",
     ".ci", "edgevision", "plugins", "configs", "systemd", "tests", "benchmarks",
 }  # fmt: skip
+MACHINERY = {"blocking.py", "jit.py", "strip.py", "tile.py"}  # how compiled kernels are made; no operations of their own
 VAGUE = {"utils", "util", "helpers", "helper", "common", "misc"}
 MACHINE = re.compile(r"/work/|/opt/ev\b|/home/[a-z]|/root/|/tmp/[a-z]")
 
@@ -53,7 +54,7 @@ def test_imports_go_down_only(monkeypatch):
 
 
 def test_ruff_is_content():
-    run("ruff", "check", "--no-cache", "--quiet", ".")
+    run("ruff", "check", "--no-cache", "--quiet", "--output-format", "concise", ".")
 
 
 @pytest.mark.timeout(600)
@@ -139,7 +140,8 @@ def is_mutable_value(node: ast.stmt) -> bool:
 
 def test_plain_and_compiled_hold_the_same_operations():
     plain, compiled = ({path.name for path in (PACKAGE / "kernels" / backend).glob("*.py")} for backend in ("plain", "compiled"))
-    assert compiled <= plain, f"no oracle for {sorted(compiled - plain)}"
+    assert compiled - plain <= MACHINERY, f"no oracle for {sorted(compiled - plain - MACHINERY)}"
+    assert plain <= compiled, f"not compiled: {sorted(plain - compiled)}"
 
 
 def test_the_root_holds_only_what_it_may():
