@@ -14,6 +14,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,9 @@ from edgevision.study.train.network import MEAN, STD, TrainedUNet
 from edgevision.study.train.samples import Crops, crops_of_line
 
 
+FIRST_LINES = 8  # in memory before the first step; the pool fills up as the run goes on
+
+
 class TrainSettings(Settings):
     """How the default network is trained."""
 
@@ -41,8 +45,8 @@ class TrainSettings(Settings):
     rate: float = Field(
         default=3e-3, gt=0, le=1, description="Highest learning rate; it rises over the first steps and falls along a cosine."
     )
-    pool_lines: int = Field(default=30, ge=1, le=2_000, description="Lines whose crops are in memory at a time.")
-    steps_a_line: int = Field(default=50, ge=1, le=100_000, description="Steps before the oldest line makes room for a new one.")
+    pool_lines: int = Field(default=60, ge=1, le=2_000, description="Lines whose crops are in memory at a time.")
+    steps_a_line: int = Field(default=40, ge=1, le=100_000, description="Steps before the oldest line makes room for a new one.")
     workers: int = Field(default=1, ge=0, le=64, description="Processes that draw lines ahead; 0 draws them in this one.")
     threads: int = Field(default=1, ge=1, le=64, description="Threads of the training itself.")
     checkpoint_every: int = Field(default=1_000, ge=1, description="Steps between checkpoints.")
@@ -67,8 +71,8 @@ class _Run:
             state: dict[str, Any] = torch.load(path, weights_only=True)
             self.network.load_state_dict(state["network"])
             self.optimiser.load_state_dict(state["optimiser"])
-        except (OSError, RuntimeError, KeyError, EOFError, ValueError) as error:
-            raise InputError(f"{path}: not a checkpoint of this network ({error}); delete it to begin anew") from error
+        except (OSError, RuntimeError, KeyError, EOFError, ValueError, UnpicklingError) as error:
+            raise InputError(f"{path}: not a checkpoint of this network ({type(error).__name__}); delete it to begin anew") from error
         self.step, self.seconds = int(state["step"]), float(state["seconds"])
 
 
@@ -164,7 +168,7 @@ def _steps(settings: TrainSettings, run: _Run) -> Iterator[tuple[float, float]]:
         return
     pool = _Pool(settings, max(0, run.step // settings.steps_a_line))
     try:
-        for _ in range(settings.pool_lines):
+        for _ in range(min(FIRST_LINES, settings.pool_lines)):
             pool.add()
         began, before = time.monotonic(), run.seconds
         while True:
