@@ -137,6 +137,8 @@ def verdict(
 
 
 def explain(defect: Defect) -> str:
-    """One line on why a defect is one: `scratch 0.93 >= 0.7 in station`."""
+    """One line on why a defect is one: `scratch 0.93 >= 0.7 in station`; of a rule that does not go by scores `count: hole 3/4`."""
     where = f" in {defect.roi}" if defect.roi else ""
+    if defect.rule != AreaScoreRule.name:
+        return f"{defect.rule}: {defect.region.label}{where}"
     return f"{defect.region.label} {defect.region.score:.2f} >= {defect.threshold:g}{where}"
