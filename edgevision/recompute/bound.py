@@ -50,6 +50,7 @@ class BoundStep:
     runs: Runs
     gate: Float | None
     crew: Crew
+    unit: int
     pixels: int = 0
     seconds: float = 0.0
 
@@ -87,6 +88,22 @@ class BoundStep:
         self.collect(False)
         self.target.live_px = 0
 
+    def verify(self, window: tuple[float, float, float, float]) -> int:
+        """Recompute a patch in place, (x1, y1, x2, y2) as shares of the picture; how many pixels moved. A sound Memory has none."""
+        target = self.target
+        left, top = int(window[0] * target.width), int(window[1] * target.height)
+        left = min(left, target.width - self.unit)
+        right = min(max(int(window[2] * target.width), left + self.unit), target.width)
+        bottom = min(max(int(window[3] * target.height), top + 1), target.height)
+        before = target.live[top:bottom].copy()
+        target.live[top:bottom] = 0
+        count = bottom - top
+        self.runs[:count] = [(row, left, right) for row in range(top, bottom)]
+        self.kernel(self.runs, 0, count)
+        moved = int(np.count_nonzero(target.live[top:bottom]))
+        target.live[top:bottom] = before
+        return moved
+
     def open_gate(self) -> None:
         """Let everything through: the next call is a `first`."""
         if self.gate is not None:
@@ -107,7 +124,7 @@ def bind_step(step: Step, packed: object, memory: Memory, backend: Backend, runs
     kernel, unit = backend.bind(step.form, packed, sources, target, gate)
     feeds = tuple(feed for place, ref in enumerate(step.sources) for feed in _feeds(step, place, ref, memory, target))
     collect = backend.collector(feeds, target, runs, unit)
-    return BoundStep(step, tuple(feed.plane for feed in feeds), target, kernel, collect, backend.marker(target, runs), runs, gate, crew)
+    return BoundStep(step, tuple(feed.plane for feed in feeds), target, kernel, collect, backend.marker(target, runs), runs, gate, crew, unit)
 
 
 def _feeds(step: Step, place: int, ref: Ref, memory: Memory, target: Plane) -> list[Feed]:
