@@ -113,7 +113,7 @@ class Registry:
         problems: list[str] = []
         for folder in folders:
             try:
-                plugins = _plugin_folders(Path(folder))
+                plugins = _plugin_folders(Path(folder).resolve())
             except PluginError as error:
                 problems.append(str(error))
                 continue
