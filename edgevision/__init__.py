@@ -18,6 +18,7 @@ Imports go down only:
 """
 
 from importlib import import_module
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-_HOMES = {
+_HOMES = MappingProxyType({
     "ChangeDetector": "compare.background",
     "ChangeSettings": "compare.background",
     "ChangeMap": "records",
@@ -41,7 +42,7 @@ _HOMES = {
     "Pipeline": "pipeline",
     "SelectiveNetwork": "recompute.engine",
     "Verdict": "records",
-}
+})
 __all__ = [
     "ChangeDetector",
     "ChangeMap",

@@ -133,7 +133,7 @@ def is_mutable_value(node: ast.stmt) -> bool:
     if isinstance(target, ast.Name) and target.id in ("__all__", "__slots__"):
         return False
     value = node.value
-    makers = ("dict", "list", "set", "defaultdict", "deque", "OrderedDict", "Lock", "threading.Lock")
+    makers = ("dict", "list", "set", "defaultdict", "deque", "OrderedDict")
     is_call = isinstance(value, ast.Call) and ast.unparse(value.func) in makers
     return is_call or isinstance(value, ast.Dict | ast.List | ast.Set | ast.DictComp | ast.ListComp | ast.SetComp)
 

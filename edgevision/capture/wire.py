@@ -13,6 +13,7 @@ import struct
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 MAX_NOTE_BYTES = 128 * 1024
@@ -112,9 +113,11 @@ class Failed:
 
 
 Note = Job | Request | Built | Warned | NewRing | FrameReady | FrameBad | Ended | Failed
-_KINDS: Mapping[str, type[Note]] = {
-    kind.__name__: kind for kind in (Job, Request, Built, Warned, NewRing, FrameReady, FrameBad, Ended, Failed)
-}
+_KINDS: Mapping[str, type[Note]] = MappingProxyType(
+    {
+        kind.__name__: kind for kind in (Job, Request, Built, Warned, NewRing, FrameReady, FrameBad, Ended, Failed)
+    }
+)
 
 
 def one_line(text: object) -> str:

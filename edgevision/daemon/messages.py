@@ -5,13 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from edgevision.identifiers import uuid7
 from edgevision.publish.payload import Identity, event_body, result_body
 from edgevision.publish.topics import Topics
 from edgevision.records import Draft, Event, Inspection, Verdict
 
-RANKS = {Verdict.OK: "ok", Verdict.WARN: "warn", Verdict.NG: "ng", Verdict.NOT_INSPECTED: "warn"}
+RANKS = MappingProxyType({Verdict.OK: "ok", Verdict.WARN: "warn", Verdict.NG: "ng", Verdict.NOT_INSPECTED: "warn"})
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from rich.console import Console
@@ -12,7 +13,7 @@ from edgevision.config import load
 from edgevision.publish.connection import MqttSettings
 from edgevision.publish.mqtt import tail
 
-COLOURS = {"OK": "green", "NG": "red", "WARN": "yellow", "NOT_INSPECTED": "magenta"}
+COLOURS = MappingProxyType({"OK": "green", "NG": "red", "WARN": "yellow", "NOT_INSPECTED": "magenta"})
 
 
 def tail_events(config: Path | None, count: int | None, as_json: bool) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from edgevision.records import Defect, Event, Image, Verdict
 
-COLOURS = {Verdict.NG: (60, 60, 235), Verdict.WARN: (40, 170, 250)}
+COLOURS = MappingProxyType({Verdict.NG: (60, 60, 235), Verdict.WARN: (40, 170, 250)})
 CAPTION_PX = 36
 ZOOM_PX = 300
 FONT = cv2.FONT_HERSHEY_SIMPLEX

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 REFRESH_S = 0.2
 BARS = "▁▂▃▄▅▆▇█"
-COLOURS = {"OK": "green", "NG": "red", "WARN": "yellow", "NOT_INSPECTED": "magenta"}
+COLOURS = MappingProxyType({"OK": "green", "NG": "red", "WARN": "yellow", "NOT_INSPECTED": "magenta"})
 
 
 class DemoView:

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import openvino as ov
 from numpy.typing import NDArray
 
-HINTS = {"f32": {"INFERENCE_PRECISION_HINT": "f32"}, "default": {}}
+HINTS = MappingProxyType({"f32": {"INFERENCE_PRECISION_HINT": "f32"}, "default": {}})
 
 
 class OpenVinoDense:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import onnx
@@ -13,7 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 from edgevision.networks.unet import Layer
 
 OPSET = 17
-ACTIVATIONS = {"relu": "Relu", "sigmoid": "Sigmoid"}
+ACTIVATIONS = MappingProxyType({"relu": "Relu", "sigmoid": "Sigmoid"})
 
 
 def write_onnx(
