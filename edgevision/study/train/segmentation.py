@@ -6,7 +6,6 @@ START READING HERE: `train`.
 
 from __future__ import annotations
 
-import os
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -30,7 +30,6 @@ from edgevision.records import Settings
 from edgevision.study.train.deliver import assess, deliver
 from edgevision.study.train.network import MEAN, STD, TrainedUNet
 from edgevision.study.train.samples import Crops, crops_of_line
-
 
 FIRST_LINES = 8  # in memory before the first step; the pool fills up as the run goes on
 
@@ -132,11 +131,8 @@ class _Pool:
 
 
 def _be_quiet() -> None:
-    """In a worker: one thread, and behind everything else on this machine."""
-    import cv2
-
+    """In a worker: one thread."""
     cv2.setNumThreads(1)
-    os.nice(5)
 
 
 def loss_of(logits: torch.Tensor, target: torch.Tensor, weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
