@@ -84,7 +84,11 @@ class Background:
         """Take one frame's residual counts (gray bin, |residual|) into the slow memory, without those that are changes, not noise."""
         if not residuals[:, 1:].any():
             return  # the same frame again: it says nothing
-        limit = math.ceil(CHANGE_SIGMAS * max(measure.noise_of(self.noise_counts.sum(axis=0)), NOISE_ROOM)) if self.frames > 1 else measure.RESIDUAL_BINS - 2
+        limit = (
+            math.ceil(CHANGE_SIGMAS * max(measure.noise_of(self.noise_counts.sum(axis=0)), NOISE_ROOM))
+            if self.frames > 1
+            else measure.RESIDUAL_BINS - 2
+        )
         self.noise_counts *= 1 - 1 / NOISE_MEMORY_FRAMES
         self.noise_counts[:, : limit + 1] += residuals[:, : limit + 1]
         if self.frames < NOISE_EVERY or self.frames % NOISE_EVERY == 0:
@@ -170,6 +174,18 @@ class ChangeDetector:
         self._background: Background | None = None
         self._pending: _Pending | None = None
 
+    def prepare(self, image: Image) -> None:
+        """Compile what frames of this dtype and number of channels need, so that the first one does not wait. Forgets nothing."""
+        other = ChangeDetector(self.settings.model_copy(update={"roi": None, "ignore": (), "blind_fraction": 1.0}), self._kernels)
+        texture = np.arange(64 * 64).reshape(64, 64) % 100 + 50
+        texture = texture if image.ndim == 2 else np.repeat(texture[..., None], image.shape[2], axis=2)
+        for step in range(4):
+            bright = texture * (1 + 0.1 * (step % 2))
+            bright[8:24, 8 + 4 * step : 24 + 4 * step] += 60
+            frame = bright.astype(np.uint8) if image.dtype == np.uint8 else bright.astype(np.uint16)
+            change = other.measure(frame, force_rows=slice(0, 1))
+            other.commit(change, change.live.copy())
+
     def update(self, image: Image) -> ChangeMap:
         """What changed in `image`, all of it taken as handed to the network."""
         change = self.measure(image)
@@ -198,10 +214,13 @@ class ChangeDetector:
         self._fill(self._last(change), live)
 
     def commit(self, change: ChangeMap, live: Mask, protect: Mask | None = None) -> None:
-        """These pixels of the last measured frame were handed to the network. The reference learns elsewhere, but not at `protect`."""
+        """These pixels of the last measured frame were handed to the network; all of them where `full_reason` is set.
+
+        The reference learns elsewhere, but not at `protect`: the pixels under defects.
+        """
         pending = self._last(change)
         background = self._open()
-        extents = self._fill(pending, live)
+        extents = self._fill(pending, live if change.full_reason is None else change.live)
         self._kernels.take_used(pending.corrected, extents.mask, extents.first, extents.last, background.channels, background.used)
         if change.full_reason is None:
             self._refresh_tolerances(background, extents)

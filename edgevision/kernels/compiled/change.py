@@ -6,8 +6,10 @@ Integers only, so that no order of evaluation can matter. Arrays of a frame are 
 
 import numpy as np
 from llvmlite import ir
-from numba import config, njit, types
+from numba import config, types
 from numba.extending import intrinsic
+
+from edgevision.kernels.compiled.jit import kernel
 
 LANES = 64
 i4 = np.int32
@@ -60,13 +62,13 @@ def _lowest_bit(typing, bits):
     return types.uint64(types.uint64), generate
 
 
-@njit(nogil=True)
+@kernel
 def _correct(value, line):
     v = i4(i4(i4(i4(i4(value) * i4(line[0])) >> i4(line[2])) + i4(line[1])) >> i4(line[3]))
     return max(i4(0), min(v, i4(line[4])))
 
 
-@njit(nogil=True)
+@kernel
 def _steepness(used, channels, r, x, i):
     u = i4(used[r, i])
     left = i - channels if x > 0 else i
@@ -76,7 +78,7 @@ def _steepness(used, channels, r, x, i):
     return i4(across + along)
 
 
-@njit(nogil=True)
+@kernel
 def _set_pixel(used, channels, tables, vibration_q8, allowed, r, x, tolerance):
     table, dead, level_shift = tables
     most = i4(np.iinfo(tolerance.dtype).max)
@@ -89,14 +91,14 @@ def _set_pixel(used, channels, tables, vibration_q8, allowed, r, x, tolerance):
             tolerance[r, i] = most
 
 
-@njit(nogil=True)
+@kernel
 def set_tolerances(used, channels, tables, vibration_q8, allowed, rows, tolerance):
     for r in range(rows[0], rows[1]):
         for x in range(allowed.shape[1]):
             _set_pixel(used, channels, tables, vibration_q8, allowed, r, x, tolerance)
 
 
-@njit(nogil=True)
+@kernel
 def refresh_tolerances(used, channels, tables, vibration_q8, allowed, live, first, last, tolerance):
     height, width = allowed.shape
     for r in range(height):
@@ -108,7 +110,7 @@ def refresh_tolerances(used, channels, tables, vibration_q8, allowed, live, firs
                 _set_pixel(used, channels, tables, vibration_q8, allowed, r, x, tolerance)
 
 
-@njit(nogil=True)
+@kernel
 def _add_weak(weak, points, count, r, i, channels):
     x = i // 3 if channels == 3 else i
     if weak[r + 1, x + 1]:
@@ -118,7 +120,7 @@ def _add_weak(weak, points, count, r, i, channels):
     return count + 1
 
 
-@njit(nogil=True)
+@kernel
 def _find_one_by_one(image, used, tolerance, line, extra, channels, weak, points):
     count = 0
     for r in range(image.shape[0]):
@@ -128,7 +130,7 @@ def _find_one_by_one(image, used, tolerance, line, extra, channels, weak, points
     return count
 
 
-@njit(nogil=True)
+@kernel
 def _find_bytes(image, used, tolerance, line, extra, channels, weak, points):
     gain, offset, more = i4(line[0]), i4(line[1]), i4(extra)
     count = 0
@@ -149,7 +151,7 @@ def find_weak(image, used, tolerance, line, extra, channels, weak, points):
     return _find_one_by_one(image, used, tolerance, line, extra, channels, weak, points)
 
 
-@njit(nogil=True)
+@kernel
 def _is_strong(image, used, tolerance, line, extra, strong_q8, channels, r, x):
     for i in range(x * channels, x * channels + channels):
         far = abs(np.int64(_correct(image[r, i], line)) - np.int64(used[r, i]))
@@ -158,7 +160,7 @@ def _is_strong(image, used, tolerance, line, extra, strong_q8, channels, r, x):
     return False
 
 
-@njit(nogil=True)
+@kernel
 def _support(weak, r, x):
     n = 0
     for dr in range(-1, 2):
@@ -168,7 +170,7 @@ def _support(weak, r, x):
     return n
 
 
-@njit(nogil=True)
+@kernel
 def _flood(weak, queue, start):
     weak[start >> 16, start & 0xFFFF] = 2
     queue[0] = start
@@ -185,7 +187,7 @@ def _flood(weak, queue, start):
     return area
 
 
-@njit(nogil=True)
+@kernel
 def _mark(live, allowed, first, last, r, x, grow):
     added = 0
     for row in range(max(r - grow, 0), min(r + grow + 1, live.shape[0])):
@@ -198,7 +200,7 @@ def _mark(live, allowed, first, last, r, x, grow):
     return added
 
 
-@njit(nogil=True)
+@kernel
 def grow_live(image, used, tolerance, line, extra, channels, limits, weak, points, count, queue, allowed, live, first, last):
     strong_q8, despeckle, min_area, grow = limits[0], limits[1], limits[2], limits[3]
     total = 0
@@ -220,7 +222,7 @@ def grow_live(image, used, tolerance, line, extra, channels, limits, weak, point
     return total
 
 
-@njit(nogil=True)
+@kernel
 def clear_live(live, first, last):
     for r in range(live.shape[0]):
         if last[r] > first[r]:
@@ -229,7 +231,7 @@ def clear_live(live, first, last):
         last[r] = 0
 
 
-@njit(nogil=True)
+@kernel
 def force_live(allowed, start, stop, live, first, last):
     added = 0
     for r in range(start, stop):
@@ -241,7 +243,7 @@ def force_live(allowed, start, stop, live, first, last):
     return added
 
 
-@njit(nogil=True)
+@kernel
 def find_extents(live, first, last):
     total = 0
     for r in range(live.shape[0]):
@@ -260,7 +262,7 @@ def find_extents(live, first, last):
     return total
 
 
-@njit(nogil=True)
+@kernel
 def confirm_live(live, streak, frames):
     for r in range(live.shape[0]):
         for x in range(live.shape[1]):
@@ -268,7 +270,7 @@ def confirm_live(live, streak, frames):
             live[r, x] = live[r, x] and streak[r, x] >= frames
 
 
-@njit(nogil=True)
+@kernel
 def hold_live(live, held, frames):
     for r in range(live.shape[0]):
         for x in range(live.shape[1]):
@@ -279,7 +281,7 @@ def hold_live(live, held, frames):
                 live[r, x] = True
 
 
-@njit(nogil=True)
+@kernel
 def correct_live(image, line, live, first, last, channels, out):
     for r in range(image.shape[0]):
         for x in range(first[r], last[r]):
@@ -288,7 +290,7 @@ def correct_live(image, line, live, first, last, channels, out):
                     out[r, i] = _correct(image[r, i], line)
 
 
-@njit(nogil=True)
+@kernel
 def take_used(corrected, live, first, last, channels, used):
     for r in range(live.shape[0]):
         for x in range(first[r], last[r]):
@@ -297,7 +299,7 @@ def take_used(corrected, live, first, last, channels, used):
                     used[r, i] = corrected[r, i]
 
 
-@njit(nogil=True)
+@kernel
 def gather(image, used, place, depth, channels, start, step, xs, ys):
     allowed, dead = place
     level_shift, top = depth
@@ -318,7 +320,7 @@ def gather(image, used, place, depth, channels, start, step, xs, ys):
     return n, seen, dark, bright
 
 
-@njit(nogil=True)
+@kernel
 def count_residuals(xs, ys, n, line, level_shift, counts):
     counts[:] = 0
     for k in range(n):
@@ -326,7 +328,7 @@ def count_residuals(xs, ys, n, line, level_shift, counts):
         counts[level, min(abs(_correct(xs[k], line) - ys[k]) >> level_shift, 63)] += 1
 
 
-@njit(nogil=True)
+@kernel
 def fit_sums(xs, ys, n, line, limit):
     count = sx = sy = sxx = sxy = 0
     for k in range(n):
@@ -340,7 +342,7 @@ def fit_sums(xs, ys, n, line, limit):
     return count, sx, sy, sxx, sxy
 
 
-@njit(nogil=True)
+@kernel
 def _differs(value, line, finer, mean, spread, bounds):
     far = i4(i4(_correct(value, line) << i4(finer)) - i4(mean))
     over = max(i4(bounds[0]), i4(i4(i4(bounds[2]) * i4(spread)) >> 8))
@@ -348,13 +350,13 @@ def _differs(value, line, finer, mean, spread, bounds):
     return (far > over) | (i4(-far) > under)
 
 
-@njit(nogil=True)
+@kernel
 def _judge_row(image, line, finer, mean, spread, bounds, flags):
     for i in range(image.shape[0]):
         flags[i] = _differs(image[i], line, finer, mean[i], spread[i], bounds)
 
 
-@njit(nogil=True)
+@kernel
 def _any_channel(flags, channels, allowed, out):
     if channels == 3:  # written out, so that it becomes vector code
         for x in range(out.shape[0]):
@@ -364,7 +366,7 @@ def _any_channel(flags, channels, allowed, out):
             out[x] = flags[x] & allowed[x]
 
 
-@njit(nogil=True)
+@kernel
 def _each_channel(live, protect, allowed, channels, skip):
     if channels == 3:
         for x in range(live.shape[0]):
@@ -377,7 +379,7 @@ def _each_channel(live, protect, allowed, channels, skip):
             skip[x] = np.uint8(live[x]) | np.uint8(protect[x]) | np.uint8(1 - allowed[x])
 
 
-@njit(nogil=True)
+@kernel
 def judge_band(image, line, reference, bounds, allowed, rows, channels, flags, raw):
     finer, mean, spread = reference
     for r in range(rows[0], rows[1]):
@@ -385,7 +387,7 @@ def judge_band(image, line, reference, bounds, allowed, rows, channels, flags, r
         _any_channel(flags, channels, allowed[r], raw[r + 1, 1:-1])
 
 
-@njit(nogil=True)
+@kernel
 def judge_live(image, line, reference, bounds, live, first, last, channels, raw):
     finer, mean, spread = reference
     for r in range(image.shape[0]):
@@ -397,7 +399,7 @@ def judge_live(image, line, reference, bounds, live, first, last, channels, raw)
                 raw[r + 1, x + 1] = differs
 
 
-@njit(nogil=True)
+@kernel
 def _despeckle_row(raw, r, start, stop, need, foreground):
     changed = False
     for x in range(start, stop):
@@ -410,7 +412,7 @@ def _despeckle_row(raw, r, start, stop, need, foreground):
     return changed
 
 
-@njit(nogil=True)
+@kernel
 def despeckle(raw, first, last, band, need, foreground):
     height, width = foreground.shape
     changed = False
@@ -426,7 +428,7 @@ def despeckle(raw, first, last, band, need, foreground):
     return changed
 
 
-@njit(nogil=True)
+@kernel
 def _learn_row(image, line, finer, rate, skip, mean, spread):
     half = i4(1 << (rate - 1))
     for i in range(image.shape[0]):
@@ -436,7 +438,7 @@ def _learn_row(image, line, finer, rate, skip, mean, spread):
         spread[i] += i4(i4(wide + half) >> i4(rate)) * i4(1 - skip[i])
 
 
-@njit(nogil=True)
+@kernel
 def learn_rows(image, line, finer, masks, rows, channels, rate, flags, mean, spread):
     live, protect, allowed = masks
     for r in range(rows[0], rows[1]):
