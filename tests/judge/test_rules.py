@@ -101,3 +101,8 @@ def defects(level: Verdict) -> tuple[Defect, ...]:
 )
 def test_verdict(arguments, expected):
     assert verdict(*arguments) == expected
+
+
+def test_a_rule_that_counts_is_explained_by_its_label():
+    missing = Defect(Region("hole 3/4", 1.0, (0, 0, 9, 9), 81, ((0, 0), (9, 0), (9, 9)), (4.5, 4.5)), Verdict.NG, 4.0, "count", "plate")
+    assert verdict((missing,), change()) == (Verdict.NG, "count: hole 3/4 in plate")
