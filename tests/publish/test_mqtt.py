@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.publish.conftest import Mosquitto, Subscriber, await_true, free_port
 
 from edgevision.errors import Unavailable
 from edgevision.identifiers import uuid7
@@ -21,6 +20,7 @@ from edgevision.publish.mqtt import Link, MqttSettings, Publisher, tail
 from edgevision.publish.outbox import Outbox, OutboxSettings
 from edgevision.publish.topics import Topics
 from edgevision.records import Draft
+from tests.publish.conftest import Mosquitto, Subscriber, await_true, free_port
 
 TOPICS = Topics("edgevision", "press-1")
 
@@ -298,7 +298,7 @@ def test_a_wrong_password_is_said(make_mosquitto: Callable[..., Mosquitto], tmp_
     broker.start()
     for protocol in (5, "3.1.1"):
         link = Link(broker.settings(username="u", password_file=str(tmp_path / "secret"), protocol=protocol), "x", protocol)  # type: ignore[arg-type]
-        with pytest.raises(Unavailable, match="check mqtt.username and mqtt.password_file"):
+        with pytest.raises(Unavailable, match=r"check mqtt\.username and mqtt\.password_file"):
             link.open()
 
 
