@@ -7,7 +7,7 @@ from numba import types
 
 from edgevision.kernels.compiled.activations import fma
 from edgevision.kernels.compiled.jit import kernel, specialize
-from edgevision.kernels.compiled.strip import commit, floats
+from edgevision.kernels.compiled.strip import commit, commit_pixel, flags, floats
 from edgevision.kernels.forms import Float, Kernel, Plane, Resize, Runs
 
 
@@ -18,22 +18,24 @@ def resize(runs, begin, end, lines, channels, rows, columns, row_share, column_s
     for run in range(begin, end):
         row, start, stop = np.int64(runs[run, 0]), np.int64(runs[run, 1]), np.int64(runs[run, 2])
         top, bottom = lines[0] + rows[0, row] * lines[1], lines[0] + rows[1, row] * lines[1]
+        target, live = lines[3] + row * lines[4], lines[6] + row * lines[7]
+        if is_nearest:
+            marks = flags(live, stop)
+            for column in range(start, stop):
+                if commit_pixel(top + columns[0, column] * lines[2], target + column * lines[5], channels, gate[0]):
+                    marks[column] = 1
+            continue
         for column in range(start, stop):
             value = strip[(column - start) * channels : (column - start + 1) * channels]
             left, right = columns[0, column] * lines[2], columns[1, column] * lines[2]
-            a = floats(top + left, channels)
-            if is_nearest:
-                for c in range(channels):
-                    value[c] = a[c]
-                continue
-            b, below_a, below_b = floats(top + right, channels), floats(bottom + left, channels), floats(bottom + right, channels)
+            a, b = floats(top + left, channels), floats(top + right, channels)
+            below_a, below_b = floats(bottom + left, channels), floats(bottom + right, channels)
             across, down = column_share[column], row_share[row]
             for c in range(channels):
                 above = fma(across, b[c] - a[c], a[c])
                 below = fma(across, below_b[c] - below_a[c], below_a[c])
                 value[c] = fma(down, below - above, above)
-        target = lines[3] + row * lines[4] + start * lines[5]
-        commit(strip, stop - start, channels, target, lines[5], lines[6] + row * lines[7] + start, gate[0])
+        commit(strip, stop - start, channels, target + start * lines[5], lines[5], live + start, gate[0])
 
 
 def bind(form: Resize, sources: tuple[Plane, ...], target: Plane, gate: Float) -> Kernel:

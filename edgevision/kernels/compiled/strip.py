@@ -61,24 +61,45 @@ def flags(address, count):  # type: ignore[no-untyped-def]
 
 
 @kernel
+def commit_pixel(new, old, channels, gate):  # type: ignore[no-untyped-def]
+    """Store one pixel, from address to address, if any channel moved beyond the gate (gate 0: in any bit). Whether it did."""
+    moved = 0
+    if gate > 0:
+        values, before = floats(new, channels), floats(old, channels)
+        for c in range(channels):
+            moved |= not abs(values[c] - before[c]) <= gate
+    else:
+        bits, bits_before = words(new, channels), words(old, channels)
+        for c in range(channels):
+            moved |= bits[c] ^ bits_before[c]
+    if moved != 0:
+        source, target = words(new, channels), words(old, channels)
+        for c in range(channels):
+            target[c] = source[c]
+    return moved != 0
+
+
+@kernel
 def commit(strip, pixels, channels, target, target_step, live, gate):  # type: ignore[no-untyped-def]
-    """Store the pixels of a strip that moved beyond the gate in any channel (gate 0: in any bit), and mark them. Addresses are of the first."""
+    """Store the pixels of a strip that moved, and mark them. Addresses are of the first. The strip is used up."""
     marks = flags(live, pixels)
     first = np.int64(strip.ctypes.data)
+    if gate > 0 or target_step != channels * 4:
+        for pixel in range(pixels):
+            if commit_pixel(first + pixel * channels * 4, target + pixel * target_step, channels, gate):
+                marks[pixel] = 1
+        return
+    new, old = words(first, pixels * channels), words(target, pixels * channels)
+    for place in range(pixels * channels):
+        bits, before = new[place], old[place]
+        old[place] = bits
+        new[place] = bits ^ before
+    if channels == 3:
+        for pixel in range(pixels):
+            marks[pixel] |= (new[pixel * 3] | new[pixel * 3 + 1] | new[pixel * 3 + 2]) != 0
+        return
     for pixel in range(pixels):
-        new = floats(first + pixel * channels * 4, channels)
-        old = floats(target + pixel * target_step, channels)
-        if gate > 0:
-            moved = 0
-            for c in range(channels):
-                moved |= not abs(new[c] - old[c]) <= gate
-        else:
-            moved = 0
-            new_bits = words(first + pixel * channels * 4, channels)
-            old_bits = words(target + pixel * target_step, channels)
-            for c in range(channels):
-                moved |= new_bits[c] ^ old_bits[c]
-        if moved != 0:
-            for c in range(channels):
-                old[c] = new[c]
-            marks[pixel] = 1
+        moved = 0
+        for c in range(channels):
+            moved |= new[pixel * channels + c]
+        marks[pixel] |= moved != 0
