@@ -116,6 +116,9 @@ class Scratch:
         self.flags = np.zeros(width * channels, np.uint8)
         self.weak = np.zeros((height + 2, width + 2), np.uint8)
         self.points = np.zeros(height * width, np.int32)
+        self.runs = np.zeros((height * (width // 2 + 1), 3), np.int32)
+        self.chosen_runs = np.zeros_like(self.runs)
+        self.steep = np.zeros(width * channels, np.int32)
         self.queue = np.zeros(height * width, np.int32)
         self.step = max(1, int(np.sqrt(height * width / SAMPLES)))
         samples = (height // self.step + 1) * (width // self.step + 1) * channels
@@ -149,7 +152,8 @@ class _Pending(NamedTuple):
     image: Image
     corrected: Image
     line: Line
-    taken: LiveMask
+    live: Mask
+    run_count: int
 
 
 class ChangeDetector:
@@ -220,14 +224,19 @@ class ChangeDetector:
         """
         pending = self._last(change)
         background = self._open()
-        extents = self._fill(pending, live if change.full_reason is None else change.live)
-        self._kernels.take_used(pending.corrected, extents.mask, extents.first, extents.last, background.channels, background.used)
-        if change.full_reason is None:
-            self._refresh_tolerances(background, extents)
-            self._learn(background, pending, protect)
+        scratch = background.scratch
+        is_whole = change.full_reason is not None
+        if is_whole or live is change.live:
+            chosen, runs, count = pending.live, scratch.runs, pending.run_count
         else:
+            chosen, runs, count = live, scratch.chosen_runs, self._fill(pending, live)
+        self._kernels.take_used(pending.corrected, runs, count, background.channels, background.used)
+        if is_whole:
             self._set_tolerances(background, (0, background.shape[0]))
             background.restart_reference(pending.corrected)
+        else:
+            self._refresh_tolerances(background, chosen, runs, count)
+            self._learn(background, pending, protect)
         background.frames += 1
         self._pending = None
 
@@ -304,76 +313,80 @@ class ChangeDetector:
         return taken, int(live_px)
 
     def _partial(self, background: Background, image: Image, flat: Image, line: Line, taken: LiveMask, live_px: int) -> ChangeMap:
+        scratch = background.scratch
+        count = self._kernels.find_runs(*taken, scratch.runs)
         corrected = flat
         if not line.is_identity:
             corrected = read_only(background.corrected)
-            self._kernels.correct_live(flat, line.fixed, *taken, background.channels, background.corrected)
+            self._kernels.correct_runs(flat, line.fixed, scratch.runs, count, background.channels, background.corrected)
         scene = Scene.CALIBRATING if background.frames < CALIBRATION_FRAMES else Scene.NORMAL
         change = ChangeMap(
             live=read_only(taken.mask),
-            foreground=self._foreground(background, flat, line, taken),
+            foreground=self._foreground(background, flat, line, taken, count),
             fraction=live_px / taken.mask.size,
             gain=line.gain,
             offset=line.offset,
             scene=scene,
             corrected=read_only(corrected.reshape(image.shape)),
         )
-        self._pending = _Pending(change, flat, corrected, line, taken)
+        self._pending = _Pending(change, flat, corrected, line, taken.mask, count)
         return change
 
     def _whole(self, background: Background, image: Image, flat: Image, scene: Scene, reason: str) -> ChangeMap:
         """Every pixel live, uncorrected: this frame is what later ones are brought to."""
         height, width = background.shape[:2]
-        taken = LiveMask(np.ones((height, width), np.bool_), np.zeros(height, np.int32), np.full(height, width, np.int32))
+        live = np.ones((height, width), np.bool_)
+        background.scratch.runs[:height] = [(row, 0, width) for row in range(height)]
         line = background.line = measure.line(1.0, 0.0, background.level_shift)
         foreground = read_only(np.zeros((height, width), np.bool_))
-        change = ChangeMap(read_only(taken.mask), foreground, 1.0, 1.0, 0.0, scene, read_only(flat.reshape(image.shape)), reason)
-        self._pending = _Pending(change, flat, flat, line, taken)
+        change = ChangeMap(read_only(live), foreground, 1.0, 1.0, 0.0, scene, read_only(flat.reshape(image.shape)), reason)
+        self._pending = _Pending(change, flat, flat, line, live, height)
         return change
 
-    def _foreground(self, background: Background, flat: Image, line: Line, taken: LiveMask) -> Mask:
+    def _foreground(self, background: Background, flat: Image, line: Line, taken: LiveMask, count: int) -> Mask:
         """Judge anew the pixels that moved and the band that is due; elsewhere the last answer stands, because the picture does."""
         raw, band, channels = background.raw_foreground, background.band(), background.channels
         against = (line.fixed, (background.finer, background.mean, background.spread), self._bounds)
-        self._kernels.judge_live(flat, *against, *taken, channels, raw)
-        self._kernels.judge_band(flat, *against, background.allowed, band, channels, background.scratch.flags, raw)
+        scratch = background.scratch
+        self._kernels.judge_runs(flat, *against, background.allowed, scratch.runs, count, channels, scratch.flags, raw)
+        self._kernels.judge_band(flat, *against, background.allowed, band, channels, scratch.flags, raw)
         if self._kernels.despeckle(raw, taken.first, taken.last, band, self.settings.despeckle, background.foreground):
             shown = background.pool_foreground.take().mask
             np.copyto(shown, background.foreground)
             background.shown_foreground = read_only(shown)
         return background.shown_foreground
 
-    def _fill(self, pending: _Pending, live: Mask) -> LiveMask:
-        """The extents of `live`, with the corrected frame valid there."""
-        if live is pending.change.live:
-            return pending.taken
+    def _fill(self, pending: _Pending, live: Mask) -> int:
+        """List the runs of `live`, which goes beyond or stays below what was measured, and make the corrected frame valid there."""
         background = self._open()
+        scratch = background.scratch
         if live.shape != background.shape[:2] or live.dtype != np.bool_:
             raise InputError(f"live is {live.dtype} {live.shape}; it must be bool {background.shape[:2]}, as change.live")
-        extents = LiveMask(live, background.scratch.first, background.scratch.last)
+        extents = LiveMask(np.ascontiguousarray(live), scratch.first, scratch.last)
         self._kernels.find_extents(*extents)
+        count = int(self._kernels.find_runs(*extents, scratch.chosen_runs))
         if pending.corrected is not pending.image:
-            self._kernels.correct_live(pending.image, pending.line.fixed, *extents, background.channels, background.corrected)
-        return extents
+            self._kernels.correct_runs(
+                pending.image, pending.line.fixed, scratch.chosen_runs, count, background.channels, background.corrected
+            )
+        return count
 
     def _learn(self, background: Background, pending: _Pending, protect: Mask | None) -> None:
-        masks = (pending.taken.mask, background.scratch.none if protect is None else protect, background.allowed)
+        masks = (pending.live, background.scratch.none if protect is None else protect, background.allowed)
         state = (background.scratch.flags, background.mean, background.spread)
         line = pending.line.fixed
         self._kernels.learn_rows(pending.image, line, background.finer, masks, background.band(), background.channels, self._rate, *state)
 
-    def _refresh_tolerances(self, background: Background, extents: LiveMask) -> None:
+    def _refresh_tolerances(self, background: Background, live: Mask, runs: NDArray[np.int32], count: int) -> None:
         """Around what was committed and, while the noise tables have just moved, in the band that is due."""
-        around = (*extents, background.tolerance)
-        self._kernels.refresh_tolerances(
-            background.used, background.channels, background.tables, self._vibration_q8, background.allowed, *around
-        )
+        place = (background.allowed, live, runs, count, background.scratch.steep, background.tolerance)
+        self._kernels.refresh_tolerances(background.used, background.channels, background.tables, self._vibration_q8, *place)
         if background.stale_bands:
             background.stale_bands -= 1
             self._set_tolerances(background, background.band())
 
     def _set_tolerances(self, background: Background, rows: tuple[int, int]) -> None:
-        place = (background.allowed, rows, background.tolerance)
+        place = (background.allowed, rows, background.scratch.steep, background.tolerance)
         self._kernels.set_tolerances(background.used, background.channels, background.tables, self._vibration_q8, *place)
 
 

@@ -153,8 +153,11 @@ def strong_levels(pixel_threshold: str | float, noise: NDArray[np.float64]) -> N
 
 
 def sigmas_of(pixel_threshold: str) -> float:
-    """5.0 of '5 sigma', '5sigma', '5 sigmas'. Raises ValueError for anything else."""
-    return float(pixel_threshold.removesuffix("s").removesuffix("sigma"))
+    """5.0 of '5 sigma', '5sigma' or '5 sigmas'. Raises ValueError for anything else."""
+    number, unit, rest = pixel_threshold.partition("sigma")
+    if not unit or rest not in ("", "s"):
+        raise ValueError(f"{pixel_threshold!r} is not '<k> sigma'")
+    return float(number)
 
 
 def to_table(levels: NDArray[np.float64], level_shift: int) -> NDArray[np.int32]:

@@ -95,7 +95,7 @@ def test_an_edge_is_forgiven_its_shake(kernels):
     used[:, 3:] = 150
     tables = (np.full(256, 10, np.int32), np.full(256, 20, np.int32), 0)
     tolerance = np.zeros_like(used)
-    kernels.set_tolerances(used, 1, tables, 128, np.ones((5, 6), np.uint8), (0, 5), tolerance)
+    kernels.set_tolerances(used, 1, tables, 128, np.ones((5, 6), np.uint8), (0, 5), np.zeros(6, np.int32), tolerance)
     assert tolerance[2].tolist() == [10, 10, 50, 50, 10, 10]
 
 

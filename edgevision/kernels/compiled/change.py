@@ -12,6 +12,7 @@ from numba.extending import intrinsic
 from edgevision.kernels.compiled.jit import kernel
 
 LANES = 64
+SKIP = 32
 i4 = np.int32
 
 
@@ -79,35 +80,66 @@ def _steepness(used, channels, r, x, i):
 
 
 @kernel
-def _set_pixel(used, channels, tables, vibration_q8, allowed, r, x, tolerance):
+def _steepness_run(used, channels, r, lo, hi, steep):
+    above, below = max(r - 1, 0), min(r + 1, used.shape[0] - 1)
+    for i in range(lo, hi):
+        u = i4(used[r, i])
+        across = max(i4(abs(i4(i4(used[r, i - channels]) - u))), i4(abs(i4(i4(used[r, i + channels]) - u))))
+        along = max(i4(abs(i4(i4(used[above, i]) - u))), i4(abs(i4(i4(used[below, i]) - u))))
+        steep[i] = i4(across + along)
+
+
+@kernel
+def _set_run(used, channels, tables, vibration_q8, allowed, r, start, stop, steep, tolerance):
     table, dead, level_shift = tables
     most = i4(np.iinfo(tolerance.dtype).max)
-    for i in range(x * channels, x * channels + channels):
-        if allowed[r, x]:
-            level = min(i4(used[r, i]) >> level_shift, 255)
-            steep = i4(max(_steepness(used, channels, r, x, i) - dead[level], 0))
-            tolerance[r, i] = min(table[level] + ((steep * vibration_q8) >> 8), most - 1)
-        else:
-            tolerance[r, i] = most
+    lo, hi = start * channels, stop * channels
+    inner_lo, inner_hi = max(lo, channels), min(hi, used.shape[1] - channels)
+    _steepness_run(used, channels, r, inner_lo, inner_hi, steep)
+    for i in range(lo, min(inner_lo, hi)):
+        steep[i] = _steepness(used, channels, r, i // channels, i)
+    for i in range(max(inner_hi, lo), hi):
+        steep[i] = _steepness(used, channels, r, i // channels, i)
+    for i in range(lo, hi):
+        level = min(i4(used[r, i]) >> level_shift, 255)
+        over = i4(max(steep[i] - dead[level], 0))
+        tolerance[r, i] = min(table[level] + ((over * vibration_q8) >> 8), most - 1)
+    for x in range(start, stop):
+        if allowed[r, x] == 0:
+            for i in range(x * channels, x * channels + channels):
+                tolerance[r, i] = most
 
 
 @kernel
-def set_tolerances(used, channels, tables, vibration_q8, allowed, rows, tolerance):
+def set_tolerances(used, channels, tables, vibration_q8, allowed, rows, steep, tolerance):
     for r in range(rows[0], rows[1]):
-        for x in range(allowed.shape[1]):
-            _set_pixel(used, channels, tables, vibration_q8, allowed, r, x, tolerance)
+        _set_run(used, channels, tables, vibration_q8, allowed, r, 0, allowed.shape[1], steep, tolerance)
 
 
 @kernel
-def refresh_tolerances(used, channels, tables, vibration_q8, allowed, live, first, last, tolerance):
+def _set_unlike(used, channels, tables, vibration_q8, allowed, r, start, stop, live, steep, tolerance):
+    x = start
+    while x < stop:
+        if live[r, x]:
+            x += 1
+            continue
+        end = x + 1
+        while end < stop and not live[r, end]:
+            end += 1
+        _set_run(used, channels, tables, vibration_q8, allowed, r, x, end, steep, tolerance)
+        x = end
+
+
+@kernel
+def refresh_tolerances(used, channels, tables, vibration_q8, allowed, live, runs, count, steep, tolerance):
     height, width = allowed.shape
-    for r in range(height):
-        above, below = max(r - 1, 0), min(r + 1, height - 1)
-        start = max(min(first[r], first[above], first[below]) - 1, 0)
-        stop = min(max(last[r], last[above], last[below]) + 1, width)
-        for x in range(start, stop):
-            if live[above, x] | live[r, x] | live[below, x] | live[r, max(x - 1, 0)] | live[r, min(x + 1, width - 1)]:
-                _set_pixel(used, channels, tables, vibration_q8, allowed, r, x, tolerance)
+    for k in range(count):
+        r, start, stop = runs[k, 0], runs[k, 1], runs[k, 2]
+        _set_run(used, channels, tables, vibration_q8, allowed, r, max(start - 1, 0), min(stop + 1, width), steep, tolerance)
+        if r > 0:
+            _set_unlike(used, channels, tables, vibration_q8, allowed, r - 1, start, stop, live, steep, tolerance)
+        if r + 1 < height:
+            _set_unlike(used, channels, tables, vibration_q8, allowed, r + 1, start, stop, live, steep, tolerance)
 
 
 @kernel
@@ -263,6 +295,30 @@ def find_extents(live, first, last):
 
 
 @kernel
+def find_runs(live, first, last, runs):
+    count = 0
+    for r in range(live.shape[0]):
+        x, stop = first[r], last[r]
+        while x < stop:
+            while x + SKIP <= stop:
+                some = False
+                for k in range(SKIP):
+                    some |= live[r, x + k]
+                if some:
+                    break
+                x += SKIP
+            while x < stop and not live[r, x]:
+                x += 1
+            if x < stop:
+                runs[count, 0], runs[count, 1] = r, x
+                while x < stop and live[r, x]:
+                    x += 1
+                runs[count, 2] = x
+                count += 1
+    return count
+
+
+@kernel
 def confirm_live(live, streak, frames):
     for r in range(live.shape[0]):
         for x in range(live.shape[1]):
@@ -282,21 +338,19 @@ def hold_live(live, held, frames):
 
 
 @kernel
-def correct_live(image, line, live, first, last, channels, out):
-    for r in range(image.shape[0]):
-        for x in range(first[r], last[r]):
-            if live[r, x]:
-                for i in range(x * channels, x * channels + channels):
-                    out[r, i] = _correct(image[r, i], line)
+def correct_runs(image, line, runs, count, channels, out):
+    for k in range(count):
+        r = runs[k, 0]
+        for i in range(runs[k, 1] * channels, runs[k, 2] * channels):
+            out[r, i] = _correct(image[r, i], line)
 
 
 @kernel
-def take_used(corrected, live, first, last, channels, used):
-    for r in range(live.shape[0]):
-        for x in range(first[r], last[r]):
-            if live[r, x]:
-                for i in range(x * channels, x * channels + channels):
-                    used[r, i] = corrected[r, i]
+def take_used(corrected, runs, count, channels, used):
+    for k in range(count):
+        r = runs[k, 0]
+        for i in range(runs[k, 1] * channels, runs[k, 2] * channels):
+            used[r, i] = corrected[r, i]
 
 
 @kernel
@@ -388,15 +442,13 @@ def judge_band(image, line, reference, bounds, allowed, rows, channels, flags, r
 
 
 @kernel
-def judge_live(image, line, reference, bounds, live, first, last, channels, raw):
+def judge_runs(image, line, reference, bounds, allowed, runs, count, channels, flags, raw):
     finer, mean, spread = reference
-    for r in range(image.shape[0]):
-        for x in range(first[r], last[r]):
-            if live[r, x]:
-                differs = False
-                for i in range(x * channels, x * channels + channels):
-                    differs |= _differs(image[r, i], line, finer, mean[r, i], spread[r, i], bounds)
-                raw[r + 1, x + 1] = differs
+    for k in range(count):
+        r, start, stop = runs[k, 0], runs[k, 1], runs[k, 2]
+        lo, hi = start * channels, stop * channels
+        _judge_row(image[r, lo:hi], line, finer, mean[r, lo:hi], spread[r, lo:hi], bounds, flags[lo:hi])
+        _any_channel(flags[lo:hi], channels, allowed[r, start:stop], raw[r + 1, start + 1 : stop + 1])
 
 
 @kernel

@@ -5,6 +5,7 @@ Frames are (row, column x channel), one or three channels; masks are (row, colum
     line      (gain, offset, first, second, top): the corrected value is ((v x gain >> first) + offset) >> second, within 0..top
     tables    (weak threshold, edge dead zone, level_shift): two tables by gray level; a value's level is value >> level_shift
     extents   first, last: per row the first live column and the one after the last; width and 0 where a row has none
+    runs      (row, start, stop) of live pixels, all of them, in order; the first `count` rows of the array
     points    packed pixels of `weak`, row << 16 | column; `weak` has a border of one pixel, so both are one more than in the frame
     reference (finer, mean, spread): the running reference in 1/256 of a gray level; `finer` shifts a frame's values up to that
     bounds    (brighter, darker, brighter_q8, darker_q8): least distance, and multiples of the spread in 1/256
@@ -57,16 +58,25 @@ def _tolerances(used: Array, channels: int, tables: Any, vibration_q8: int, allo
 
 
 def set_tolerances(
-    used: Array, channels: int, tables: Any, vibration_q8: int, allowed: Array, rows: tuple[int, int], tolerance: Array
+    used: Array, channels: int, tables: Any, vibration_q8: int, allowed: Array, rows: tuple[int, int], steep: Array, tolerance: Array
 ) -> None:
     """How far a value may move before it is weak: the noise of its level, more on an edge, which shakes; the largest where not allowed."""
     tolerance[slice(*rows)] = _tolerances(used, channels, tables, vibration_q8, allowed, tolerance.dtype)[slice(*rows)]
 
 
 def refresh_tolerances(
-    used: Array, channels: int, tables: Any, vibration_q8: int, allowed: Array, live: Array, first: Array, last: Array, tolerance: Array
+    used: Array,
+    channels: int,
+    tables: Any,
+    vibration_q8: int,
+    allowed: Array,
+    live: Array,
+    runs: Array,
+    count: int,
+    steep: Array,
+    tolerance: Array,
 ) -> None:
-    """Set the tolerances of the live pixels and of their four neighbours, whose edges changed with them."""
+    """Set the tolerances of the live pixels and of their four neighbours, whose edges changed with them. `steep` is scratch for a row."""
     near = live.copy()
     near[1:] |= live[:-1]
     near[:-1] |= live[1:]
@@ -164,6 +174,21 @@ def find_extents(live: Array, first: Array, last: Array) -> int:
     return int(live.sum())
 
 
+def find_runs(live: Array, first: Array, last: Array, runs: Array) -> int:
+    """List the runs of live pixels; return how many."""
+    rows, columns = np.nonzero(np.diff(np.pad(live, ((0, 0), (1, 1))).astype(np.int8), axis=1))
+    count = len(rows) // 2
+    runs[:count] = np.stack([rows[::2], columns[::2], columns[1::2]], axis=1)
+    return count
+
+
+def _mask(runs: Array, count: int, shape: tuple[int, int]) -> Array:
+    live = np.zeros(shape, np.bool_)
+    for r, start, stop in runs[:count]:
+        live[r, start:stop] = True
+    return live
+
+
 def confirm_live(live: Array, streak: Array, frames: int) -> None:
     """Keep live what has been so on `frames` frames in a row."""
     streak[:] = np.where(live, np.minimum(streak.astype(np.int64) + 1, 255), 0)
@@ -178,13 +203,15 @@ def hold_live(live: Array, held: Array, frames: int) -> None:
     live |= waiting
 
 
-def correct_live(image: Array, line: Numbers, live: Array, first: Array, last: Array, channels: int, out: Array) -> None:
+def correct_runs(image: Array, line: Numbers, runs: Array, count: int, channels: int, out: Array) -> None:
     """Write the corrected values of live pixels."""
+    live = _mask(runs, count, (image.shape[0], image.shape[1] // channels))
     np.copyto(out, correct(image, line), where=_samples(live, channels), casting="unsafe")
 
 
-def take_used(corrected: Array, live: Array, first: Array, last: Array, channels: int, used: Array) -> None:
+def take_used(corrected: Array, runs: Array, count: int, channels: int, used: Array) -> None:
     """Live pixels were handed to the network."""
+    live = _mask(runs, count, (used.shape[0], used.shape[1] // channels))
     np.copyto(used, corrected, where=_samples(live, channels))
 
 
@@ -255,19 +282,21 @@ def judge_band(
     raw[1:-1, 1:-1][band] = (_differs(image, line, reference, bounds, channels) & allowed.astype(bool))[band]
 
 
-def judge_live(
+def judge_runs(
     image: Array,
     line: Numbers,
     reference: tuple[int, Array, Array],
     bounds: Numbers,
-    live: Array,
-    first: Array,
-    last: Array,
+    allowed: Array,
+    runs: Array,
+    count: int,
     channels: int,
+    flags: Array,
     raw: Array,
 ) -> None:
     """Compare the live pixels with the reference."""
-    np.copyto(raw[1:-1, 1:-1], _differs(image, line, reference, bounds, channels), where=live)
+    found = _differs(image, line, reference, bounds, channels) & allowed.astype(bool)
+    np.copyto(raw[1:-1, 1:-1], found, where=_mask(runs, count, allowed.shape), casting="unsafe")
 
 
 def despeckle(raw: Array, first: Array, last: Array, band: tuple[int, int], need: int, foreground: Array) -> bool:
