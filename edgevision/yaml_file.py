@@ -21,6 +21,8 @@ from edgevision.errors import ConfigError
 
 MAX_BYTES = 1_000_000
 MAX_DEPTH = 24
+MAX_PROBLEMS = 50
+MAX_NAME = 80
 MAX_NODES = 50_000  # an alias counts as all that it stands for
 
 _TRUE = frozenset({"true", "yes", "on"})
@@ -57,12 +59,15 @@ class Node:
     @property
     def name(self) -> str:
         """The dotted path, as a person would write it."""
-        return ".".join(self.path)
+        return ".".join(part if len(part) <= MAX_NAME else f"{part[:MAX_NAME]}..." for part in self.path)
 
 
 def refusal(problems: list[Problem]) -> ConfigError:
-    """One ConfigError with a line for each problem, each said once, in the order of the file."""
-    return ConfigError("\n".join(dict.fromkeys(str(problem) for problem in sorted(problems, key=_place))))
+    """One ConfigError with a line for each problem, each said once, in the order of the file; the last line counts those left out."""
+    lines = list(dict.fromkeys(str(problem) for problem in sorted(problems, key=_place)))
+    if len(lines) > MAX_PROBLEMS:
+        lines[MAX_PROBLEMS:] = [f"{problems[0].where.split(':')[0]}: {len(lines) - MAX_PROBLEMS} problems more; mend these first"]
+    return ConfigError("\n".join(lines))
 
 
 def _place(problem: Problem) -> tuple[str, int, int]:

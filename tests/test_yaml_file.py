@@ -6,6 +6,7 @@ import os
 
 import pytest
 
+from edgevision.config import load
 from edgevision.errors import ConfigError
 from edgevision.yaml_file import MAX_BYTES, read_file, read_value
 
@@ -112,3 +113,20 @@ def test_no_file_no_folder_no_pipe(tmp_path):
     for name, reason in (("nothing", "No such file"), ("", "not a regular file"), ("pipe", "not a regular file"), ("a\0b", "null")):
         with pytest.raises(ConfigError, match=reason):
             read_file(tmp_path / name, [])
+
+
+HOSTILE = (
+    "? " * 400_000, "- " * 400_000, "{a: " * 200_000, '"' + "x" * 900_000, "&a " * 300_000, "a" * 999_000 + ": 1",
+    "".join(f"k{n}: 1\n" for n in range(60_000)), "!" * 900_000, "|\n " * 200_000, "%" * 900_000,
+)  # fmt: skip
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
+def test_hostile_files_are_refused_soon(tmp_path, text):
+    path = tmp_path / "line.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        load(path, env={})
+    assert len(str(caught.value)) < 20_000
+    assert len(str(caught.value).splitlines()) <= 51
