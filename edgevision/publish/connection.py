@@ -59,6 +59,15 @@ class Received:
     is_retained: bool
 
 
+class CutOff(Unavailable):
+    """The broker ended the connection and said why."""
+
+    def __init__(self, text: str, code: int, meaning: str):
+        super().__init__(text)
+        self.code = code
+        self.meaning = meaning
+
+
 class ProtocolRefused(Unavailable):
     """The broker does not speak this version of MQTT: ask again with another."""
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from edgevision.errors import Unavailable
@@ -36,6 +37,7 @@ class Feeder:
         self._outbox = outbox
         self._limit = window
         self._window = window
+        self._is_careful = False
         self._backlog_per_s = backlog_per_s
         self._monotonic = monotonic
         self._tell = tell
@@ -48,10 +50,21 @@ class Feeder:
 
     def begin(self, receive_maximum: int) -> None:
         """A connection is up: nothing is in flight, what an outage left over becomes backlog, held queues try again."""
-        self._window = max(1, min(self._limit, receive_maximum))
+        self._window = 1 if self._is_careful else max(1, min(self._limit, receive_maximum))
         self._in_flight.clear()
         self._holds.clear()
-        self._outbox.begin_backlog()
+        try:
+            self._outbox.begin_backlog()
+        except Unavailable as error:
+            self._tell("error", f"{error}; sending what is there all the same")
+
+    def cut_off(self, code: int, meaning: str) -> None:
+        """The broker ended the connection because of a message: set aside the only one in flight, or send one at a time to find it."""
+        if code in HOPELESS:
+            self._is_careful = True
+            if len(self._in_flight) == 1:
+                ((stored, _),) = self._in_flight.values()
+                self.refuse(stored, f"the broker cut the connection: {meaning} (0x{code:02x})")
 
     def due(self) -> tuple[Stored, ...]:
         """What may be sent now, live first. One message a queue: a refused one is never overtaken by those behind it."""
@@ -117,13 +130,15 @@ class Feeder:
     @property
     def alarms(self) -> tuple[str, ...]:
         """One line a held queue."""
-        return tuple(
+        lines = [
             f"mqtt: the broker refuses {camera or 'node'} messages: {hold.reason}; they are kept; mend the broker's ACL or quota"
             for (camera, _), hold in sorted(self._holds.items())
-        )
+        ]
+        return tuple(dict.fromkeys(lines))
 
     def _accept(self, stored: Stored) -> None:
         self.counts["accepted"] += 1
+        self._is_careful = False
         self._unsaved[stored.seq] = stored.key
         if self._holds.pop(stored.key, None) is not None:
             self._tell("info", f"mqtt: the broker accepts {stored.topic} again")
@@ -134,7 +149,8 @@ class Feeder:
         pause_s = HOLD_FIRST_S if known is None else min(HOLD_LAST_S, known.pause_s * 2)
         self._holds[stored.key] = Hold(self._monotonic() + pause_s, pause_s, f"{stored.topic}: {reason}")
         if known is None:
-            self._outbox.note_held(stored.seq, reason)
+            with suppress(Unavailable):  # a full disk is told of elsewhere, and the note is for people only
+                self._outbox.note_held(stored.seq, reason)
             self._tell("error", f"mqtt: {stored.topic} refused: {reason}; kept, trying again; mend the broker's ACL or quota")
 
     def _allowed(self, now_s: float) -> int:

@@ -13,7 +13,6 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,9 +23,11 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from edgevision.errors import EdgevisionError, Unavailable
 from edgevision.identifiers import uuid7
+from edgevision.publish.bell import Bell
 from edgevision.publish.connection import (
     UNSUPPORTED_PROTOCOL,
     Answer,
+    CutOff,
     MqttSettings,
     Protocol,
     ProtocolRefused,
@@ -116,17 +117,19 @@ class Link:
             self._unanswered.add(info.mid)
         return info.mid
 
-    def pump(self, timeout_s: float, wake: int | None = None) -> None:
-        """Move bytes for at most `timeout_s`, less when `wake` becomes readable. Raises Unavailable when the connection is lost."""
+    def pump(self, timeout_s: float, bell: Bell | None = None) -> None:
+        """Move bytes for at most `timeout_s`, less when the bell rings. Raises Unavailable when the connection is lost."""
         connection = self._client.socket()
         if self._lost is not None or connection is None:
             raise self._lost or Unavailable(f"{self._where}: the connection is gone")
         has_decrypted = isinstance(connection, ssl.SSLSocket) and connection.pending() > 0
         poll = select.poll()
         poll.register(connection, select.POLLIN | (select.POLLOUT if self._client.want_write() else 0))
-        if wake is not None:
-            poll.register(wake, select.POLLIN)
+        if bell is not None:
+            poll.register(bell, select.POLLIN)
         ready = dict(poll.poll(0 if has_decrypted else timeout_s * 1000))
+        if bell is not None:
+            bell.wait(0)
         happened = ready.get(connection.fileno(), 0)
         if has_decrypted or happened & ~select.POLLOUT:
             self._client.loop_read()
@@ -181,7 +184,8 @@ class Link:
         self, client: paho.Client, data: Any, flags: paho.DisconnectFlags, code: ReasonCode, properties: Properties | None
     ) -> None:
         if self._lost is None:
-            self._lost = Unavailable(f"{self._where}: the connection was lost: {code}")
+            text = f"{self._where}: the connection was lost: {code}"
+            self._lost = CutOff(text, code.value, str(code)) if flags.is_disconnect_packet_from_server else Unavailable(text)
 
     def _on_publish(self, client: paho.Client, data: Any, packet_id: int, code: ReasonCode, properties: Properties | None) -> None:
         if packet_id in self._unanswered:
@@ -241,7 +245,7 @@ class Publisher:
         self._connects = 0
         self._failures = 0
         self._stop_at_s: float | None = None
-        self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._bell = Bell()
         self._thread = threading.Thread(target=self._run, name="mqtt", daemon=True)
 
     def start(self) -> None:
@@ -255,12 +259,14 @@ class Publisher:
         self.wake()
         if self._thread.ident is not None:
             self._thread.join(timeout_s + GOODBYE_S)
+        if not self._thread.is_alive():
+            self._outbox.on_commit = lambda: None
+            self._bell.close()
         return self._outbox.stats().pending == 0
 
     def wake(self) -> None:
         """There is something to send."""
-        with suppress(BlockingIOError):
-            os.eventfd_write(self._wake, 1)
+        self._bell.ring()
 
     def retain(self, topic: str, payload: bytes, qos: int = 1) -> None:
         """The value of a retained topic, from now on and after every reconnect. The same value again costs nothing."""
@@ -308,6 +314,8 @@ class Publisher:
                     continue
                 self._failed(str(error))
             except EdgevisionError as error:
+                if isinstance(error, CutOff):
+                    self._feeder.cut_off(error.code, error.meaning)
                 self._failed(str(error))
             except Exception as error:  # the last line of defence: this thread must outlive a surprise, and say so
                 self._failed(f"mqtt: unexpected {type(error).__name__}: {error}; please report this")
@@ -325,8 +333,7 @@ class Publisher:
             self._desk.send(link)
             for stored in self._feeder.due():
                 self._send(link, stored)
-            link.pump(self._feeder.pause_s(PUMP_S), self._wake)
-            self._rewind()
+            link.pump(self._feeder.pause_s(PUMP_S), self._bell)
             self._read(link)
         self._goodbye(link)
 
@@ -409,13 +416,8 @@ class Publisher:
             left_s = end_s - self._monotonic()
             if left_s <= 0:
                 return True
-            select.select([self._wake], [], [], left_s)
-            self._rewind()
+            self._bell.wait(left_s)
         return False
-
-    def _rewind(self) -> None:
-        with suppress(BlockingIOError):
-            os.eventfd_read(self._wake)
 
 
 def tail(

@@ -232,9 +232,9 @@ class Outbox:
     def stats(self) -> OutboxStats:
         """The numbers as of now. Raises Unavailable when the file cannot be read."""
 
-        def read(connection: sqlite3.Connection) -> OutboxStats:
-            tally = {state: (count, size) for state, count, size in connection.execute("SELECT state, messages, bytes FROM tally")}
-            oldest_s = connection.execute("SELECT min(age_mark_s) FROM message WHERE state = 'pending'").fetchone()[0]
+        def read() -> OutboxStats:
+            tally = {state: (count, size) for state, count, size in self._storage.read("SELECT state, messages, bytes FROM tally")}
+            oldest_s = self._storage.read("SELECT min(age_mark_s) FROM message WHERE state = 'pending'")[0][0]
             return OutboxStats(
                 pending=tally["pending"][0],
                 pending_bytes=tally["pending"][1],
@@ -248,7 +248,7 @@ class Outbox:
             )
 
         with self._lock:
-            return self._write(read, is_relaxed=True)
+            return self._mended(read)
 
     def close(self) -> None:
         """Close the file; call nothing afterwards."""
