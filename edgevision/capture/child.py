@@ -148,11 +148,11 @@ def _appending(fd: int) -> int:
 
 
 def _environment(job: Job) -> dict[str, str]:
-    """The parent's, with this very package found first, one thread a library, and limits that the libraries read when they load."""
+    """The parent's without our settings (they may be secret), this very package found first, and what libraries read when they load."""
     package = str(Path(__file__).parents[2])
     paths = [package, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
     return {
-        **os.environ,
+        **{name: value for name, value in os.environ.items() if not name.startswith("EDGEVISION_")},
         "PYTHONPATH": os.pathsep.join(paths),
         "OPENBLAS_NUM_THREADS": "1",
         "OMP_NUM_THREADS": "1",

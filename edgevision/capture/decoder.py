@@ -29,6 +29,7 @@ import numpy as np
 from edgevision.capture.redact import redact
 from edgevision.capture.ring import Ring, SlotMemory
 from edgevision.capture.sources import register_one
+from edgevision.capture.video import BrokenReader
 from edgevision.capture.wire import Beat, Built, Ended, Failed, FrameBad, FrameReady, Job, NewRing, Request, Warned, one_line, receive, send
 from edgevision.errors import BadFrame, CameraError, EdgevisionError, EndOfStream
 from edgevision.interfaces import Source
@@ -109,6 +110,9 @@ class Decoder:
         try:
             self._open(source, is_finite)
             self._read_all(source, ring)
+        except BrokenReader as error:
+            print(one_line(error), file=sys.stderr, flush=True)
+            os._exit(os.EX_SOFTWARE)
         except EndOfStream:
             ring.put_last(Ended(self._beat.look()[0]))
         except (EdgevisionError, OSError, MemoryError) as error:

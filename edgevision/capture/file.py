@@ -14,7 +14,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from edgevision.capture.video import OpencvVideo, PyavVideo, Video
+from edgevision.capture.video import BrokenReader, OpencvVideo, PyavVideo, Video, check_opencv
 from edgevision.errors import BadFrame, CameraError, EndOfStream
 from edgevision.records import Image, Settings
 from edgevision.registry import Registry
@@ -28,7 +28,7 @@ class FileSettings(Settings):
     type: Literal["file"] = Field("file", description="A video file.")
     path: str = Field(description="The video file.", min_length=1, max_length=4096)
     backend: Literal["auto", "opencv", "pyav"] = Field(
-        "auto", description="What decodes it: auto takes OpenCV, and PyAV after OpenCV has refused or killed its process."
+        "auto", description="What decodes it: auto takes OpenCV, and PyAV where OpenCV fails; pyav also refuses frames that are damaged."
     )
     fps: float = Field(0.0, ge=0, le=_MAX_FPS, description="Frames a second, 0 takes the file's own.")
     start_ts: float = Field(
@@ -104,7 +104,11 @@ class FileSource:
             video: Video = PyavVideo(str(self._path), self.settings.threads)
         else:
             try:
+                if backend == "auto" and self._frames == 0:
+                    check_opencv(str(self._path))
                 video = OpencvVideo(str(self._path), self.settings.threads)
+            except BrokenReader:
+                raise
             except CameraError:
                 if backend == "opencv":
                     raise

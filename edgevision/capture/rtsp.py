@@ -6,7 +6,6 @@ stream, and how its clock runs against ours. A broken stream is a CameraError; t
 
 from __future__ import annotations
 
-import os
 import time
 from pathlib import Path
 from typing import Literal
@@ -43,6 +42,7 @@ class RtspSettings(Settings):
     backend: Literal["auto", "pyav", "opencv"] = Field(
         "auto", description="What decodes it: auto takes PyAV where it is installed, else OpenCV."
     )
+    strict: bool = Field(True, description="Do not inspect a frame that PyAV had to patch up because data was lost on the way.")
     threads: int = Field(1, ge=1, le=64, description="Threads of the video decoder.")
 
 
@@ -79,14 +79,13 @@ class RtspSource:
         settings = self.settings
         url = full_url(settings)
         limits = (settings.open_timeout_s, settings.read_timeout_s)
-        if settings.backend == "opencv" or (settings.backend == "auto" and not _has_pyav()):
-            os.environ["OPENCV_FFMPEG_CAPTURE_OPTIONS"] = f"rtsp_transport;{settings.transport}|fflags;nobuffer|flags;low_delay"
-            self._video = OpencvVideo(url, settings.threads, limits)
-            return
-        options = {"fflags": "nobuffer", "flags": "low_delay", "analyzeduration": "1000000"}
+        options = {"fflags": "nobuffer", "flags": "low_delay", "analyzeduration": "200000"}  # us; what it would measure is not used
         if settings.url.startswith("rtsp"):
             options["rtsp_transport"] = settings.transport
-        self._video = PyavVideo(url, settings.threads, options, limits)
+        if settings.backend == "opencv" or (settings.backend == "auto" and not _has_pyav()):
+            self._video = OpencvVideo(url, settings.threads, options, limits)
+            return
+        self._video = PyavVideo(url, settings.threads, options, limits, settings.strict)
 
     def read(self) -> tuple[Image, float]:
         """See interfaces.Source."""

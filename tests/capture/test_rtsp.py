@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import signal
 import subprocess
 import time
 from pathlib import Path
@@ -78,6 +79,24 @@ def test_a_stopped_server_is_reconnected_once_and_no_old_frame_is_given(server, 
         assert "secret" not in camera.counters.last_error
         assert max(ages) < 1.5
     assert states.count(CameraState.ONLINE) == 2
+
+
+def test_a_server_that_falls_silent_is_left_and_found_again(server):
+    source = {"url": f"rtsp://127.0.0.1:{server.port}/test", "open_timeout_s": 0.5, "read_timeout_s": 0.5}
+    settings = CameraSettings(backoff_min_s=0.1, backoff_max_s=0.3, stale_s=0.4)
+    ages, until_s = [], time.monotonic() + 30
+    with Camera("cam", "rtsp", source, settings) as camera:
+        while len(ages) < 20:
+            assert time.monotonic() < until_s, camera.counters
+            with contextlib.suppress(BadFrame):
+                frame = camera.next(0.2)
+                ages += [] if frame is None else [time.time() - frame.ts]
+            if len(ages) == 10 and server.process.returncode is None and camera.counters.restarts == 0:
+                os.kill(server.process.pid, signal.SIGSTOP)
+            if camera.counters.restarts == 1:
+                os.kill(server.process.pid, signal.SIGCONT)
+    assert max(ages) < 0.5
+    assert "no data came in time" in camera.counters.last_error
 
 
 @pytest.mark.parametrize("backend", ["pyav", "opencv"])
