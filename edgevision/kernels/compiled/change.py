@@ -80,30 +80,37 @@ def _steepness(used, channels, r, x, i):
 
 
 @kernel
-def _steepness_run(used, channels, r, lo, hi, steep):
-    above, below = max(r - 1, 0), min(r + 1, used.shape[0] - 1)
-    for i in range(lo, hi):
-        u = i4(used[r, i])
-        across = max(i4(abs(i4(i4(used[r, i - channels]) - u))), i4(abs(i4(i4(used[r, i + channels]) - u))))
-        along = max(i4(abs(i4(i4(used[above, i]) - u))), i4(abs(i4(i4(used[below, i]) - u))))
-        steep[i] = i4(across + along)
+def _steepness_run(here, left, right, above, below, steep):
+    for k in range(here.shape[0]):
+        u = i4(here[k])
+        across = max(i4(abs(i4(i4(left[k]) - u))), i4(abs(i4(i4(right[k]) - u))))
+        along = max(i4(abs(i4(i4(above[k]) - u))), i4(abs(i4(i4(below[k]) - u))))
+        steep[k] = i4(across + along)
+
+
+@kernel
+def _limit_run(here, steep, tables, vibration_q8, most, tolerance):
+    table, dead, level_shift = tables
+    for k in range(here.shape[0]):
+        level = np.uint8(min(i4(here[k]) >> level_shift, 255))  # unsigned: no test for an index counted from the end
+        over = i4(max(i4(steep[k] - dead[level]), i4(0)))
+        tolerance[k] = min(i4(table[level] + i4(i4(over * i4(vibration_q8)) >> 8)), most)
 
 
 @kernel
 def _set_run(used, channels, tables, vibration_q8, allowed, r, start, stop, steep, tolerance):
-    table, dead, level_shift = tables
     most = i4(np.iinfo(tolerance.dtype).max)
+    above, below = used[max(r - 1, 0)], used[min(r + 1, used.shape[0] - 1)]
+    here = used[r]
     lo, hi = start * channels, stop * channels
-    inner_lo, inner_hi = max(lo, channels), min(hi, used.shape[1] - channels)
-    _steepness_run(used, channels, r, inner_lo, inner_hi, steep)
-    for i in range(lo, min(inner_lo, hi)):
+    a, b = max(lo, channels), min(hi, used.shape[1] - channels)  # the columns that have neighbours on both sides
+    if b > a:
+        _steepness_run(here[a:b], here[a - channels : b - channels], here[a + channels : b + channels], above[a:b], below[a:b], steep[a:b])
+    for i in range(lo, min(a, hi)):
         steep[i] = _steepness(used, channels, r, i // channels, i)
-    for i in range(max(inner_hi, lo), hi):
+    for i in range(max(b, lo), hi):
         steep[i] = _steepness(used, channels, r, i // channels, i)
-    for i in range(lo, hi):
-        level = min(i4(used[r, i]) >> level_shift, 255)
-        over = i4(max(steep[i] - dead[level], 0))
-        tolerance[r, i] = min(table[level] + ((over * vibration_q8) >> 8), most - 1)
+    _limit_run(here[lo:hi], steep[lo:hi], tables, vibration_q8, i4(most - 1), tolerance[r, lo:hi])
     for x in range(start, stop):
         if allowed[r, x] == 0:
             for i in range(x * channels, x * channels + channels):
@@ -338,19 +345,23 @@ def hold_live(live, held, frames):
 
 
 @kernel
+def _correct_run(image, line, out):
+    for k in range(image.shape[0]):
+        out[k] = _correct(image[k], line)
+
+
+@kernel
 def correct_runs(image, line, runs, count, channels, out):
     for k in range(count):
-        r = runs[k, 0]
-        for i in range(runs[k, 1] * channels, runs[k, 2] * channels):
-            out[r, i] = _correct(image[r, i], line)
+        r, lo, hi = runs[k, 0], runs[k, 1] * channels, runs[k, 2] * channels
+        _correct_run(image[r, lo:hi], line, out[r, lo:hi])
 
 
 @kernel
 def take_used(corrected, runs, count, channels, used):
     for k in range(count):
-        r = runs[k, 0]
-        for i in range(runs[k, 1] * channels, runs[k, 2] * channels):
-            used[r, i] = corrected[r, i]
+        r, lo, hi = runs[k, 0], runs[k, 1] * channels, runs[k, 2] * channels
+        used[r, lo:hi] = corrected[r, lo:hi]
 
 
 @kernel
@@ -452,15 +463,13 @@ def judge_runs(image, line, reference, bounds, allowed, runs, count, channels, f
 
 
 @kernel
-def _despeckle_row(raw, r, start, stop, need, foreground):
+def _despeckle_row(above, here, below, need, foreground):
     changed = False
-    for x in range(start, stop):
-        n = np.uint8(0)
-        for row in range(r, r + 3):
-            n += raw[row, x] + raw[row, x + 1] + raw[row, x + 2]
-        now = (raw[r + 1, x + 1] != 0) & (n >= need)
-        changed |= now != foreground[r, x]
-        foreground[r, x] = now
+    for x in range(foreground.shape[0]):
+        n = np.uint8(above[x] + above[x + 1] + above[x + 2] + below[x] + below[x + 1] + below[x + 2] + here[x] + here[x + 1] + here[x + 2])
+        now = (here[x + 1] != 0) & (n >= np.uint8(need))
+        changed |= now != foreground[x]
+        foreground[x] = now
     return changed
 
 
@@ -476,7 +485,8 @@ def despeckle(raw, first, last, band, need, foreground):
         if band[0] - 1 <= r < band[1] + 1:
             start, stop = 0, width
         if stop > start:
-            changed |= _despeckle_row(raw, r, start, stop, need, foreground)
+            columns = slice(start, stop + 2)
+            changed |= _despeckle_row(raw[r, columns], raw[r + 1, columns], raw[r + 2, columns], need, foreground[r, start:stop])
     return changed
 
 
