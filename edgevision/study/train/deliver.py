@@ -97,7 +97,7 @@ def data_hash() -> str:
 
 def deliver(network: TrainedUNet, out: Path, report: Report, training: Mapping[str, Any]) -> Path:
     """Write `out` (ONNX) and the card beside it (.md); gives the path of the network."""
-    command = f"edgevision train --out {out.name} --seed {training['seed']} --steps {training['steps']}"
+    command = f"edgevision train --out weights --seed {training['seed']} --minutes {max(1, round(training['minutes']))}"
     facts = {
         "labels": json.dumps(list(network.spec.labels)),
         "mean": json.dumps(MEAN),
@@ -116,10 +116,15 @@ def deliver(network: TrainedUNet, out: Path, report: Report, training: Mapping[s
     return out
 
 
+def _cell(value: Any) -> str:
+    """A table cell of a number or of a list of words."""
+    return "; ".join(value) or "none" if isinstance(value, list) else str(value)
+
+
 def _card(out: Path, network: TrainedUNet, report: Report, facts: Mapping[str, str], training: Mapping[str, Any]) -> str:
     """The model card."""
     work, size = sum(macs(network.steps, *SIZE_PX).values()) / 1e9, parameters(network.steps)
-    rows = [f"| {name} | {report.like_demo[name]} | {report.wide[name]} |" for name in report.like_demo]
+    rows = [f"| {name.replace('_', ' ')} | {_cell(report.like_demo[name])} | {_cell(report.wide[name])} |" for name in report.like_demo]
     return f"""# {out.name}: the default network
 
 A small U-Net (`edgevision/networks/unet.py`) that marks {", ".join(network.spec.labels)} on machined parts.
