@@ -188,8 +188,8 @@ class Backend(Protocol):
     def marker(self, target: Plane, runs: Runs) -> Callable[[int], int]:
         """Called after a kernel with the number of runs: notes the extents of the live bytes it set, and counts them."""
 
-    def scan(self, live: NDArray[np.uint8], extent: NDArray[np.int32]) -> int:
-        """Extents and count of a mask from outside."""
+    def scan(self, mask: NDArray[np.uint8], live: NDArray[np.uint8], extent: NDArray[np.int32]) -> int:
+        """Extents and count of a mask from outside; inside the extents it is copied to `live`, which may be the mask itself."""
 
     def first_bad(self, picture: NDArray[np.float32], runs: Runs, count: int) -> tuple[int, int]:
         """(row, column) of the first NaN or infinity of a (C, H, W) picture inside the runs, or (-1, -1)."""

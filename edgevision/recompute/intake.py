@@ -51,10 +51,9 @@ class Entrance:
             shown = f"{live.dtype} {live.shape}" if isinstance(live, np.ndarray) else type(live).__name__
             raise InputError(f"live is {shown}; it must be bool {self._picture_px}, one for each pixel of the picture")
         flags = np.ascontiguousarray(live).view(np.uint8)
-        self._mask.live_px = self._backend.scan(flags, self._mask.extent)
+        self._mask.live_px = self._backend.scan(flags, self._mask.live, self._mask.extent)
         if self._mask.live_px == 0 and self.plane.live_px == 0:
             return 0
-        np.copyto(self._mask.live, flags)
         return self._take(picture, self._mask.live_px == self._mask.size_px)
 
     def _take(self, picture: NDArray[Any], everything: bool) -> int:

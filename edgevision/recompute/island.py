@@ -99,7 +99,7 @@ class Island:
         hit = (np.ascontiguousarray(new).view(np.uint32) != np.ascontiguousarray(old).view(np.uint32)).any(axis=2)
         old[hit] = new[hit]
         plane.live[...] = hit
-        plane.live_px = self.backend.scan(plane.live, plane.extent)
+        plane.live_px = self.backend.scan(plane.live, plane.live, plane.extent)
 
 
 def _forget(plane: Plane) -> None:

@@ -29,74 +29,83 @@ def forget(live, extent):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def want(feed, row, seen, wanted, low, high):  # type: ignore[no-untyped-def]
-    """Mark in `wanted` the outputs of this row that see a live input; returns the widened extent of what is marked."""
-    live, extent, first_column, last_column, above, below = feed
-    begin, end = np.int32(1 << 30), np.int32(-1)
-    for y in range(above[row], below[row]):
-        begin, end = min(begin, extent[y, 0]), max(end, extent[y, 1])
-    if begin > end:
-        return low, high
-    seen[begin : end + 1] = 0
-    for y in range(above[row], below[row]):
-        for x in range(extent[y, 0], extent[y, 1] + 1):
-            seen[x] |= live[y, x]
-    x = begin
-    while x <= end:
-        if seen[x] == 0:
-            x += 1
+def live_rows(extent):  # type: ignore[no-untyped-def]
+    """First and last row with a live pixel; first > last if there is none."""
+    first, last = 0, extent.shape[0] - 1
+    while first <= last and extent[first, 0] > extent[first, 1]:
+        first += 1
+    while last > first and extent[last, 0] > extent[last, 1]:
+        last -= 1
+    return first, last
+
+
+@kernel
+def spread(live, extent, first_column, last_column, above, below, wanted, wanted_extent):  # type: ignore[no-untyped-def]
+    """Mark the outputs that see a live input, and widen the extents of what is marked."""
+    top, bottom = live_rows(extent)
+    seen = np.empty(live.shape[1], np.uint8)
+    for row in range(above.shape[0]):
+        if below[row] <= top or above[row] > bottom:
             continue
-        start = x
-        while x <= end and seen[x] != 0:
-            x += 1
-        first, last = first_column[start], last_column[x - 1]
-        if first <= last:
-            wanted[first : last + 1] = 1
-            low, high = min(low, first), max(high, last)
-    return low, high
+        begin, end = np.int32(1 << 30), np.int32(-1)
+        for y in range(above[row], below[row]):
+            begin, end = min(begin, extent[y, 0]), max(end, extent[y, 1])
+        if begin > end:
+            continue
+        seen[begin : end + 1] = 0
+        for y in range(above[row], below[row]):
+            for x in range(extent[y, 0], extent[y, 1] + 1):
+                seen[x] |= live[y, x]
+        x = begin
+        while x <= end:
+            if seen[x] == 0:
+                x += 1
+                continue
+            start = x
+            while x <= end and seen[x] != 0:
+                x += 1
+            first, last = first_column[start], last_column[x - 1]
+            if first <= last:
+                wanted[row, first : last + 1] = 1
+                wanted_extent[row, 0] = min(wanted_extent[row, 0], first)
+                wanted_extent[row, 1] = max(wanted_extent[row, 1], last)
 
 
 @kernel
 def collect(feeds, live, extent, runs, unit, everything):  # type: ignore[no-untyped-def]
-    """Forget the target's live bytes; fill `runs`; (how many, pixels in them)."""
+    """Forget the target's live bytes; fill `runs`; (how many, pixels in them). The live bytes serve as scratch meanwhile."""
     forget(live, extent)
     height, width = live.shape
     if everything:
         for row in range(height):
             runs[row, 0], runs[row, 1], runs[row, 2] = row, 0, width
         return height, height * width
-    longest = 0
     for feed in feeds:
-        longest = max(longest, feed[0].shape[1])
-    seen, wanted = np.zeros(longest, np.uint8), np.zeros(width + 1, np.uint8)
+        spread(*feed, live, extent)
     count = pixels = 0
-    for row in range(height):
-        low, high = np.int32(1 << 30), np.int32(-1)
-        for feed in feeds:
-            low, high = want(feed, row, seen, wanted, low, high)
-        if low > high:
-            continue
+    top, bottom = live_rows(extent)
+    for row in range(top, bottom + 1):
         before = count
-        count = cut(wanted, row, low, high, width, unit, runs, count)
+        count = cut(live, extent, row, width, unit, runs, count)
         for run in range(before, count):
             pixels += runs[run, 2] - runs[run, 1]
-        wanted[low : high + 1] = 0
+    forget(live, extent)
     return count, pixels
 
 
 @kernel
-def cut(wanted, row, low, high, width, unit, runs, count):  # type: ignore[no-untyped-def]
+def cut(wanted, extent, row, width, unit, runs, count):  # type: ignore[no-untyped-def]
     """The stretches of one row as runs: gaps shorter than `unit` closed, short ones widened to it inside the row."""
-    x, before = low, count
-    while x <= high:
-        if wanted[x] == 0:
+    x, before, end = np.int64(extent[row, 0]), count, np.int64(extent[row, 1])
+    while x <= end:
+        if wanted[row, x] == 0:
             x += 1
             continue
         start = x
-        while wanted[x] != 0:
+        while x <= end and wanted[row, x] != 0:
             x += 1
         if count > before and start - runs[count - 1, 2] < unit:
-            runs[count - 1, 2] = max(runs[count - 1, 2], x)
+            runs[count - 1, 2] = max(np.int64(runs[count - 1, 2]), x)
             continue
         start = min(start, width - unit)
         runs[count, 0], runs[count, 1], runs[count, 2] = row, start, max(x, start + unit)
@@ -126,21 +135,31 @@ def mark(live, extent, runs, count):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def scan_mask(live, extent):  # type: ignore[no-untyped-def]
-    """Extents and number of the live bytes of a whole mask."""
+def scan_mask(mask, eights, live, extent):  # type: ignore[no-untyped-def]
+    """Extents and number of the live bytes of a whole mask; what lies inside the extents is copied to `live`.
+
+    `eights` is the mask eight bytes at a time, as far as that goes.
+    """
     total = 0
-    for row in range(live.shape[0]):
-        here = 0
-        for x in range(live.shape[1]):
-            here += live[row, x]
-        start, stop = 0, live.shape[1]
-        while here > 0 and live[row, start] == 0:
+    width = mask.shape[1]
+    for row in range(mask.shape[0]):
+        anything = np.uint64(0)
+        for place in range(eights.shape[1]):
+            anything |= eights[row, place]
+        for x in range(eights.shape[1] * 8, width):
+            anything |= np.uint64(mask[row, x])
+        extent[row, 0], extent[row, 1] = 1 << 30, -1
+        if anything == 0:
+            continue
+        start, stop = 0, width
+        while mask[row, start] == 0:
             start += 1
-        while here > 0 and live[row, stop - 1] == 0:
+        while mask[row, stop - 1] == 0:
             stop -= 1
-        extent[row, 0] = start if here > 0 else 1 << 30
-        extent[row, 1] = stop - 1 if here > 0 else -1
-        total += here
+        extent[row, 0], extent[row, 1] = start, stop - 1
+        for x in range(start, stop):
+            live[row, x] = mask[row, x]
+            total += mask[row, x]
     return total
 
 
@@ -163,6 +182,7 @@ def marker(target: Plane, runs: Runs) -> Callable[[int], int]:
     return lambda count: code(live, extent, runs, count)
 
 
-def scan(live: NDArray[np.uint8], extent: NDArray[np.int32]) -> int:
-    """Extents and count of a mask from outside."""
-    return int(specialize(scan_mask, (_BYTES, _WORDS))(live, extent))
+def scan(mask: NDArray[np.uint8], live: NDArray[np.uint8], extent: NDArray[np.int32]) -> int:
+    """Extents and count of a mask from outside, copied to `live` inside the extents."""
+    eights = mask.view(np.uint64) if mask.shape[1] % 8 == 0 else np.zeros((len(mask), 0), np.uint64)
+    return int(specialize(scan_mask, (_BYTES, types.uint64[:, ::1], _BYTES, _WORDS))(mask, eights, live, extent))

@@ -40,7 +40,7 @@ def _wanted(feeds: tuple[Feed, ...], row: int, width: int) -> NDArray[np.bool_]:
     wanted = np.zeros(width, np.bool_)
     for feed in feeds:
         reach = feed.reach
-        live = feed.plane.live[reach.above[row] : reach.below[row]].any(axis=0)
+        live = np.array(feed.plane.live[reach.above[row] : reach.below[row]].any(axis=0))
         for start, stop in _stretches(live):
             wanted[reach.first_column[start] : reach.last_column[stop - 1] + 1] = True
     return wanted
@@ -65,12 +65,13 @@ def _closed(wanted: NDArray[np.bool_], unit: int, width: int) -> list[tuple[int,
 
 def marker(target: Plane, runs: Runs) -> Callable[[int], int]:
     """Notes extents and count of the live bytes that a kernel set."""
-    return lambda count: scan(target.live, target.extent)
+    return lambda count: scan(target.live, target.live, target.extent)
 
 
-def scan(live: NDArray[np.uint8], extent: NDArray[np.int32]) -> int:
-    """First and last live column of each row into `extent`; how many are live."""
+def scan(mask: NDArray[np.uint8], live: NDArray[np.uint8], extent: NDArray[np.int32]) -> int:
+    """First and last live column of each row into `extent`, the mask into `live`; how many are live."""
     extent[...] = NO_LIVE
+    live[...] = mask
     for row in np.flatnonzero(live.any(axis=1)):
         columns = np.flatnonzero(live[row])
         extent[row] = columns[0], columns[-1]
