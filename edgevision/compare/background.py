@@ -163,6 +163,8 @@ class ChangeDetector:
     `commit`s exactly these. The masks of a ChangeMap stay as they are for as long as somebody holds them; `corrected` is valid until
     the next `measure`, at live pixels (`complete` extends it). Raises InputError for what is no image, BadFrame for what cannot be
     inspected: another size than before, all black, or saturated; nothing is changed then.
+
+    There is no time of calibration: the first frame is run whole, and the noise is measured on the second frame before it is compared.
     """
 
     def __init__(self, settings: ChangeSettings | None = None, kernels: ModuleType = compiled) -> None:
@@ -204,7 +206,7 @@ class ChangeDetector:
             background = Background(self.settings, image)
             self._sample(background, flat, flat)
             self._background = background
-            return self._whole(background, image, flat, Scene.CALIBRATING, "first")
+            return self._whole(background, image, flat, Scene.NORMAL, "first")
         line, extra = self._light(background, flat)
         found = self._find(background, flat, line, extra)
         if found > self.settings.global_fraction * background.allowed_px:
@@ -319,14 +321,13 @@ class ChangeDetector:
         if not line.is_identity:
             corrected = read_only(background.corrected)
             self._kernels.correct_runs(flat, line.fixed, scratch.runs, count, background.channels, background.corrected)
-        scene = Scene.CALIBRATING if background.frames < CALIBRATION_FRAMES else Scene.NORMAL
         change = ChangeMap(
             live=read_only(taken.mask),
             foreground=self._foreground(background, flat, line, taken, count),
             fraction=live_px / taken.mask.size,
             gain=line.gain,
             offset=line.offset,
-            scene=scene,
+            scene=Scene.NORMAL,
             corrected=read_only(corrected.reshape(image.shape)),
         )
         self._pending = _Pending(change, flat, corrected, line, taken.mask, count)

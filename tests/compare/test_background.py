@@ -31,7 +31,7 @@ def settled(detector: ev.ChangeDetector, scene: np.ndarray, random: np.random.Ge
 def test_first_frame_is_live_all_over():
     change = ev.ChangeDetector().update(np.full((20, 30, 3), 100, np.uint8))
     assert change.live.all()
-    assert (change.fraction, change.full_reason, change.scene) == (1.0, "first", Scene.CALIBRATING)
+    assert (change.fraction, change.full_reason, change.scene) == (1.0, "first", Scene.NORMAL)
     assert not change.foreground.any()
 
 
