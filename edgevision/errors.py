@@ -54,7 +54,12 @@ class EndOfStream(CameraError):
 
 
 class BadFrame(EdgevisionError):
-    """Skip this frame: it cannot be inspected, and the verdict says so."""
+    """Skip this frame: it cannot be inspected, and the verdict says so. `seq` and `part_id` tell which frame and part, where known."""
+
+    def __init__(self, text: str = "", seq: int | None = None, part_id: str | None = None) -> None:
+        super().__init__(text)
+        self.seq = seq
+        self.part_id = part_id
 
 
 class EngineFault(EdgevisionError):

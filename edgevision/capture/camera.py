@@ -252,7 +252,7 @@ class Camera:
         if self._is_finite or now_s - self._online_since_s >= self.settings.settle_s:
             self._backoff.reset()
         if isinstance(note, FrameBad):
-            raise self._bad(note.text)
+            raise self._bad(note, note.text)
         self._refuse(note, now_s)
         image = self._copy(note)
         self._count(frames=1)
@@ -260,11 +260,11 @@ class Camera:
 
     def _copy(self, note: FrameReady) -> Image:
         if self._child is None:
-            raise self._bad(f"frame {note.seq}: its decoder is gone")
+            raise self._bad(note, f"frame {note.seq}: its decoder is gone")
         try:
             return self._child.copy(note)
         except ValueError as error:
-            raise self._bad(f"frame {note.seq}: {one_line(error)}") from error
+            raise self._bad(note, f"frame {note.seq}: {one_line(error)}") from error
 
     def _refuse(self, note: FrameReady, now_s: float) -> None:
         """Raises BadFrame for a frame that is too old or of another size than those before."""
@@ -272,19 +272,20 @@ class Camera:
         if age_s > self.settings.stale_s:
             self._count(stale_frames=1)
             limit = f"stale_s={self.settings.stale_s:g}"
-            raise self._bad(f"frame {note.seq} is stale: {age_s:.1f} s old, the limit is {limit}; the camera or this computer lags")
+            raise self._bad(note, f"frame {note.seq} is stale: {age_s:.1f} s old, the limit is {limit}; the camera or this computer lags")
         picture = (note.shape, note.dtype)
         if self._picture is None or self.settings.size_change == "follow":
             self._picture = picture
         elif picture != self._picture:
             raise self._bad(
+                note,
                 f"frame {note.seq} is {_describe(*picture)}, the first was {_describe(*self._picture)}; set the camera back, "
-                "or restart it if the change is meant"
+                "or restart it if the change is meant",
             )
 
-    def _bad(self, text: str) -> BadFrame:
+    def _bad(self, note: FrameReady | FrameBad, text: str) -> BadFrame:
         self._count(bad_frames=1, error=text)
-        return BadFrame(f"{self.camera_id}: {text}")
+        return BadFrame(f"{self.camera_id}: {text}", note.seq, note.part_id)
 
     def _end(self, note: Ended) -> None:
         """The source is read to its end. A decoder that dies while it leaves is counted: what it gave before may be damaged."""

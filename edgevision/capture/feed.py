@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from edgevision.capture.camera import Camera
-from edgevision.capture.parts import Refusal
+from edgevision.capture.parts import PartRequest, Refusal
 from edgevision.capture.trigger import TriggerSettings, build_queue, build_trigger, parse_request
 from edgevision.capture.wire import one_line
 from edgevision.errors import BadFrame, CameraError
@@ -57,11 +57,11 @@ class Feed:
 
     def open(self) -> None:
         """Start the camera; with a trigger, in a thread of its own."""
+        self._over = None
         if not self.is_triggered:
             self.camera.open()
         elif self._thread is None:
             self._stopping.clear()
-            self._over = None
             self._thread = threading.Thread(target=self._pump, name=f"feed-{self.camera.camera_id}", daemon=True)
             self._thread.start()
 
@@ -69,10 +69,10 @@ class Feed:
         """What is to be told next; None when nothing came in time.
 
         Raises as Camera.next does. With a trigger, bad frames are left out (the next one shows the part), and the end comes after the
-        last part.
+        last part. Free running, a part that is asked for all the same is shown by the next frame.
         """
         if not self.is_triggered:
-            return self.camera.next(timeout_s)
+            return self._next_free(timeout_s)
         with self._moved:
             self._moved.wait_for(lambda: self._has_news() or self._over is not None, timeout_s)
             frame = self._queue.take()
@@ -116,6 +116,8 @@ class Feed:
             self._thread = None
         else:
             self.camera.close()
+            with self._moved:
+                self._over = self._over or CameraError(f"{self.camera.camera_id}: the camera is closed")
 
     def __enter__(self) -> Self:
         self.open()
@@ -123,6 +125,33 @@ class Feed:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
+
+    def _next_free(self, timeout_s: float) -> Frame | Refusal | None:
+        """Every frame; one that should show a part the source has named, and cannot, is that part's refusal."""
+        self._refused.extend(self._queue.refusals(self._now()))
+        if self._refused:
+            return self._refused.popleft()
+        try:
+            frame = self.camera.next(timeout_s)
+        except BadFrame as error:
+            if error.part_id is None:
+                raise
+            return Refusal(PartRequest(error.part_id, self._now()), str(error))
+        except CameraError as error:
+            with self._moved:
+                self._over = error
+            raise
+        if frame is None:
+            return None
+        self._follow(frame)
+        return self._queue.take() if self._queue.show(frame) else frame
+
+    def _follow(self, frame: Frame) -> None:
+        """Learn the recording's time from its frame."""
+        if self.camera.is_recorded:
+            if self._stream_ts is None:
+                self._queue.restamp(frame.ts)
+            self._stream_ts = frame.ts
 
     def _has_news(self) -> bool:
         """Under the lock: is there something for the worker?"""
@@ -151,10 +180,8 @@ class Feed:
             frame = self.camera.next(_SLICE_S)
         except BadFrame:
             frame = None
-        if frame is not None and self.camera.is_recorded:
-            if self._stream_ts is None:
-                self._queue.restamp(frame.ts)
-            self._stream_ts = frame.ts
+        if frame is not None:
+            self._follow(frame)
         if self._stream_ts is not None or self.camera.is_recorded is False:
             self._queue.offer_all(self._trigger.due(self._now()))
         if frame is None or not self._queue.show(frame):

@@ -117,7 +117,7 @@ def test_loop_begins_again(clip):
 def test_realtime_is_live_and_stamped_with_the_clock(clip, take_all):
     with Camera("cam", "file", {"path": str(clip), "realtime": True, "fps": 100}) as camera:
         taken = take_all(camera)
-    assert taken.frames[-1].ts - taken.frames[0].ts == pytest.approx(0.29, abs=0.25)
+    assert 0.2 < taken.frames[-1].ts - taken.frames[0].ts < 5
     assert taken.frames[0].ts > 1e9
 
 

@@ -83,7 +83,7 @@ def test_a_stopped_server_is_reconnected_once_and_no_old_frame_is_given(server, 
 
 def test_a_server_that_falls_silent_is_left_and_found_again(server):
     source = {"url": f"rtsp://127.0.0.1:{server.port}/test", "open_timeout_s": 0.5, "read_timeout_s": 0.5}
-    settings = CameraSettings(backoff_min_s=0.1, backoff_max_s=0.3, stale_s=0.4)
+    settings = CameraSettings(backoff_min_s=0.1, backoff_max_s=0.3, stale_s=1.0)
     ages, until_s = [], time.monotonic() + 30
     with Camera("cam", "rtsp", source, settings) as camera:
         while len(ages) < 20:
@@ -95,7 +95,7 @@ def test_a_server_that_falls_silent_is_left_and_found_again(server):
                 os.kill(server.process.pid, signal.SIGSTOP)
             if camera.counters.restarts == 1:
                 os.kill(server.process.pid, signal.SIGCONT)
-    assert max(ages) < 0.5
+    assert max(ages) < 1.5
     assert "no data came in time" in camera.counters.last_error
 
 
