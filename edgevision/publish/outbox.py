@@ -24,7 +24,7 @@ from edgevision.errors import InputError, Unavailable
 from edgevision.identifiers import uuid7
 from edgevision.publish.bounds import GAP, RANKS, AgeClock, Loss, trim_history, trim_pending, write_gaps
 from edgevision.publish.payload import LIMIT_BYTES, encode, gap_body
-from edgevision.publish.storage import Corrupt, Storage, salvage, set_aside
+from edgevision.publish.storage import Corrupt, DiskFull, Storage, salvage, set_aside
 from edgevision.records import Draft, Settings
 
 Tell = Callable[[str, str], None]  # (level: info | warning | error, one line)
@@ -112,6 +112,7 @@ class Outbox:
         self._tell = tell
         self._lock = threading.RLock()
         self._alarms: list[str] = []
+        self._full: str | None = None
         self._counts: Counter[str] = Counter()
         self._cameras: set[str] = set()
         self._turn = 0
@@ -134,7 +135,7 @@ class Outbox:
         if not drafts:
             return
         with self._lock:
-            added, losses = self._write(lambda connection: self._insert_all(connection, drafts))
+            added, losses = self._insert_somehow(drafts)
             self._counts["committed"] += added
             self._cameras.update(draft.camera for draft in drafts)
             self._count_losses(losses)
@@ -244,7 +245,7 @@ class Outbox:
                 committed=self._counts["committed"],
                 acked=self._counts["acked"],
                 dropped={rank: self._counts[f"dropped_{rank}"] for rank in RANKS[:GAP]},
-                alarms=tuple(self._alarms),
+                alarms=tuple(self._alarms) + ((self._full,) if self._full else ()),
             )
 
         with self._lock:
@@ -255,8 +256,29 @@ class Outbox:
         with self._lock:
             self._storage.close()
 
+    def _insert_somehow(self, drafts: Sequence[Draft]) -> tuple[int, list[Loss]]:
+        """Insert; on a full disk give up the history for it."""
+        try:
+            result = self._insert_once(drafts)
+        except DiskFull as error:
+            self._set_full(str(error))
+            self._write(lambda connection: connection.execute("DELETE FROM message WHERE state = 'acked'"))
+            result = self._insert_once(drafts)
+        if self._full is not None:
+            self._full = None
+            self._tell("info", f"outbox {self.path}: there is room on the disk again")
+        return result
+
+    def _insert_once(self, drafts: Sequence[Draft]) -> tuple[int, list[Loss]]:
+        return self._mended(lambda: self._storage.transaction(lambda connection: self._insert_all(connection, drafts)))
+
+    def _set_full(self, text: str) -> None:
+        if self._full is None:
+            self._tell("error", f"{text}; the history is given up, what waits is kept")
+        self._full = text
+
     def _write(self, action: Callable[[sqlite3.Connection], Result], is_relaxed: bool = False) -> Result:
-        return self._mended(lambda: self._storage.transaction(action, is_relaxed))
+        return self._mended(lambda: self._storage.housekeeping(action, is_relaxed))
 
     def _mended(self, call: Callable[[], Result]) -> Result:
         """What `call` returns; when the file turns out to be broken, it is set aside and the call made again on a fresh one."""

@@ -49,11 +49,18 @@ CREATE TABLE number (name TEXT PRIMARY KEY, value NUMERIC NOT NULL);
 INSERT INTO number VALUES ('last_seq', 0), ('elapsed_s', 0), ('wall_s', 0);
 CREATE TABLE layout (number INTEGER NOT NULL, made_s REAL NOT NULL);
 """
+PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "wal_autocheckpoint=256", "journal_size_limit=1048576")
+RESERVE_BYTES = 2 << 20  # set aside on disk for the day it is full: enough to move the journal into the file and go on
+RESERVE_AGAIN = 256  # transactions after which a used reserve is made again
 Result = TypeVar("Result")
 
 
 class Corrupt(Exception):
     """The file is no readable database. Never leaves this package: the outbox sets the file aside and starts a fresh one."""
+
+
+class DiskFull(Unavailable):
+    """There is no room, even after the reserve was used."""
 
 
 class Storage:
@@ -68,9 +75,34 @@ class Storage:
         except BaseException:
             self._lock.close()
             raise
+        self._reserve = path.with_name(path.name + ".reserve")
+        self._until_reserve = 0
+        self._keep_reserve()
 
     def transaction(self, action: Callable[[sqlite3.Connection], Result], is_relaxed: bool = False) -> Result:
-        """What `action` returns, after all it wrote is on disk; or nothing of it is. `is_relaxed` may lose it in a power cut, whole."""
+        """What `action` returns, after all it wrote is on disk; or nothing of it is. `is_relaxed` may lose it in a power cut, whole.
+
+        Raises DiskFull, Unavailable, Corrupt.
+        """
+        self._keep_reserve()
+        try:
+            return self._attempt(action, is_relaxed)
+        except DiskFull:
+            self._empty_journal()
+        return self._attempt(action, is_relaxed)
+
+    def housekeeping(self, action: Callable[[sqlite3.Connection], Result], is_relaxed: bool = False) -> Result:
+        """A transaction that makes room in the end, so on a full disk it may use the reserve."""
+        try:
+            return self.transaction(action, is_relaxed)
+        except DiskFull:
+            with suppress(OSError):
+                self._reserve.unlink(missing_ok=True)
+            self._until_reserve = RESERVE_AGAIN
+            self._empty_journal()
+        return self._attempt(action, is_relaxed)
+
+    def _attempt(self, action: Callable[[sqlite3.Connection], Result], is_relaxed: bool) -> Result:
         with translated(self.path):
             self.connection.execute(f"PRAGMA synchronous={'NORMAL' if is_relaxed else 'FULL'}")
             self.connection.execute("BEGIN IMMEDIATE")
@@ -99,6 +131,22 @@ class Storage:
             self.connection.close()
         self._lock.close()
 
+    def _empty_journal(self) -> None:
+        with suppress(sqlite3.Error):
+            self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def _keep_reserve(self) -> None:
+        """Make the reserve when it is due and there is room for it and as much again."""
+        self._until_reserve -= 1
+        if self._until_reserve >= 0:
+            return
+        self._until_reserve = RESERVE_AGAIN
+        with suppress(OSError):
+            room = os.statvfs(self.path.parent)
+            if not self._reserve.exists() and room.f_bavail * room.f_frsize > 2 * RESERVE_BYTES:
+                with self._reserve.open("wb") as file:
+                    os.posix_fallocate(file.fileno(), 0, RESERVE_BYTES)
+
 
 @contextmanager
 def translated(path: Path) -> Iterator[None]:
@@ -109,7 +157,8 @@ def translated(path: Path) -> Iterator[None]:
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
         if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
             raise Corrupt(str(error)) from error
-        raise Unavailable(f"outbox {path}: {error}; {_remedy(code)}") from error
+        kind = DiskFull if code == sqlite3.SQLITE_FULL else Unavailable
+        raise kind(f"outbox {path}: {error}; {_remedy(code)}") from error
 
 
 def set_aside(path: Path, now_s: float) -> Path:
@@ -154,7 +203,7 @@ def _lock(path: Path) -> BinaryIO:
 def _open(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, timeout=5.0, isolation_level=None, check_same_thread=False)
     try:
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "journal_size_limit=16777216"):
+        for pragma in PRAGMAS:
             connection.execute(f"PRAGMA {pragma}")
         if connection.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
             raise Corrupt("quick_check found damage")

@@ -440,3 +440,43 @@ def test_kill_9_between_commits_loses_none_that_returned(tmp_path: Path) -> None
     outbox.close()
     assert found[: 3 * returned] == [f"{n}-{m}" for n in range(returned) for m in range(3)]
     assert len(found) % 3 == 0
+
+
+FULL_DISK = """
+import sys
+from edgevision.errors import Unavailable
+from edgevision.publish.outbox import Outbox
+from edgevision.records import Draft
+
+def draft(name):
+    return Draft(name, "cam", "b/n/cam/event", {"historical": False, "filling": "x" * 3000}, "ng")
+
+outbox = Outbox(sys.argv[1] + "/o.sqlite")
+count = 0
+try:
+    while True:
+        outbox.commit([draft(f"m{count}")])
+        count += 1
+except Unavailable as error:
+    assert "free some disk space" in str(error), error
+assert "disk is full" in outbox.stats().alarms[0]
+found = []
+while heads := outbox.window(20):
+    found += [head.event_id for head in heads]
+    outbox.acked([head.seq for head in heads])
+assert found == [f"m{number}" for number in range(count)], (len(found), count)
+outbox.commit([draft(f"later{number}") for number in range(20)])
+assert outbox.stats().alarms == () and outbox.stats().pending == 20
+print("kept", count)
+"""
+
+
+def test_on_a_full_disk_what_waits_is_still_delivered_and_then_there_is_room(tmp_path: Path) -> None:
+    """A tmpfs of 8 MB in a mount namespace of its own, where the system lets us have one."""
+    (tmp_path / "script.py").write_text(FULL_DISK)
+    (tmp_path / "disk").mkdir()
+    mount = f"mount -t tmpfs -o size=8m none {tmp_path}/disk || exit 99; exec {sys.executable} {tmp_path}/script.py {tmp_path}/disk"
+    ended = subprocess.run(["unshare", "-rm", "sh", "-c", mount], capture_output=True, text=True, check=False)
+    if ended.returncode in (1, 99) and "kept" not in ended.stdout and "Traceback" not in ended.stderr:
+        pytest.skip(f"no mount namespace here: {ended.stderr.strip()}")
+    assert (ended.returncode, ended.stdout.startswith("kept")) == (0, True), ended.stderr
