@@ -17,6 +17,7 @@ from pydantic import Field
 
 from edgevision.errors import EngineFault, InputError
 from edgevision.recompute.engine import SelectiveNetwork
+from edgevision.recompute.settings import RecomputeSettings
 from edgevision.records import Settings
 
 
@@ -32,6 +33,20 @@ class AuditSettings(Settings):
     n: int = Field(3, ge=1, le=100, description="... of the last so many let the camera run dense.")
     cooldown_s: float = Field(60.0, ge=0, description="Seconds that it runs dense then.")
     seed: int = Field(0, description="Seed of the random patches.")
+
+    @classmethod
+    def of(cls, settings: RecomputeSettings) -> AuditSettings:
+        """What a camera's `recompute.audit_*` keys say."""
+        k, n = settings.audit_k_of_n
+        return cls(
+            engine_every=settings.audit_engine_every,
+            map_every=settings.audit_every,
+            tolerance=settings.audit_tolerance,
+            limit=settings.audit_limit,
+            k=k,
+            n=n,
+            cooldown_s=settings.audit_cooldown_s,
+        )
 
 
 class EngineAudit:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from edgevision.records import Settings
 from edgevision.registry import Chosen, Kind
@@ -22,5 +22,19 @@ class RecomputeSettings(Settings):
         Chosen("threshold"), description="Which live pixels are recomputed: threshold takes all; all, none and random are controls."
     )
     keyframe_s: float = Field(10.0, ge=0, le=86_400, description="The whole picture is refreshed in so many seconds, in bands; 0: never.")
-    audit_every: int = Field(300, ge=0, le=1_000_000, description="Frames between two audits of memory and change map; 0: none.")
+    audit_every: int = Field(
+        300, ge=0, le=1_000_000, description="Frames between two runs of the whole network, to find what the change map missed; 0: none."
+    )
+    audit_engine_every: int = Field(30, ge=0, le=1_000_000, description="Frames between two checks of a random patch of each step; 0: none.")
+    audit_tolerance: float = Field(0.2, gt=0, le=1e6, description="How far an output value may lie from the raw frame's before it disagrees.")
+    audit_limit: float = Field(0.01, ge=0, le=1, description="Share of disagreeing output values from which on an audit has failed.")
+    audit_k_of_n: tuple[int, int] = Field((2, 3), description="So many failed audits of the last so many let the camera run dense.")
+    audit_cooldown_s: float = Field(60.0, ge=0, le=86_400, description="Seconds that it runs dense then.")
     memory_limit_mb: int = Field(1024, ge=16, le=1_048_576, description="A network whose memory would exceed this is refused at the start.")
+
+    @field_validator("audit_k_of_n")
+    @classmethod
+    def _is_k_of_n(cls, value: tuple[int, int]) -> tuple[int, int]:
+        if not 1 <= value[0] <= value[1] <= 100:
+            raise ValueError(f"is {list(value)}; it must be [k, n] with 1 <= k <= n <= 100")
+        return value
