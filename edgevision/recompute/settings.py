@@ -25,8 +25,8 @@ class RecomputeSettings(Settings):
     audit_every: int = Field(
         300, ge=0, le=1_000_000, description="Frames between two runs of the whole network, to find what the change map missed; 0: none."
     )
-    audit_engine_every: int = Field(30, ge=0, le=1_000_000, description="Frames between two checks of a random patch of each step; 0: none.")
-    audit_tolerance: float = Field(0.2, gt=0, le=1e6, description="How far an output value may lie from the raw frame's before it disagrees.")
+    audit_engine_every: int = Field(30, ge=0, le=1_000_000, description="Frames between two checks of a patch of each step; 0: none.")
+    audit_tolerance: float = Field(0.2, gt=0, le=1e6, description="How far an output value may lie from the whole network's.")
     audit_limit: float = Field(0.01, ge=0, le=1, description="Share of disagreeing output values from which on an audit has failed.")
     audit_k_of_n: tuple[int, int] = Field((2, 3), description="So many failed audits of the last so many let the camera run dense.")
     audit_cooldown_s: float = Field(60.0, ge=0, le=86_400, description="Seconds that it runs dense then.")
