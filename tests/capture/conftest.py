@@ -16,13 +16,6 @@ from edgevision.records import Frame
 DATA = Path(__file__).parents[3] / "shared" / "data"
 
 
-def missing(what: str) -> None:
-    """Skip; on CI, where everything is installed, fail."""
-    if os.environ.get("CI") == "true":
-        pytest.fail(f"{what}; on CI it must be there")
-    pytest.skip(what)
-
-
 @pytest.fixture
 def data() -> Callable[[str], Path]:
     """The path of a real recording."""
