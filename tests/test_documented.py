@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import pkgutil
 import re
 import subprocess
@@ -98,6 +99,7 @@ def readme_command(kind: str) -> str:
 
 def test_ci_runs_the_readme_s_test_command():
     script = (ROOT / ".ci" / "run").read_text()
+    assert os.access(ROOT / ".ci" / "run", os.X_OK)
     extract = re.search(r"command=\$\((sed .+)\)", script)
     assert extract
     found = subprocess.run(["bash", "-c", extract[1]], cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
@@ -142,3 +144,20 @@ def test_the_unit_is_locked_down(unit, present):
 def test_the_reference_can_be_written_anew():
     done = subprocess.run([sys.executable, "-m", "edgevision.reference"], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout == reference_yaml()
+
+
+def test_no_message_names_a_verb_that_is_not_there():
+    import argparse
+
+    from edgevision.cli import parser
+
+    root = parser()
+    verbs = {name for action in root._actions if isinstance(action, argparse._SubParsersAction) for name in action.choices}
+    places = [*(ROOT / "edgevision").rglob("*.py"), *(ROOT / "configs").glob("*.yaml"), ROOT / "README.md", ROOT / "systemd" / "README.md"]
+    unknown = {
+        f"{path.relative_to(ROOT)}: {verb}"
+        for path in places
+        for verb in re.findall(r"(?<![\w./-])edgevision ([a-z]+)(?= [A-Z`.\[<-]|`|\n)", path.read_text())
+        if verb not in verbs
+    }
+    assert not unknown, sorted(unknown)
