@@ -59,6 +59,21 @@ class Received:
     is_retained: bool
 
 
+@dataclass(frozen=True, slots=True)
+class PublisherStats:
+    """The connection in numbers, since `start`. `state` is one line for a person."""
+
+    is_connected: bool
+    state: str
+    protocol: str
+    connects: int
+    failures: int
+    accepted: int
+    kept: int
+    set_aside: int
+    alarms: tuple[str, ...] = ()
+
+
 class CutOff(Unavailable):
     """The broker ended the connection and said why."""
 

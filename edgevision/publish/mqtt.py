@@ -13,7 +13,6 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from paho.mqtt import client as paho
@@ -31,6 +30,7 @@ from edgevision.publish.connection import (
     MqttSettings,
     Protocol,
     ProtocolRefused,
+    PublisherStats,
     Received,
     connect_cause,
     password,
@@ -38,8 +38,8 @@ from edgevision.publish.connection import (
 )
 from edgevision.publish.desk import Desk
 from edgevision.publish.feeder import Feeder
-from edgevision.publish.outbox import Lane, Outbox, Stored, Tell
-from edgevision.publish.payload import as_historical
+from edgevision.publish.outbox import Outbox, Tell
+from edgevision.publish.session import Session
 from edgevision.publish.topics import Topics
 
 __all__ = ["Link", "MqttSettings", "Publisher", "PublisherStats", "tail"]
@@ -47,7 +47,6 @@ __all__ = ["Link", "MqttSettings", "Publisher", "PublisherStats", "tail"]
 COMMAND_LIMIT_BYTES = 65_536
 COMMANDS_WAITING = 256
 ANY_SIZE = 268_435_455
-PACKET_HEAD_BYTES = 16
 PUMP_S = 0.25
 GOODBYE_S = 1.0
 OnMessage = Callable[[str, bytes], tuple[str, bytes] | None]
@@ -200,21 +199,6 @@ class Link:
             self._received.append(Received(message.topic, bytes(message.payload), message.retain))
 
 
-@dataclass(frozen=True, slots=True)
-class PublisherStats:
-    """The connection in numbers, since `start`. `state` is one line for a person."""
-
-    is_connected: bool
-    state: str
-    protocol: str
-    connects: int
-    failures: int
-    accepted: int
-    kept: int
-    set_aside: int
-    alarms: tuple[str, ...] = ()
-
-
 class Publisher:
     """Feeds one node's outbox to one broker."""
 
@@ -327,50 +311,21 @@ class Publisher:
 
     def _serve(self, link: Link) -> None:
         """Feed one connection until the stop is due. Raises Unavailable when the connection is lost."""
-        self._feeder.begin(link.receive_maximum)
-        self._welcome(link)
-        while not self._is_done():
-            self._desk.send(link)
-            for stored in self._feeder.due():
-                self._send(link, stored)
-            link.pump(self._feeder.pause_s(PUMP_S), self._bell)
-            self._read(link)
-        self._goodbye(link)
-
-    def _welcome(self, link: Link) -> None:
-        """On each connect: listen for commands, send every retained state, then `online`."""
-        if self._on_message is not None:
-            link.subscribe(self._topics.commands)
-        self._desk.begin()
-        self._desk.send(link)
-        link.send(self._topics.availability(), b"online", is_retained=True)
+        session = Session(link, self._feeder, self._desk, self._topics, self._monotonic)
+        session.welcome(self._topics.commands if self._on_message is not None else ())
         self._connects += 1
         self._move(True, f"connected to {self._settings.host}:{self._settings.port} with MQTT {self._protocol}")
         self._tell("info", f"mqtt: {self._state}")
-
-    def _send(self, link: Link, stored: Stored) -> None:
-        payload = stored.body if stored.lane is Lane.LIVE else as_historical(stored.body)
-        if len(payload) + len(stored.topic) + PACKET_HEAD_BYTES > link.packet_limit:
-            self._feeder.refuse(stored, f"larger than the broker's limit of {link.packet_limit} bytes")
-            return
-        self._feeder.sent(link.send(stored.topic, payload), stored)
-
-    def _read(self, link: Link) -> None:
-        """Take in what came: answers first, then commands. Raises Unavailable when an answer is overdue."""
-        for answer in link.answers():
-            if not self._feeder.answered(answer.packet_id, answer.code, answer.meaning):
-                self._desk.answered(answer)
-        self._feeder.save()
-        with self._moved:
-            self._moved.notify_all()
-        for message in link.received():
-            self._obey(message)
-        oldest_s = self._feeder.oldest_sent_s()
-        if oldest_s is not None and self._monotonic() - oldest_s > self._settings.answer_timeout_s:
-            raise Unavailable(
-                f"mqtt {self._settings.host}:{self._settings.port}: a message was not answered for {self._settings.answer_timeout_s:g} s;"
-                " connecting again"
-            )
+        while not self._is_done():
+            session.send()
+            link.pump(self._feeder.pause_s(PUMP_S), self._bell)
+            session.read(self._settings.answer_timeout_s)
+            with self._moved:
+                self._moved.notify_all()
+            for message in link.received():
+                self._obey(message)
+        session.goodbye(GOODBYE_S)
+        self._move(False, "stopped")
 
     def _obey(self, message: Received) -> None:
         """A retained command would be obeyed again at each connect, so it is not obeyed at all."""
@@ -383,14 +338,6 @@ class Publisher:
             return
         if response is not None:
             self._desk.reply(*response)
-
-    def _goodbye(self, link: Link) -> None:
-        goodbye = link.send(self._topics.availability(), b"offline", is_retained=True)
-        deadline_s = self._monotonic() + GOODBYE_S
-        while self._monotonic() < deadline_s and all(answer.packet_id != goodbye for answer in link.answers()):
-            link.pump(0.05)
-        link.close()
-        self._move(False, "stopped")
 
     def _is_done(self) -> bool:
         """True when the stop is due and nothing is left, or its time is up."""

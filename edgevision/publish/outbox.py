@@ -13,22 +13,19 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence, Set
-from dataclasses import dataclass, field
-from enum import IntEnum
 from pathlib import Path
 from typing import Any, TypeVar
-
-from pydantic import Field
 
 from edgevision.errors import InputError, Unavailable
 from edgevision.identifiers import uuid7
 from edgevision.publish.bounds import GAP, RANKS, AgeClock, Loss, trim_history, trim_pending, write_gaps
 from edgevision.publish.payload import LIMIT_BYTES, encode, gap_body
 from edgevision.publish.storage import Corrupt, DiskFull, Storage, salvage, set_aside
-from edgevision.records import Draft, Settings
+from edgevision.publish.stored import Lane, LaneKey, OutboxSettings, OutboxStats, Stored, Tell
+from edgevision.records import Draft
 
-Tell = Callable[[str, str], None]  # (level: info | warning | error, one line)
-LaneKey = tuple[str, "Lane"]  # (camera, lane)
+__all__ = ["Lane", "LaneKey", "Outbox", "OutboxSettings", "OutboxStats", "Stored", "Tell"]
+
 Result = TypeVar("Result")
 ROW_BYTES = 300  # what SQLite needs beside the body, roughly
 INSERT = (
@@ -36,57 +33,6 @@ INSERT = (
     " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (event_id) DO NOTHING"
 )
 HEAD = "SELECT seq, event_id, topic, body FROM message WHERE state = 'pending' AND lane = ? AND camera = ? ORDER BY seq LIMIT 1"
-
-
-class OutboxSettings(Settings):
-    """How much the outbox keeps, and for how long."""
-
-    limit_mb: float = Field(256.0, ge=0.01, le=65536, description="Waiting messages above this size are dropped, health first, NG last.")
-    limit_days: float = Field(30.0, gt=0, le=3650, description="Messages that waited longer than this many days are dropped.")
-    history_mb: float = Field(64.0, ge=0, le=65536, description="Size up to which delivered messages are kept for a replay; 0 keeps none.")
-    history_hours: float = Field(48.0, ge=0, le=87600, description="Hours for which delivered messages are kept for a replay.")
-    historical_after_s: float = Field(
-        5.0, ge=0, le=3600, description="After an outage, messages that waited longer are sent behind the live ones, as historical."
-    )
-
-
-class Lane(IntEnum):
-    """The two queues of a camera: what happens now goes first, what an outage left over follows, marked as historical."""
-
-    LIVE = 0
-    BACKLOG = 1
-
-
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """One message as it lies in the outbox."""
-
-    seq: int
-    event_id: str
-    camera: str
-    topic: str
-    lane: Lane
-    body: bytes
-
-    @property
-    def key(self) -> LaneKey:
-        """The queue it stands in."""
-        return self.camera, self.lane
-
-
-@dataclass(frozen=True, slots=True)
-class OutboxStats:
-    """The outbox in numbers. `committed`, `acked` and `dropped` (by class) count since it was opened; the rest is as of now."""
-
-    pending: int
-    pending_bytes: int
-    oldest_age_s: float
-    set_aside: int
-    history: int
-    committed: int
-    acked: int
-    dropped: dict[str, int] = field(default_factory=dict)
-    alarms: tuple[str, ...] = ()
 
 
 class Outbox:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
+import signal
+import socket
 import subprocess
 import sys
 import textwrap
@@ -266,8 +269,6 @@ def test_commands_reach_the_daemon_and_are_answered(mosquitto: Mosquitto, outbox
 
 
 def test_a_broker_that_never_answers_is_left(outbox: Outbox, publish: Callable[..., Publisher]) -> None:
-    import socket
-
     with socket.create_server(("127.0.0.1", 0)) as dumb:
         settings = MqttSettings(port=dumb.getsockname()[1], connect_timeout_s=0.2, reconnect_min_s=0.02, reconnect_max_s=0.05)
         publisher = publish(settings)
@@ -336,3 +337,143 @@ def test_stopping_while_the_broker_is_away_is_quick_and_keeps_the_events(outbox:
     assert publisher.stop(10) is False
     assert time.monotonic() - started_s < 3
     assert outbox.stats().pending == 3
+
+
+def test_a_broker_that_is_frozen_is_left_and_found_again(mosquitto: Mosquitto, outbox: Outbox, publish: Callable[..., Publisher]) -> None:
+    assert mosquitto.process is not None
+    publisher = publish(mosquitto.settings(answer_timeout_s=0.5, connect_timeout_s=0.3))
+    assert publisher.wait_connected(5)
+    mosquitto.process.send_signal(signal.SIGSTOP)
+    outbox.commit(drafts(5))
+    await_true(lambda: publisher.stats().failures >= 2)
+    mosquitto.process.send_signal(signal.SIGCONT)
+    assert publisher.wait_drained(10)
+
+
+class ScriptedBroker(threading.Thread):
+    """Takes one connection after the other; `script` gets the socket and the protocol level the client asked for."""
+
+    def __init__(self, script: Callable[[socket.socket, int], None]):
+        super().__init__(daemon=True)
+        self._script = script
+        self._server = socket.create_server(("127.0.0.1", 0))
+        self.port = int(self._server.getsockname()[1])
+        self.levels: list[int] = []
+        self.start()
+
+    def run(self) -> None:
+        while True:
+            try:
+                connection, _ = self._server.accept()
+            except OSError:
+                return
+            with connection:
+                self.levels.append(connection.recv(4096)[8])
+                self._script(connection, self.levels[-1])
+
+    def close(self) -> None:
+        self._server.shutdown(socket.SHUT_RDWR)
+        self._server.close()
+
+
+def ack_everything(connection: socket.socket) -> None:
+    """Read QoS 1 publishes of MQTT 3.1.1, answer each."""
+    stream = connection.makefile("rb")
+    while head := stream.read(1):
+        length = shift = 0
+        while (byte := stream.read(1)[0]) & 0x80:
+            length, shift = length | (byte & 0x7F) << shift, shift + 7
+        packet = stream.read(length | byte << shift)
+        if head[0] >> 4 == 3:
+            topic_length = int.from_bytes(packet[:2], "big")
+            connection.sendall(b"\x40\x02" + packet[2 + topic_length : 4 + topic_length])
+
+
+@pytest.mark.parametrize("refusal", [b"\x20\x03\x00\x84\x00", b"\x20\x02\x00\x01"])
+def test_a_broker_of_the_old_protocol_is_spoken_to_in_it_with_a_warning(
+    outbox: Outbox, publish: Callable[..., Publisher], refusal: bytes
+) -> None:
+    def script(connection: socket.socket, level: int) -> None:
+        if level == 5:
+            connection.sendall(refusal)
+        else:
+            connection.sendall(b"\x20\x02\x00\x00")
+            ack_everything(connection)
+
+    broker = ScriptedBroker(script)
+    told: list[tuple[str, str]] = []
+    publisher = publish(MqttSettings(port=broker.port), tell=lambda level, text: told.append((level, text)))
+    outbox.commit(drafts(5))
+    assert publisher.wait_drained(5)
+    assert broker.levels == [5, 4]
+    assert [level for level, _ in told] == ["warning", "info"]
+    assert "0x84" in told[0][1]
+    publisher.stop(1)
+    broker.close()
+
+
+def test_a_broker_that_hangs_up_over_one_message_gets_the_others(outbox: Outbox, publish: Callable[..., Publisher]) -> None:
+    def script(connection: socket.socket, level: int) -> None:
+        connection.sendall(b"\x20\x03\x00\x00\x00")
+        while packet := connection.recv(65536):
+            if b"poison" in packet:
+                connection.sendall(b"\xe0\x02\x95\x00")
+                return
+            ack_everything_in(packet, connection)
+
+    def ack_everything_in(packet: bytes, connection: socket.socket) -> None:
+        for position in range(len(packet) - 4):
+            if packet[position : position + 4] == b"\x00" + bytes([len(name)]) + name[:2]:
+                mid = position + 2 + len(name)
+                connection.sendall(b"\x40\x02" + packet[mid : mid + 2])
+
+    name = TOPICS.event("cam-1").encode()
+    broker = ScriptedBroker(script)
+    publisher = publish(MqttSettings(port=broker.port, reconnect_min_s=0.02, reconnect_max_s=0.05))
+    poison = Draft(uuid7(1.0), "cam-1", TOPICS.event("cam-1"), {"historical": False, "number": "poison"}, "ng")
+    outbox.commit([*drafts(2), poison, *drafts(2, start=2)])
+    assert publisher.wait_drained(5)
+    assert (outbox.stats().acked, outbox.stats().set_aside) == (4, 1)
+    broker.close()
+
+
+def make_certificates(folder: Path) -> None:
+    """An authority, and a broker and a node that it vouches for."""
+
+    def openssl(*words: str) -> None:
+        subprocess.run(["openssl", *words], cwd=folder, check=True, capture_output=True)
+
+    key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
+    openssl("req", "-x509", *key, "-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=authority", "-days", "2")
+    for name in ("broker", "node"):
+        openssl("req", *key, "-keyout", f"{name}.key", "-out", f"{name}.csr", "-subj", f"/CN={name}")
+        (folder / "names").write_text("subjectAltName=IP:127.0.0.1\n")
+        openssl(
+            "x509", "-req", "-in", f"{name}.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-out", f"{name}.pem",
+            "-days", "2", "-extfile", "names",
+        )  # fmt: skip
+
+
+def test_mutual_tls(make_mosquitto: Callable[..., Mosquitto], outbox: Outbox, publish: Callable[..., Publisher], tmp_path: Path) -> None:
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl is not installed: apt-get install openssl")
+    make_certificates(tmp_path)
+    files = {"cafile": "ca.pem", "certfile": "broker.pem", "keyfile": "broker.key"}
+    broker = make_mosquitto(*(f"{key} {tmp_path / name}" for key, name in files.items()), "require_certificate true")
+    broker.start()
+    trust = {"tls": True, "ca_file": str(tmp_path / "ca.pem")}
+    proof = {"cert_file": str(tmp_path / "node.pem"), "key_file": str(tmp_path / "node.key")}
+    publisher = publish(broker.settings(**trust, **proof))
+    outbox.commit(drafts(30))
+    assert publisher.wait_drained(10)
+    for incomplete, words in ((trust, "TLS failed|connection was lost"), ({"tls": True, **proof}, "TLS failed .*CERTIFICATE_VERIFY")):
+        with pytest.raises(Unavailable, match=words):
+            Link(broker.settings(**incomplete), "stranger").open()
+
+
+def test_a_long_outage_costs_no_file_descriptors(outbox: Outbox, publish: Callable[..., Publisher]) -> None:
+    publisher = publish(MqttSettings(port=free_port(), reconnect_min_s=0.01, reconnect_max_s=0.01))
+    await_true(lambda: publisher.stats().failures >= 5)
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    await_true(lambda: publisher.stats().failures >= 40)
+    assert len(list(Path("/proc/self/fd").iterdir())) <= before + 2
