@@ -25,7 +25,7 @@ def marks_of(facts):
     mean, std = (np.array(json.loads(facts[name]), dtype=np.float32) for name in ("mean", "std"))
 
     def run(picture):
-        image = (picture[..., ::-1].astype(np.float32) - mean) / std
+        image = (picture[..., ::-1].astype(np.float32) / 255 - mean) / std
         return compiled([np.ascontiguousarray(image.transpose(2, 0, 1)[None])])[0][0]
 
     return run

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from edgevision.capture.line.seeds import stream
 from edgevision.capture.line.settings import SyntheticSettings
+from edgevision.errors import InputError
 
 RAMP = 0.3  # share of the move spent speeding up, and again slowing down
 
@@ -53,7 +54,9 @@ class Belt:
             self._starts.append(self._starts[-1] + move + stand)
 
     def at(self, frame: int) -> Moment:
-        """Where the belt is at frame number `frame` (0 and up)."""
+        """Where the belt is at frame number `frame`. Raises InputError below 0."""
+        if frame < 0:
+            raise InputError(f"frame is {frame}; a line's frames count from 0")
         self._reach(frame)
         cycle = bisect_right(self._starts, frame) - 1
         since, move = frame - self._starts[cycle], self._moves[cycle]

@@ -18,7 +18,7 @@ from edgevision.capture.synthetic import SyntheticSettings
 from edgevision.networks.unet import macs, parameters
 from edgevision.study.train import domain, samples
 from edgevision.study.train.export import write_onnx
-from edgevision.study.train.network import MEAN, STD, TrainedUNet, folded
+from edgevision.study.train.network import MEAN, STD, TrainedUNet, folded, normalised
 from edgevision.study.train.score import Predict, Scores, score_lines
 
 SIZE_PX = (720, 1280)
@@ -36,12 +36,11 @@ class Report:
 
 def predictor(network: TrainedUNet) -> Predict:
     """The network as a function of a frame."""
-    mean, std = torch.tensor(MEAN).view(3, 1, 1), torch.tensor(STD).view(3, 1, 1)
 
     def predict(frame: NDArray[np.uint8]) -> NDArray[np.float32]:
         image = torch.from_numpy(np.ascontiguousarray(frame[..., ::-1])).permute(2, 0, 1).float()
         with torch.no_grad():
-            marks = torch.sigmoid(network(((image - mean) / std)[None].contiguous(memory_format=torch.channels_last)))
+            marks = torch.sigmoid(network(normalised(image[None]).contiguous(memory_format=torch.channels_last)))
         return np.asarray(marks[0].numpy(), dtype=np.float32)
 
     return predict
@@ -132,7 +131,7 @@ A small U-Net (`edgevision/networks/unet.py`) that marks {", ".join(network.spec
 | | |
 |---|---|
 | input | `image` (1, 3, {SIZE_PX[0]}, {SIZE_PX[1]}) float32, RGB; any multiple of 16 after a reshape |
-| preprocessing | (value - mean) / std, value 0..255, mean {facts["mean"]}, std {facts["std"]} |
+| preprocessing | (value / 255 - mean) / std, mean {facts["mean"]}, std {facts["std"]} |
 | output | `defect` (1, {len(network.spec.labels)}, H/2, W/2) probabilities, one channel a label: {facts["labels"]} |
 | threshold | {report.threshold} |
 | size | {size:,} weights, {work:.2f} GMAC a frame at 1280x720, f32 |

@@ -12,8 +12,8 @@ from torch import nn
 from edgevision.networks.unet import STRIDE, Layer, UNetSpec, layers, shapes
 
 Weights = Mapping[str, tuple[NDArray[np.float32], NDArray[np.float32]]]
-MEAN = (118.0, 118.0, 118.0)  # of the 8-bit picture, RGB; close to lit metal, so that a dimmed lamp moves little
-STD = (60.0, 60.0, 60.0)
+MEAN = (0.4627, 0.4627, 0.4627)  # of the picture as 0..1, RGB; close to lit metal, so that a dimmed lamp moves little
+STD = (0.2353, 0.2353, 0.2353)
 
 
 class TrainedUNet(nn.Module):  # type: ignore[misc]
@@ -39,6 +39,12 @@ class TrainedUNet(nn.Module):  # type: ignore[misc]
             else:
                 values[step.name] = torch.cat(inputs, dim=1)
         return values[self.steps[-1].name]
+
+
+def normalised(image: torch.Tensor) -> torch.Tensor:
+    """(n, 3, H, W) RGB 0..255 -> what the network takes: (value / 255 - mean) / std."""
+    mean, std = torch.tensor(MEAN).view(1, 3, 1, 1), torch.tensor(STD).view(1, 3, 1, 1)
+    return (image / 255 - mean) / std
 
 
 def _convolution(step: Layer, channels: int) -> nn.Module:

@@ -28,7 +28,7 @@ from edgevision.errors import InputError
 from edgevision.networks.unet import UNetSpec
 from edgevision.records import Settings
 from edgevision.study.train.deliver import assess, deliver
-from edgevision.study.train.network import MEAN, STD, TrainedUNet
+from edgevision.study.train.network import TrainedUNet, normalised
 from edgevision.study.train.samples import Crops, crops_of_line
 
 FIRST_LINES = 8  # in memory before the first step; the pool fills up as the run goes on
@@ -121,8 +121,7 @@ class _Pool:
         images, targets, weights = (torch.from_numpy(np.stack(s)).permute(0, 3, 1, 2).float() for s in zip(*turned, strict=True))
         gain = torch.from_numpy(rng.uniform(0.93, 1.07, (self._settings.batch, 1, 1, 1)).astype(np.float32))
         offset = torch.from_numpy(rng.uniform(-5, 5, (self._settings.batch, 1, 1, 1)).astype(np.float32))
-        mean, std = torch.tensor(MEAN).view(1, 3, 1, 1), torch.tensor(STD).view(1, 3, 1, 1)
-        return (images * gain + (offset - mean)) / std, targets, weights
+        return normalised(images * gain + offset), targets, weights
 
     def close(self) -> None:
         """Send the workers home."""
