@@ -22,8 +22,13 @@ class Decoder(Protocol):
         """Forget the last frame."""
 
 
-def decoder_for(settings: SegmentSettings, shape_px: tuple[int, int], labels: Sequence[str] = ()) -> Decoder:
-    """The decoder that `settings.kind` names, for frames of `shape_px` (height, width). Raises InputError for an unknown kind."""
+def decoder_for(
+    settings: SegmentSettings, shape_px: tuple[int, int], labels: Sequence[str] = (), threshold: float | None = None
+) -> Decoder:
+    """The decoder that `settings.kind` names, for frames of `shape_px` (height, width). Raises InputError for an unknown kind.
+
+    `labels` and `threshold` are what the network's file says of itself; the settings come before them.
+    """
     if settings.kind == "segmentation":
-        return SegmentationDecoder(settings, shape_px, labels)
+        return SegmentationDecoder(settings, shape_px, labels, threshold)
     raise InputError(f"segment.kind is {settings.kind!r}; it must be segmentation")

@@ -20,6 +20,8 @@ from edgevision.segment.outline import Scale, outline
 
 Floats = NDArray[np.float32]
 
+DEFAULT_THRESHOLD = 0.5
+
 
 class SegmentSettings(Settings):
     """How probability maps become regions."""
@@ -31,7 +33,12 @@ class SegmentSettings(Settings):
     )
     is_logits: bool = Field(False, description="True where the network ends before its activation, which is then applied here.")
     labels: tuple[str, ...] = Field((), description="Names of the labels, one a channel, instead of those stored in the network file.")
-    threshold: float = Field(0.5, gt=0.0, lt=1.0, description="A region must reach this probability in at least one pixel.")
+    threshold: float | None = Field(
+        None,
+        gt=0.0,
+        lt=1.0,
+        description="A region must reach this probability in a pixel; left out: what the network's file says, else 0.5.",
+    )
     low_threshold: float = Field(0.35, gt=0.0, lt=1.0, description="A region grows to all joined pixels of at least this probability.")
     score_quantile: float = Field(
         0.9, ge=0.0, le=1.0, description="A region's score is this quantile of its pixels' probabilities; 1 is the highest."
@@ -44,16 +51,23 @@ class SegmentSettings(Settings):
 
     @model_validator(mode="after")
     def _is_ordered(self) -> Self:
-        if self.low_threshold > self.threshold:
+        if self.threshold is not None and self.low_threshold > self.threshold:
             raise ValueError(f"low_threshold is {self.low_threshold:g}; it must not exceed threshold ({self.threshold:g}); lower it")
         return self
 
 
 class SegmentationDecoder:
-    """One camera's regions. `shape_px` is the frame's (height, width); the network's grid may be coarser by any ratio."""
+    """One camera's regions. `shape_px` is the frame's (height, width); the network's grid may be coarser by any ratio.
 
-    def __init__(self, settings: SegmentSettings, shape_px: tuple[int, int], labels: Sequence[str] = ()):
+    `labels` and `threshold` are what the network's file says of itself; the settings come before them.
+    """
+
+    def __init__(
+        self, settings: SegmentSettings, shape_px: tuple[int, int], labels: Sequence[str] = (), threshold: float | None = None
+    ) -> None:
         self.settings = settings
+        self._threshold = np.float32(settings.threshold or threshold or DEFAULT_THRESHOLD)
+        self._low = min(np.float32(settings.low_threshold), self._threshold)
         self._shape_px = shape_px
         self._labels = settings.labels or tuple(labels)
         self._marks = np.zeros((0, 0), np.uint8)  # (row, column) of the network's grid, 1 where a label is likely
@@ -124,10 +138,9 @@ class SegmentationDecoder:
         """Redraw the mask inside the box. NaN is marked, so that it cannot pass for a clean surface."""
         x1, y1, x2, y2 = box
         labels = self._probabilities(maps[:, y1:y2, x1:x2])
-        low = np.float32(self.settings.low_threshold)
-        unlikely = labels[0] < low
+        unlikely = labels[0] < self._low
         for label in labels[1:]:
-            unlikely &= label < low
+            unlikely &= label < self._low
         np.logical_not(unlikely, out=self._marks[y1:y2, x1:x2].view(bool))
 
     def _find(self, maps: Floats, changed: Box) -> tuple[Region, ...]:
@@ -163,7 +176,7 @@ class SegmentationDecoder:
         peak = float(best.max())
         if np.isnan(peak):
             raise EngineFault(f"segment: the network's output holds NaN in region {scale.box(box)}; reset the network and run it whole")
-        if peak < np.float32(self.settings.threshold):
+        if peak < self._threshold:
             return None
         return Region(
             label=self._labels[int(values.sum(axis=1).argmax())],

@@ -107,6 +107,16 @@ def test_softmax_leaves_the_background_out():
     assert (region.label, region.area_px) == ("hole", 36)
 
 
+def test_the_settings_come_before_the_network_s_own_threshold():
+    output = nhwc_view(1, 10, 10)
+    output[0, 0, 2:5, 2:5] = 0.7
+
+    def count(given: float | None, own: float | None) -> int:
+        return len(decode(SegmentationDecoder(SegmentSettings(threshold=given, min_area_px=0), (10, 10), (), own), output, None))
+
+    assert [count(None, None), count(None, 0.8), count(0.6, 0.8), count(0.8, 0.6), count(None, 0.2)] == [1, 0, 1, 0, 1]
+
+
 def test_nan_is_never_a_clean_surface():
     output = nhwc_view(1, 10, 10)
     output[0, 0, 2:6, 2:6] = np.nan
