@@ -52,7 +52,7 @@ class Sink(Protocol):
         """Connect. Raises Unavailable with the cause; called again after a back-off."""
 
     def deliver(self, inspection: Inspection) -> None:
-        """Take one inspection. At least once for every triggered part; may raise Unavailable to be tried again."""
+        """Take one inspection. Each comes at least once while 256 or fewer wait; raise Unavailable to get it again."""
 
     def close(self) -> None:
         """Let go. Called once; must not raise."""

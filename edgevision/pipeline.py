@@ -20,7 +20,7 @@ from edgevision.judge.tracks import Tracks
 from edgevision.recompute.engine import SelectiveNetwork
 from edgevision.recompute.load import labels_of, load_for_frames
 from edgevision.recompute.refresh import RollingRefresh
-from edgevision.records import ChangeMap, Defect, Event, Frame, Inspection, Mask, Region, Scene, Verdict
+from edgevision.records import ChangeMap, Defect, Event, Frame, Image, Inspection, Mask, Region, Scene, Verdict
 from edgevision.registry import Registry
 from edgevision.segment.decoders import Decoder, decoder_for
 
@@ -90,11 +90,11 @@ class Pipeline:
             self._full_ts = frame.ts
         return self._inspection(frame, change, said, reason, (regions, defects, events), watch)
 
-    def not_inspected(self, reason: str, ts: float, seq: int = -1, part_id: str | None = None, job_id: str | None = None) -> Inspection:
-        """What is said of a frame or a part that was not inspected: never OK. `seq` is -1 where there was no frame."""
+    def not_inspected(self, reason: str, ts: float, seq: int | None = None, part_id: str | None = None, job_id: str | None = None) -> Inspection:
+        """What is said of a frame or a part that was not inspected: never OK. `seq` is None where it is not known."""
         return Inspection(
             camera=self.camera,
-            frame_seq=seq,
+            frame_seq=-1 if seq is None else seq,
             ts=ts,
             size_px=(self._size_px[1], self._size_px[0]),
             verdict=Verdict.NOT_INSPECTED,
@@ -121,9 +121,10 @@ class Pipeline:
         """End every open track: the source ended or the service stops."""
         return self.tracks.end_all(ts, reason)
 
-    def prepare(self, height: int, width: int) -> None:
-        """Load and compile for frames of this size, so that the first one does not wait."""
-        self._stages_for(height, width)
+    def prepare(self, image: Image) -> None:
+        """Load and compile for frames like this one (H, W[, 3]), whatever it shows, so that the first one does not wait."""
+        self._stages_for(*image.shape[:2])
+        self._detector.prepare(image)
 
     def reset(self) -> None:
         """Forget the scene: the next frame is a first one. Open tracks are forgotten, not ended."""

@@ -41,8 +41,9 @@ class Board:
             if camera.last is None or (camera.last.verdict, camera.last.scene) != (inspection.verdict, inspection.scene):
                 self._changed.add(inspection.camera)
             camera.last = inspection
-            camera.total_ms.append(inspection.timing_ms.get("total", 0.0))
-            camera.live.append(inspection.live_fraction)
+            if inspection.mode != "none":
+                camera.total_ms.append(inspection.timing_ms["total"])
+                camera.live.append(inspection.live_fraction)
             for name in ("frames", f"verdict_{inspection.verdict.value}"):
                 camera.counters[name] = camera.counters.get(name, 0) + 1
             camera.counters["events"] = camera.counters.get("events", 0) + len(inspection.events)

@@ -48,7 +48,7 @@ class Requests:
 
     def _inspect(self, body: Mapping[str, Any]) -> bool:
         camera = body.get("camera", next(iter(self._feeds)) if len(self._feeds) == 1 else None)
-        if camera not in self._feeds:
+        if not isinstance(camera, str) or camera not in self._feeds:
             raise InputError(
                 f"request: camera is {camera!r}; it must be one of {', '.join(self._feeds)}{nearest(str(camera), self._feeds)}"
             )

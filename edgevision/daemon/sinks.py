@@ -1,6 +1,6 @@
 """Outputs beside MQTT, kept alive: opened with back-off, a failing one counted and retried, never in the way of the camera.
 
-In: inspections. Out: calls to a Sink. Kept: a bounded queue a sink; triggered parts and NG verdicts wait, others are passed over.
+In: inspections. Out: calls to a Sink. Kept: a bounded queue a sink; what no longer fits in it is counted and logged.
 """
 
 from __future__ import annotations

@@ -77,10 +77,15 @@ class Supervisor:
             parts.config.mqtt.host,
             parts.config.mqtt.port,
         )
-        while not self._stopping.wait(TICK_S) and any(worker.is_running for worker in parts.workers):
+        while not self._stopping.wait(TICK_S) and self._is_needed():
             self._tick(time.monotonic())
         self._finish()
-        return 0
+        return int(any(worker.has_failed for worker in parts.workers))
+
+    def _is_needed(self) -> bool:
+        """False when every source has ended, or when one worker failed: then a fresh start is better than a camera less."""
+        workers = self._parts.workers
+        return any(worker.is_running for worker in workers) and not any(worker.has_failed for worker in workers)
 
     def announce(self, camera: str) -> None:
         """Publish a camera's availability and state."""

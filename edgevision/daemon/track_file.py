@@ -16,13 +16,13 @@ class TrackFile:
         self._path = path
         self._written: str | None = None
 
-    def read(self) -> dict[str, Any]:
-        """What was open when the service ended, {} when nothing was or the file cannot be used."""
+    def read(self) -> dict[str, Any] | None:
+        """What was open when the service ended, None when there is no file or it cannot be read."""
         try:
             plain = json.loads(self._path.read_text())
         except (OSError, ValueError):
-            return {}
-        return plain if isinstance(plain, dict) else {}
+            return None
+        return plain if isinstance(plain, dict) else None
 
     def write(self, plain: Mapping[str, Any]) -> None:
         """Replace the file at once, or leave the old one. Raises OSError."""

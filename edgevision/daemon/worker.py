@@ -19,7 +19,7 @@ from edgevision.daemon.board import Board
 from edgevision.daemon.messages import Composer
 from edgevision.daemon.sinks import SinkRunner
 from edgevision.daemon.track_file import TrackFile
-from edgevision.errors import BadFrame, CameraError, EndOfStream, Unavailable
+from edgevision.errors import BadFrame, CameraError, EndOfStream, InputError, Unavailable
 from edgevision.pipeline import Pipeline
 from edgevision.records import Draft, Frame, Inspection
 
@@ -49,6 +49,7 @@ class Worker:
         self._pipeline = pipeline
         self._outlets = outlets
         self._clock = clock
+        self.has_failed = False
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self.run, name=f"camera-{self.name}", daemon=True)
 
@@ -71,9 +72,9 @@ class Worker:
         return self._thread.is_alive()
 
     def run(self) -> None:
-        """The worker's life; returns at the end of a finite source or after `stop`."""
-        self._pipeline.tracks.restore(self._outlets.tracks.read())
+        """The worker's life; returns at the end of a finite source or after `stop`, or with `has_failed` set after a fault of ours."""
         try:
+            self._restore_tracks()
             with self.feed:
                 while not self._stopping.is_set():
                     self._outlets.board.advance(self.name, time.monotonic())
@@ -82,8 +83,20 @@ class Worker:
             log.info("%s", error)
         except CameraError as error:
             log.error("%s", error)
-        finally:
-            self._finish()
+        except Exception:
+            self.has_failed = True
+            log.critical("%s: the worker failed; the service ends so that it can be started anew", self.name, exc_info=True)
+            return
+        self._finish()
+
+    def _restore_tracks(self) -> None:
+        """Go on with the defects that were open when the service ended."""
+        plain = self._outlets.tracks.read()
+        try:
+            if plain is not None:
+                self._pipeline.tracks.restore(plain)
+        except InputError as error:
+            log.error("%s: open defects of the last run are forgotten: %s", self.name, error)
 
     def _step(self) -> None:
         """One turn: the next frame or part, inspected and told."""
@@ -92,7 +105,7 @@ class Worker:
         except BadFrame as error:
             log.warning("%s", error)
             self._outlets.board.count(self.name, "bad_frames")
-            self._deliver(self._pipeline.not_inspected(str(error), self._clock()))
+            self._deliver(self._pipeline.not_inspected(str(error), self._clock(), error.seq, error.part_id))
             return
         self._note_camera()
         if isinstance(taken, Frame):

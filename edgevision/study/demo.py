@@ -100,7 +100,7 @@ class Demo:
         self.frames = max(1, round(settings.seconds * self.line_settings.fps))
         self.line = Line(self.line_settings)
         self.pipeline = Pipeline.from_config(config, self.camera_id, registry)
-        self.pipeline.prepare(self.line_settings.height, self.line_settings.width)
+        self.pipeline.prepare(np.zeros((self.line_settings.height, self.line_settings.width, 3), np.uint8))
         topics = Topics(config.mqtt.base, config.node.id)
         self.composer = Composer(topics, identity_of(config, self.camera_id))
         self.outbox = Outbox(state / "outbox.sqlite", config.outbox)
@@ -168,9 +168,9 @@ def run_demo(settings: DemoSettings, is_quiet: bool = False) -> dict[str, Any]:
         demo = Demo(settings, config, Path(state), broker)
         try:
             demo.run(view)
+            stats = demo.outbox.stats()
         finally:
             demo.close()
-        stats = demo.outbox.stats()
     score = score_events(demo.line, demo.frames, demo.found)
     report = report_of(demo, score, stats)
     view.finish(report, score, settings.out)

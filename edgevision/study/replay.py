@@ -20,7 +20,7 @@ from edgevision.capture.camera import Camera, CameraSettings
 from edgevision.config import CameraConfig, Config, builtin_registry, load
 from edgevision.errors import BadFrame, EndOfStream, InputError
 from edgevision.pipeline import Pipeline
-from edgevision.records import Inspection
+from edgevision.records import Inspection, Settings
 from edgevision.registry import Chosen, Registry
 
 WAIT_S = 1.0
@@ -84,8 +84,8 @@ def pipeline_for(recording: Path, config: Path | None, camera: str | None) -> Pi
 def default_config(recording: Path, registry: Registry) -> Config:
     """A configuration of one camera that reads the recording, everything else at its default."""
     kind = kind_of(recording)
-    settings = registry.settings("source", kind)
-    source = Chosen(kind, settings(path=str(recording)) if settings else None)
+    settings = registry.settings("source", kind) or Settings
+    source = Chosen(kind, settings.model_validate({"path": str(recording)}))
     return Config(cameras={"replay": CameraConfig(source=source)})
 
 
@@ -97,7 +97,6 @@ def kind_of(recording: Path) -> str:
 def inspections(pipeline: Pipeline, recording: Path) -> Iterator[Inspection]:
     """Every frame's Inspection, in order. A frame that cannot be read is NOT_INSPECTED in its place."""
     camera = Camera(pipeline.camera, kind_of(recording), {"path": str(recording)}, CameraSettings(lossless=True))
-    seq = -1
     with camera:
         while True:
             try:
@@ -105,11 +104,9 @@ def inspections(pipeline: Pipeline, recording: Path) -> Iterator[Inspection]:
             except EndOfStream:
                 return
             except BadFrame as error:
-                seq += 1
-                yield pipeline.not_inspected(str(error), ts=0.0, seq=seq)
+                yield pipeline.not_inspected(str(error), 0.0, error.seq, error.part_id)
                 continue
             if frame is not None:
-                seq = frame.seq
                 yield pipeline.inspect(frame)
 
 

@@ -1,0 +1,119 @@
+"""`edgevision run` as a user runs it: a process, a configuration, a real broker."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+
+from edgevision.publish.outbox import Outbox
+
+START_S = 90.0
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture
+def broker(present, tmp_path):
+    program = present("mosquitto", "mosquitto")
+    port = free_port()
+    conf = tmp_path / "mosquitto.conf"
+    conf.write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\n")
+    process = subprocess.Popen([program, "-c", str(conf)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    until_s = time.monotonic() + START_S
+    while socket.socket().connect_ex(("127.0.0.1", port)) and time.monotonic() < until_s:
+        time.sleep(0.02)
+    yield port
+    process.kill()
+    process.wait()
+
+
+def write_config(tmp_path, port, source):
+    path = tmp_path / "line.yaml"
+    path.write_text(
+        f"node: {{id: test, state_dir: {tmp_path / 'state'}}}\n"
+        f"mqtt: {{host: 127.0.0.1, port: {port}}}\n"
+        f"cameras:\n  cam:\n    source: {source}\n    recompute: {{threads: 1}}\n"
+    )
+    return path
+
+
+def start(path, **more):
+    command = [sys.executable, "-m", "edgevision", "run", str(path)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **more)
+
+
+def listen(port, topic, count):
+    """The first `count` messages of a topic, by Mosquitto's own client."""
+    command = ["mosquitto_sub", "-p", str(port), "-t", topic, "-C", str(count), "-W", str(int(START_S)), "-F", "%t %p"]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+
+@pytest.mark.timeout(240)
+def test_a_finite_line_is_inspected_told_and_ends(broker, tmp_path, present):
+    present("mosquitto_sub", "mosquitto-clients")
+    path = write_config(tmp_path, broker, "{type: synthetic, realtime: false, frames: 100, seed: 4, defect_rate: 1.0}")
+    states = listen(broker, "edgevision/test/availability", 1)
+    process = start(path)
+    said, errors = process.communicate(timeout=START_S * 2)
+    assert process.returncode == 0, errors
+    assert said == ""
+    assert states.communicate(timeout=10)[0].strip() == "edgevision/test/availability online"
+    outbox = Outbox(tmp_path / "state" / "outbox.sqlite")
+    assert outbox.stats().pending == 0
+    assert outbox.stats().history >= 1  # every part of this line carries a defect
+    outbox.close()
+    last = json.loads(retained(broker, "edgevision/test/cam/state"))
+    assert last["camera"] == "cam"
+    assert retained(broker, "edgevision/test/availability") == "offline"
+
+
+def retained(port, topic):
+    command = ["mosquitto_sub", "-p", str(port), "-t", topic, "-C", "1", "-W", "5"]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+
+
+@pytest.mark.timeout(240)
+def test_sigterm_drains_within_ten_seconds(broker, tmp_path, present):
+    present("mosquitto_sub", "mosquitto-clients")
+    online = listen(broker, "edgevision/test/cam/availability", 2)
+    process = start(write_config(tmp_path, broker, "{type: synthetic, seed: 1}"))
+    said, _ = online.communicate(timeout=START_S)
+    assert "online" in said
+    asked_s = time.monotonic()
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert time.monotonic() - asked_s < 10
+    assert retained(broker, "edgevision/test/cam/availability") == "offline"
+
+
+@pytest.mark.timeout(120)
+def test_a_bad_file_is_one_line_and_exit_78(tmp_path):
+    path = tmp_path / "line.yaml"
+    path.write_text("cameras:\n  cam:\n    sorce: {type: file}\n")
+    process = start(path)
+    said, errors = process.communicate(timeout=60)
+    assert (process.returncode, said) == (78, "")
+    assert "line.yaml:3" in errors
+    assert "source" in errors
+    assert "Traceback" not in errors
+
+
+@pytest.mark.timeout(120)
+def test_an_unwritable_state_folder_is_one_line_and_exit_69(tmp_path):
+    (tmp_path / "state").write_text("a file where the folder should be")
+    process = start(write_config(tmp_path, 1883, "{type: synthetic}"))
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 69
+    assert len(errors.strip().splitlines()) == 1
+    assert "Traceback" not in errors
