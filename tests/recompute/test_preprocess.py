@@ -1,0 +1,77 @@
+"""Frames as networks want them: channel order, mean, deviation; other sizes stretched or letterboxed, and what is live then."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+from edgevision.errors import InputError
+from edgevision.kernels import open_backend
+from edgevision.recompute.engine import SelectiveNetwork
+from edgevision.recompute.preprocess import Preprocess, build_intake
+
+
+def test_metadata_is_read_with_and_without_brackets():
+    read = Preprocess.from_metadata({"mean": "[0.1, 0.2, 0.3]", "std": "0.5", "channel_order": "BGR", "other": "x"})
+    assert read == Preprocess(mean=(0.1, 0.2, 0.3), std=(0.5,), channel_order="bgr")
+
+
+@pytest.mark.parametrize("settings", [{"mean": (1.0, 2.0)}, {"std": (0.0,)}])
+def test_constants_that_do_not_fit_are_refused(settings):
+    with pytest.raises(InputError, match="preprocess"):
+        build_intake(Preprocess(**settings), 3, (8, 8))
+
+
+def test_an_unknown_setting_is_refused():
+    with pytest.raises(ValidationError):
+        Preprocess(means=(1.0,))
+
+
+@pytest.fixture
+def echo(writer, tmp_path):
+    """A network that gives its input back."""
+    g = writer((1, 3, 16, 24))
+    return g.save(tmp_path / "echo.onnx", g.node("MaxPool", "image", kernel_shape=[1, 1]))
+
+
+@pytest.mark.parametrize("backend", ["plain", "compiled"])
+def test_a_larger_frame_is_resized_as_opencv_does(echo, random, backend):
+    net = SelectiveNetwork.load(echo, backend=backend)
+    net.set_preprocess(Preprocess(scale=1, channel_order="bgr", frame_px=(32, 40)))
+    frame = random.integers(0, 256, (32, 40, 3), dtype=np.uint8)
+    (got,) = net.first(frame).values()
+    expected = cv2.resize(frame.astype(np.float32), (24, 16), interpolation=cv2.INTER_LINEAR)
+    assert np.abs(got[0].transpose(1, 2, 0) - expected).max() < 1e-3
+
+
+@pytest.mark.parametrize("backend", ["plain", "compiled"])
+def test_a_letterboxed_frame_keeps_its_shape_and_maps_its_live_pixels(echo, random, backend):
+    net = SelectiveNetwork.load(echo, backend=open_backend(backend))
+    net.set_preprocess(Preprocess(scale=1, frame_px=(16, 16), resize="letterbox", fill=7))
+    frame = random.integers(0, 256, (16, 16, 3), dtype=np.uint8)
+    (got,) = net.first(frame).values()
+    assert np.array_equal(got[0, :, :, 4:20], frame[:, :, ::-1].transpose(2, 0, 1))
+    assert (got[0, :, :, :4] == 7).all() and (got[0, :, :, 20:] == 7).all()
+    live = np.zeros((16, 16), bool)
+    live[3, 5] = True
+    net.next(255 - frame, live)
+    (box,) = net.changed.values()
+    assert box[0] <= 9 < box[2] and box[1] <= 3 < box[3] and box[2] - box[0] <= 2
+
+
+def test_gray_frames_serve_a_colour_network(echo, random):
+    net = SelectiveNetwork.load(echo)
+    net.set_preprocess(Preprocess(scale=1))
+    gray = random.integers(0, 256, (16, 24), dtype=np.uint8)
+    (got,) = net.first(gray).values()
+    assert (got[0] == gray).all()
+
+
+@pytest.mark.parametrize("frame", [np.zeros((16, 25, 3), np.uint8), np.zeros((16, 24, 3), np.uint16), np.zeros((16, 24, 4), np.uint8), "x"])
+def test_a_wrong_frame_is_refused(echo, frame):
+    net = SelectiveNetwork.load(echo)
+    net.set_preprocess(Preprocess())
+    with pytest.raises(InputError, match="the frame is"):
+        net.first(frame)
