@@ -143,7 +143,7 @@ A small U-Net (`edgevision/networks/unet.py`) that marks {", ".join(network.spec
 ## Scores
 
 Frame by frame, on line seeds never trained on, without tracking or rules; a defect is missed when it is not marked in at least half of the
-frames in which its part stands. The network sees a patchwork, as in service: pixels that changed by less than 8 gray levels are old ones.
+frames in which its part stands. The network sees what the change detector leaves it in service.
 
 | | default settings | settings as wide as in training |
 |---|---|---|

@@ -1,7 +1,7 @@
 """Training crops, as the network will see them. In: line numbers. Out: crops with targets and weights. Keeps nothing between lines.
 
 In service the network is given a patchwork: only pixels that differ from what it used before are renewed, so old noise, old light and
-edges of parts a little out of place stay. `UsedInput` makes such pictures: the simplest of change detectors.
+ghosts of parts a little out of place stay. `UsedInput` makes the same pictures, with the product's own change detector.
 """
 
 from __future__ import annotations
@@ -13,13 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgevision.capture.synthetic import LABELS, Line, Truth
+from edgevision.compare.background import ChangeDetector, ChangeSettings
 from edgevision.study.train.domain import is_findable, random_settings
 
 Bytes = NDArray[np.uint8]
 CROP_PX = 160
-CYCLES = 8
-CROPS_PER_FRAME = 3
-SHARE_RAW = 0.3  # crops cut from the plain frame, not from the patchwork
+CYCLES = 5
+CROPS_PER_FRAME = 2
+SHARE_RAW = 0.2  # crops cut from the plain frame, not from the patchwork
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,24 +33,27 @@ class Crops:
 
 
 class UsedInput:
-    """What the network used last: renewed where a frame differs by more than `limit` gray levels, grown by `grow` pixels."""
+    """What the network used last: renewed, frame by frame, where the change detector says so."""
 
-    def __init__(self, limit: float, grow: int) -> None:
-        self._limit = limit
-        self._kernel = np.ones((2 * grow + 1, 2 * grow + 1), np.uint8)
+    def __init__(self, settings: ChangeSettings) -> None:
+        self._detector = ChangeDetector(settings)
         self._used: Bytes | None = None
 
-    def renew(self, frame: Bytes, gain: float) -> Bytes:
-        """The patchwork after `frame`, whose light is `gain` times the reference's."""
-        corrected = np.asarray(cv2.multiply(frame, (1 / gain, 1 / gain, 1 / gain, 0.0)), dtype=np.uint8)
+    def renew(self, frame: Bytes) -> Bytes:
+        """The patchwork after `frame`; the next call changes it in place."""
+        change = self._detector.update(frame)
         if self._used is None:
-            self._used = corrected
-            return self._used
-        apart = cv2.absdiff(corrected, self._used)
-        strong = cv2.blur(cv2.max(cv2.max(apart[..., 0], apart[..., 1]), apart[..., 2]), (3, 3)) > self._limit
-        live = cv2.dilate(strong.astype(np.uint8), self._kernel)
-        self._used = np.where(live[..., None] > 0, corrected, self._used)
+            self._used = frame.copy()
+        live = change.live[..., None].view(np.uint8)
+        cv2.copyTo(np.ascontiguousarray(change.corrected), live, self._used)
         return self._used
+
+
+def random_detector(rng: np.random.Generator) -> ChangeSettings:
+    """A change detector as someone might set it: mostly as it comes."""
+    if rng.random() < 0.5:
+        return ChangeSettings()
+    return ChangeSettings(pixel_threshold=float(rng.uniform(5, 14)), grow_px=int(rng.integers(0, 4)), vibration_px=float(rng.uniform(0, 1)))
 
 
 def targets_of(truth: Truth, line: Line) -> tuple[Bytes, Bytes]:
@@ -77,12 +81,10 @@ def halved(target: Bytes, weight: Bytes) -> tuple[Bytes, Bytes]:
     return small, np.where(rim > 0, 0, counts).astype(np.uint8)
 
 
-def frames_of(line: Line, cycle: int, rng: np.random.Generator) -> list[int]:
-    """Frame numbers of one part: one or two while it comes, two while it stops, one or two while it stands."""
-    first, last = line.belt.standing(cycle)
-    numbers = [first - int(rng.integers(6, 25)), first - int(rng.integers(2, 5)), first - 1, first + int(rng.integers(1, 4))]
-    numbers.append(int(rng.integers(first + 4, max(last, first + 6))))
-    return [max(0, number) for number in numbers]
+def frames_of(line: Line, cycle: int) -> range:
+    """The frames of one part that are drawn: while it comes, stops and begins to stand, each one, because ghosts build up."""
+    first, _ = line.belt.standing(cycle)
+    return range(max(0, first - 20), first + 5)
 
 
 def _corner(truth: Truth, line: Line, rng: np.random.Generator) -> tuple[int, int]:
@@ -105,17 +107,17 @@ def crops_of_line(number: int, seed: int) -> Crops:
     """All crops of training line `number`; the same numbers give the same crops."""
     rng = np.random.default_rng((seed, number))
     line = Line(random_settings(rng, seed=(seed * 7919 + number) % 900_000))
-    used = UsedInput(float(rng.uniform(4, 13)), int(rng.integers(0, 4)))
+    used = UsedInput(random_detector(rng))
     images, targets, weights = [], [], []
     for cycle in range(1, 1 + CYCLES):
-        for frame in frames_of(line, cycle, rng):
+        for frame in frames_of(line, cycle):
             picture, truth = line.frame(frame)
-            patchwork = used.renew(picture, line.camera.lamp(frame) * float(rng.normal(1.0, 0.008)))
+            patchwork = used.renew(picture)
             target, weight = targets_of(truth, line)
             for _ in range(CROPS_PER_FRAME):
                 x, y = _corner(truth, line, rng)
                 source = picture if rng.random() < SHARE_RAW else patchwork
-                images.append(source[y : y + CROP_PX, x : x + CROP_PX])
+                images.append(source[y : y + CROP_PX, x : x + CROP_PX].copy())
                 place = (slice(y, y + CROP_PX), slice(x, x + CROP_PX))
                 small, counts = halved(target[:, place[0], place[1]], weight[place])
                 targets.append(small)

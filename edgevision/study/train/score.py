@@ -10,10 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgevision.capture.synthetic import LABELS, Line, SyntheticSettings, Truth
+from edgevision.compare.background import ChangeSettings
 from edgevision.study.train.samples import UsedInput
 
 Predict = Callable[[NDArray[np.uint8]], NDArray[np.float32]]  # frame (H, W, 3) BGR -> (labels, H/2, W/2) probabilities
-LOOKS = (3, 9, 16, 24)  # frames after a part has stopped at which it is looked at
+COMING = (-13, -9, -5, -2)  # frames before a part stops at which the network is asked
+LOOKS = (3, 9, 16)  # and after it
 NEAR_PX = 6
 
 
@@ -65,22 +67,23 @@ class Scores:
         return sum(r.score >= threshold and r.area_px >= area_px for r in self.false_regions) / max(1, self.frames)
 
 
-def score_lines(predict: Predict, lines: Sequence[SyntheticSettings], parts: int = 8, *, floor: float = 0.2, limit: float = 8.0) -> Scores:
-    """Look at `parts` parts of each line through a patchwork whose change limit is `limit` gray levels."""
+def score_lines(predict: Predict, lines: Sequence[SyntheticSettings], parts: int = 8, *, floor: float = 0.2) -> Scores:
+    """Look at `parts` parts of each line through the patchwork that the change detector makes."""
     looks: list[Look] = []
     false_regions: list[FalseRegion] = []
     frames = 0
     for settings in lines:
-        line, used = Line(settings), UsedInput(limit, 2)
+        line, used = Line(settings), UsedInput(ChangeSettings())
         for cycle in range(parts):
             first, last = line.belt.standing(cycle)
-            numbers = [max(0, first - 12), max(0, first - 2), *(first + n for n in LOOKS if first + n < last)]
-            for number in numbers:
+            for number in range(max(0, first + COMING[0]), min(last, first + LOOKS[-1] + 1)):
                 picture, truth = line.frame(number)
-                marks = predict(used.renew(picture, line.camera.lamp(number)))
-                frames += 1
-                looks += _looks(marks, truth, settings.seed)
-                false_regions += _false_regions(marks, truth, floor, settings.seed)
+                patchwork = used.renew(picture)
+                if number - first in (*COMING, *LOOKS):
+                    marks = predict(patchwork)
+                    frames += 1
+                    looks += _looks(marks, truth, settings.seed)
+                    false_regions += _false_regions(marks, truth, floor, settings.seed)
     return Scores(tuple(looks), tuple(false_regions), frames)
 
 

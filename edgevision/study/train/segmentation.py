@@ -31,7 +31,7 @@ from edgevision.study.train.deliver import assess, deliver
 from edgevision.study.train.network import TrainedUNet, normalised
 from edgevision.study.train.samples import Crops, crops_of_line
 
-FIRST_LINES = 8  # in memory before the first step; the pool fills up as the run goes on
+FIRST_LINES = 5  # in memory before the first step; the pool fills up as the run goes on
 
 
 class TrainSettings(Settings):
@@ -44,8 +44,8 @@ class TrainSettings(Settings):
     rate: float = Field(
         default=3e-3, gt=0, le=1, description="Highest learning rate; it rises over the first steps and falls along a cosine."
     )
-    pool_lines: int = Field(default=60, ge=1, le=2_000, description="Lines whose crops are in memory at a time.")
-    steps_a_line: int = Field(default=40, ge=1, le=100_000, description="Steps before the oldest line makes room for a new one.")
+    pool_lines: int = Field(default=30, ge=1, le=2_000, description="Lines whose crops are in memory at a time.")
+    steps_a_line: int = Field(default=60, ge=1, le=100_000, description="Steps before the oldest line makes room for a new one.")
     workers: int = Field(default=1, ge=0, le=64, description="Processes that draw lines ahead; 0 draws them in this one.")
     threads: int = Field(default=1, ge=1, le=64, description="Threads of the training itself.")
     checkpoint_every: int = Field(default=1_000, ge=1, description="Steps between checkpoints.")
