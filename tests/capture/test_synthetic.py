@@ -6,7 +6,7 @@ from pydantic import ValidationError
 
 from edgevision.capture.line.design import design_part
 from edgevision.capture.synthetic import LABELS, Line, SyntheticSettings, SyntheticSource
-from edgevision.errors import CameraError, EndOfStream
+from edgevision.errors import CameraError, EndOfStream, InputError
 
 QUIET = {"noise_sigma": 0, "lamp_drift": 0, "flicker": 0, "vibration_px": 0, "jpeg_quality": 0, "exposure_s": 0}
 
@@ -232,3 +232,8 @@ def test_source_in_real_time_waits_and_skips_what_the_reader_missed():
     now[0] += 0.55
     assert source.read()[1] == pytest.approx(100.6)
     assert slept == [pytest.approx(0.1)]
+
+
+def test_frames_count_from_zero(marred_line):
+    with pytest.raises(InputError, match="count from 0"):
+        marred_line.frame(-1)
