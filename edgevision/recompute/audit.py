@@ -1,8 +1,8 @@
 """Two ways to doubt the engine. Each says how much disagrees; the caller decides, helped by `Trust`.
 
-`EngineAudit`: is every step still what its inputs make it? Random patches of each step are recomputed in place; nothing may move. If no patch of
-any step does, Memory is `first(x_used)`, step by step. `MapAudit`: is the answer in use that of the raw frame? Only this finds a change that
-the change map missed. Keeps: a random generator, a second Memory for the map audit, the last outcomes.
+`EngineAudit`: is every step still what its inputs make it? Random patches of each step are recomputed in place; nothing may move. If no
+patch of any step does, Memory is `first(x_used)`, step by step. `MapAudit`: is the answer in use that of the raw frame? Only this finds a
+change that the change map missed. Keeps: a random generator, a second Memory for the map audit, the last outcomes.
 """
 
 from __future__ import annotations
@@ -72,7 +72,9 @@ class EngineAudit:
         moved = self._net.verify((float(left), float(top), float(left) + side, float(top) + side))
         if moved:
             name, pixels = next(iter(moved.items()))
-            raise EngineFault(f"engine audit: step '{name}' moved at {pixels} pixels when it was recomputed; reset the Memory and run first()")
+            raise EngineFault(
+                f"engine audit: step '{name}' moved at {pixels} pixels when it was recomputed; reset the Memory and run first()"
+            )
 
 
 class MapAudit:
@@ -128,3 +130,26 @@ class Trust:
         """Trust again."""
         self._outcomes.clear()
         self._dense_until = -np.inf
+
+
+class Audits:
+    """Both audits of one camera and what follows from them. The engine is checked after it has run, the map by a run of its own."""
+
+    def __init__(self, net: SelectiveNetwork, settings: AuditSettings) -> None:
+        self._engine = EngineAudit(net, settings)
+        self._map = MapAudit(net, settings) if settings.map_every else None
+        self._trust = Trust(settings)
+
+    def is_dense(self, ts: float) -> bool:
+        """Whether the camera must run the whole network at `ts`, because its change map lost the trust."""
+        return self._trust.is_dense(ts)
+
+    def check(self, frame: NDArray[Any], outputs: Mapping[str, NDArray[np.float32]], ts: float) -> float | None:
+        """Call once a frame, after the network: the disagreement when a map audit was due. Raises EngineFault: reset, run anew."""
+        self._engine.next()
+        if self._map is None or self.is_dense(ts):
+            return None
+        disagreement = self._map.next(frame, outputs)
+        if disagreement is not None:
+            self._trust.note(self._map.failed(disagreement), ts)
+        return disagreement

@@ -124,7 +124,9 @@ def bind_step(step: Step, packed: object, memory: Memory, backend: Backend, runs
     kernel, unit = backend.bind(step.form, packed, sources, target, gate)
     feeds = tuple(feed for place, ref in enumerate(step.sources) for feed in _feeds(step, place, ref, memory, target))
     collect = backend.collector(feeds, target, runs, unit)
-    return BoundStep(step, tuple(feed.plane for feed in feeds), target, kernel, collect, backend.marker(target, runs), runs, gate, crew, unit)
+    return BoundStep(
+        step, tuple(feed.plane for feed in feeds), target, kernel, collect, backend.marker(target, runs), runs, gate, crew, unit
+    )
 
 
 def _feeds(step: Step, place: int, ref: Ref, memory: Memory, target: Plane) -> list[Feed]:

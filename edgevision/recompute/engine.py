@@ -83,9 +83,7 @@ class SelectiveNetwork:
         self._memory = Memory.allocate(network.plan, network.layout, network.memory_limit_mb)
         self._steps = network.bind(self._memory)
         self._entrance = Entrance(self._memory.planes[network.plan.input], network.backend, _run_buffer(network.plan))
-        self._leaves = {
-            name: tuple(self._memory.leaves(ref)) if isinstance(ref, Ref) else () for name, ref in network.plan.outputs.items()
-        }
+        self._leaves = {name: tuple(self._memory.leaves(ref)) if isinstance(ref, Ref) else () for name, ref in network.plan.outputs.items()}
         self._mode = "cached"
         self._preprocess: Preprocess | None = None
 
@@ -187,8 +185,10 @@ class SelectiveNetwork:
         self._mode = "cached"
 
     def verify(self, window: tuple[float, float, float, float] = (0.0, 0.0, 1.0, 1.0)) -> dict[str, int]:
-        """Recompute a patch, (x1, y1, x2, y2) as shares of the picture, of every selective step: by step, how many pixels moved; {} if sound."""
-        moved = {step.step.name: step.verify(window) for step in self._steps if isinstance(step, BoundStep)} if self._memory.is_filled else {}
+        """Recompute a patch, (x1, y1, x2, y2) as shares of the picture, of every step: how many pixels moved, by step; {} if sound."""
+        moved = (
+            {step.step.name: step.verify(window) for step in self._steps if isinstance(step, BoundStep)} if self._memory.is_filled else {}
+        )
         return {name: pixels for name, pixels in moved.items() if pixels}
 
     def used(self) -> NDArray[np.float32]:

@@ -178,7 +178,8 @@ def _static_shape(port: Any, operation: Any, file: Path) -> Shape:
         if operation.get_type_name() == "MaxPool" and port.get_index() == 1:
             return ()
         raise UnsupportedNetwork(
-            f"{file}: node '{operation.get_friendly_name()}' ({operation.get_type_name()}): its size {shape} depends on the data; export with fixed sizes"
+            f"{file}: node '{operation.get_friendly_name()}' ({operation.get_type_name()}): its size {shape} depends on the data; "
+            "export with fixed sizes"
         )
     return tuple(int(size) for size in shape.to_shape())
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgevision.errors import InputError
-from edgevision.kernels.forms import NO_LIVE, Axis, Backend, Feed, Intake, Plane, Reach, Runs
+from edgevision.kernels.forms import NO_LIVE, Backend, Feed, Intake, Plane, Reach, Runs
 from edgevision.recompute.runs import axis_span, same, table
 from edgevision.records import Mask
 
@@ -62,7 +62,9 @@ class Entrance:
             row, column = self._backend.first_bad(picture, self._runs, count)
             if row >= 0:
                 self.plane.live_px = 0
-                raise InputError(f"x is {picture[:, row, column].tolist()} at row {row}, column {column}; live pixels must be finite numbers")
+                raise InputError(
+                    f"x is {picture[:, row, column].tolist()} at row {row}, column {column}; live pixels must be finite numbers"
+                )
         self._write(picture, self._runs, count)
         self.plane.live_px = self._mark(count)
         return self.plane.live_px
@@ -74,9 +76,9 @@ class Entrance:
         wanted = (1, self.plane.padded.shape[2], *self._size_px)
         if not isinstance(picture, np.ndarray) or picture.dtype != np.float32 or picture.shape != wanted:
             raise InputError(f"x is {_shown(picture)}; it must be float32 {wanted}, or call set_preprocess to give 8-bit frames")
-        return picture[0]
+        return np.asarray(picture[0])
 
-    def _checked_frame(self, frame: NDArray[Any]) -> NDArray[Any]:
+    def _checked_frame(self, frame: Any) -> NDArray[Any]:
         channels = self.plane.padded.shape[2]
         height, width = self._picture_px
         if not isinstance(frame, np.ndarray) or frame.dtype != np.uint8 or frame.shape[:2] != (height, width):
@@ -85,7 +87,7 @@ class Entrance:
             return np.broadcast_to(frame[:, :, None], (height, width, max(self._intake.order) + 1))
         if frame.ndim != 3 or frame.shape[2] != channels:
             raise InputError(f"the frame is {_shown(frame)}, the network takes {channels} channel(s); convert the frame")
-        return frame
+        return np.asarray(frame)
 
 
 def _shown(value: object) -> str:
@@ -95,8 +97,5 @@ def _shown(value: object) -> str:
 def _reach(intake: Intake, picture_px: tuple[int, int], size_px: tuple[int, int]) -> Reach:
     if intake.resize is None:
         return same(*size_px)
-    return table(_span(intake.resize.rows, picture_px[0]), _span(intake.resize.columns, picture_px[1]), picture_px[1])
-
-
-def _span(axis: Axis, size: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    return axis_span(axis, size)
+    rows, columns = axis_span(intake.resize.rows, picture_px[0]), axis_span(intake.resize.columns, picture_px[1])
+    return table(rows, columns, picture_px[1])

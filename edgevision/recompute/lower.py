@@ -23,7 +23,9 @@ IDENTITY = Activation()
 def lower(graph: Graph, gates: Mapping[str, float] | None = None) -> Plan:
     """The plan of a graph. Raises UnsupportedNetwork where the input is no image or an island cannot be cut."""
     if not is_picture(graph.input, graph):
-        raise UnsupportedNetwork(f"{graph.path}: input {list(graph.shapes[graph.input])} is no image; it must be (1, channels, height, width) f32")
+        raise UnsupportedNetwork(
+            f"{graph.path}: input {list(graph.shapes[graph.input])} is no image; it must be (1, channels, height, width) f32"
+        )
     meanings = _meanings(graph)
     lowering = _Lowering(graph)
     for group in _groups(graph, meanings):

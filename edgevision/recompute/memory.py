@@ -105,7 +105,8 @@ class Memory:
         needed = layout.size_bytes(plan)
         if limit_mb is not None and needed > limit_mb * _MEGABYTE:
             raise UnsupportedNetwork(
-                f"{plan.path}: needs {needed / _MEGABYTE:.1f} MB a camera, memory_limit_mb is {limit_mb:g}; raise it or give a smaller input_shape"
+                f"{plan.path}: needs {needed / _MEGABYTE:.1f} MB a camera, memory_limit_mb is {limit_mb:g}; "
+                "raise it or give a smaller input_shape"
             )
         buffers = {root: _buffer(plan.tensors[root], border) for root, border in layout.borders.items()}
         planes = {}

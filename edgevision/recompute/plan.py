@@ -43,7 +43,9 @@ class Step:
         form = self.form
         if isinstance(form, Convolve):
             kind = "depthwise" if form.is_depthwise else "conv"
-            return f"{kind} {form.window.kernel[0]}x{form.window.kernel[1]}" + (f" /{form.window.stride[0]}" if max(form.window.stride) > 1 else "")
+            return f"{kind} {form.window.kernel[0]}x{form.window.kernel[1]}" + (
+                f" /{form.window.stride[0]}" if max(form.window.stride) > 1 else ""
+            )
         if isinstance(form, Pool):
             return f"{form.mode} {form.window.kernel[0]}x{form.window.kernel[1]}"
         if isinstance(form, Combine):
@@ -104,5 +106,7 @@ class Plan:
 
     def __str__(self) -> str:
         first = self.tensors[self.input]
-        head = f"{self.path}: input {first.channels}x{first.height}x{first.width}, {len(self.steps)} steps, {self.dense_macs / 1e9:.3f} GMAC"
+        head = (
+            f"{self.path}: input {first.channels}x{first.height}x{first.width}, {len(self.steps)} steps, {self.dense_macs / 1e9:.3f} GMAC"
+        )
         return "\n".join([head, *(self.line(step) for step in self.steps)])

@@ -23,7 +23,10 @@ def plane(values: np.ndarray) -> Plane:
     return made
 
 
-def convolution(inputs: int, outputs: int, kernel: int = 3, groups: int = 1, act: Activation = Activation(), residual: bool = False, **window):
+NONE = Activation()
+
+
+def convolution(inputs: int, outputs: int, kernel: int = 3, groups: int = 1, act: Activation = NONE, residual: bool = False, **window):
     random = np.random.default_rng(inputs * 100 + outputs)
     weights = random.standard_normal((outputs, inputs // groups, kernel, kernel)).astype(np.float32)
     shape = Window((kernel, kernel), pad=window.pop("pad", (kernel // 2, kernel // 2)), **window)
@@ -82,8 +85,6 @@ def run(backend: Backend, name: str, runs: np.ndarray, gate: float | None) -> Pl
         kernel(widened, 0, len(widened))
     target.live_px = backend.marker(target, widened)(len(widened))
     return target
-
-
 
 
 @pytest.mark.parametrize("lanes", [4, 8, 16])

@@ -31,7 +31,9 @@ class GraphWriter:
         self.nodes.append(helper.make_node(op, list(inputs), [name], name=name, **attributes))
         return name
 
-    def conv(self, x: str, inputs: int, outputs: int, kernel: int = 3, stride: int = 1, act: str = "Relu", group: int = 1, **more: Any) -> str:
+    def conv(
+        self, x: str, inputs: int, outputs: int, kernel: int = 3, stride: int = 1, act: str = "Relu", group: int = 1, **more: Any
+    ) -> str:
         fan = inputs // group * kernel * kernel
         weights = self.random.standard_normal((outputs, inputs // group, kernel, kernel)) * np.sqrt(2 / fan)
         bias = self.random.standard_normal(outputs) * 0.1

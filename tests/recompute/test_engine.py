@@ -53,7 +53,8 @@ def test_a_hand_worked_convolution(writer, tmp_path):
     live = np.zeros((5, 5), bool)
     live[2, 2] = True
     out = net.next(x, live)[y][0, 0]
-    assert np.array_equal(out[1:4, 1:4], np.full((3, 3), 7)) and out.sum() == 63
+    assert np.array_equal(out[1:4, 1:4], np.full((3, 3), 7))
+    assert out.sum() == 63
     assert net.changed[y] == (1, 1, 4, 4)
     assert net.costs.macs == net.costs.steps[0].live_fraction * 25 * 9
 

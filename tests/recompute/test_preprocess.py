@@ -53,12 +53,15 @@ def test_a_letterboxed_frame_keeps_its_shape_and_maps_its_live_pixels(echo, rand
     frame = random.integers(0, 256, (16, 16, 3), dtype=np.uint8)
     (got,) = net.first(frame).values()
     assert np.array_equal(got[0, :, :, 4:20], frame[:, :, ::-1].transpose(2, 0, 1))
-    assert (got[0, :, :, :4] == 7).all() and (got[0, :, :, 20:] == 7).all()
+    assert (got[0, :, :, :4] == 7).all()
+    assert (got[0, :, :, 20:] == 7).all()
     live = np.zeros((16, 16), bool)
     live[3, 5] = True
     net.next(255 - frame, live)
     (box,) = net.changed.values()
-    assert box[0] <= 9 < box[2] and box[1] <= 3 < box[3] and box[2] - box[0] <= 2
+    assert box[0] <= 9 < box[2]
+    assert box[1] <= 3 < box[3]
+    assert box[2] - box[0] <= 2
 
 
 def test_gray_frames_serve_a_colour_network(echo, random):

@@ -22,7 +22,12 @@ def recipes(draw):
     count = draw(st.integers(1, 5))
     kinds = st.sampled_from(("Conv", "Conv", "Depthwise", "Add", "Concat", *UNARY))
     layer = st.tuples(kinds, st.sampled_from((3, 8, 16)), st.sampled_from((1, 3)), st.sampled_from((1, 2)))
-    return draw(st.lists(layer, min_size=count, max_size=count)), draw(st.integers(5, 14)), draw(st.integers(5, 21)), draw(st.integers(0, 99))
+    return (
+        draw(st.lists(layer, min_size=count, max_size=count)),
+        draw(st.integers(5, 14)),
+        draw(st.integers(5, 21)),
+        draw(st.integers(0, 99)),
+    )
 
 
 def build(g, recipe):

@@ -115,23 +115,23 @@ KINDS = tuple(EMITTERS)
 
 
 @intrinsic(prefer_literal=True)
-def activate(context, value, alpha, beta, kind):  # type: ignore[no-untyped-def]
+def activate(context, value, alpha, beta, kind):
     """The activation of one float, KINDS[kind]; LLVM turns a loop of it into vectors."""
     if not isinstance(kind, types.IntegerLiteral):
         return None
     emitter = EMITTERS[KINDS[kind.literal_value]]
 
-    def code(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+    def code(context, builder, signature, arguments):
         return emitter(Arithmetic(builder, ir.FloatType()), *arguments[:3])
 
     return types.float32(types.float32, types.float32, types.float32, kind), code
 
 
 @intrinsic
-def fma(context, a, b, c):  # type: ignore[no-untyped-def]
+def fma(context, a, b, c):
     """a * b + c of floats, rounded once."""
 
-    def code(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+    def code(context, builder, signature, arguments):
         return Arithmetic(builder, ir.FloatType()).call("fma", *arguments)
 
     return types.float32(types.float32, types.float32, types.float32), code

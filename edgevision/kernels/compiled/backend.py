@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from edgevision.errors import InputError
 from edgevision.kernels.compiled import combine, convolve, depthwise, intake, pool, resize, runs
 from edgevision.kernels.compiled.blocking import choose
-from edgevision.kernels.forms import Convolve, Feed, Float, Form, Intake, Kernel, Plane, Pool, Resize, Runs
+from edgevision.kernels.forms import Convolve, Float, Form, Intake, Kernel, Plane, Pool, Resize, Runs
 
 
 def widest_lanes() -> int:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Blocking:
-    """`lanes` floats a vector, at most `vectors` of them a block, about `registers` accumulators in a wide tile, `short` in a narrow one."""
+    """`lanes` floats a vector, at most `vectors` of them a block, `registers` accumulators in a wide tile, `short` in a narrow one."""
 
     lanes: int
     vectors: tuple[int, ...]
@@ -21,7 +21,7 @@ class Blocking:
 
 @dataclass(frozen=True)
 class Part:
-    """`blocks` blocks a group, each of `vectors` vectors, from output channel `start` of the group on; `tail` lanes of the last are used."""
+    """`blocks` blocks a group, each of `vectors` vectors, from channel `start` of the group on; `tail` lanes of the last are used."""
 
     blocks: int
     vectors: int

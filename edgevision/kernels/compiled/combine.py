@@ -15,13 +15,13 @@ OPERATIONS = ("copy", "add", "sub", "mul", "div", "max", "min", "prelu")
 
 
 @intrinsic(prefer_literal=True)
-def operate(context, a, b, operation):  # type: ignore[no-untyped-def]
+def operate(context, a, b, operation):
     """OPERATIONS[operation] of two floats."""
     if not isinstance(operation, types.IntegerLiteral):
         return None
     name = OPERATIONS[operation.literal_value]
 
-    def code(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+    def code(context, builder, signature, arguments):
         a, b = arguments[:2]
         if name in ("max", "min"):
             return builder.select(builder.fcmp_ordered(">" if name == "max" else "<", a, b), a, b)
@@ -33,7 +33,7 @@ def operate(context, a, b, operation):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def combine(runs, begin, end, lines, channels, longest, constant, numbers, gate, operation, kind):  # type: ignore[no-untyped-def]
+def combine(runs, begin, end, lines, channels, longest, constant, numbers, gate, operation, kind):
     """runs[begin:end]. `lines`: (address, bytes a row, bytes a pixel) of a, b, target and (address, bytes a row) of the live bytes.
 
     A `constant` of 0 values means that b is a plane.
@@ -63,7 +63,8 @@ def bind(form: Combine, sources: tuple[Plane, ...], target: Plane, gate: Float) 
     operation, kind = OPERATIONS.index(form.op), KINDS.index(form.activation.kind)
     one, number = types.float32[::1], types.int64
     signature = (
-        types.int32[:, ::1], number, number, types.UniTuple(number, 11), number, number, one, one, one, types.literal(operation), types.literal(kind),
+        types.int32[:, ::1], number, number, types.UniTuple(number, 11), number, number, one, one, one,
+        types.literal(operation), types.literal(kind),
     )  # fmt: skip
     code = specialize(combine, signature)
     channels, longest, keep = target.padded.shape[2], target.width, (sources, target)

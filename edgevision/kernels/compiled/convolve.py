@@ -20,41 +20,55 @@ from edgevision.kernels.forms import Convolve, Float, Kernel, Plane, Runs
 
 
 @kernel
-def sweep(start, stop, x, x_step, taps, weights, bias, target, target_step, live, residual, residual_step, numbers, wide, short):  # type: ignore[no-untyped-def]
-    """One block of channels along one run: wide tiles, then short ones, the last of them set back to end where the run does."""
-    at = start
+def sweep(span, x, taps, weights, bias, place, live, residual, steps, numbers, wide, short):
+    """One block of channels along one run: wide tiles, then short ones, the last of them set back to end where the run does.
+
+    `span`: first pixel, end. `steps`: bytes a pixel of x, target, residual; x, place (in target or strip), live, residual are at pixel 0.
+    """
+    x_step, target_step, residual_step = steps
+    at, stop = span
     while at + pixels_of(wide) <= stop:
-        tile(x + at * x_step, taps, weights, bias, target + at * target_step, live + at, residual + at * residual_step, residual_step, numbers, wide)
+        here, there, other = x + at * x_step, place + at * target_step, residual + at * residual_step
+        tile(here, taps, weights, bias, there, live + at, other, residual_step, numbers, wide)
         at += pixels_of(wide)
     while at < stop:
         at = min(at, stop - pixels_of(short))
-        tile(x + at * x_step, taps, weights, bias, target + at * target_step, live + at, residual + at * residual_step, residual_step, numbers, short)
+        here, there, other = x + at * x_step, place + at * target_step, residual + at * residual_step
+        tile(here, taps, weights, bias, there, live + at, other, residual_step, numbers, short)
         at += pixels_of(short)
 
 
 @kernel
-def convolve(runs, begin, end, lines, taps, parts, numbers, gate, longest, wide, short, rest_wide, rest_short):  # type: ignore[no-untyped-def]
-    """runs[begin:end]. `lines`: address of pixel (0, 0), bytes a row, bytes a pixel, of the input, the target, the live bytes, the residual.
+def convolve(runs, begin, end, lines, taps, parts, numbers, gate, longest, wide, short, rest_wide, rest_short):
+    """runs[begin:end]. `lines`: address of pixel (0, 0), bytes a row, bytes a pixel, of input, target, live bytes, residual.
 
     `parts` (2, 9): see `_part_line`. `longest` is the length in pixels of the strip, 0 without one.
     """
-    channels = lines[5] // 4
+    channels, steps = lines[5] // 4, (lines[2], lines[5], lines[11])
     strip = np.empty(max(longest * channels, 1), np.float32)
     scalars = (gate[0], numbers[0], numbers[1])
     for run in range(begin, end):
         row, start, stop = np.int64(runs[run, 0]), np.int64(runs[run, 1]), np.int64(runs[run, 2])
-        x, target = lines[0] + row * lines[1], lines[3] + row * lines[4]
+        span, x, target = (start, stop), lines[0] + row * lines[1], lines[3] + row * lines[4]
         live, residual = lines[6] + row * lines[7], lines[9] + row * lines[10]
         place = np.int64(strip.ctypes.data) - start * lines[5] if longest > 0 else target
         for part in range(2):
-            for block in range(parts[part, 0]):
-                group = block // parts[part, 1]
-                inside = group * parts[part, 3] + parts[part, 4] + (block - group * parts[part, 1]) * parts[part, 5]
-                xb, weights, bias = x + group * parts[part, 2], parts[part, 6] + block * parts[part, 7], parts[part, 8] + block * parts[part, 5]
+            blocks, group_blocks, x_group, target_group, first = (
+                parts[part, 0],
+                parts[part, 1],
+                parts[part, 2],
+                parts[part, 3],
+                parts[part, 4],
+            )
+            width, weights, weights_block, bias = parts[part, 5], parts[part, 6], parts[part, 7], parts[part, 8]
+            for block in range(blocks):
+                group = block // group_blocks
+                xb, wb, bb = x + group * x_group, weights + block * weights_block, bias + block * width
+                inside = group * target_group + first + (block - group * group_blocks) * width
                 if part == 0:
-                    sweep(start, stop, xb, lines[2], taps, weights, bias, place + inside, lines[5], live, residual + inside, lines[11], scalars, wide, short)
+                    sweep(span, xb, taps, wb, bb, place + inside, live, residual + inside, steps, scalars, wide, short)
                 else:
-                    sweep(start, stop, xb, lines[2], taps, weights, bias, place + inside, lines[5], live, residual + inside, lines[11], scalars, rest_wide, rest_short)
+                    sweep(span, xb, taps, wb, bb, place + inside, live, residual + inside, steps, scalars, rest_wide, rest_short)
         if longest > 0:
             commit(strip, stop - start, channels, target + start * lines[5], lines[5], live + start, gate[0])
 
@@ -139,7 +153,7 @@ def _taps(form: Convolve, source: Plane) -> tuple[int, int, int, int, int]:
 
 
 def _part_line(form: Convolve, packed: Packed, place: int, part: Part, blocking: Blocking) -> tuple[int, ...]:
-    """(blocks of all groups, blocks a group, input bytes a group, target bytes a group, first byte, bytes a block, weights, bytes a block, bias)."""
+    """(blocks of all groups, of one; input bytes a group, target bytes a group, first, bytes a block, weights, bytes a block, bias)."""
     outputs, inputs = form.weights.shape[0] // form.groups, form.weights.shape[1]
     weights, bias = packed.weights[place], packed.biases[place]
     width = part.vectors * blocking.lanes * 4

@@ -12,7 +12,7 @@ from edgevision.kernels.forms import Convolve, Float, Kernel, Plane, Runs
 
 
 @kernel
-def depthwise(runs, begin, end, lines, taps, weights, bias, numbers, gate, longest, kind):  # type: ignore[no-untyped-def]
+def depthwise(runs, begin, end, lines, taps, weights, bias, numbers, gate, longest, kind):
     """runs[begin:end]. `weights` (kernel row, kernel column, channel)."""
     channels = bias.shape[0]
     strip = np.zeros(longest * channels, np.float32)

@@ -1,4 +1,4 @@
-"""A picture from outside into the network's first plane, at the runs alone: as it is, or through the table of its 8-bit values, or resized."""
+"""A picture from outside into the network's first plane, at the runs alone: as it is, through the table of 8-bit values, or resized."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _RUNS, _LINES, _TENSOR, _FRAME = types.int32[:, ::1], types.UniTuple(types.int64
 
 
 @kernel
-def take_tensor(picture, runs, count, lines, longest):  # type: ignore[no-untyped-def]
+def take_tensor(picture, runs, count, lines, longest):
     """`picture` (channel, row, column)."""
     channels = picture.shape[0]
     strip = np.zeros(longest * channels, np.float32)
@@ -27,11 +27,19 @@ def take_tensor(picture, runs, count, lines, longest):  # type: ignore[no-untype
         for c in range(channels):
             for column in range(start, stop):
                 strip[(column - start) * channels + c] = picture[c, row, column]
-        commit(strip, stop - start, channels, lines[0] + row * lines[1] + start * lines[2], lines[2], lines[3] + row * lines[4] + start, np.float32(0))
+        commit(
+            strip,
+            stop - start,
+            channels,
+            lines[0] + row * lines[1] + start * lines[2],
+            lines[2],
+            lines[3] + row * lines[4] + start,
+            np.float32(0),
+        )
 
 
 @kernel
-def take_frame(picture, runs, count, lines, longest, table, order):  # type: ignore[no-untyped-def]
+def take_frame(picture, runs, count, lines, longest, table, order):
     """`picture` (row, column, channel), 8-bit; `table` (channel, 256)."""
     channels = order.shape[0]
     strip = np.zeros(longest * channels, np.float32)
@@ -40,11 +48,19 @@ def take_frame(picture, runs, count, lines, longest, table, order):  # type: ign
         for column in range(start, stop):
             for c in range(channels):
                 strip[(column - start) * channels + c] = table[c, picture[row, column, order[c]]]
-        commit(strip, stop - start, channels, lines[0] + row * lines[1] + start * lines[2], lines[2], lines[3] + row * lines[4] + start, np.float32(0))
+        commit(
+            strip,
+            stop - start,
+            channels,
+            lines[0] + row * lines[1] + start * lines[2],
+            lines[2],
+            lines[3] + row * lines[4] + start,
+            np.float32(0),
+        )
 
 
 @kernel
-def take_resized(picture, runs, count, lines, longest, table, order, rows, columns, row_share, column_share, fill):  # type: ignore[no-untyped-def]
+def take_resized(picture, runs, count, lines, longest, table, order, rows, columns, row_share, column_share, fill):
     """The same with `rows` and `columns` (2, outputs) to mix, -1 where the picture does not reach."""
     channels = order.shape[0]
     strip = np.zeros(longest * channels, np.float32)
@@ -62,11 +78,19 @@ def take_resized(picture, runs, count, lines, longest, table, order, rows, colum
                 above = fma(column_share[column], b - a, a)
                 below = fma(column_share[column], below_b - below_a, below_a)
                 strip[(column - start) * channels + c] = fma(row_share[row], below - above, above)
-        commit(strip, stop - start, channels, lines[0] + row * lines[1] + start * lines[2], lines[2], lines[3] + row * lines[4] + start, np.float32(0))
+        commit(
+            strip,
+            stop - start,
+            channels,
+            lines[0] + row * lines[1] + start * lines[2],
+            lines[2],
+            lines[3] + row * lines[4] + start,
+            np.float32(0),
+        )
 
 
 @kernel
-def find_bad(picture, runs, count):  # type: ignore[no-untyped-def]
+def find_bad(picture, runs, count):
     """(row, column) of the first NaN or infinity inside the runs, or (-1, -1)."""
     for run in range(count):
         row = runs[run, 0]

@@ -68,7 +68,9 @@ def _caching_in(folder: Path) -> Iterator[Path | None]:
 
 @cache
 def _warn_once(folder: str) -> None:
-    warnings.warn(f"{folder} cannot be written: kernels are compiled at every start; set NUMBA_CACHE_DIR to a writable folder", stacklevel=4)
+    warnings.warn(
+        f"{folder} cannot be written: kernels are compiled at every start; set NUMBA_CACHE_DIR to a writable folder", stacklevel=4
+    )
 
 
 def specialize(function: Any, signature: tuple[Any, ...]) -> Callable[..., Any]:

@@ -11,8 +11,8 @@ from edgevision.kernels.forms import Float, Kernel, Plane, Pool, Runs
 
 
 @kernel
-def pool(runs, begin, end, lines, window, size, gate, is_max, count_pad):  # type: ignore[no-untyped-def]
-    """runs[begin:end]. `window`: kernel, stride, dilation, pad, rows and columns each; `size`: source height and width, channels, longest run."""
+def pool(runs, begin, end, lines, window, size, gate, is_max, count_pad):
+    """runs[begin:end]. `window`: kernel, stride, dilation, pad, (row, column) each; `size`: source height, width, channels, run."""
     height, width, channels, longest = size
     strip = np.zeros(longest * channels, np.float32)
     for run in range(begin, end):

@@ -12,7 +12,7 @@ from edgevision.kernels.forms import Float, Kernel, Plane, Resize, Runs
 
 
 @kernel
-def resize(runs, begin, end, lines, channels, rows, columns, row_share, column_share, gate, is_nearest):  # type: ignore[no-untyped-def]
+def resize(runs, begin, end, lines, channels, rows, columns, row_share, column_share, gate, is_nearest):
     """runs[begin:end]. `rows` and `columns` (2, outputs): the first and second input of each."""
     strip = np.zeros(columns.shape[1] * channels, np.float32)
     for run in range(begin, end):

@@ -19,7 +19,7 @@ _FEED = types.Tuple((_BYTES, _WORDS, _LINE, _LINE, _LINE, _LINE))
 
 
 @kernel
-def forget(live, extent):  # type: ignore[no-untyped-def]
+def forget(live, extent):
     """No pixel is live."""
     for row in range(extent.shape[0]):
         if extent[row, 0] <= extent[row, 1]:
@@ -29,7 +29,7 @@ def forget(live, extent):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def live_rows(extent):  # type: ignore[no-untyped-def]
+def live_rows(extent):
     """First and last row with a live pixel; first > last if there is none."""
     first, last = 0, extent.shape[0] - 1
     while first <= last and extent[first, 0] > extent[first, 1]:
@@ -40,7 +40,7 @@ def live_rows(extent):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def spread(live, extent, first_column, last_column, above, below, wanted, wanted_extent):  # type: ignore[no-untyped-def]
+def spread(live, extent, first_column, last_column, above, below, wanted, wanted_extent):
     """Mark the outputs that see a live input, and widen the extents of what is marked."""
     top, bottom = live_rows(extent)
     seen = np.empty(live.shape[1], np.uint8)
@@ -72,7 +72,7 @@ def spread(live, extent, first_column, last_column, above, below, wanted, wanted
 
 
 @kernel
-def collect(feeds, live, extent, runs, unit, everything):  # type: ignore[no-untyped-def]
+def collect(feeds, live, extent, runs, unit, everything):
     """Forget the target's live bytes; fill `runs`; (how many, pixels in them). The live bytes serve as scratch meanwhile."""
     forget(live, extent)
     height, width = live.shape
@@ -94,7 +94,7 @@ def collect(feeds, live, extent, runs, unit, everything):  # type: ignore[no-unt
 
 
 @kernel
-def cut(wanted, extent, row, width, unit, runs, count):  # type: ignore[no-untyped-def]
+def cut(wanted, extent, row, width, unit, runs, count):
     """The stretches of one row as runs: gaps shorter than `unit` closed, short ones widened to it inside the row."""
     x, before, end = np.int64(extent[row, 0]), count, np.int64(extent[row, 1])
     while x <= end:
@@ -114,7 +114,7 @@ def cut(wanted, extent, row, width, unit, runs, count):  # type: ignore[no-untyp
 
 
 @kernel
-def mark(live, extent, runs, count):  # type: ignore[no-untyped-def]
+def mark(live, extent, runs, count):
     """Extents and number of the live bytes inside the runs, which lie row after row."""
     total = 0
     for run in range(count):
@@ -135,7 +135,7 @@ def mark(live, extent, runs, count):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def scan_mask(mask, eights, live, extent):  # type: ignore[no-untyped-def]
+def scan_mask(mask, eights, live, extent):
     """Extents and number of the live bytes of a whole mask; what lies inside the extents is copied to `live`.
 
     `eights` is the mask eight bytes at a time, as far as that goes.

@@ -13,55 +13,55 @@ from edgevision.kernels.compiled.jit import kernel
 
 
 @intrinsic
-def _floats(context, address):  # type: ignore[no-untyped-def]
+def _floats(context, address):
     signature = types.CPointer(types.float32)(types.int64)
 
-    def code(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+    def code(context, builder, signature, arguments):
         return builder.inttoptr(arguments[0], context.get_value_type(signature.return_type))
 
     return signature, code
 
 
 @intrinsic
-def _words(context, address):  # type: ignore[no-untyped-def]
+def _words(context, address):
     signature = types.CPointer(types.int32)(types.int64)
 
-    def code(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+    def code(context, builder, signature, arguments):
         return builder.inttoptr(arguments[0], context.get_value_type(signature.return_type))
 
     return signature, code
 
 
 @intrinsic
-def _bytes(context, address):  # type: ignore[no-untyped-def]
+def _bytes(context, address):
     signature = types.CPointer(types.uint8)(types.int64)
 
-    def code(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+    def code(context, builder, signature, arguments):
         return builder.inttoptr(arguments[0], context.get_value_type(signature.return_type))
 
     return signature, code
 
 
 @kernel
-def floats(address, count):  # type: ignore[no-untyped-def]
+def floats(address, count):
     """`count` floats at an address."""
     return carray(_floats(address), (count,))
 
 
 @kernel
-def words(address, count):  # type: ignore[no-untyped-def]
+def words(address, count):
     """The same as 32-bit integers."""
     return carray(_words(address), (count,))
 
 
 @kernel
-def flags(address, count):  # type: ignore[no-untyped-def]
+def flags(address, count):
     """`count` bytes at an address."""
     return carray(_bytes(address), (count,))
 
 
 @kernel
-def commit_pixel(new, old, channels, gate):  # type: ignore[no-untyped-def]
+def commit_pixel(new, old, channels, gate):
     """Store one pixel, from address to address, if any channel moved beyond the gate (gate 0: in any bit). Whether it did."""
     moved = 0
     if gate > 0:
@@ -80,7 +80,7 @@ def commit_pixel(new, old, channels, gate):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def commit(strip, pixels, channels, target, target_step, live, gate):  # type: ignore[no-untyped-def]
+def commit(strip, pixels, channels, target, target_step, live, gate):
     """Store the pixels of a strip that moved, and mark them. Addresses are of the first. The strip is used up."""
     marks = flags(live, pixels)
     first = np.int64(strip.ctypes.data)

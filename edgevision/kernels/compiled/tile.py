@@ -1,7 +1,7 @@
 """The micro-kernel: a few neighbouring pixels times a few vectors of output channels, all in registers from the first product to the store.
 
-One call sums P pixels x V vectors over kernel rows, kernel columns and input channels (one fused multiply-add each, in that order), adds the
-bias, perhaps the residual, applies the activation, compares with what is about to be overwritten, stores what differs and marks it live.
+One call sums P pixels x V vectors over kernel rows, kernel columns and input channels (a fused multiply-add each, in that order), adds
+the bias, perhaps the residual, applies the activation, compares with what it will overwrite, stores what differs and marks it live.
 Addresses are plain integers; what shapes the code (P, V, lanes, tail, steps, activation, mode) are literals.
 """
 
@@ -24,7 +24,7 @@ COMPARE_BITS, COMPARE_GATE, STORE_ALL = 0, 1, 2
 
 @dataclass(frozen=True)
 class Shape:
-    """The literals: `tail` lanes are used of the last vector; `step` bytes lie between neighbouring pixels' windows, `out` between outputs."""
+    """The literals: `tail` lanes of the last vector are used; `step` bytes lie between neighbouring windows, `out` between outputs."""
 
     lanes: int
     pixels: int
@@ -174,28 +174,37 @@ register_model(ShapeType)(models.OpaqueModel)
 
 
 @unbox(ShapeType)
-def _unbox_shape(kind, value, context):  # type: ignore[no-untyped-def]
+def _unbox_shape(kind, value, context):
     return NativeValue(context.context.get_dummy_value())
 
 
 @intrinsic
-def pixels_of(context, shape):  # type: ignore[no-untyped-def]
+def pixels_of(context, shape):
     """P, as a constant."""
 
-    def code(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+    def code(context, builder, signature, arguments):
         return ir.Constant(I64, shape.shape.pixels)
 
     return types.int64(shape), code
 
 
 @intrinsic
-def tile(context, x, taps, weights, bias, target, live, residual, residual_step, numbers, shape):  # type: ignore[no-untyped-def]
+def tile(context, x, taps, weights, bias, target, live, residual, residual_step, numbers, shape):
     """Emit a tile. `taps`: (row bytes, column bytes, rows, columns, channels); `numbers`: (gate, alpha, beta)."""
     signature = types.void(types.int64, taps, *[types.int64] * 6, numbers, shape)
 
-    def code(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+    def code(context, builder, signature, arguments):
         x, taps, weights, bias, target, live, residual, residual_step, numbers, _ = arguments
-        scalars = [*cgutils.unpack_tuple(builder, taps), weights, bias, target, live, residual, residual_step, *cgutils.unpack_tuple(builder, numbers)]
+        scalars = [
+            *cgutils.unpack_tuple(builder, taps),
+            weights,
+            bias,
+            target,
+            live,
+            residual,
+            residual_step,
+            *cgutils.unpack_tuple(builder, numbers),
+        ]
         Emitter(builder, shape.shape, [x, *scalars]).emit()
         return context.get_dummy_value()
 

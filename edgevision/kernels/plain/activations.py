@@ -39,7 +39,7 @@ def _clamp(v: Float, low: np.float32, high: np.float32) -> Float:
     return np.where(v < high, v, high)
 
 
-def _sigmoid(v: Float, alpha: np.float32 = F(0), beta: np.float32 = F(0)) -> Float:
+def _sigmoid(v: Float) -> Float:
     return np.asarray(F(1) / (F(1) + exp(-v)))
 
 
@@ -49,7 +49,7 @@ _TABLE: Mapping[str, Callable[[Float, np.float32, np.float32], Float]] = Mapping
         "relu": lambda v, a, b: np.where(v > 0, v, F(0)),
         "leaky": lambda v, a, b: np.where(v > 0, v, v * a),
         "clamp": _clamp,
-        "sigmoid": _sigmoid,
+        "sigmoid": lambda v, a, b: _sigmoid(v),
         "silu": lambda v, a, b: v * _sigmoid(v),
         "tanh": lambda v, a, b: F(2) * _sigmoid(v + v) - F(1),
         "hsigmoid": lambda v, a, b: _clamp(v + F(3), F(0), F(6)) / F(6),

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgevision.kernels.forms import Convolve, Feed, Float, Form, Intake, Kernel, Plane, Pool, Resize, Runs
+from edgevision.kernels.forms import Convolve, Float, Form, Intake, Kernel, Plane, Pool, Resize, Runs
 from edgevision.kernels.plain import combine, convolve, intake, pool, resize, runs
 
 

@@ -7,23 +7,24 @@ an error, the last bit is made odd towards it. Rounding that to float32 is then 
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edgevision.kernels.forms import Float
 
 
-def fma(a: Float, b: Float, c: Float) -> Float:
+def fma(a: Float | np.float32, b: Float | np.float32, c: Float | np.float32) -> Float:
     """a * b + c, rounded once."""
     product = np.asarray(a, np.float64) * np.asarray(b, np.float64)
     addend = np.asarray(c, np.float64)
     with np.errstate(invalid="ignore", over="ignore"):
         total = np.asarray(product + addend)
         back = total - product
-        error = (product - (total - back)) + (addend - back)
+        error = np.asarray((product - (total - back)) + (addend - back))
         odd = _to_odd(total, error)
         return np.asarray(odd.astype(np.float32))
 
 
-def _to_odd(total: np.ndarray, error: np.ndarray) -> np.ndarray:
+def _to_odd(total: NDArray[np.float64], error: NDArray[np.float64]) -> NDArray[np.float64]:
     bits = total.view(np.int64)
     is_even_and_inexact = (error != 0) & np.isfinite(total) & (bits & 1 == 0)
     step = np.where((error > 0) == (total > 0), 1, -1)

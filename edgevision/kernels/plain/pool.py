@@ -24,7 +24,9 @@ def bind(form: Pool, sources: tuple[Plane, ...], target: Plane, gate: Float) -> 
 def _pixel(form: Pool, source: Plane, row: int, column: int) -> Float:
     window, values = form.window, source.values
     ys = [y for h in range(window.kernel[0]) if 0 <= (y := row * window.stride[0] - window.pad[0] + h * window.dilation[0]) < source.height]
-    xs = [x for w in range(window.kernel[1]) if 0 <= (x := column * window.stride[1] - window.pad[1] + w * window.dilation[1]) < source.width]
+    xs = [
+        x for w in range(window.kernel[1]) if 0 <= (x := column * window.stride[1] - window.pad[1] + w * window.dilation[1]) < source.width
+    ]
     if form.mode == "max":
         best = np.full(values.shape[2], -np.inf, np.float32)
         for y in ys:

@@ -40,7 +40,7 @@ def _wanted(feeds: tuple[Feed, ...], row: int, width: int) -> NDArray[np.bool_]:
     wanted = np.zeros(width, np.bool_)
     for feed in feeds:
         reach = feed.reach
-        live = np.array(feed.plane.live[reach.above[row] : reach.below[row]].any(axis=0))
+        live = np.asarray(feed.plane.live[reach.above[row] : reach.below[row]].any(axis=0))
         for start, stop in _stretches(live):
             wanted[reach.first_column[start] : reach.last_column[stop - 1] + 1] = True
     return wanted
