@@ -7,18 +7,20 @@ decoder's last mask, the Tracks. Capture comes before this file and publish afte
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from os import PathLike
 
 import numpy as np
 
 from edgevision.compare.background import ChangeDetector
 from edgevision.config import CameraConfig, Config, builtin_registry, load
-from edgevision.errors import BadFrame, ConfigError, InputError
+from edgevision.errors import BadFrame, ConfigError, EngineFault, InputError
 from edgevision.interfaces import Policy, Rule
 from edgevision.judge.rules import AreaScoreRule, verdict
 from edgevision.judge.tracks import Tracks
+from edgevision.recompute.audit import Audits, AuditSettings
 from edgevision.recompute.engine import SelectiveNetwork
-from edgevision.recompute.load import labels_of, load_for_frames
+from edgevision.recompute.load import labels_of, load_for_frames, threshold_of
 from edgevision.recompute.refresh import RollingRefresh
 from edgevision.records import ChangeMap, Defect, Event, Frame, Image, Inspection, Mask, Region, Scene, Verdict
 from edgevision.registry import Registry
@@ -42,6 +44,7 @@ class Pipeline:
         self.tracks = Tracks(settings.judge)
         self._network: SelectiveNetwork | None = None
         self._decoder: Decoder | None = None
+        self._audits: Audits | None = None
         self._size_px = (0, 0)  # (height, width)
         self._full_ts: float | None = None
 
@@ -67,8 +70,9 @@ class Pipeline:
         watch = Stopwatch()
         height, width = frame.image.shape[:2]
         try:
-            network, decoder = self._stages_for(height, width)
-            change = self._detector.measure(frame.image, frame.ts, self._refresh.rows(frame.ts, height))
+            network, decoder, audits = self._stages_for(height, width)
+            rows = slice(0, height) if audits.is_dense(frame.ts) else self._refresh.rows(frame.ts, height)
+            change = self._detector.measure(frame.image, frame.ts, rows)
         except (BadFrame, InputError) as error:
             return self.not_inspected(str(error), frame.ts, frame.seq, frame.part_id, frame.job_id)
         watch.lap("compare")
@@ -78,6 +82,11 @@ class Pipeline:
         is_full = change.full_reason is not None
         outputs = network.first(change.corrected) if is_full else network.next(change.corrected, live)
         watch.lap("recompute")
+        try:
+            disagreement = audits.check(frame.image, outputs, frame.ts)
+        except EngineFault as error:
+            return self._start_over(frame, error)
+        watch.lap("audit")
         regions = decoder.decode(outputs, network.changed)
         watch.lap("segment")
         defects = tuple(defect for rule in self._rules for defect in rule.judge(regions, frame, change))
@@ -88,7 +97,13 @@ class Pipeline:
         watch.lap("compare")
         if is_full:
             self._full_ts = frame.ts
-        return self._inspection(frame, change, said, reason, (regions, defects, events), watch)
+        found = self._inspection(frame, change, said, reason, (regions, defects, events), watch)
+        return replace(found, audit_disagreement=disagreement, scene=Scene.FALLBACK_DENSE if audits.is_dense(frame.ts) else found.scene)
+
+    def _start_over(self, frame: Frame, error: EngineFault) -> Inspection:
+        """Memory is not what it must be: forget it, and inspect the frame again with the whole network."""
+        self._forget_scene()
+        return replace(self.inspect(frame), full_reason=str(error))
 
     def not_inspected(self, reason: str, ts: float, seq: int | None = None, part_id: str | None = None, job_id: str | None = None) -> Inspection:
         """What is said of a frame or a part that was not inspected: never OK. `seq` is None where it is not known."""
@@ -128,9 +143,12 @@ class Pipeline:
 
     def reset(self) -> None:
         """Forget the scene: the next frame is a first one. Open tracks are forgotten, not ended."""
+        self._forget_scene()
+        self.tracks.reset()
+
+    def _forget_scene(self) -> None:
         self._detector.reset()
         self._refresh.reset()
-        self.tracks.reset()
         if self._network is not None and self._decoder is not None:
             self._network.reset()
             self._decoder.reset()
@@ -140,18 +158,20 @@ class Pipeline:
         """The engine, once the first frame's size is known."""
         return self._network
 
-    def _stages_for(self, height: int, width: int) -> tuple[SelectiveNetwork, Decoder]:
-        """The network and the decoder, made for the first frame's size. Raises BadFrame for a frame of another size."""
-        if self._network is None or self._decoder is None:
+    def _stages_for(self, height: int, width: int) -> tuple[SelectiveNetwork, Decoder, Audits]:
+        """The network, its decoder and its audits, made for the first frame's size. Raises BadFrame for a frame of another size."""
+        if self._network is None or self._decoder is None or self._audits is None:
             self._network = load_for_frames(self.settings.recompute, height, width)
-            self._decoder = decoder_for(self.settings.segment, (height, width), labels_of(self._network.metadata))
+            facts = self._network.metadata
+            self._decoder = decoder_for(self.settings.segment, (height, width), labels_of(facts), threshold_of(facts))
+            self._audits = Audits(self._network, AuditSettings.of(self.settings.recompute))
             self._size_px = (height, width)
         if (height, width) != self._size_px:
             was_height, was_width = self._size_px
             raise BadFrame(
                 f"frame is {width}x{height}, this camera gave {was_width}x{was_height} before; set the camera back or restart it"
             )
-        return self._network, self._decoder
+        return self._network, self._decoder, self._audits
 
     def _inspection(self, frame: Frame, change: ChangeMap, said: Verdict, reason: str | None, found: Found, watch: Stopwatch) -> Inspection:
         regions, defects, events = found

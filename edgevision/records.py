@@ -177,6 +177,7 @@ class Inspection:
     dropped_since_last: int = 0
     simulated: bool = False
     since_full_ms: float = 0.0
+    audit_disagreement: float | None = None
     image: Mapping[str, str] | None = None
 
 

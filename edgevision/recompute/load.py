@@ -56,3 +56,12 @@ def labels_of(metadata: Mapping[str, str]) -> tuple[str, ...]:
     """The names of the output's channels that a network file gives, as `a, b` or `["a", "b"]`; () where it gives none."""
     names = (part.strip().strip("\"'") for part in metadata.get("labels", "").strip("[]").split(","))
     return tuple(name for name in names if name)
+
+
+def threshold_of(metadata: Mapping[str, str]) -> float | None:
+    """The operating threshold found in training, None where the file gives none."""
+    try:
+        value = float(metadata.get("threshold", ""))
+    except ValueError:
+        return None
+    return value if 0 < value < 1 else None

@@ -62,9 +62,9 @@ class Timings:
     stages: dict[str, float] = field(default_factory=dict)
 
     def add(self, inspection: Inspection) -> None:
-        """Take an inspection's times; `selective` is compare and recompute."""
+        """Take an inspection's times; `selective` is compare, recompute and the audits."""
         laps = inspection.timing_ms
-        self.selective.append(laps["compare"] + laps["recompute"])
+        self.selective.append(laps["compare"] + laps["recompute"] + laps["audit"])
         self.live.append(inspection.live_fraction)
         for stage, lap_ms in laps.items():
             self.stages[stage] = self.stages.get(stage, 0.0) + lap_ms
