@@ -15,7 +15,7 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +34,13 @@ from edgevision.recompute.preprocess import Preprocess, build_intake
 from edgevision.records import Box, Costs, Mask, StepCost
 
 Outputs = dict[str, NDArray[np.float32]]
+
+
+class Means(TypedDict, total=False):
+    """What a network may use: at most so much Memory a camera, and which kernels (`compiled`, `plain`, or a Backend)."""
+
+    memory_limit_mb: float | None
+    backend: str | Backend
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -95,9 +102,7 @@ class SelectiveNetwork:
         threads: int = 1,
         gate: float | Mapping[str, float] = 0.0,
         input_shape: tuple[int, ...] | None = None,
-        *,
-        memory_limit_mb: float | None = None,
-        backend: str | Backend = "compiled",
+        **means: Unpack[Means],
     ) -> SelectiveNetwork:
         """The network in `path` (ONNX, or OpenVINO IR's .xml). `gate` is one for all steps, or by step name ("*": the others).
 
@@ -106,8 +111,9 @@ class SelectiveNetwork:
         _check_arguments(str(path), precision, threads, gate)
         graph = read_graph(path, input_shape)
         plan = lower(graph, dict(gate) if isinstance(gate, Mapping) else {"*": gate})
+        backend = means.get("backend", "compiled")
         kernels = open_backend(backend) if isinstance(backend, str) else backend
-        return cls(Network.load(graph, plan, kernels, threads, memory_limit_mb))
+        return cls(Network.load(graph, plan, kernels, threads, means.get("memory_limit_mb")))
 
     def sibling(self) -> SelectiveNetwork:
         """The same network for another camera: weights and kernels are shared, Memory is its own and empty."""

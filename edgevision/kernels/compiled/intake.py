@@ -21,12 +21,12 @@ _RUNS, _LINES, _TENSOR, _FRAME = types.int32[:, ::1], types.UniTuple(types.int64
 def take_tensor(picture, runs, count, lines, longest):
     """`picture` (channel, row, column)."""
     channels = picture.shape[0]
-    strip = np.zeros(longest * channels, np.float32)
+    strip = np.zeros((longest, channels), np.float32)
     for run in range(count):
         row, start, stop = np.int64(runs[run, 0]), np.int64(runs[run, 1]), np.int64(runs[run, 2])
         for c in range(channels):
             for column in range(start, stop):
-                strip[(column - start) * channels + c] = picture[c, row, column]
+                strip[column - start, c] = picture[c, row, column]
         commit(
             strip,
             stop - start,
@@ -42,12 +42,12 @@ def take_tensor(picture, runs, count, lines, longest):
 def take_frame(picture, runs, count, lines, longest, table, order):
     """`picture` (row, column, channel), 8-bit; `table` (channel, 256)."""
     channels = order.shape[0]
-    strip = np.zeros(longest * channels, np.float32)
+    strip = np.zeros((longest, channels), np.float32)
     for run in range(count):
         row, start, stop = np.int64(runs[run, 0]), np.int64(runs[run, 1]), np.int64(runs[run, 2])
         for column in range(start, stop):
             for c in range(channels):
-                strip[(column - start) * channels + c] = table[c, picture[row, column, order[c]]]
+                strip[column - start, c] = table[c, picture[row, column, order[c]]]
         commit(
             strip,
             stop - start,
@@ -63,21 +63,21 @@ def take_frame(picture, runs, count, lines, longest, table, order):
 def take_resized(picture, runs, count, lines, longest, table, order, rows, columns, row_share, column_share, fill):
     """The same with `rows` and `columns` (2, outputs) to mix, -1 where the picture does not reach."""
     channels = order.shape[0]
-    strip = np.zeros(longest * channels, np.float32)
+    strip = np.zeros((longest, channels), np.float32)
     for run in range(count):
         row, start, stop = np.int64(runs[run, 0]), np.int64(runs[run, 1]), np.int64(runs[run, 2])
         for column in range(start, stop):
             top, bottom, left, right = rows[0, row], rows[1, row], columns[0, column], columns[1, column]
             for c in range(channels):
                 if top < 0 or left < 0:
-                    strip[(column - start) * channels + c] = fill[c]
+                    strip[column - start, c] = fill[c]
                     continue
                 values, channel = table[c], order[c]
                 a, b = values[picture[top, left, channel]], values[picture[top, right, channel]]
                 below_a, below_b = values[picture[bottom, left, channel]], values[picture[bottom, right, channel]]
                 above = fma(column_share[column], b - a, a)
                 below = fma(column_share[column], below_b - below_a, below_a)
-                strip[(column - start) * channels + c] = fma(row_share[row], below - above, above)
+                strip[column - start, c] = fma(row_share[row], below - above, above)
         commit(
             strip,
             stop - start,
@@ -90,17 +90,19 @@ def take_resized(picture, runs, count, lines, longest, table, order, rows, colum
 
 
 @kernel
-def find_bad(picture, runs, count):
-    """(row, column) of the first NaN or infinity inside the runs, or (-1, -1)."""
+def find_bad(bits, runs, count):
+    """(row, column) of the first NaN or infinity inside the runs, or (-1, -1): `bits` of a float whose exponent is all ones."""
+    exponent = np.int32(0x7F800000)
     for run in range(count):
         row = runs[run, 0]
-        for c in range(picture.shape[0]):
-            wrong = np.float32(0)
-            for column in range(runs[run, 1], runs[run, 2]):
-                wrong += picture[c, row, column] * np.float32(0)
-            if wrong != 0:
-                for column in range(runs[run, 1], runs[run, 2]):
-                    if not np.isfinite(picture[c, row, column]):
+        start, stop = runs[run, 1], runs[run, 2]
+        for c in range(bits.shape[0]):
+            wrong = False
+            for column in range(start, stop):
+                wrong |= bits[c, row, column] & exponent == exponent
+            if wrong:
+                for column in range(start, stop):
+                    if bits[c, row, column] & exponent == exponent:
                         return row, column
     return np.int32(-1), np.int32(-1)
 
@@ -138,5 +140,5 @@ def _resize_tables(intake: Intake) -> tuple[NDArray[Any], ...]:
 
 def first_bad(picture: Float, runs: Runs, count: int) -> tuple[int, int]:
     """(row, column) of the first NaN or infinity inside the runs, or (-1, -1)."""
-    row, column = specialize(find_bad, (_TENSOR, _RUNS, types.int64))(picture, runs, count)
+    row, column = specialize(find_bad, (types.int32[:, :, :], _RUNS, types.int64))(picture.view(np.int32), runs, count)
     return int(row), int(column)

@@ -55,6 +55,12 @@ def words(address, count):
 
 
 @kernel
+def pixels_of_words(address, pixels, channels):
+    """(pixel, channel) 32-bit integers at an address."""
+    return carray(_words(address), (pixels, channels))
+
+
+@kernel
 def flags(address, count):
     """`count` bytes at an address."""
     return carray(_bytes(address), (count,))
@@ -94,12 +100,13 @@ def commit(strip, pixels, channels, target, target_step, live, gate):
         bits, before = new[place], old[place]
         old[place] = bits
         new[place] = bits ^ before
+    differs = pixels_of_words(first, pixels, channels)
     if channels == 3:
         for pixel in range(pixels):
-            marks[pixel] |= (new[pixel * 3] | new[pixel * 3 + 1] | new[pixel * 3 + 2]) != 0
+            marks[pixel] |= (differs[pixel, 0] | differs[pixel, 1] | differs[pixel, 2]) != 0
         return
     for pixel in range(pixels):
         moved = 0
         for c in range(channels):
-            moved |= new[pixel * channels + c]
+            moved |= differs[pixel, c]
         marks[pixel] |= moved != 0

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgevision.kernels.forms import Convolve, Float, Form, Intake, Kernel, Plane, Pool, Resize, Runs
-from edgevision.kernels.plain import combine, convolve, intake, pool, resize, runs
+from edgevision.kernels.plain import combine, convolve, depthwise, intake, pool, resize, runs
 
 
 class Plain:
@@ -31,6 +31,8 @@ class Plain:
     def bind(self, form: Form, packed: object, sources: tuple[Plane, ...], target: Plane, gate: Float | None) -> tuple[Kernel, int]:
         """The kernel of a form. `unit` may be forced in tests: results do not depend on it."""
         unit, gate = min(self._unit, target.width), np.zeros(1, np.float32) if gate is None else gate
+        if isinstance(form, Convolve) and form.is_depthwise:
+            return depthwise.bind(form, sources, target, gate), unit
         if isinstance(form, Convolve):
             return convolve.bind(form, sources, target, gate), unit
         if isinstance(form, Pool):
