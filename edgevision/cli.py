@@ -62,7 +62,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _verb(verbs: Verbs, name: str, function: Callable[[argparse.Namespace], int] | None, text: str) -> argparse.ArgumentParser:
-    verb = verbs.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+    verb: argparse.ArgumentParser = verbs.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
     if function is not None:
         verb.set_defaults(verb=function)
     return verb

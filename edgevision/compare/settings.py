@@ -21,10 +21,10 @@ class ChangeSettings(Settings):
     )
     noise_sigma: float | None = Field(None, ge=0, le=50, description="The camera's noise in gray levels; empty: measured from the stream.")
     hysteresis: float = Field(
-        0.7, ge=0.2, le=1, description="Share of pixel_threshold that suffices beside pixels already live; 1 turns it off."
+        0.8, ge=0.2, le=1, description="Share of pixel_threshold that suffices beside pixels already live; 1 turns it off."
     )
     despeckle: int = Field(3, ge=1, le=9, description="Changed pixels that a 3x3 neighbourhood must hold before a change is believed.")
-    min_area: int = Field(6, ge=1, le=100_000, description="Smallest connected change in pixels; smaller ones are noise.")
+    min_area: int = Field(8, ge=1, le=100_000, description="Smallest connected change in pixels; smaller ones are noise.")
     grow_px: int = Field(1, ge=0, le=16, description="Pixels by which every change is widened, so that its soft rim is recomputed too.")
     hold_frames: int = Field(0, ge=0, le=250, description="Frames for which a pixel stays live after its last change.")
     confirm_frames: int = Field(1, ge=1, le=250, description="Frames in a row a pixel must differ before it is live; 1 is at once.")
