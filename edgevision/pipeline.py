@@ -105,7 +105,9 @@ class Pipeline:
         self._forget_scene()
         return replace(self.inspect(frame), full_reason=str(error))
 
-    def not_inspected(self, reason: str, ts: float, seq: int | None = None, part_id: str | None = None, job_id: str | None = None) -> Inspection:
+    def not_inspected(
+        self, reason: str, ts: float, seq: int | None = None, part_id: str | None = None, job_id: str | None = None
+    ) -> Inspection:
         """What is said of a frame or a part that was not inspected: never OK. `seq` is None where it is not known."""
         return Inspection(
             camera=self.camera,
