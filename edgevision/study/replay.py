@@ -63,7 +63,7 @@ def replay(
         task = bar.add_task("")
         for inspection in inspections(pipeline, recording):
             tally.add(inspection)
-            lines.append(as_line(inspection))
+            lines.append(as_line(inspection, recording))
             bar.update(task, description=f"frame {tally.frames}, {tally.events} events, {tally.verdicts}")
     if out is not None:
         out.write_text("\n".join(lines) + "\n")
@@ -110,13 +110,14 @@ def inspections(pipeline: Pipeline, recording: Path) -> Iterator[Inspection]:
                 yield pipeline.inspect(frame)
 
 
-def as_line(inspection: Inspection) -> str:
-    """What a golden file pins of one frame: verdict, regions, events; no times, no ids."""
+def as_line(inspection: Inspection, recording: Path) -> str:
+    """What a golden file pins of one frame: verdict, regions, events; no times, no ids, and no place on this disk."""
+    reason = inspection.reason and inspection.reason.replace(f"{recording.absolute()}/", "").replace(f"{recording}/", "")
     return json.dumps(
         {
             "seq": inspection.frame_seq,
             "verdict": inspection.verdict.value,
-            "reason": inspection.reason,
+            "reason": reason,
             "mode": inspection.mode,
             "live_fraction": round(inspection.live_fraction, 4),
             "regions": [[region.label, round(region.score, 2), *region.box_px] for region in inspection.regions],
