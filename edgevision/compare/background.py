@@ -49,6 +49,7 @@ class Background:
         flat = (height, width * self.channels)
         self.allowed = allowed_pixels(settings, height, width)
         self.allowed_px = int(self.allowed.sum())
+        self.span = span_of(self.allowed, self.channels)
         self.used = np.zeros(flat, image.dtype)
         self.tolerance = np.zeros(flat, image.dtype)
         self.corrected = np.zeros(flat, image.dtype)
@@ -103,10 +104,10 @@ class Background:
         self.shown_foreground = read_only(np.zeros_like(self.foreground))
 
     def band(self) -> tuple[int, int]:
-        """The rows whose slow work is due on this frame: every row once in BANDS frames."""
-        height = self.shape[0]
+        """The rows whose slow work is due on this frame: every row that holds allowed pixels once in BANDS frames."""
+        top, bottom = self.span[:2]
         k = self.frames % BANDS
-        return k * height // BANDS, (k + 1) * height // BANDS
+        return top + k * (bottom - top) // BANDS, top + (k + 1) * (bottom - top) // BANDS
 
 
 class Scratch:
@@ -291,7 +292,7 @@ class ChangeDetector:
 
     def _find(self, background: Background, flat: Image, line: Line, extra: int) -> int:
         frame = (flat, background.used, background.tolerance, line.fixed, extra, background.channels)
-        return int(self._kernels.find_weak(*frame, background.scratch.weak, background.scratch.points))
+        return int(self._kernels.find_weak(*frame, background.span, background.scratch.weak, background.scratch.points))
 
     def _grow(
         self, background: Background, flat: Image, line: Line, extra: int, found: int, force_rows: slice | None
@@ -389,6 +390,12 @@ class ChangeDetector:
     def _set_tolerances(self, background: Background, rows: tuple[int, int]) -> None:
         place = (background.allowed, rows, background.scratch.steep, background.tolerance)
         self._kernels.set_tolerances(background.used, background.channels, background.tables, self._vibration_q8, *place)
+
+
+def span_of(allowed: NDArray[np.uint8], channels: int) -> tuple[int, int, int, int]:
+    """First row, row after the last, first value in a row, value after the last: the box around the allowed pixels."""
+    rows, columns = np.flatnonzero(allowed.any(axis=1)), np.flatnonzero(allowed.any(axis=0))
+    return int(rows[0]), int(rows[-1]) + 1, int(columns[0]) * channels, (int(columns[-1]) + 1) * channels
 
 
 def read_only(array: NDArray[Any]) -> NDArray[Any]:

@@ -37,7 +37,7 @@ def test_only_what_exceeds_the_tolerance_is_weak(kernels):
     image = used.copy()
     image[0, 3], image[1, 69], image[1, 0] = 111, 89, 110
     weak, points = np.zeros((4, 72), np.uint8), np.zeros(140, np.int32)
-    count = kernels.find_weak(image, used, np.full_like(used, 10), IDENTITY, 0, 1, weak, points)
+    count = kernels.find_weak(image, used, np.full_like(used, 10), IDENTITY, 0, 1, (0, image.shape[0], 0, image.shape[1]), weak, points)
     assert [(p >> 16, p & 0xFFFF) for p in points[:count].tolist()] == [(1, 4), (2, 70)]
     assert weak.sum() == 2
 
@@ -46,15 +46,17 @@ def test_extra_raises_every_tolerance(kernels):
     used = np.full((1, 70), 100, np.uint8)
     image = used + np.uint8(12)
     weak, points = np.zeros((3, 72), np.uint8), np.zeros(70, np.int32)
-    assert kernels.find_weak(image, used, np.full_like(used, 10), IDENTITY, 2, 1, weak, points) == 0
-    assert kernels.find_weak(image, used, np.full_like(used, 10), IDENTITY, 1, 1, weak, points) == 70
+    assert kernels.find_weak(image, used, np.full_like(used, 10), IDENTITY, 2, 1, (0, image.shape[0], 0, image.shape[1]), weak, points) == 0
+    assert (
+        kernels.find_weak(image, used, np.full_like(used, 10), IDENTITY, 1, 1, (0, image.shape[0], 0, image.shape[1]), weak, points) == 70
+    )
 
 
 def grown(kernels, image, used, *, despeckle=3, min_area=1, grow=0):
     height, width = image.shape
     weak, points, queue = np.zeros((height + 2, width + 2), np.uint8), np.zeros(image.size, np.int32), np.zeros(image.size, np.int32)
     tolerance = np.full_like(used, 10)
-    count = kernels.find_weak(image, used, tolerance, IDENTITY, 0, 1, weak, points)
+    count = kernels.find_weak(image, used, tolerance, IDENTITY, 0, 1, (0, image.shape[0], 0, image.shape[1]), weak, points)
     live, first, last = np.zeros(image.shape, bool), np.full(height, width, np.int32), np.zeros(height, np.int32)
     limits = (512, despeckle, min_area, grow)
     place = (weak, points, count, queue, np.ones(image.shape, np.uint8), live, first, last)

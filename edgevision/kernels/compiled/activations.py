@@ -125,13 +125,3 @@ def activate(context, value, alpha, beta, kind):
         return emitter(Arithmetic(builder, ir.FloatType()), *arguments[:3])
 
     return types.float32(types.float32, types.float32, types.float32, kind), code
-
-
-@intrinsic
-def fma(context, a, b, c):
-    """a * b + c of floats, rounded once."""
-
-    def code(context, builder, signature, arguments):
-        return Arithmetic(builder, ir.FloatType()).call("fma", *arguments)
-
-    return types.float32(types.float32, types.float32, types.float32), code

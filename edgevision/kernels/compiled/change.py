@@ -160,23 +160,23 @@ def _add_weak(weak, points, count, r, i, channels):
 
 
 @kernel
-def _find_one_by_one(image, used, tolerance, line, extra, channels, weak, points):
+def _find_one_by_one(image, used, tolerance, line, extra, channels, span, weak, points):
     count = 0
-    for r in range(image.shape[0]):
-        for i in range(image.shape[1]):
+    for r in range(span[0], span[1]):
+        for i in range(span[2], span[3]):
             if abs(_correct(image[r, i], line) - i4(used[r, i])) > i4(tolerance[r, i]) + extra:
                 count = _add_weak(weak, points, count, r, i, channels)
     return count
 
 
 @kernel
-def _find_bytes(image, used, tolerance, line, extra, channels, weak, points):
+def _find_bytes(image, used, tolerance, line, extra, channels, span, weak, points):
     gain, offset, more = i4(line[0]), i4(line[1]), i4(extra)
     count = 0
     width = image.shape[1]
-    for r in range(image.shape[0]):
-        for start in range(0, width, LANES):
-            at = min(start, width - LANES)  # the last step overlaps the one before; a pixel is added once all the same
+    for r in range(span[0], span[1]):
+        for start in range(span[2], span[3], LANES):
+            at = min(start, width - LANES)  # steps may overlap, or go beyond the span, where nothing is allowed to be found
             bits = _changed_bits(image, used, tolerance, r * width + at, gain, offset, more)
             while bits:
                 count = _add_weak(weak, points, count, r, at + np.int64(_lowest_bit(bits)), channels)
@@ -184,10 +184,10 @@ def _find_bytes(image, used, tolerance, line, extra, channels, weak, points):
     return count
 
 
-def find_weak(image, used, tolerance, line, extra, channels, weak, points):
+def find_weak(image, used, tolerance, line, extra, channels, span, weak, points):
     if image.dtype == np.uint8 and image.shape[1] >= LANES and not config.DISABLE_JIT:
-        return _find_bytes(image, used, tolerance, line, extra, channels, weak, points)
-    return _find_one_by_one(image, used, tolerance, line, extra, channels, weak, points)
+        return _find_bytes(image, used, tolerance, line, extra, channels, span, weak, points)
+    return _find_one_by_one(image, used, tolerance, line, extra, channels, span, weak, points)
 
 
 @kernel

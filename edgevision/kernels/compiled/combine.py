@@ -7,8 +7,8 @@ from numba import types
 from numba.extending import intrinsic
 
 from edgevision.kernels.compiled.activations import KINDS, activate
+from edgevision.kernels.compiled.commit import commit, floats
 from edgevision.kernels.compiled.jit import kernel, specialize
-from edgevision.kernels.compiled.strip import commit, floats
 from edgevision.kernels.forms import Combine, Float, Kernel, Plane, Runs
 
 OPERATIONS = ("copy", "add", "sub", "mul", "div", "max", "min", "prelu")

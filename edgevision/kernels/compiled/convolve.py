@@ -13,8 +13,8 @@ from numba import types
 
 from edgevision.kernels.compiled.activations import KINDS
 from edgevision.kernels.compiled.blocking import Blocking, Part, split
+from edgevision.kernels.compiled.commit import commit
 from edgevision.kernels.compiled.jit import kernel, specialize
-from edgevision.kernels.compiled.strip import commit
 from edgevision.kernels.compiled.tile import COMPARE_BITS, COMPARE_GATE, STORE_ALL, Shape, ShapeType, pixels_of, tile
 from edgevision.kernels.forms import Convolve, Float, Kernel, Plane, Runs
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numba import types
 
-from edgevision.kernels.compiled.activations import KINDS, activate, fma
+from edgevision.kernels.compiled.activations import KINDS, activate
+from edgevision.kernels.compiled.commit import commit, floats
+from edgevision.kernels.compiled.exact import fma
 from edgevision.kernels.compiled.jit import kernel, specialize
-from edgevision.kernels.compiled.strip import commit, floats
 from edgevision.kernels.forms import Convolve, Float, Kernel, Plane, Runs
 
 

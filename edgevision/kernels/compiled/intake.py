@@ -9,9 +9,9 @@ import numpy as np
 from numba import types
 from numpy.typing import NDArray
 
-from edgevision.kernels.compiled.activations import fma
+from edgevision.kernels.compiled.commit import commit
+from edgevision.kernels.compiled.exact import fma
 from edgevision.kernels.compiled.jit import kernel, specialize
-from edgevision.kernels.compiled.strip import commit
 from edgevision.kernels.forms import Float, Intake, Plane, Runs
 
 _RUNS, _LINES, _TENSOR, _FRAME = types.int32[:, ::1], types.UniTuple(types.int64, 5), types.float32[:, :, :], types.uint8[:, :, :]

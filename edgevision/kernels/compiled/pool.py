@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numba import types
 
+from edgevision.kernels.compiled.commit import commit, floats
 from edgevision.kernels.compiled.jit import kernel, specialize
-from edgevision.kernels.compiled.strip import commit, floats
 from edgevision.kernels.forms import Float, Kernel, Plane, Pool, Runs
 
 

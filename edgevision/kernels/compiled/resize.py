@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numba import types
 
-from edgevision.kernels.compiled.activations import fma
+from edgevision.kernels.compiled.commit import commit, commit_pixel, flags, floats
+from edgevision.kernels.compiled.exact import fma
 from edgevision.kernels.compiled.jit import kernel, specialize
-from edgevision.kernels.compiled.strip import commit, commit_pixel, flags, floats
 from edgevision.kernels.forms import Float, Kernel, Plane, Resize, Runs
 
 

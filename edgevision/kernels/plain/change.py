@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[Any]
 Numbers = tuple[int, ...]
+Span = tuple[int, int, int, int]
 
 
 def correct(values: Array, line: Numbers) -> Array:
@@ -86,10 +87,17 @@ def refresh_tolerances(
     np.copyto(tolerance, fresh, where=_samples(near, channels), casting="unsafe")
 
 
-def find_weak(image: Array, used: Array, tolerance: Array, line: Numbers, extra: int, channels: int, weak: Array, points: Array) -> int:
-    """Mark in `weak` the pixels of which a corrected channel is further from `used` than tolerance + extra; list them, return how many."""
+def find_weak(
+    image: Array, used: Array, tolerance: Array, line: Numbers, extra: int, channels: int, span: Span, weak: Array, points: Array
+) -> int:
+    """Mark in `weak` the pixels of which a corrected channel is further from `used` than tolerance + extra; list them, return how many.
+
+    `span` (first row, row after the last, first value of a row, value after the last) bounds the places that need a look.
+    """
     far = abs(correct(image, line) - used.astype(np.int64)) > np.minimum(tolerance.astype(np.int64) + extra, np.iinfo(tolerance.dtype).max)
-    found = _pixels(far, channels)
+    inside = np.zeros_like(far)
+    inside[span[0] : span[1], span[2] : span[3]] = True
+    found = _pixels(far & inside, channels)
     weak[1:-1, 1:-1] |= found
     rows, columns = np.nonzero(found)
     points[: len(rows)] = ((rows + 1) << 16) | (columns + 1)
