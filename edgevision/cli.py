@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
+import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -14,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from edgevision import __version__
-from edgevision.errors import EdgevisionError
+from edgevision.errors import EdgevisionError, InputError
 
 Verbs = Any  # argparse keeps the class of what add_subparsers returns to itself
 
@@ -29,8 +31,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return error.exit_code
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:
-        sys.stderr.close()
+    except BrokenPipeError:  # nobody reads on, as behind `head`; and nothing may be written any more, at the end of the program neither
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
 
 
@@ -53,7 +55,7 @@ def parser() -> argparse.ArgumentParser:
     events = _verb(verbs, "events", None, "see what is reported").add_subparsers(required=True, metavar="VERB")
     tail = _verb(events, "tail", _events_tail, "print events as they are published")
     tail.add_argument("config", type=Path, nargs="?", help="the YAML file that names the broker; without it, the one on localhost:1883")
-    tail.add_argument("--count", type=int, metavar="N", help="stop after N events")
+    tail.add_argument("--count", type=count, metavar="N", help="stop after N events")
     tail.add_argument("--json", action="store_true", help="print each event's payload as one line of JSON")
     _add_train(verbs)
     version = _verb(verbs, "version", _version, "print the version and what it runs on")
@@ -70,7 +72,7 @@ def _verb(verbs: Verbs, name: str, function: Callable[[argparse.Namespace], int]
 
 def _add_demo(verbs: Verbs) -> None:
     demo = _verb(verbs, "demo", _demo, "run the synthetic line end to end and compare truth with what was found")
-    demo.add_argument("--seconds", type=float, default=30.0, metavar="N", help="seconds of line time (default 30)")
+    demo.add_argument("--seconds", type=positive, default=30.0, metavar="N", help="seconds of line time (default 30)")
     demo.add_argument("--seed", type=int, default=0, metavar="S", help="which line (default 0)")
     demo.add_argument("--config", type=Path, metavar="FILE", help="another demo configuration than the one that ships")
     demo.add_argument("--out", type=Path, metavar="DIR", help="where the pictures of events go (default ./demo-SEED)")
@@ -91,13 +93,13 @@ def _add_train(verbs: Verbs) -> None:
     train = _verb(verbs, "train", _train, "train the default network on the synthetic line (extra `train`)")
     train.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the network and its card go")
     train.add_argument("--seed", type=int, default=0, metavar="S", help="of data and weights (default 0)")
-    train.add_argument("--minutes", type=float, default=25.0, metavar="N", help="how long to train (default 25)")
+    train.add_argument("--minutes", type=positive, default=25.0, metavar="N", help="how long to train (default 25)")
 
 
 def _demo(arguments: argparse.Namespace) -> int:
     from edgevision.study.demo import DemoSettings, run_demo
 
-    out = arguments.out or Path(f"demo-{arguments.seed}")
+    out = writable_folder(arguments.out or Path(f"demo-{arguments.seed}"))
     settings = DemoSettings(seconds=arguments.seconds, seed=arguments.seed, config=arguments.config, out=out)
     report = run_demo(settings, is_quiet=arguments.json)
     if arguments.json:
@@ -121,7 +123,7 @@ def _check(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps(report))
     else:
-        print("\n".join(report["lines"]))
+        print("\n".join(report["lines"]), file=sys.stdout if report["ok"] else sys.stderr)
     return int(report["exit_code"])
 
 
@@ -143,7 +145,7 @@ def _events_tail(arguments: argparse.Namespace) -> int:
 def _train(arguments: argparse.Namespace) -> int:
     from edgevision.study.train.segmentation import TrainSettings, train_default
 
-    train_default(arguments.out / "default.onnx", TrainSettings(seed=arguments.seed, minutes=arguments.minutes))
+    train_default(writable_folder(arguments.out) / "default.onnx", TrainSettings(seed=arguments.seed, minutes=arguments.minutes))
     return 0
 
 
@@ -153,3 +155,30 @@ def _version(arguments: argparse.Namespace) -> int:
     found = {"edgevision": __version__, **versions()}
     print(json.dumps(found) if arguments.json else "\n".join(f"{name} {version}" for name, version in found.items()))
     return 0
+
+
+def positive(text: str) -> float:
+    """A number above 0, for argparse."""
+    number = float(text)
+    if not 0 < number < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is given; it must be above 0")
+    return number
+
+
+def count(text: str) -> int:
+    """A whole number from 1 on, for argparse."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is given; it must be 1 or more")
+    return number
+
+
+def writable_folder(path: Path) -> Path:
+    """The folder, made if it is not there. Raises InputError when nothing can be written in it, before any work is done for it."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}; name a folder that can be made, with --out") from error
+    if not os.access(path, os.W_OK | os.X_OK):
+        raise InputError(f"{path}: may not be written; name another folder with --out, or change its rights")
+    return path

@@ -10,20 +10,21 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self, TextIO
 
 import numpy as np
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn
 
-from edgevision.capture.camera import Camera, CameraSettings
+from edgevision.capture.camera import Camera, CameraCounters
 from edgevision.config import CameraConfig, Config, builtin_registry, load
-from edgevision.errors import BadFrame, EndOfStream, InputError
+from edgevision.errors import BadFrame, EndOfStream, InputError, Unavailable
 from edgevision.pipeline import Pipeline
 from edgevision.records import Inspection, Settings
 from edgevision.registry import Chosen, Registry
 
 WAIT_S = 1.0
+REASONS = 5  # different reasons for a frame that was not inspected, told in the summary
 
 
 @dataclass
@@ -37,11 +38,15 @@ class Tally:
     live: list[float] = field(default_factory=list)
     total_ms: list[float] = field(default_factory=list)
     differences: list[str] = field(default_factory=list)
+    reasons: list[str] = field(default_factory=list)
+    lost: CameraCounters = field(default_factory=CameraCounters)
 
     def add(self, inspection: Inspection) -> None:
         """Count one inspection."""
         self.frames += 1
         self.bad_frames += inspection.mode == "none"
+        if inspection.mode == "none" and inspection.reason and len(self.reasons) < REASONS:
+            self.reasons.append(inspection.reason)
         self.events += sum(event.phase == "new" for event in inspection.events)
         self.verdicts[inspection.verdict.value] = self.verdicts.get(inspection.verdict.value, 0) + 1
         if inspection.mode != "none":
@@ -54,22 +59,64 @@ def replay(
 ) -> dict[str, Any]:
     """Inspect every frame of the recording; the summary has the counts, and as `differences` how many frames are not as in `expect`.
 
-    Raises InputError for a missing recording or golden file, CameraError for one that cannot be read.
+    Raises InputError for a missing recording or golden file and for an `out` that cannot be written, before anything is inspected;
+    CameraError for a recording that cannot be read. What was inspected before that is in `out`.
     """
     golden = read_golden(expect) if expect else None
     pipeline = pipeline_for(recording, config, camera)
+    source = open_camera(pipeline, recording)
     tally, lines = Tally(), []
-    with Progress(SpinnerColumn(), TextColumn("{task.description}"), console=Console(stderr=True), disable=is_quiet, transient=True) as bar:
+    console = Console(stderr=True)
+    is_silent = is_quiet or not console.is_terminal
+    with (
+        LineFile(out) as file,
+        Progress(SpinnerColumn(), TextColumn("{task.description}"), console=console, disable=is_silent, transient=True) as bar,
+    ):
         task = bar.add_task("")
-        for inspection in inspections(pipeline, recording):
+        for inspection in inspections(pipeline, source):
             tally.add(inspection)
             lines.append(as_line(inspection, recording))
+            file.write(lines[-1])
             bar.update(task, description=f"frame {tally.frames}, {tally.events} events, {tally.verdicts}")
-    if out is not None:
-        out.write_text("\n".join(lines) + "\n")
+    tally.lost = source.counters
     if golden is not None:
         tally.differences = compare(golden, lines)
     return summary(tally, recording)
+
+
+class LineFile:
+    """The file of answers, written as they come. What was in it stays until the first line of this run. No path, no file."""
+
+    def __init__(self, path: Path | None):
+        """Raises InputError when it cannot be written."""
+        self._path = path
+        self._is_fresh = True
+        self._file: TextIO | None = None
+        if path is not None:
+            try:
+                self._file = path.open("a", encoding="utf-8")
+            except OSError as error:
+                raise InputError(f"{path}: {error.strerror}; name a file in a folder that is there and may be written") from error
+
+    def write(self, line: str) -> None:
+        """Add one line. Raises Unavailable, for a full disk."""
+        if self._file is None:
+            return
+        try:
+            if self._is_fresh and self._file.seekable():
+                self._file.truncate(0)
+            self._is_fresh = False
+            self._file.write(f"{line}\n")
+            self._file.flush()
+        except OSError as error:
+            raise Unavailable(f"{self._path}: {error.strerror}; make room on its disk or name another file") from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._file is not None:
+            self._file.close()
 
 
 def pipeline_for(recording: Path, config: Path | None, camera: str | None) -> Pipeline:
@@ -94,9 +141,14 @@ def kind_of(recording: Path) -> str:
     return "folder" if recording.is_dir() else "file"
 
 
-def inspections(pipeline: Pipeline, recording: Path) -> Iterator[Inspection]:
+def open_camera(pipeline: Pipeline, recording: Path) -> Camera:
+    """The recording as a camera that drops nothing, watched as the pipeline's own camera is; not opened yet."""
+    settings = pipeline.settings.capture.model_copy(update={"lossless": True})
+    return Camera(pipeline.camera, kind_of(recording), {"path": str(recording)}, settings)
+
+
+def inspections(pipeline: Pipeline, camera: Camera) -> Iterator[Inspection]:
     """Every frame's Inspection, in order. A frame that cannot be read is NOT_INSPECTED in its place."""
-    camera = Camera(pipeline.camera, kind_of(recording), {"path": str(recording)}, CameraSettings(lossless=True))
     with camera:
         while True:
             try:
@@ -129,7 +181,9 @@ def as_line(inspection: Inspection, recording: Path) -> str:
 def read_golden(path: Path) -> list[str]:
     """The lines of a golden file."""
     try:
-        return path.read_text().splitlines()
+        return path.read_text("utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: byte {error.start} is not UTF-8; give a file that `edgevision replay --out` made") from error
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}; make it with `edgevision replay RECORDING --out {path}`") from error
 
@@ -160,12 +214,19 @@ def summary(tally: Tally, recording: Path) -> dict[str, Any]:
         "live_fraction_median": float(np.median(live)),
         "total_ms_p50": float(np.median(total_ms)),
         "total_ms_p99": float(np.percentile(total_ms, 99)),
+        "restarts": tally.lost.restarts,
         "differences": len(tally.differences),
     }
     said = ", ".join(f"{count} {name}" for name, count in tally.verdicts.items())
     text = [
         f"{tally.frames} frames: {said}; {tally.events} events",
         f"live {live.mean():.2%} on average, {total_ms.mean():.1f} ms a frame, p99 {counts['total_ms_p99']:.1f} ms",
+        *(f"not inspected: {reason}" for reason in tally.reasons),
+        *(
+            [f"decoder lost {tally.lost.restarts} times and started again; the last: {tally.lost.last_error}"]
+            if tally.lost.restarts
+            else []
+        ),
         *tally.differences[:20],
     ]
     return {**counts, "text": "\n".join(text)}
