@@ -108,11 +108,14 @@ def _demo(arguments: argparse.Namespace) -> int:
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # while loading nothing is under way yet
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     from edgevision.daemon.build import build
 
     supervisor = build(arguments.config)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: supervisor.stop())
+    signal.signal(signal.SIGHUP, lambda *_: supervisor.reload())
     return supervisor.run()
 
 

@@ -23,7 +23,7 @@ class _Camera:
     counters: dict[str, float] = field(default_factory=dict)
     total_ms: deque[float] = field(default_factory=lambda: deque(maxlen=WINDOW))
     live: deque[float] = field(default_factory=lambda: deque(maxlen=WINDOW))
-    advanced_s: float = 0.0
+    advanced_s: float | None = None  # None while no worker is at work
 
 
 class Board:
@@ -59,6 +59,11 @@ class Board:
         with self._lock:
             self._cameras[camera].advanced_s = now_s
 
+    def rest(self, camera: str) -> None:
+        """Note that this camera's worker has ended: it is not missed."""
+        with self._lock:
+            self._cameras[camera].advanced_s = None
+
     def set_availability(self, camera: str, availability: str) -> bool:
         """Set online | offline | disabled; True when that is news."""
         with self._lock:
@@ -76,9 +81,10 @@ class Board:
             return tuple(changed)
 
     def stalled(self, now_s: float, limit_s: float) -> tuple[str, ...]:
-        """The cameras whose worker has not advanced for `limit_s`."""
+        """The cameras whose worker is at work and has not advanced for `limit_s`."""
         with self._lock:
-            return tuple(name for name, entry in self._cameras.items() if now_s - entry.advanced_s > limit_s)
+            entries = self._cameras.items()
+            return tuple(name for name, entry in entries if entry.advanced_s is not None and now_s - entry.advanced_s > limit_s)
 
     def snapshots(self) -> dict[str, Snapshot]:
         """Every camera's state, whole."""

@@ -28,6 +28,7 @@ from edgevision.publish.mqtt import Publisher
 from edgevision.publish.outbox import Outbox
 from edgevision.publish.payload import Identity
 from edgevision.publish.topics import Topics
+from edgevision.recompute.graph import read_metadata
 from edgevision.recompute.load import network_path
 from edgevision.registry import Registry
 
@@ -56,15 +57,16 @@ def build(path: Path) -> Supervisor:
             board.set_availability(name, "disabled")
     for name in cameras:
         notifier.send(f"STATUS=loading {name}", f"EXTEND_TIMEOUT_USEC={LOADING_S * 1_000_000}")
+        read_metadata(network_path(config.cameras[name].recompute))  # a file that is no network is found now, not with the first frame
         runners = _sinks(config, name, registry, board)
         sinks += runners
         tracks = TrackFile(config.node.state_dir / "tracks" / f"{name}.json")
-        outlets = Outlets(Composer(topics, identities[name]), outbox.commit, board, tuple(runners), tracks)
+        outlets = Outlets(Composer(topics, identities[name]), outbox.commit, board, tuple(runners), tracks, outbox.last_of_tracks)
         workers.append(Worker(open_feed(config, name, registry), Pipeline.from_config(config, name, registry), outlets))
     publisher = Publisher(
         config.mqtt, topics, outbox, on_message=Requests(topics, {worker.name: worker.feed for worker in workers}), tell=_tell
     )
-    parts = Parts(config, topics, identities, outbox, publisher, board, tuple(workers), tuple(sinks), notifier)
+    parts = Parts(path, config, topics, identities, outbox, publisher, board, tuple(workers), tuple(sinks), notifier)
     return Supervisor(parts, identity_of(config, None, outbox.boot_id))
 
 

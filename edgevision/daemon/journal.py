@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import logging
+import os
+import re
 import sys
 import time
 from collections.abc import Callable
+from types import MappingProxyType
+
+PROBLEMS = 1000  # from so many on, those that are over are forgotten
+_NUMBER = re.compile(r"[0-9]+")
+_PRIORITY = MappingProxyType({"CRITICAL": 2, "ERROR": 3, "WARNING": 4, "INFO": 6, "DEBUG": 7})
 
 
 class OncePerSecond(logging.Filter):
     """Lets a problem through at most once a second and says how many were held back.
 
-    A problem is a message template, so that changing values in it do not defeat the limit.
+    A problem is a line without its numbers, so that changing ones do not defeat the limit, and two problems never hide each other.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic):
@@ -21,22 +28,24 @@ class OncePerSecond(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """True when the line may pass."""
-        now, key = self._clock(), f"{record.name}:{record.levelno}:{record.msg}"
+        now, key = self._clock(), f"{record.levelno}:{_NUMBER.sub('#', record.getMessage())}"
+        if len(self._last) >= PROBLEMS:
+            self._last = {known: (last, held) for known, (last, held) in self._last.items() if now - last < 1.0 or held}
         last, held = self._last.get(key, (float("-inf"), 0))
         if now - last < 1.0:
             self._last[key] = (last, held + 1)
             return False
         if held:
-            record.msg = f"{record.msg} ({held} more like it)"
+            record.msg, record.args = f"{record.getMessage()} ({held} more like it)", None
         self._last[key] = (now, 0)
         return True
 
 
 def start_journal(level: int = logging.INFO) -> logging.Logger:
-    """The logger `edgevision`, writing `<priority>text` lines as journald reads them."""
+    """The logger `edgevision`, writing lines to standard error; under systemd as `<priority>text`, which journald reads."""
     logger = logging.getLogger("edgevision")
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_Priority("%(levelname)s %(message)s"))
+    handler.setFormatter(_Line("JOURNAL_STREAM" in os.environ))
     handler.addFilter(OncePerSecond())
     logger.handlers[:] = [handler]
     logger.setLevel(level)
@@ -44,8 +53,13 @@ def start_journal(level: int = logging.INFO) -> logging.Logger:
     return logger
 
 
-class _Priority(logging.Formatter):
-    """Prefixes the syslog priority under systemd, which sets JOURNAL_STREAM; a terminal sees plain lines."""
+class _Line(logging.Formatter):
+    """One line a record, whatever is in it. It begins with the syslog priority under systemd, with the level's name elsewhere."""
+
+    def __init__(self, has_journal: bool):
+        super().__init__("%(message)s")
+        self._has_journal = has_journal
 
     def format(self, record: logging.LogRecord) -> str:
-        return super().format(record).replace("\n", " | ")
+        start = f"<{_PRIORITY.get(record.levelname, 5)}>" if self._has_journal else f"{record.levelname} "
+        return start + super().format(record).replace("\n", " | ")

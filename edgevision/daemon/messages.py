@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Any
 
 from edgevision.identifiers import uuid7
-from edgevision.publish.payload import Identity, event_body, result_body
+from edgevision.publish.payload import Identity, event_body, result_body, rfc3339
 from edgevision.publish.topics import Topics
 from edgevision.records import Draft, Event, Inspection, Verdict
 
 RANKS = MappingProxyType({Verdict.OK: "ok", Verdict.WARN: "warn", Verdict.NG: "ng", Verdict.NOT_INSPECTED: "warn"})
+
+OF_A_FRAME = frozenset({"frame", "change", "timing_ms", "image"})
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,16 @@ class Composer:
     def compose_end(self, events: tuple[Event, ...], camera: str) -> tuple[Draft, ...]:
         """The drafts of events that no frame caused."""
         return tuple(self._event(event, None, self.clock(), camera) for event in events)
+
+    def compose_forgotten(self, bodies: Iterable[Mapping[str, Any]]) -> tuple[Draft, ...]:
+        """The ends of defects of which only their last message is known: the service was killed before it could remember them."""
+        return tuple(self._end_of(body, self.clock()) for body in bodies)
+
+    def _end_of(self, body: Mapping[str, Any], now_s: float) -> Draft:
+        event_id = uuid7(now_s)
+        ended = {name: value for name, value in body.items() if name not in OF_A_FRAME}
+        ended |= {"type": "end", "event_id": event_id, "reason": "restart", "ts_result": rfc3339(now_s), "historical": False}
+        return Draft(event_id, body["camera"], self.topics.event(body["camera"]), ended, RANKS[Verdict(body["verdict"])])
 
     def _event(self, event: Event, inspection: Inspection | None, now_s: float, camera: str = "") -> Draft:
         camera = inspection.camera if inspection else camera

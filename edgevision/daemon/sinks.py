@@ -10,7 +10,7 @@ import queue
 import threading
 from collections.abc import Callable
 
-from edgevision.errors import EdgevisionError, Unavailable
+from edgevision.errors import Unavailable
 from edgevision.interfaces import Sink
 from edgevision.records import Inspection
 
@@ -62,14 +62,22 @@ class SinkRunner:
                 pending = None
             except queue.Empty:
                 continue
-            except EdgevisionError as error:
-                is_open = self._lost(error)
             except Exception as error:  # a plugin may raise anything
+                if is_open and pending is not None and not isinstance(error, Unavailable):
+                    self._count("sink_dropped")  # the sink is there, it is this inspection that it cannot take
+                    pending = None
                 is_open = self._lost(error)
-                pending = pending if isinstance(error, Unavailable) else None
             if self._stopping.is_set() and not is_open:
                 break
         self._close()
+        self._own_up(self._queue.qsize() + (pending is not None))
+
+    def _own_up(self, left: int) -> None:
+        """Say how many inspections the sink never got."""
+        for _ in range(left):
+            self._count("sink_dropped")
+        if left:
+            log.error("sink %s: stopped before it took %d inspections", self.name, left)
 
     def _lost(self, error: Exception) -> bool:
         self._count("sink_failures")

@@ -13,11 +13,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgevision.config import Config
+from edgevision.config import Config, builtin_registry, load
 from edgevision.daemon.board import Board
 from edgevision.daemon.notify import Notifier
 from edgevision.daemon.sinks import SinkRunner
 from edgevision.daemon.worker import Worker
+from edgevision.errors import EdgevisionError, Unavailable
 from edgevision.publish.mqtt import Publisher
 from edgevision.publish.outbox import Outbox
 from edgevision.publish.payload import Identity, camera_state_body, encode, health_body, state_body
@@ -27,15 +28,18 @@ log = logging.getLogger("edgevision")
 
 TICK_S = 1.0
 HEALTH_S = 30.0
-JOIN_S = 5.0
-DRAIN_S = 4.0
+JOIN_S = 4.0
+SINKS_S = 1.0
+DRAIN_S = 3.0  # with the goodbye to the broker, the three stay below ten seconds
 STALL_S = 10.0
+WEDGED_S = 120.0  # the first frame compiles for a while; who is still silent then is not coming back
 
 
 @dataclass(frozen=True)
 class Parts:
-    """What the supervisor runs."""
+    """What the supervisor runs. `path` is the file that `config` was read from."""
 
+    path: Path
     config: Config
     topics: Topics
     identities: Mapping[str, Identity]
@@ -54,12 +58,18 @@ class Supervisor:
         self._parts = parts
         self._identity = identity
         self._stopping = threading.Event()
+        self._is_reload_asked = False
+        self._is_config_ok = True
         self._since_ts = time.time()
-        self._health_s = 0.0
+        self._health_s = float("-inf")
 
     def stop(self) -> None:
         """Ask for an ordered end; safe in a signal handler."""
         self._stopping.set()
+
+    def reload(self) -> None:
+        """Ask for a look at the configuration file; safe in a signal handler."""
+        self._is_reload_asked = True
 
     def run(self) -> int:
         """The service's life; the exit code."""
@@ -77,10 +87,21 @@ class Supervisor:
             parts.config.mqtt.host,
             parts.config.mqtt.port,
         )
+        try:
+            self._watch()
+        finally:
+            self._finish()
+        return max((worker.exit_code for worker in parts.workers), default=0)
+
+    def _watch(self) -> None:
+        """Tick until the end. A disk that fails for a while costs the figures, not the service."""
         while not self._stopping.wait(TICK_S) and self._is_needed():
-            self._tick(time.monotonic())
-        self._finish()
-        return int(any(worker.has_failed for worker in parts.workers))
+            try:
+                if self._is_reload_asked:
+                    self._look_at_file()
+                self._tick(time.monotonic())
+            except Unavailable as error:
+                log.error("%s", error)
 
     def _is_needed(self) -> bool:
         """False when every source has ended, or when one worker failed: then a fresh start is better than a camera less."""
@@ -94,6 +115,26 @@ class Supervisor:
         publisher.retain(topics.availability(camera), snapshot.availability.encode())
         publisher.retain(topics.state(camera), encode(camera_state_body(snapshot, self._parts.identities[camera])))
 
+    def _look_at_file(self) -> None:
+        """Check the file and say what a restart would do; what runs stays as it is."""
+        self._is_reload_asked = False
+        parts = self._parts
+        try:
+            config = load(parts.path, registry=builtin_registry())
+        except EdgevisionError as error:
+            self._is_config_ok = False
+            log.error("reload: %s; what runs stays as it is", error)
+        else:
+            self._is_config_ok = True
+            is_same = config.sha256 == parts.config.sha256
+            log.log(
+                logging.INFO if is_same else logging.WARNING,
+                "reload: %s is %s",
+                parts.path,
+                "sound and what runs" if is_same else "sound and differs from what runs; restart the service to use it",
+            )
+        self._publish_figures()
+
     def _tick(self, now_s: float) -> None:
         """Once a second: states that changed, the figures when due, a sign of life for systemd."""
         parts = self._parts
@@ -105,7 +146,9 @@ class Supervisor:
         stalled = parts.board.stalled(now_s, STALL_S)
         for camera in stalled:
             log.error("%s: no sign of life for %g s", camera, STALL_S)
-        parts.notifier.send("WATCHDOG=1", f"STATUS={self._status(stalled)}")
+            parts.board.set_availability(camera, "offline")
+        is_alive = not parts.board.stalled(now_s, WEDGED_S)
+        parts.notifier.send(*(["WATCHDOG=1"] if is_alive else []), f"STATUS={self._status(stalled)}")
 
     def _publish_figures(self) -> None:
         parts = self._parts
@@ -115,7 +158,7 @@ class Supervisor:
         stats = parts.outbox.stats()
         cameras = {name: snapshot.availability for name, snapshot in snapshots.items()}
         outbox = {"pending": stats.pending, "oldest_age_s": stats.oldest_age_s}
-        body = state_body(self._identity, self._since_ts, True, outbox, cameras, stats.alarms)
+        body = state_body(self._identity, self._since_ts, self._is_config_ok, outbox, cameras, stats.alarms)
         parts.publisher.retain(parts.topics.state(), encode(body))
 
     def _status(self, stalled: tuple[str, ...]) -> str:
@@ -134,15 +177,18 @@ class Supervisor:
         for worker in parts.workers:
             if not worker.join(max(0.1, deadline_s - time.monotonic())):
                 log.error("%s: did not stop within %g s", worker.name, JOIN_S)
+        deadline_s = time.monotonic() + SINKS_S
         for sink in parts.sinks:
-            sink.stop(1.0)
-        for camera in parts.board.take_changed():
-            self.announce(camera)
-        self._publish_figures()
-        parts.publisher.stop(DRAIN_S)
-        pending = parts.outbox.stats().pending
+            sink.stop(max(0.05, deadline_s - time.monotonic()))
+        try:
+            for camera in parts.board.take_changed():
+                self.announce(camera)
+            self._publish_figures()
+            parts.publisher.stop(DRAIN_S)
+            log.info("stopped: %d messages wait in the outbox for the next start", parts.outbox.stats().pending)
+        except Unavailable as error:
+            log.error("stopped: %s", error)
         parts.outbox.close()
-        log.info("stopped: %d messages wait in the outbox for the next start", pending)
 
 
 def resident_bytes() -> int:

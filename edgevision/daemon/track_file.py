@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from edgevision.errors import InputError
+
 
 class TrackFile:
     """One camera's open tracks. Written after the events in them are committed, so that it never claims an alert that was not kept."""
@@ -17,12 +19,16 @@ class TrackFile:
         self._written: str | None = None
 
     def read(self) -> dict[str, Any] | None:
-        """What was open when the service ended, None when there is no file or it cannot be read."""
+        """What was open when the service ended, None when there is no file. Raises InputError when it cannot be read."""
         try:
-            plain = json.loads(self._path.read_text())
-        except (OSError, ValueError):
+            plain = json.loads(self._path.read_text("utf-8"))
+        except FileNotFoundError:
             return None
-        return plain if isinstance(plain, dict) else None
+        except (OSError, ValueError) as error:
+            raise InputError(f"{self._path}: {error}; start without it") from error
+        if not isinstance(plain, dict):
+            raise InputError(f"{self._path}: holds a {type(plain).__name__}, not a snapshot; start without it")
+        return plain
 
     def write(self, plain: Mapping[str, Any]) -> None:
         """Replace the file at once, or leave the old one. Raises OSError."""
@@ -31,6 +37,9 @@ class TrackFile:
             return
         self._path.parent.mkdir(parents=True, exist_ok=True)
         draft = self._path.with_suffix(".new")
-        draft.write_text(text)
+        with draft.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
         os.replace(draft, self._path)
         self._written = text

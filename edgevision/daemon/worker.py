@@ -9,17 +9,19 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from edgevision.capture.camera import CameraState
 from edgevision.capture.feed import Feed
 from edgevision.capture.parts import Refusal
 from edgevision.daemon.board import Board
 from edgevision.daemon.messages import Composer
+from edgevision.daemon.reconcile import reconcile
 from edgevision.daemon.sinks import SinkRunner
 from edgevision.daemon.track_file import TrackFile
-from edgevision.errors import BadFrame, CameraError, EndOfStream, InputError, Unavailable
+from edgevision.errors import BadFrame, CameraError, EdgevisionError, EndOfStream, InputError, Unavailable
 from edgevision.pipeline import Pipeline
 from edgevision.records import Draft, Frame, Inspection
 
@@ -38,6 +40,7 @@ class Outlets:
     board: Board
     sinks: tuple[SinkRunner, ...]
     tracks: TrackFile
+    told: Callable[[str], Mapping[str, Mapping[str, Any]]] = lambda camera: {}  # Outbox.last_of_tracks
 
 
 class Worker:
@@ -50,6 +53,8 @@ class Worker:
         self._outlets = outlets
         self._clock = clock
         self.has_failed = False
+        self.exit_code = 0
+        self._losses = 0
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self.run, name=f"camera-{self.name}", daemon=True)
 
@@ -72,31 +77,52 @@ class Worker:
         return self._thread.is_alive()
 
     def run(self) -> None:
-        """The worker's life; returns at the end of a finite source or after `stop`, or with `has_failed` set after a fault of ours."""
+        """The worker's life; returns at the end of a finite source or after `stop`, or with `has_failed` set when it cannot go on.
+
+        `exit_code` is what the service should end with: 69 for a source that had to be given up, 78 for a network that cannot be used.
+        """
         try:
-            self._restore_tracks()
+            self._run_to_end()
+            self._finish()
+        except EdgevisionError as error:
+            self.has_failed, self.exit_code = True, error.exit_code
+            log.critical("%s: %s; the service ends", self.name, error)
+        except Exception:
+            self.has_failed, self.exit_code = True, 1
+            log.critical("%s: the worker failed; the service ends so that it can be started anew", self.name, exc_info=True)
+        finally:
+            self._outlets.board.rest(self.name)
+            self._outlets.board.set_availability(self.name, "offline")
+
+    def _run_to_end(self) -> None:
+        """Turn after turn, until the source ends, gives up, or `stop`."""
+        self._restore_tracks()
+        try:
             with self.feed:
                 while not self._stopping.is_set():
                     self._outlets.board.advance(self.name, time.monotonic())
                     self._step()
         except EndOfStream as error:
+            self._note_losses()
             log.info("%s", error)
         except CameraError as error:
+            self.exit_code = error.exit_code
             log.error("%s", error)
-        except Exception:
-            self.has_failed = True
-            log.critical("%s: the worker failed; the service ends so that it can be started anew", self.name, exc_info=True)
-            return
-        self._finish()
 
     def _restore_tracks(self) -> None:
-        """Go on with the defects that were open when the service ended."""
-        plain = self._outlets.tracks.read()
+        """Go on with the defects that were open when the service ended; end those that were told and then forgotten."""
+        told = self._outlets.told(self.name)
+        forgotten: Sequence[Mapping[str, Any]]
         try:
+            plain, forgotten = reconcile(self._outlets.tracks.read(), told)
             if plain is not None:
                 self._pipeline.tracks.restore(plain)
-        except InputError as error:
-            log.error("%s: open defects of the last run are forgotten: %s", self.name, error)
+        except (InputError, KeyError, TypeError) as error:
+            log.error("%s: open defects of the last run end: %s", self.name, error)
+            forgotten = reconcile(None, told)[1]
+        if forgotten:
+            log.warning("%s: %d defects were told and not kept when the service ended; they end now", self.name, len(forgotten))
+            self._commit(self._outlets.composer.compose_forgotten(forgotten))
 
     def _step(self) -> None:
         """One turn: the next frame or part, inspected and told."""
@@ -117,6 +143,7 @@ class Worker:
 
     def _note_camera(self) -> None:
         """Tell when the camera comes or goes."""
+        self._note_losses()
         camera = self.feed.camera
         is_online = camera.state is CameraState.ONLINE
         if self._outlets.board.set_availability(self.name, "online" if is_online else "offline"):
@@ -124,6 +151,14 @@ class Worker:
                 log.info("%s: online", self.name)
             else:
                 log.warning("%s: offline: %s", self.name, camera.counters.last_error or "no frame yet")
+
+    def _note_losses(self) -> None:
+        """Tell of decoders that died or hung and were started again."""
+        counters = self.feed.camera.counters
+        if counters.restarts > self._losses:
+            self._outlets.board.count(self.name, "restarts", counters.restarts - self._losses)
+            self._losses = counters.restarts
+            log.warning("%s: its decoder was lost and started again: %s", self.name, counters.last_error)
 
     def _refuse(self, refusal: Refusal) -> None:
         """A part that got no frame: its one verdict is NOT_INSPECTED."""
@@ -167,4 +202,3 @@ class Worker:
             events = self._pipeline.finish(self._clock(), "stopped")
             self._commit(self._outlets.composer.compose_end(events, self.name))
         self._keep_tracks()
-        self._outlets.board.set_availability(self.name, "offline")

@@ -197,6 +197,13 @@ class Outbox:
         with self._lock:
             return self._mended(read)
 
+    def last_of_tracks(self, camera: str) -> dict[str, dict[str, Any]]:
+        """The newest message of each of the camera's defects, waiting or delivered, as far as it is still kept: track id to body."""
+        newest = "SELECT max(seq) FROM message WHERE camera = ? AND track IS NOT NULL GROUP BY track"
+        with self._lock:
+            rows = self._mended(lambda: list(self._storage.read(f"SELECT track, body FROM message WHERE seq IN ({newest})", (camera,))))
+        return {track: json.loads(body) for track, body in rows}
+
     def close(self) -> None:
         """Close the file; call nothing afterwards."""
         with self._lock:

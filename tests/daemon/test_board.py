@@ -45,3 +45,6 @@ def test_names_the_cameras_that_stand_still():
     board.advance("a", 100.0)
     board.advance("b", 108.0)
     assert board.stalled(111.0, limit_s=10.0) == ("a",)
+    board.rest("a")
+    assert board.stalled(200.0, limit_s=10.0) == ("b",)
+    assert Board(("never-started",)).stalled(1e6, limit_s=10.0) == ()

@@ -65,3 +65,14 @@ def test_a_full_queue_is_counted_and_does_not_wait(monkeypatch):
     for number in range(sinks.QUEUE + 2):
         runner.deliver(number)
     assert counts == ["sink_dropped"] * 2
+
+
+def test_what_a_sink_never_took_is_counted():
+    counts = []
+    sink = Recorder(failures=9)
+    runner = sinks.SinkRunner("lamp", sink, counts.append)
+    for number in range(3):
+        runner.deliver(number)
+    runner._stopping.set()
+    runner._run()
+    assert counts == ["sink_failures"] + ["sink_dropped"] * 3
