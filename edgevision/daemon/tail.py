@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 
 from edgevision.config import load
 from edgevision.publish.connection import MqttSettings
@@ -44,9 +45,16 @@ def as_line(topic: str, payload: bytes) -> str:
     """One event as a person reads it."""
     try:
         body: dict[str, Any] = json.loads(payload)
+        if body["type"] == "gap":
+            lost = ", ".join(f"{count} {rank}" for rank, count in body["lost"].items())
+            text = f"messages {body['first_seq']} to {body['last_seq']} will never come ({lost or 'number not known'}): {body['reason']}"
+            return f"{escape(str(body['ts_result']))}  {escape(str(body['camera'])):12} [red]GAP[/]  {escape(text)}"
         verdict = str(body["verdict"])
+        part = f"part {body['part_id']}  " if body.get("part_id") else ""
         defects = ", ".join(f"{defect['label']} {defect['score']:.2f} at {defect['box_px']}" for defect in body["defects"])
-        what = defects or body.get("reason") or ""
-        return f"{body['ts_capture']}  {body['camera']:12} [{COLOURS.get(verdict, 'white')}]{verdict:4}[/] {body['type']:6} {what}"
-    except (ValueError, KeyError, TypeError):
-        return f"{topic}  {payload[:200]!r}"
+        why = body.get("reason") or ""
+        what = escape(f"{body['type']:6} {part}{defects}{f' ({why})' if defects and why else why}".rstrip())
+        colour = COLOURS.get(verdict, "white")
+        return f"{escape(str(body['ts_capture']))}  {escape(str(body['camera'])):12} [{colour}]{escape(f'{verdict:4}')}[/] {what}"
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return escape(f"{topic}  {payload[:200]!r}")

@@ -55,6 +55,7 @@ class Worker:
         self.has_failed = False
         self.exit_code = 0
         self._losses = 0
+        self._complaint: str | None = None
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self.run, name=f"camera-{self.name}", daemon=True)
 
@@ -146,11 +147,13 @@ class Worker:
         self._note_losses()
         camera = self.feed.camera
         is_online = camera.state is CameraState.ONLINE
-        if self._outlets.board.set_availability(self.name, "online" if is_online else "offline"):
-            if is_online:
-                log.info("%s: online", self.name)
-            else:
-                log.warning("%s: offline: %s", self.name, camera.counters.last_error or "no frame yet")
+        is_news = self._outlets.board.set_availability(self.name, "online" if is_online else "offline")
+        complaint = None if is_online else camera.counters.last_error
+        if is_online and is_news:
+            log.info("%s: online", self.name)
+        elif is_news or complaint not in (None, self._complaint):  # a camera that never came is told of too
+            log.warning("%s: offline: %s", self.name, complaint or "no frame yet")
+        self._complaint = complaint
 
     def _note_losses(self) -> None:
         """Tell of decoders that died or hung and were started again."""

@@ -213,32 +213,35 @@ def _inspected(inspection: Inspection, result_ts: float | None) -> dict[str, Any
     timing = {name: _number(inspection.timing_ms.get(name), 3) for name in ("capture", "compare", "recompute", "judge", "total")}
     if result_ts is None:
         result_ts = inspection.ts + (timing["total"] or 0.0) / 1000
-    width, height = inspection.size_px
-    return {
+    body = {
         "camera": inspection.camera,
         "simulated": inspection.simulated,
         "ts_capture": rfc3339(inspection.ts),
         "ts_result": rfc3339(result_ts),
         "part_id": inspection.part_id,
         "job_id": inspection.job_id,
-        "frame": {
+        "timing_ms": timing,
+        "image": dict(inspection.image) if inspection.image else None,
+    }
+    if inspection.frame_seq >= 0:  # a part that got no frame has none
+        width, height = inspection.size_px
+        body["frame"] = {
             "seq": inspection.frame_seq,
             "width": width,
             "height": height,
             "age_ms": _number((result_ts - inspection.ts) * 1000, 1),
             "dropped_since_last": inspection.dropped_since_last,
-        },
-        "change": {
+        }
+    if inspection.mode != "none":  # nothing is known of the change in a frame that was not looked at
+        body["change"] = {
             "mode": inspection.mode,
             "live_fraction": _number(inspection.live_fraction, 6),
             "gain": _number(inspection.gain, 5),
             "offset": _number(inspection.offset, 3),
             "since_full_ms": _number(inspection.since_full_ms, 1),
             "full_reason": inspection.full_reason,
-        },
-        "timing_ms": timing,
-        "image": dict(inspection.image) if inspection.image else None,
-    }
+        }
+    return body
 
 
 def _verdict(verdict: Verdict, reason: str | None, score: float, threshold: float) -> dict[str, Any]:
