@@ -13,9 +13,11 @@ from edgevision.kernels.forms import Activation, Axis, Backend, Combine, Convolv
 HEIGHT, WIDTH, BORDER = 9, 27, 4
 
 
-def plane(values: np.ndarray) -> Plane:
+def plane(values: np.ndarray, beside: int = 0) -> Plane:
+    """`beside`: so many channels of a joined buffer lie before and after these."""
     height, width, channels = values.shape
-    padded = np.zeros((height + 2 * BORDER, width + 2 * BORDER, channels), np.float32)
+    whole = np.zeros((height + 2 * BORDER, width + 2 * BORDER, channels + 2 * beside), np.float32)
+    padded = whole[:, :, beside : beside + channels]
     extent = np.empty((height, 2), np.int32)
     extent[...] = (1 << 30, -1)
     made = Plane(padded, BORDER, BORDER, height, width, np.zeros((height, width), np.uint8), extent)
@@ -67,7 +69,7 @@ def target_channels(form: Form, source: int) -> int:
     return len(form.weights) if isinstance(form, Convolve) else source
 
 
-def run(backend: Backend, name: str, runs: np.ndarray, gate: float | None) -> Plane:
+def run(backend: Backend, name: str, runs: np.ndarray, gate: float | None, beside: int = 0) -> Plane:
     """A fresh target after the runs. Where the source's grid is finer than the target's, the runs stay inside what exists."""
     form, count, channels = FORMS[name]
     random = np.random.default_rng(3)
@@ -77,7 +79,7 @@ def run(backend: Backend, name: str, runs: np.ndarray, gate: float | None) -> Pl
     sources = [plane(random.standard_normal((*sizes, first)).astype(np.float32))]
     if count == 2:
         sources.append(plane(random.standard_normal((HEIGHT, WIDTH, channels)).astype(np.float32)))
-    target = plane(random.standard_normal((HEIGHT, WIDTH, target_channels(form, channels))).astype(np.float32))
+    target = plane(random.standard_normal((HEIGHT, WIDTH, target_channels(form, channels))).astype(np.float32), beside)
     limit = None if gate is None else np.array([gate], np.float32)
     kernel, unit = backend.bind(form, backend.pack(form), tuple(sources), target, limit)
     widened = np.array([(y, min(a, WIDTH - unit), max(b, min(a, WIDTH - unit) + unit)) for y, a, b in runs], np.int32).reshape(-1, 3)
@@ -97,6 +99,18 @@ def test_compiled_equals_plain(name, lanes, gate):
     assert np.array_equal(plain.live, compiled.live)
     assert np.array_equal(plain.extent, compiled.extent)
     assert plain.live_px == compiled.live_px == np.count_nonzero(plain.live)
+
+
+@pytest.mark.parametrize("gate", [None, 1.5])
+@pytest.mark.parametrize("name", FORMS)
+def test_a_slice_of_a_joined_buffer_leaves_its_neighbours_alone(name, gate):
+    runs = np.array([(row, 0, WIDTH) for row in range(HEIGHT)], np.int32)
+    alone, joined = (run(open_backend("compiled"), name, runs, gate, beside) for beside in (0, 5))
+    assert alone.padded.tobytes() == joined.padded.tobytes()
+    assert np.array_equal(alone.live, joined.live)
+    whole = joined.padded.base
+    assert not whole[:, :, :5].any()
+    assert not whole[:, :, -5:].any()
 
 
 @settings(max_examples=40, deadline=None, derandomize=True)

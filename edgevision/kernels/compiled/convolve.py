@@ -39,19 +39,21 @@ def sweep(span, x, taps, weights, bias, place, live, residual, steps, numbers, w
 
 
 @kernel
-def convolve(runs, begin, end, lines, taps, parts, numbers, gate, longest, wide, short, rest_wide, rest_short):
+def convolve(runs, begin, end, lines, taps, parts, numbers, gate, room, wide, short, rest_wide, rest_short):
     """runs[begin:end]. `lines`: address of pixel (0, 0), bytes a row, bytes a pixel, of input, target, live bytes, residual.
 
-    `parts` (2, 9): see `_part_line`. `longest` is the length in pixels of the strip, 0 without one.
+    `parts` (2, 9): see `_part_line`. `room`: pixels of the strip, 0 without one, and channels of a pixel.
     """
-    channels, steps = lines[5] // 4, (lines[2], lines[5], lines[11])
+    longest, channels = room
+    step = channels * 4 if longest > 0 else lines[5]
+    steps = (lines[2], step, lines[11])
     strip = np.empty(max(longest * channels, 1), np.float32)
     scalars = (gate[0], numbers[0], numbers[1])
     for run in range(begin, end):
         row, start, stop = np.int64(runs[run, 0]), np.int64(runs[run, 1]), np.int64(runs[run, 2])
         span, x, target = (start, stop), lines[0] + row * lines[1], lines[3] + row * lines[4]
         live, residual = lines[6] + row * lines[7], lines[9] + row * lines[10]
-        place = np.int64(strip.ctypes.data) - start * lines[5] if longest > 0 else target
+        place = np.int64(strip.ctypes.data) - start * step if longest > 0 else target
         for part in range(2):
             blocks, group_blocks, x_group, target_group, first = (
                 parts[part, 0],
@@ -112,18 +114,19 @@ def bind(
     table = np.zeros((2, 9), np.int64)
     for place, part in enumerate(packed.parts):
         table[place] = _part_line(form, packed, place, part, blocking)
-    shapes = _shapes(form, packed.parts, blocking, (lines[2], lines[5]), mode, target.width)
+    channels = form.weights.shape[0]
+    room = (target.width if has_strip else 0, channels)
+    shapes = _shapes(form, packed.parts, blocking, (lines[2], channels * 4 if has_strip else lines[5]), mode, target.width)
     numbers = np.array([form.activation.alpha, form.activation.beta], np.float32)
     signature = (
         types.int32[:, ::1], types.int64, types.int64, types.UniTuple(types.int64, 12), types.UniTuple(types.int64, 5), types.int64[:, ::1],
-        types.float32[::1], types.float32[::1], types.int64, *(ShapeType(shape) for shape in shapes),
+        types.float32[::1], types.float32[::1], types.UniTuple(types.int64, 2), *(ShapeType(shape) for shape in shapes),
     )  # fmt: skip
     code = specialize(convolve, signature)
     keep = (packed, sources, target)
-    longest = target.width if has_strip else 0
 
     def run(runs: Runs, begin: int, end: int, keep: object = keep) -> None:
-        code(runs, begin, end, lines, taps, table, numbers, limit, longest, None, None, None, None)
+        code(runs, begin, end, lines, taps, table, numbers, limit, room, None, None, None, None)
 
     return run, max(shape.pixels for shape in (shapes[1], shapes[3]))
 
