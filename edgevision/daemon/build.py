@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.metadata
 import logging
@@ -9,6 +10,8 @@ import platform
 from functools import partial
 from importlib.resources import files
 from pathlib import Path
+
+import numpy as np
 
 from edgevision import __version__
 from edgevision.capture.camera import Camera
@@ -23,6 +26,7 @@ from edgevision.daemon.sinks import SinkRunner
 from edgevision.daemon.supervise import Parts, Supervisor
 from edgevision.daemon.track_file import TrackFile
 from edgevision.daemon.worker import Outlets, Worker
+from edgevision.errors import EdgevisionError
 from edgevision.pipeline import Pipeline
 from edgevision.publish.mqtt import Publisher
 from edgevision.publish.outbox import Outbox
@@ -30,11 +34,13 @@ from edgevision.publish.payload import Identity
 from edgevision.publish.topics import Topics
 from edgevision.recompute.graph import read_metadata
 from edgevision.recompute.load import network_path
+from edgevision.recompute.settings import RecomputeSettings
 from edgevision.registry import Registry
 
 log = logging.getLogger("edgevision")
 
 LOADING_S = 120
+USUAL_SIZE_PX = (720, 1280)  # (height, width), for the warm-up of a camera that tells its size with its first frame only
 
 
 def build(path: Path) -> Supervisor:
@@ -52,6 +58,7 @@ def build(path: Path) -> Supervisor:
     board = Board(tuple(config.cameras))
     identities = {name: identity_of(config, name, outbox.boot_id) for name in config.cameras}
     workers, sinks = [], []
+    warm: list[RecomputeSettings] = []
     for name in config.cameras:
         if name not in cameras:
             board.set_availability(name, "disabled")
@@ -62,12 +69,23 @@ def build(path: Path) -> Supervisor:
         sinks += runners
         tracks = TrackFile(config.node.state_dir / "tracks" / f"{name}.json")
         outlets = Outlets(Composer(topics, identities[name]), outbox.commit, board, tuple(runners), tracks, outbox.last_of_tracks)
+        if cameras[name].recompute not in warm:
+            warm_up(config, name, registry)
+            warm.append(cameras[name].recompute)
         workers.append(Worker(open_feed(config, name, registry), Pipeline.from_config(config, name, registry), outlets))
     publisher = Publisher(
         config.mqtt, topics, outbox, on_message=Requests(topics, {worker.name: worker.feed for worker in workers}), tell=_tell
     )
     parts = Parts(path, config, topics, identities, outbox, publisher, board, tuple(workers), tuple(sinks), notifier)
     return Supervisor(parts, identity_of(config, None, outbox.boot_id))
+
+
+def warm_up(config: Config, name: str, registry: Registry) -> None:
+    """Compile what the camera will need, on a pipeline that is thrown away: a first start takes a while, and no part shall wait for it."""
+    settings = config.cameras[name].source.settings
+    height, width = (getattr(settings, side, None) or usual for side, usual in zip(("height", "width"), USUAL_SIZE_PX, strict=True))
+    with contextlib.suppress(EdgevisionError):  # the size is a guess; what is wrong with the real one is told with the first frame
+        Pipeline.from_config(config, name, registry).prepare(np.zeros((height, width, 3), np.uint8))
 
 
 def identity_of(config: Config, camera: str | None, boot_id: str = "") -> Identity:

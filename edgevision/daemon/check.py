@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import socket
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from edgevision.config import Config, builtin_registry, load
 from edgevision.daemon.build import open_feed
 from edgevision.errors import EdgevisionError, Unavailable
+from edgevision.publish.mqtt import tail
 from edgevision.recompute.graph import read_metadata
 from edgevision.recompute.load import network_path
 from edgevision.registry import Registry
@@ -30,20 +32,36 @@ def check(path: Path, has_probe: bool = False) -> dict[str, Any]:
         return {"ok": False, "exit_code": error.exit_code, "lines": str(error).splitlines()}
     exit_code = 0
     if has_probe:
-        probes = [probe_broker(config), *(probe_camera(config, name, registry) for name in config.cameras)]
+        probes = [probe_state(config), probe_broker(config), *(probe_camera(config, name, registry) for name in config.cameras)]
         lines += [text for _, text in probes]
         exit_code = 0 if all(is_fine for is_fine, _ in probes) else Unavailable.exit_code
     return {"ok": exit_code == 0, "exit_code": exit_code, "lines": lines}
 
 
 def probe_broker(config: Config) -> tuple[bool, str]:
-    """Does somebody listen where the broker should be."""
-    host, port = config.mqtt.host, config.mqtt.port
+    """Does the broker take us in, with the user and password that are set."""
     try:
-        socket.create_connection((host, port), timeout=config.mqtt.connect_timeout_s).close()
+        tail(config.mqtt, (), lambda topic, payload: None, _once())
+    except EdgevisionError as error:
+        return False, str(error)
+    return True, f"mqtt {config.mqtt.host}:{config.mqtt.port}: takes us in"
+
+
+def _once() -> Callable[[], bool]:
+    """False the first time, for the connection to be made, True from then on."""
+    turns = iter((False,))
+    return lambda: next(turns, True)
+
+
+def probe_state(config: Config) -> tuple[bool, str]:
+    """Can the state folder be written, by the user who asks."""
+    folder = config.node.state_dir
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
-        return False, f"broker {host}:{port}: {error.strerror or error}; start it, or mend mqtt.host and mqtt.port"
-    return True, f"broker {host}:{port}: answers"
+        return False, f"state folder {folder}: {error.strerror}; make it writable for this user or set node.state_dir"
+    return True, f"state folder {folder}: can be written"
 
 
 def probe_camera(config: Config, name: str, registry: Registry) -> tuple[bool, str]:
@@ -53,7 +71,7 @@ def probe_camera(config: Config, name: str, registry: Registry) -> tuple[bool, s
         with camera:
             frame = camera.next(PROBE_S)
     except EdgevisionError as error:
-        return False, f"{name}: {error}"
+        return False, str(error)
     if frame is None:
         return False, f"{name}: no frame within {PROBE_S:g} s: {camera.counters.last_error or 'no answer'}"
     height, width = frame.image.shape[:2]

@@ -32,7 +32,7 @@ JOIN_S = 4.0
 SINKS_S = 1.0
 DRAIN_S = 3.0  # with the goodbye to the broker, the three stay below ten seconds
 STALL_S = 10.0
-WEDGED_S = 120.0  # the first frame compiles for a while; who is still silent then is not coming back
+WEDGED_S = 120.0  # who is silent for so long is not coming back: systemd starts the service anew
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,7 @@ class Supervisor:
         self._stopping = threading.Event()
         self._is_reload_asked = False
         self._is_config_ok = True
+        self._stalled: tuple[str, ...] = ()
         self._since_ts = time.time()
         self._health_s = float("-inf")
 
@@ -145,8 +146,10 @@ class Supervisor:
             self._publish_figures()
         stalled = parts.board.stalled(now_s, STALL_S)
         for camera in stalled:
-            log.error("%s: no sign of life for %g s", camera, STALL_S)
+            if camera not in self._stalled:
+                log.error("%s: one inspection takes more than %g s: offline until it ends", camera, STALL_S)
             parts.board.set_availability(camera, "offline")
+        self._stalled = stalled
         is_alive = not parts.board.stalled(now_s, WEDGED_S)
         parts.notifier.send(*(["WATCHDOG=1"] if is_alive else []), f"STATUS={self._status(stalled)}")
 
