@@ -20,7 +20,7 @@ from edgevision.judge.rules import AreaScoreRule, verdict
 from edgevision.judge.tracks import Tracks
 from edgevision.recompute.audit import Audits, AuditSettings
 from edgevision.recompute.engine import SelectiveNetwork
-from edgevision.recompute.load import labels_of, load_for_frames, threshold_of
+from edgevision.recompute.load import labels_of, load_for_frames, span_px_of, threshold_of
 from edgevision.recompute.refresh import RollingRefresh
 from edgevision.records import ChangeMap, Defect, Event, Frame, Image, Inspection, Mask, Region, Scene, Verdict
 from edgevision.registry import Registry
@@ -73,15 +73,15 @@ class Pipeline:
             network, decoder, audits = self._stages_for(height, width)
             rows = slice(0, height) if audits.is_dense(frame.ts) else self._refresh.rows(frame.ts, height)
             change = self._detector.measure(frame.image, frame.ts, rows)
+            watch.lap("compare")
+            live = self._policy.select(change)
+            if live is not change.live:
+                self._detector.complete(change, live)
+            is_full = change.full_reason is not None
+            outputs = network.first(change.corrected) if is_full else network.next(change.corrected, live)
+            watch.lap("recompute")
         except (BadFrame, InputError) as error:
             return self.not_inspected(str(error), frame.ts, frame.seq, frame.part_id, frame.job_id)
-        watch.lap("compare")
-        live = self._policy.select(change)
-        if live is not change.live:
-            self._detector.complete(change, live)
-        is_full = change.full_reason is not None
-        outputs = network.first(change.corrected) if is_full else network.next(change.corrected, live)
-        watch.lap("recompute")
         try:
             disagreement = audits.check(frame.image, outputs, frame.ts)
         except EngineFault as error:
@@ -165,7 +165,8 @@ class Pipeline:
         if self._network is None or self._decoder is None or self._audits is None:
             self._network = load_for_frames(self.settings.recompute, height, width)
             facts = self._network.metadata
-            self._decoder = decoder_for(self.settings.segment, (height, width), labels_of(facts), threshold_of(facts))
+            span_px = span_px_of(self._network, height, width)
+            self._decoder = decoder_for(self.settings.segment, (height, width), labels_of(facts), threshold_of(facts), span_px)
             self._audits = Audits(self._network, AuditSettings.of(self.settings.recompute))
             self._size_px = (height, width)
         if (height, width) != self._size_px:

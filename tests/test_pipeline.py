@@ -141,3 +141,9 @@ def test_reset_forgets_the_scene(tmp_path, images):
     pipe.inspect(one)
     pipe.reset()
     assert pipe.inspect(two).full_reason == "first"
+
+
+def test_frames_that_the_network_cannot_take_are_not_inspected(tmp_path):
+    said = pipeline(tmp_path).inspect(ev.Frame(np.full((96, 136), 900, np.uint16), 1000.0, 0))
+    assert said.verdict is Verdict.NOT_INSPECTED
+    assert "uint16" in (said.reason or "")

@@ -113,7 +113,8 @@ class BoundStep:
         """The gate in the output's own units: its share of the range seen now."""
         if self.gate is not None:
             values = self.target.values
-            self.gate[0] = gate * float(values.max() - values.min())
+            scale = float(values.max()) - float(values.min())
+            self.gate[0] = gate * scale if np.isfinite(scale) else 0.0
 
 
 def bind_step(step: Step, packed: object, memory: Memory, backend: Backend, runs: Runs, crew: Crew) -> BoundStep:

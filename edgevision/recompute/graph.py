@@ -79,6 +79,23 @@ def read_metadata(path: str | Path) -> dict[str, str]:
     return _metadata(_parse(Path(path)))
 
 
+def fitting_shape(path: str | Path, height: int, width: int, stride: int) -> Shape | None:
+    """The smallest input shape the network accepts that holds (height, width), its sides multiples of `stride` times a power of two.
+
+    None where it accepts none. A U-Net needs more than its output's stride: what it halved must meet again after doubling.
+    """
+    model = _parse(Path(path))
+    channels = model.inputs[0].get_partial_shape()[1]
+    for multiple in (stride << power for power in range(8)):
+        shape = 1, channels.get_length() if channels.is_static else 3, -(-height // multiple) * multiple, -(-width // multiple) * multiple
+        try:
+            model.reshape(list(shape))
+        except RuntimeError:
+            continue
+        return shape
+    return None
+
+
 def _parse(file: Path) -> Model:
     try:
         return Core().read_model(str(file))

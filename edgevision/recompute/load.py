@@ -1,7 +1,7 @@
 """The network that the settings name, made ready for frames of one size. In: settings, a frame's size. Out: a SelectiveNetwork.
 
-A network whose metadata gives its `stride` is fully convolutional: it takes the frame's own size, rounded up to that stride. Any other
-keeps the size in its file, and frames are stretched to it.
+A network whose metadata gives its output's `stride` is fully convolutional: it takes the frame's own size, rounded up to what it accepts,
+and the frame lies in its corner. Any other keeps the size in its file, and frames are stretched to it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from edgevision.errors import UnsupportedNetwork
 from edgevision.recompute.engine import SelectiveNetwork
-from edgevision.recompute.graph import read_metadata
+from edgevision.recompute.graph import fitting_shape, read_metadata
 from edgevision.recompute.preprocess import Preprocess
 from edgevision.recompute.settings import RecomputeSettings
 
@@ -34,16 +34,22 @@ def load_for_frames(settings: RecomputeSettings, height: int, width: int) -> Sel
     """The network with its preprocess set for frames of (height, width). Raises UnsupportedNetwork or InputError, one line."""
     path = network_path(settings)
     stride = fully_convolutional_stride(path)
-    shape = None if stride is None else (1, 3, -(-height // stride) * stride, -(-width // stride) * stride)
+    shape = None if stride is None else fitting_shape(path, height, width, stride)
     network = SelectiveNetwork.load(
         path, settings.precision, settings.threads, settings.gate, shape, memory_limit_mb=settings.memory_limit_mb
     )
     preprocess = Preprocess.from_metadata(network.metadata)
     if network.input_shape[2:] != (height, width):
-        fit = "stretch" if stride is None else "corner"
+        fit = "stretch" if shape is None else "corner"
         preprocess = preprocess.model_copy(update={"frame_px": (height, width), "resize": fit})
     network.set_preprocess(preprocess)
     return network
+
+
+def span_px_of(network: SelectiveNetwork, height: int, width: int) -> tuple[int, int]:
+    """What the network's input covers, (height, width) in pixels of a frame of that size: more than the frame where it lies in a corner."""
+    is_cornered = network.preprocess is not None and network.preprocess.resize == "corner"
+    return network.input_shape[2:] if is_cornered else (height, width)
 
 
 def fully_convolutional_stride(path: Path) -> int | None:

@@ -106,12 +106,17 @@ class _Lowering:
         whole = self.where[view.source]
         for output, start, channels in view.slices:
             self.where[output] = Ref(whole.tensor, whole.start + start, channels)
-            if self.uses[view.source] > 1:
-                self.uses[output] = max(self.uses[output], 2)
+            self._share(view.source, output)
+
+    def _share(self, source: str, output: str) -> None:
+        """Both are the same channels: whoever counts the readers of one must not overlook those of the other."""
+        if self.uses[source] > 1:
+            self.uses[output] += self.uses[source]
 
     def _join(self, node: Node, join: Join) -> None:
         if len(join.sources) == 1:
             self.where[node.outputs[0]] = self.where[join.sources[0]]
+            self._share(join.sources[0], node.outputs[0])
             return
         parts = tuple(self._part(source, node, place) for place, source in enumerate(join.sources))
         self.where[node.outputs[0]] = self._tensor(node.outputs[0], node.outputs[0], parts)

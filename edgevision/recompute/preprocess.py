@@ -1,7 +1,8 @@
 """How an 8-bit frame becomes a network's input. In: settings and sizes. Out: an Intake, the first step of every plan. Keeps nothing.
 
 A frame is uint8 (H, W, 3) BGR or (H, W). The network's value of channel c is (v / scale - mean[c]) / std[c], looked up in a table, so it is
-the same everywhere. A frame of another size is resized (bilinear) or letterboxed; then a frame's pixel is live for what it reaches.
+the same everywhere. A frame of another size is resized (bilinear), letterboxed, or set in the top left corner; then a frame's pixel is
+live for what it reaches.
 """
 
 from __future__ import annotations
@@ -26,7 +27,9 @@ class Preprocess(Settings):
     scale: float = Field(255.0, gt=0, description="What 8-bit values are divided by first.")
     channel_order: Literal["rgb", "bgr", "gray"] = Field("rgb", description="The order in which the network wants the channels.")
     frame_px: tuple[int, int] | None = Field(None, description="Height and width of the frames; left out, the network's own.")
-    resize: Literal["stretch", "letterbox"] = Field("stretch", description="How a frame of another size is made to fit.")
+    resize: Literal["stretch", "letterbox", "corner"] = Field(
+        "stretch", description="How a frame of another size is made to fit; `corner`: pixel by pixel, its last row and column repeated."
+    )
     fill: int = Field(114, ge=0, le=255, description="The gray level around a letterboxed frame.")
 
     @classmethod
@@ -72,6 +75,10 @@ def _resize(settings: Preprocess, size_px: tuple[int, int]) -> Resize:
     if settings.resize == "letterbox":
         ratio = min(size_px[0] / frame[0], size_px[1] / frame[1])
         inside = max(1, round(frame[0] * ratio)), max(1, round(frame[1] * ratio))
+    if settings.resize == "corner":
+        if frame[0] > size_px[0] or frame[1] > size_px[1]:
+            raise InputError(f"preprocess.frame_px is {frame}, more than the network's {size_px}; use resize stretch or letterbox")
+        return Resize(_cornered(frame[0], size_px[0]), _cornered(frame[1], size_px[1]), is_nearest=False)
     rows, columns = (_axis(frame[axis], inside[axis], size_px[axis]) for axis in (0, 1))
     return Resize(rows, columns, is_nearest=False)
 
@@ -83,3 +90,9 @@ def _axis(before: int, inside: int, after: int) -> Axis:
     first, second, share = np.full(after, -1, np.int32), np.full(after, -1, np.int32), np.zeros(after, np.float32)
     first[start : start + inside], second[start : start + inside], share[start : start + inside] = middle.first, middle.second, middle.share
     return Axis(first, second, share)
+
+
+def _cornered(before: int, after: int) -> Axis:
+    """Each output shows its own input, those beyond the picture its last one."""
+    places = np.minimum(np.arange(after), before - 1).astype(np.int32)
+    return Axis(places, places, np.zeros(after, np.float32))

@@ -23,12 +23,17 @@ class Decoder(Protocol):
 
 
 def decoder_for(
-    settings: SegmentSettings, shape_px: tuple[int, int], labels: Sequence[str] = (), threshold: float | None = None
+    settings: SegmentSettings,
+    shape_px: tuple[int, int],
+    labels: Sequence[str] = (),
+    threshold: float | None = None,
+    span_px: tuple[int, int] | None = None,
 ) -> Decoder:
     """The decoder that `settings.kind` names, for frames of `shape_px` (height, width). Raises InputError for an unknown kind.
 
-    `labels` and `threshold` are what the network's file says of itself; the settings come before them.
+    `labels` and `threshold` are what the network's file says of itself; the settings come before them. `span_px` is what the network's
+    input covers, where that is more than the frame.
     """
     if settings.kind == "segmentation":
-        return SegmentationDecoder(settings, shape_px, labels, threshold)
+        return SegmentationDecoder(settings, shape_px, labels, threshold, span_px)
     raise InputError(f"segment.kind is {settings.kind!r}; it must be segmentation")

@@ -19,10 +19,10 @@ MAX_CORNERS = 64  # keeps the message of a ragged region small
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """The ratio of a frame to a network's grid; both shapes are (height, width)."""
+    """The ratio of a frame (height, width) to a network's grid: `grid` cells cover it, whole ones or not."""
 
     frame: tuple[int, int]
-    grid: tuple[int, int]
+    grid: tuple[float, float]
 
     def point(self, x: float, y: float) -> tuple[float, float]:
         """A point of the grid, measured from its corner, in frame pixels."""

@@ -6,6 +6,7 @@ grid, and the regions found on it. A mask pixel is looked at again only inside t
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Self
 
@@ -59,16 +60,24 @@ class SegmentSettings(Settings):
 class SegmentationDecoder:
     """One camera's regions. `shape_px` is the frame's (height, width); the network's grid may be coarser by any ratio.
 
+    `span_px` is what the grid covers where that is more than the frame, which then lies in its top left corner; the rest is not looked at.
     `labels` and `threshold` are what the network's file says of itself; the settings come before them.
     """
 
     def __init__(
-        self, settings: SegmentSettings, shape_px: tuple[int, int], labels: Sequence[str] = (), threshold: float | None = None
+        self,
+        settings: SegmentSettings,
+        shape_px: tuple[int, int],
+        labels: Sequence[str] = (),
+        threshold: float | None = None,
+        span_px: tuple[int, int] | None = None,
     ) -> None:
         self.settings = settings
         self._threshold = np.float32(settings.threshold or threshold or DEFAULT_THRESHOLD)
         self._low = min(np.float32(settings.low_threshold), self._threshold)
         self._shape_px = shape_px
+        self._span_px = span_px or shape_px
+        self._scale = Scale(shape_px, shape_px)
         self._labels = settings.labels or tuple(labels)
         self._marks = np.zeros((0, 0), np.uint8)  # (row, column) of the network's grid, 1 where a label is likely
         self._regions: tuple[Region, ...] = ()
@@ -114,7 +123,7 @@ class SegmentationDecoder:
         return name
 
     def _label_maps(self, name: str, output: NDArray[Any]) -> Floats:
-        """The output as (channel, row, column), a view, background left in place. Names the labels on first sight."""
+        """The output's part on the frame as (channel, row, column), a view, background left in place. Names the labels on first sight."""
         if output.ndim != 4 or output.shape[0] != 1:
             raise InputError(f"output {name!r} has shape {output.shape}; a segmentation output is (1, channels, rows, columns)")
         first = 1 if self.settings.activation == "softmax" else 0
@@ -125,7 +134,9 @@ class SegmentationDecoder:
             self._labels = ("defect",) if count == 1 else tuple(f"class_{index}" for index in range(count))
         if len(self._labels) != count:
             raise InputError(f"output {name!r} has {count} label channel(s) but {len(self._labels)} label(s) are named; set segment.labels")
-        maps: Floats = output[0]
+        rows, columns = (self._shape_px[axis] * output.shape[2 + axis] / self._span_px[axis] for axis in (0, 1))
+        self._scale = Scale(self._shape_px, (rows, columns))
+        maps: Floats = output[0][:, : math.ceil(rows), : math.ceil(columns)]
         return maps
 
     def _probabilities(self, maps: Floats) -> Floats:
@@ -161,7 +172,7 @@ class SegmentationDecoder:
 
     def _region(self, maps: Floats, box: Box, contour: NDArray[np.int32]) -> Region | None:
         """The region inside an outline, with whatever it encloses; None where it is too small or nowhere likely enough."""
-        scale = Scale(self._shape_px, (maps.shape[1], maps.shape[2]))
+        scale = self._scale
         if scale.area(_area(box)) < self.settings.min_area_px:
             return None
         x1, y1, x2, y2 = box

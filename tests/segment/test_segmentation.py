@@ -175,3 +175,10 @@ def test_law_incremental_equals_fresh(steps, limit):
         fresh = SegmentationDecoder(choice, (48, 60), LABELS)
         assert regions == decode(fresh, output, None)
         assert np.array_equal(kept.mask, fresh.mask)
+
+
+def test_where_the_frame_lies_in_a_corner_boxes_stay_true_and_inside():
+    output = np.zeros((1, 1, 12, 16), np.float32)
+    output[0, 0, 2:5, 6:9] = output[0, 0, 8:, 13:] = 0.9
+    regions = SegmentationDecoder(LOOSE, (21, 29), span_px=(24, 32)).decode({"defect": output}, {"defect": None})
+    assert [region.box_px for region in regions] == [(12, 4, 18, 10), (26, 16, 29, 21)]

@@ -36,4 +36,4 @@ def _sum(form: Convolve, source: Plane, rows: Indices, columns: Indices) -> Floa
             seen = source.padded[y, x].reshape(len(rows), form.groups, inputs)
             for c in range(inputs):
                 total = fma(seen[:, :, c, None], weights[None, :, :, c, h, w], total)
-    return total.reshape(len(rows), -1)
+    return total.reshape(len(rows), len(form.weights))
