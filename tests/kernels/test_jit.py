@@ -51,3 +51,13 @@ def test_other_instruction_sets_give_the_same_bits(here, tmp_path, cpu, features
 def test_without_a_cache_folder_there_is_one_warning_and_the_same_result(here):
     got = run(NUMBA_CACHE_DIR="/proc/nowhere")
     assert got[1:] == ["1", here]
+
+
+def test_torn_cache_files_are_compiled_anew(here, tmp_path):
+    run(NUMBA_CACHE_DIR=str(tmp_path))
+    kept = [file for file in tmp_path.rglob("*") if file.suffix in (".nbi", ".nbc")]
+    assert kept
+    for place, file in enumerate(kept):
+        file.write_bytes(b"" if place % 2 else file.read_bytes()[:40])
+    assert run(NUMBA_CACHE_DIR=str(tmp_path))[1:] == ["0", here]
+    assert run(NUMBA_CACHE_DIR=str(tmp_path))[1:] == ["0", here]

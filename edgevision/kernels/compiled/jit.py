@@ -6,6 +6,7 @@ kernel only uses. Without a folder to write to, kernels are compiled anew in eve
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import threading
@@ -19,6 +20,7 @@ from typing import Any
 
 import numba
 from numba import njit
+from numba.core.caching import FunctionCache
 
 _DECORATING = threading.Lock()
 
@@ -43,7 +45,40 @@ def kernel(function: Callable[..., Any]) -> Any:
     with _DECORATING, _caching_in(cache_folder()) as folder:
         if folder is None:
             return njit(nogil=True)(function)
-        return njit(nogil=True, cache=True)(function)
+        made = njit(nogil=True, cache=True)(function)
+        made._cache = _Shelf(function)
+        return made
+
+
+class _Shelf(FunctionCache):  # type: ignore[misc]
+    """Numba's cache, one process at a time, as two would give one file's name to different code. What cannot be kept is compiled anew."""
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        """The code kept for these types, None without any. A torn file (power cut) is thrown away."""
+        try:
+            with self._alone():
+                found = super().load_overload(sig, target_context)
+        except Exception:  # a torn pickle may raise anything
+            self._quietly(self.flush)
+            return None
+        return found if found is None or found.signature.args == tuple(sig) else None
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        """Keep the code, if the disk has room."""
+        self._quietly(lambda: super(_Shelf, self).save_overload(sig, data))
+
+    def _quietly(self, action: Callable[[], None]) -> None:
+        try:
+            with self._alone():
+                action()
+        except OSError:
+            _warn_once(self.cache_path)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        with open(Path(self.cache_path) / "lock", "ab") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
 
 
 @contextmanager
