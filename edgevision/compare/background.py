@@ -18,6 +18,7 @@ from edgevision.compare import measure
 from edgevision.compare.masks import LiveMask, MaskPool
 from edgevision.compare.measure import Line
 from edgevision.compare.settings import ChangeSettings
+from edgevision.compare.settle import TILE_PX, Settle
 from edgevision.errors import BadFrame, InputError
 from edgevision.kernels.compiled import change as compiled
 from edgevision.records import ChangeMap, Image, Mask, Scene
@@ -50,6 +51,7 @@ class Background:
         self.allowed = allowed_pixels(settings, height, width)
         self.allowed_px = int(self.allowed.sum())
         self.span = span_of(self.allowed, self.channels)
+        self.settle = Settle(height, width, settings.settle_frames)
         self.used = np.zeros(flat, image.dtype)
         self.tolerance = np.zeros(flat, image.dtype)
         self.corrected = np.zeros(flat, image.dtype)
@@ -310,6 +312,9 @@ class ChangeDetector:
             kernels.hold_live(taken.mask, background.held, settings.hold_frames)
         if settings.confirm_frames > 1 or settings.hold_frames:
             live_px = kernels.find_extents(*taken)
+        if settings.settle_frames:
+            due = background.settle.due(kernels, scratch.runs, int(kernels.find_runs(*taken, scratch.runs)))
+            live_px += 0 if due is None else kernels.force_tiles(background.allowed, due, TILE_PX, *taken)
         if force_rows is not None:
             start, stop, _ = force_rows.indices(background.shape[0])
             live_px += kernels.force_live(background.allowed, start, stop, *taken)

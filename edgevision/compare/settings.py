@@ -27,6 +27,9 @@ class ChangeSettings(Settings):
     min_area: int = Field(8, ge=1, le=100_000, description="Smallest connected change in pixels; smaller ones are noise.")
     grow_px: int = Field(1, ge=0, le=16, description="Pixels by which every change is widened, so that its soft rim is recomputed too.")
     hold_frames: int = Field(0, ge=0, le=250, description="Frames for which a pixel stays live after its last change.")
+    settle_frames: int = Field(
+        3, ge=0, le=250, description="Frames of rest after which a place that something moved through is taken anew, whole; 0: never."
+    )
     confirm_frames: int = Field(1, ge=1, le=250, description="Frames in a row a pixel must differ before it is live; 1 is at once.")
     vibration_px: float = Field(0.5, ge=0, le=8, description="Camera shake to forgive at edges, in pixels.")
     photometric: Literal["gain_offset", "none"] = Field(

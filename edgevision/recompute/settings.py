@@ -17,7 +17,7 @@ class RecomputeSettings(Settings):
     network: Literal["default"] | Path = Field("default", description="`default`, the network that ships, or an ONNX or OpenVINO IR file.")
     precision: Literal["auto", "f32", "bf16", "int8"] = Field("auto", description="Arithmetic of the network; `auto` is the file's own.")
     threads: int = Field(1, ge=1, le=256, description="Threads that compute for this camera.")
-    gate: float = Field(0.0, ge=0, le=1, description="Share of a step's range that a pixel must move by to be passed on; 0 is exact.")
+    gate: float = Field(0.0, ge=0, lt=1, description="Share of a step's range that a pixel must move by to be passed on; 0 is exact.")
     policy: Annotated[Chosen, Kind("policy")] = Field(
         Chosen("threshold"), description="Which live pixels are recomputed: threshold takes all; all, none and random are controls."
     )

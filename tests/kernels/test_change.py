@@ -155,3 +155,23 @@ def test_plain_and_compiled_say_the_same(seed, dtype, colour, width, keywords):
             detector.commit(change, change.live if chosen is None else chosen, protect)
         for name in ("used", "tolerance", "mean", "spread", "raw_foreground", "noise_counts", "streak", "held"):
             assert (getattr(ours[0]._background, name) == getattr(ours[1]._background, name)).all(), name
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.sampled_from((4, 16)))
+def test_tiles_are_counted_and_forced_alike(seed, size):
+    rng = np.random.default_rng(seed)
+    shape = tuple(int(side) for side in rng.integers(5, 60, 2))
+    grid = -(-shape[0] // size), -(-shape[1] // size)
+    live, allowed, tiles = rng.random(shape) < 0.2, (rng.random(shape) < 0.9).astype(np.uint8), rng.random(grid) < 0.3
+    results = []
+    for kernels in (plain, compiled):
+        mask, first, last = live.copy(), np.zeros(shape[0], np.int32), np.zeros(shape[0], np.int32)
+        kernels.find_extents(mask, first, last)
+        runs = np.zeros((shape[0] * shape[1], 3), np.int32)
+        count, counts = kernels.find_runs(mask, first, last, runs), np.zeros(grid, np.int32)
+        kernels.count_tiles(runs, count, size, counts)
+        added = kernels.force_tiles(allowed, tiles, size, mask, first, last)
+        results.append((counts.tolist(), added, mask.tolist(), first.tolist(), last.tolist()))
+    assert results[0] == results[1]
+    assert sum(map(sum, results[0][0])) == live.sum()

@@ -283,6 +283,31 @@ def force_live(allowed, start, stop, live, first, last):
 
 
 @kernel
+def count_tiles(runs, n, size, counts):
+    for k in range(n):
+        row, x, stop = runs[k, 0] // size, runs[k, 1], runs[k, 2]
+        while x < stop:
+            edge = min((x // size + 1) * size, stop)
+            counts[row, x // size] += edge - x
+            x = edge
+
+
+@kernel
+def force_tiles(allowed, tiles, size, live, first, last):
+    added = 0
+    for r in range(live.shape[0]):
+        for t in range(tiles.shape[1]):
+            if not tiles[r // size, t]:
+                continue
+            for x in range(t * size, min((t + 1) * size, live.shape[1])):
+                if allowed[r, x] and not live[r, x]:
+                    live[r, x] = True
+                    added += 1
+                    first[r], last[r] = min(first[r], x), max(last[r], x + 1)
+    return added
+
+
+@kernel
 def find_extents(live, first, last):
     total = 0
     for r in range(live.shape[0]):

@@ -174,6 +174,22 @@ def force_live(allowed: Array, start: int, stop: int, live: Array, first: Array,
     return int(live.sum()) - before
 
 
+def count_tiles(runs: Array, n: int, size: int, counts: Array) -> None:
+    """Add to each tile (row, column) of `size` pixels a side how many pixels of the runs lie in it."""
+    for row, start, stop in runs[:n]:
+        for x in range(start, stop):
+            counts[row // size, x // size] += 1
+
+
+def force_tiles(allowed: Array, tiles: Array, size: int, live: Array, first: Array, last: Array) -> int:
+    """Make every allowed pixel of the marked tiles live; returns how many were not."""
+    chosen = np.repeat(np.repeat(tiles, size, axis=0), size, axis=1)[: live.shape[0], : live.shape[1]]
+    added = chosen & allowed.astype(bool) & ~live
+    live |= added
+    find_extents(live, first, last)
+    return int(added.sum())
+
+
 def find_extents(live: Array, first: Array, last: Array) -> int:
     """Fill in the extents; return how many pixels are live."""
     for r, row in enumerate(live):

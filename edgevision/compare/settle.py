@@ -1,0 +1,48 @@
+"""Where something moved and then came to rest, the picture is handed over once more, whole.
+
+While a part moves, pixels that differ by less than the noise limit keep what they showed before, and the seams between old and new look
+like scratches. In: the live runs of each frame. Out: the tiles that have just come to rest. Keeps, by tile: whether it was touched since it
+was last handed over, and for how many frames nothing has moved nearby.
+"""
+
+from __future__ import annotations
+
+from types import ModuleType
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+TILE_PX = 16
+ACTIVE_PX = 24  # live pixels in a tile from which on something moves there, and it is not noise
+REACH_TILES = 8  # a part's quiet middle is not at rest while its edges, so far away, still move
+
+
+class Settle:
+    """The tiles of one camera. `frames` is for how long nothing may have moved nearby; 0 switches it off."""
+
+    def __init__(self, height: int, width: int, frames: int) -> None:
+        shape = -(-height // TILE_PX), -(-width // TILE_PX)
+        self._frames = frames
+        self._counts = np.zeros(shape, np.int32)
+        self._touched = np.zeros(shape, np.bool_)
+        self._quiet = np.full(shape, 255, np.uint8)
+        self._near = np.ones((2 * REACH_TILES + 1, 2 * REACH_TILES + 1), np.uint8)
+
+    def due(self, kernels: ModuleType, runs: NDArray[np.int32], count: int) -> NDArray[np.bool_] | None:
+        """The tiles (row, column) that come to rest with this frame, None when there are none. `runs[:count]` are its live runs."""
+        if not self._frames:
+            return None
+        self._counts[:] = 0
+        kernels.count_tiles(runs, count, TILE_PX, self._counts)
+        active = self._counts >= ACTIVE_PX
+        if not active.any() and not self._touched.any():
+            return None
+        self._touched |= active
+        near = cv2.dilate(active.view(np.uint8), self._near).astype(bool)
+        self._quiet = np.where(near, 0, np.minimum(self._quiet, 254) + 1).astype(np.uint8)
+        due: NDArray[np.bool_] = self._touched & (self._quiet >= self._frames)
+        if not due.any():
+            return None
+        self._touched &= ~due
+        return due
