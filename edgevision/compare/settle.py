@@ -1,8 +1,8 @@
 """Where something moved and then came to rest, the picture is handed over once more, whole.
 
-While a part moves, pixels that differ by less than the noise limit keep what they showed before, and the seams between old and new look
-like scratches. In: the live runs of each frame. Out: the tiles that have just come to rest. Keeps, by tile: whether it was touched since it
-was last handed over, and for how many frames nothing has moved nearby.
+While a part moves, pixels that differ by less than the noise limit keep what they showed before, and the seams between old and new
+look like scratches. In: the live runs of each frame. Out: the tiles that have just come to rest. Keeps, by tile: whether it was touched
+since it was last handed over, and for how many frames nothing has moved nearby.
 """
 
 from __future__ import annotations
