@@ -32,7 +32,7 @@ def settings_classes() -> set[type[Settings]]:
     while open_classes:
         for cls in open_classes.pop().__subclasses__():
             open_classes.append(cls)
-            if cls.__module__.startswith("edgevision."):
+            if cls.__module__.startswith("edgevision.") and not cls.__module__.startswith(OPTIONAL):
                 found.add(cls)
     return found
 

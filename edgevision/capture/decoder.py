@@ -102,6 +102,8 @@ class Decoder:
             lossless = bool(getattr(source, "lossless", False)) if self._job.lossless is None else self._job.lossless
         except EdgevisionError as error:
             send(self._sock, Failed(one_line(error), is_final=True))
+            while receive(self._sock) is not None:  # leaving with a request unread would take our last words along
+                pass
             return
         is_recorded = bool(getattr(source, "recorded", is_finite))
         send(self._sock, Built(is_finite, is_finite or isinstance(source, Resumable), lossless, is_recorded))
