@@ -66,11 +66,11 @@ class DemoView:
     def _drawing(self, frames: int, inspection: Inspection, timings: Timings, stats: Any) -> Panel:
         state = Table.grid(padding=(0, 2))
         state.add_row("verdict", Text(inspection.verdict, style=f"bold {COLOURS[inspection.verdict]}"), inspection.reason or "")
-        state.add_row("live share", f"{inspection.live_fraction:.2%}", sparkline(timings.live[-60:]))
+        state.add_row("live share", f"{inspection.live_fraction:.2%}", sparkline(timings.live[-40:]))
         state.add_row("stages", " ".join(f"{stage} {lap:.1f}" for stage, lap in inspection.timing_ms.items()), "ms")
         state.add_row("compare + recompute", f"{np.mean(timings.selective):.1f} ms mean" if timings.selective else "", "")
         state.add_row("dense OpenVINO", *speeds(timings))
-        state.add_row("outbox", f"{stats.committed} committed, {stats.acked} acknowledged by the broker", "")
+        state.add_row("outbox", f"{stats.committed} committed, {stats.acked} acknowledged", "")
         progress = ProgressBar(total=frames, completed=inspection.frame_seq + 1)
         return Panel(Group(progress, state, Text("events", style="dim"), *map(Text.from_markup, self._events)), title="edgevision demo")
 
