@@ -64,15 +64,16 @@ class DemoView:
             self._console.print(f"frame {inspection.frame_seq + 1} of {frames}, {stats.committed} messages, {stats.acked} acked")
 
     def _drawing(self, frames: int, inspection: Inspection, timings: Timings, stats: Any) -> Panel:
+        done = inspection.frame_seq + 1
         state = Table.grid(padding=(0, 2))
+        state.add_row("frames", ProgressBar(total=frames, completed=done, width=40), f"{done} of {frames}")
         state.add_row("verdict", Text(inspection.verdict, style=f"bold {COLOURS[inspection.verdict]}"), inspection.reason or "")
         state.add_row("live share", f"{inspection.live_fraction:.2%}", sparkline(timings.live[-40:]))
         state.add_row("stages", " ".join(f"{stage} {lap:.1f}" for stage, lap in inspection.timing_ms.items()), "ms")
         state.add_row("compare + recompute", f"{np.mean(timings.selective):.1f} ms mean" if timings.selective else "", "")
         state.add_row("dense OpenVINO", *speeds(timings))
         state.add_row("outbox", f"{stats.committed} committed, {stats.acked} acknowledged", "")
-        progress = ProgressBar(total=frames, completed=inspection.frame_seq + 1)
-        return Panel(Group(progress, state, Text("events", style="dim"), *map(Text.from_markup, self._events)), title="edgevision demo")
+        return Panel(Group(state, Text("events", style="dim"), *map(Text.from_markup, self._events)), title="edgevision demo")
 
     def finish(self, report: Mapping[str, Any], score: Score, out: Path) -> None:
         """Print truth against found, and the figures of the run."""
