@@ -22,6 +22,33 @@ NO_LIVE = (1 << 30, -1)
 
 
 @dataclass(frozen=True, slots=True)
+class Store:
+    """How a tensor's values lie in memory; every kernel reads its sources and writes its target as their stores say.
+
+    `f32`: as they are. `bf16`: the upper half of an f32, rounded to nearest even. `u8`: value = (byte - zero) * scale, and a value becomes
+    the byte round(clamp(value * (1 / scale) + zero, 0, 255)), ties to even. Arithmetic between load and store is in f32, but for the sums
+    of a convolution: int8 weights on u8 bytes are summed in int32.
+    """
+
+    kind: str = "f32"
+    scale: float = 1.0
+    zero: int = 0
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of the array: bf16 is held as uint16."""
+        return np.dtype({"f32": np.float32, "bf16": np.uint16, "u8": np.uint8}[self.kind])
+
+    @property
+    def inverse(self) -> float:
+        """1 / scale, as the f32 that every kernel multiplies by."""
+        return float(np.float32(1.0 / self.scale))
+
+
+F32, BF16 = Store(), Store("bf16")
+
+
+@dataclass(frozen=True, slots=True)
 class Activation:
     """An elementwise function; `alpha` and `beta` are its constants (slope, bounds), unused ones 0. The table is in `activations.py`."""
 
@@ -45,14 +72,17 @@ class Convolve:
     """Convolution, then bias, then the residual (a second source) if there is one, then the activation.
 
     `weights` (output channel, input channel of its group, kernel row, kernel column); order of the sum: row, column, input channel.
+    float32 weights read a source held as f32, or as bf16 (then they are bf16 values). int8 weights read a u8 source: the int32 sum of
+    weight * (byte - zero) times `factors` (output channel) plus bias, fused and rounded once, is the value.
     """
 
     window: Window
-    weights: Float
+    weights: Float | NDArray[np.int8]
     bias: Float
     groups: int = 1
     activation: Activation = Activation()
     residual: bool = False
+    factors: Float | None = None
 
     @property
     def is_depthwise(self) -> bool:
@@ -116,12 +146,13 @@ class Intake:
 
 @dataclass(slots=True, eq=False)
 class Plane:
-    """One tensor of one camera. `padded` holds `values` from (top, left) on; what lies around is zero and stays zero.
+    """One tensor of one camera. `padded` holds `values` from (top, left) on, as `store` says; what lies around is zero and stays zero
+    (the byte `store.zero` in u8). Pixels lie a multiple of 4 bytes apart, and what fills up the last 4 bytes stays 0, too.
 
     `extent` (row, 2): first and last live column of each row, NO_LIVE where there is none. `live_px` counts the live bytes.
     """
 
-    padded: Float
+    padded: NDArray[Any]
     top: int
     left: int
     height: int
@@ -129,10 +160,11 @@ class Plane:
     live: NDArray[np.uint8]
     extent: NDArray[np.int32]
     live_px: int = 0
+    store: Store = F32
 
     @property
-    def values(self) -> Float:
-        """The picture itself (row, column, channel), a view."""
+    def values(self) -> NDArray[Any]:
+        """The picture itself (row, column, channel), a view, as `store` says."""
         return self.padded[self.top : self.top + self.height, self.left : self.left + self.width]
 
     @property

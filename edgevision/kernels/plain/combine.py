@@ -10,6 +10,7 @@ import numpy as np
 from edgevision.kernels.forms import Combine, Float, Kernel, Plane, Runs
 from edgevision.kernels.plain.activations import apply
 from edgevision.kernels.plain.commit import commit, pixels
+from edgevision.kernels.plain.store import decode
 
 OPERATIONS: Mapping[str, Callable[[Float, Float], Float]] = MappingProxyType(
     {
@@ -30,8 +31,8 @@ def bind(form: Combine, sources: tuple[Plane, ...], target: Plane, gate: Float) 
 
     def kernel(runs: Runs, begin: int, end: int) -> None:
         rows, columns = pixels(runs, begin, end)
-        a = sources[0].values[rows, columns]
-        b = form.constant if form.constant is not None else sources[-1].values[rows, columns]
+        a = decode(sources[0].values[rows, columns], sources[0].store)
+        b = form.constant if form.constant is not None else decode(sources[-1].values[rows, columns], sources[-1].store)
         with np.errstate(all="ignore"):
             new = OPERATIONS[form.op](*((b, a) if form.swapped else (a, b)))
         commit(target, rows, columns, apply(form.activation, new), float(gate[0]))

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgevision.kernels.forms import Float, Plane, Runs
+from edgevision.kernels.plain.store import decode, encode
 
 Indices = NDArray[np.int64]
 
@@ -21,16 +22,17 @@ def pixels(runs: Runs, begin: int, end: int) -> tuple[Indices, Indices]:
 
 
 def commit(target: Plane, rows: Indices, columns: Indices, new: Float, gate: float) -> None:
-    """Store the pixels of `new` (pixel, channel) that moved by more than the gate in any channel, and mark them live.
+    """Store the pixels of `new` (pixel, channel), as the target holds them, that moved by more than the gate in any channel; mark them live.
 
-    A gate of 0 compares bits, so -0 and NaN are changes.
+    A gate of 0 compares what is held, bit by bit, so -0 and NaN are changes.
     """
-    values = target.values
+    values, held = target.values, encode(new, target.store)
     old = values[rows, columns]
     if gate > 0:
         with np.errstate(invalid="ignore"):
-            hit = ~(np.abs(new - old) <= np.float32(gate)).all(axis=1)
+            hit = ~(np.abs(decode(held, target.store) - decode(old, target.store)) <= np.float32(gate)).all(axis=1)
     else:
-        hit = (new.view(np.uint32) != old.view(np.uint32)).any(axis=1)
-    values[rows[hit], columns[hit]] = new[hit]
+        bits = f"u{held.itemsize}"
+        hit = (np.ascontiguousarray(held).view(bits) != old.view(bits)).any(axis=1)
+    values[rows[hit], columns[hit]] = held[hit]
     target.live[rows[hit], columns[hit]] = 1

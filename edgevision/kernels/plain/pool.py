@@ -6,6 +6,7 @@ import numpy as np
 
 from edgevision.kernels.forms import Float, Kernel, Plane, Pool, Runs
 from edgevision.kernels.plain.commit import commit, pixels
+from edgevision.kernels.plain.store import decode
 
 
 def bind(form: Pool, sources: tuple[Plane, ...], target: Plane, gate: Float) -> Kernel:
@@ -22,20 +23,20 @@ def bind(form: Pool, sources: tuple[Plane, ...], target: Plane, gate: Float) -> 
 
 
 def _pixel(form: Pool, source: Plane, row: int, column: int) -> Float:
-    window, values = form.window, source.values
+    window = form.window
     ys = [y for h in range(window.kernel[0]) if 0 <= (y := row * window.stride[0] - window.pad[0] + h * window.dilation[0]) < source.height]
     xs = [
         x for w in range(window.kernel[1]) if 0 <= (x := column * window.stride[1] - window.pad[1] + w * window.dilation[1]) < source.width
     ]
+    seen = [decode(source.values[y, x], source.store) for y in ys for x in xs]
+    channels = source.values.shape[2]
     if form.mode == "max":
-        best = np.full(values.shape[2], -np.inf, np.float32)
-        for y in ys:
-            for x in xs:
-                best = np.where(values[y, x] > best, values[y, x], best)
+        best = np.full(channels, -np.inf, np.float32)
+        for value in seen:
+            best = np.where(value > best, value, best)
         return best
-    total = np.zeros(values.shape[2], np.float32)
-    for y in ys:
-        for x in xs:
-            total = total + values[y, x]
+    total = np.zeros(channels, np.float32)
+    for value in seen:
+        total = total + value
     count = window.kernel[0] * window.kernel[1] if form.count_pad else len(ys) * len(xs)
     return np.asarray(total / np.float32(count))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from edgevision.kernels.forms import Float, Kernel, Plane, Resize, Runs
 from edgevision.kernels.plain.commit import Indices, commit, pixels
 from edgevision.kernels.plain.exact import fma
+from edgevision.kernels.plain.store import decode
 
 
 def bind(form: Resize, sources: tuple[Plane, ...], target: Plane, gate: Float) -> Kernel:
@@ -12,7 +13,7 @@ def bind(form: Resize, sources: tuple[Plane, ...], target: Plane, gate: Float) -
 
     def kernel(runs: Runs, begin: int, end: int) -> None:
         rows, columns = pixels(runs, begin, end)
-        commit(target, rows, columns, sample(form, sources[0].values, rows, columns), float(gate[0]))
+        commit(target, rows, columns, sample(form, decode(sources[0].values, sources[0].store), rows, columns), float(gate[0]))
 
     return kernel
 
