@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypedDict, Unpack
@@ -27,7 +27,7 @@ from edgevision.recompute.bound import BoundStep, Crew, bind_step
 from edgevision.recompute.graph import Graph, read_graph
 from edgevision.recompute.intake import Entrance
 from edgevision.recompute.island import Island, bind_island, compile_island
-from edgevision.recompute.lower import lower
+from edgevision.recompute.lower import gates_by_step, lower
 from edgevision.recompute.memory import Layout, Memory
 from edgevision.recompute.plan import IslandStep, Plan, Ref
 from edgevision.recompute.preprocess import Preprocess, build_intake
@@ -139,6 +139,11 @@ class SelectiveNetwork:
         return self._network.plan
 
     @property
+    def graph(self) -> Graph:
+        """The file as it was read."""
+        return self._network.graph
+
+    @property
     def metadata(self) -> Mapping[str, str]:
         """What the file says of itself."""
         return MappingProxyType(dict(self._network.graph.metadata))
@@ -159,6 +164,16 @@ class SelectiveNetwork:
         _, channels, height, width = self.input_shape
         self._entrance.take_frames(build_intake(chosen, channels, (height, width)), chosen.frame_px or (height, width))
         self._preprocess = chosen
+        self.reset()
+
+    def set_gates(self, gate: float | Mapping[str, float]) -> None:
+        """Other gates from now on, given as to `load`, for this camera alone and without reading the file again. Forgets the Memory."""
+        _check_gates(gate)
+        plan = self.plan
+        gates = gates_by_step(dict(gate) if isinstance(gate, Mapping) else {"*": gate}, plan.steps, plan.path)
+        self._memory.plan = replace(plan, gates=gates)
+        self._network = replace(self._network, plan=self._memory.plan)
+        self._steps = self._network.bind(self._memory)
         self.reset()
 
     def first(self, x: NDArray[Any]) -> Outputs:
@@ -251,6 +266,10 @@ def _check_arguments(path: str, precision: str, threads: int, gate: float | Mapp
         raise UnsupportedNetwork(f"{path}: precision {precision} is not available yet; use auto or f32")
     if not 1 <= threads <= 256:
         raise InputError(f"threads is {threads}; it must be between 1 and 256")
+    _check_gates(gate)
+
+
+def _check_gates(gate: float | Mapping[str, float]) -> None:
     for value in gate.values() if isinstance(gate, Mapping) else (gate,):
         if not 0 <= value < 1:
             raise InputError(f"gate is {value}; it must be at least 0 and below 1, a share of a step's output range")

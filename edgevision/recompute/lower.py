@@ -245,7 +245,7 @@ class _Lowering:
             tensors=MappingProxyType(dict(self.tensors)),
             steps=steps,
             outputs=MappingProxyType({name: self.where.get(tensor, tensor) for name, tensor in self.graph.outputs.items()}),
-            gates=MappingProxyType(_gates(gates, steps, self.graph.path)),
+            gates=gates_by_step(gates, steps, self.graph.path),
         )
 
 
@@ -272,10 +272,10 @@ def _scale_and_shift(scale: Form, shift: Form) -> Convolve:
     return Convolve(Window((1, 1)), factors.reshape(-1, 1, 1, 1), offsets, groups=len(factors))
 
 
-def _gates(gates: Mapping[str, float], steps: tuple[Step | IslandStep, ...], path: str) -> dict[str, float]:
-    """One gate a step; "*" is for all that are not named."""
+def gates_by_step(gates: Mapping[str, float], steps: tuple[Step | IslandStep, ...], path: str) -> Mapping[str, float]:
+    """One gate a step; "*" is for all that are not named. Raises UnsupportedNetwork for a name that no step has."""
     names = [step.name for step in steps if isinstance(step, Step)]
     unknown = set(gates) - set(names) - {"*"}
     if unknown:
         raise UnsupportedNetwork(f"{path}: gate for '{min(unknown)}', but no step has this name; see the plan for names")
-    return {name: float(gates.get(name, gates.get("*", 0.0))) for name in names}
+    return MappingProxyType({name: float(gates.get(name, gates.get("*", 0.0))) for name in names})

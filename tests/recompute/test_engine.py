@@ -157,6 +157,34 @@ def test_a_gate_bounds_each_step_and_saves_work(writer, tmp_path, random, channe
     assert gated[0].changed != exact.changed or gated[0]._memory.planes[y].live_px < exact._memory.planes[y].live_px
 
 
+def test_gates_set_later_are_as_if_loaded_with_them_and_leave_siblings_alone(unet, random):
+    net = SelectiveNetwork.load(unet)
+    gates = {"*": 0.03, net.plan.steps[0].name: 0.0}
+    loaded = SelectiveNetwork.load(unet, gate=gates)
+    twin = net.sibling()
+    x = picture(random, net)
+    exact = twin.first(x)["defect"].copy()
+    net.first(x)
+    net.set_gates(gates)
+    with pytest.raises(InputError, match="call first"):
+        net.next(x, np.zeros(x.shape[2:], bool))
+    assert same_bits(net.first(x)["defect"], loaded.first(x)["defect"])
+    for _ in range(3):
+        x = x + random.standard_normal(x.shape).astype(np.float32) * np.float32(0.05)
+        live = patches(random, x.shape[2:])
+        assert same_bits(net.next(x, live)["defect"], loaded.next(x, live)["defect"])
+        assert net.costs.macs == loaded.costs.macs
+        assert same_memory(net, loaded)
+    assert set(twin.plan.gates.values()) == {0.0}
+    assert same_bits(twin.next(x, np.zeros(x.shape[2:], bool))["defect"], exact)
+    net.set_gates(0.0)
+    assert same_bits(net.first(x)["defect"], twin.first(x)["defect"])
+    with pytest.raises(UnsupportedNetwork, match="'nobody'"):
+        net.set_gates({"nobody": 0.1})
+    with pytest.raises(InputError, match=r"gate is 1\.5"):
+        net.set_gates(1.5)
+
+
 def test_frames_go_through_the_files_own_preprocess(unet, random):
     net, tensors = SelectiveNetwork.load(unet), SelectiveNetwork.load(unet)
     net.set_preprocess()
