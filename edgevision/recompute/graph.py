@@ -17,20 +17,12 @@ from openvino import Core, Model
 from openvino.passes import ConstantFolding, Manager
 
 from edgevision.errors import UnsupportedNetwork
+from edgevision.recompute.node import Node
+from edgevision.recompute.quantised import Tidied, WholeWeights, find_weights, tidy
+
+__all__ = ["Graph", "Node", "fitting_shape", "read_graph", "read_metadata"]
 
 Shape = tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Node:
-    """One operation. `inputs` and `outputs` name tensors; `index` is its place in the file's order."""
-
-    index: int
-    name: str
-    op: str
-    inputs: tuple[str, ...]
-    outputs: tuple[str, ...]
-    attributes: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,8 +39,14 @@ class Graph:
     input_names: tuple[str, ...]
     outputs: Mapping[str, str]
     metadata: Mapping[str, str]
+    weights: Mapping[str, WholeWeights]
     model: Any
     ports: Mapping[str, Any]
+
+    @property
+    def is_quantised(self) -> bool:
+        """Whether the file says which activations are bytes."""
+        return any(node.op == "FakeQuantize" for node in self.nodes)
 
     def uses(self) -> dict[str, int]:
         """How many readers each tensor has, a network output being one."""
@@ -68,10 +66,11 @@ def read_graph(path: str | Path, input_shape: Shape | None = None) -> Graph:
         raise UnsupportedNetwork(f"{file}: no such network file; give an .onnx file or the .xml of an OpenVINO IR")
     model = _parse(file)
     _fix_shape(model, file, input_shape)
+    weights = find_weights(model)
     folding = Manager()
     folding.register_pass(ConstantFolding())
     folding.run_passes(model)
-    return _flatten(model, file)
+    return _flatten(model, file, weights)
 
 
 def read_metadata(path: str | Path) -> dict[str, str]:
@@ -139,7 +138,7 @@ def _reshape(model: Model, file: Path, shape: Shape) -> None:
         raise UnsupportedNetwork(f"{file}: does not accept input_shape {shape}: {_reason(error)}; leave it out") from error
 
 
-def _flatten(model: Model, file: Path) -> Graph:
+def _flatten(model: Model, file: Path, weights: Mapping[str, WholeWeights]) -> Graph:
     names = _tensor_names(model)
     nodes: list[Node] = []
     shapes: dict[str, Shape] = {}
@@ -156,6 +155,8 @@ def _flatten(model: Model, file: Path) -> Graph:
         elif kind not in ("Parameter", "Result"):
             nodes.append(_node(index, operation, names))
     _check_types(types, model, names, file)
+    outputs = _outputs(model, names)
+    tidy(Tidied(nodes, constants, shapes, types), frozenset(outputs.values()))
     return Graph(
         path=str(file),
         sha256=_sha256(file),
@@ -165,8 +166,9 @@ def _flatten(model: Model, file: Path) -> Graph:
         constants=constants,
         input=names[_key(model.inputs[0])],
         input_names=tuple(sorted(model.inputs[0].get_names())),
-        outputs=_outputs(model, names),
+        outputs=outputs,
         metadata=_metadata(model),
+        weights={tensor: weights[tensor] for tensor in constants if tensor in weights},
         model=model,
         ports={names[_key(port)]: port for operation in model.get_ordered_ops() for port in operation.outputs()},
     )
