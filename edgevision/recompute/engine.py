@@ -23,13 +23,15 @@ from numpy.typing import NDArray
 from edgevision.errors import InputError, UnsupportedNetwork
 from edgevision.kernels import open_backend
 from edgevision.kernels.forms import Backend, Runs
+from edgevision.kernels.plain.store import decode
 from edgevision.recompute.bound import BoundStep, Crew, bind_step
 from edgevision.recompute.graph import Graph, read_graph
 from edgevision.recompute.intake import Entrance
 from edgevision.recompute.island import Island, bind_island, compile_island
-from edgevision.recompute.lower import gates_by_step, lower
+from edgevision.recompute.lower import lower
 from edgevision.recompute.memory import Layout, Memory
 from edgevision.recompute.plan import IslandStep, Plan, Ref
+from edgevision.recompute.precision import choose_precision, gates_by_step
 from edgevision.recompute.preprocess import Preprocess, build_intake
 from edgevision.records import Box, Costs, Mask, StepCost
 
@@ -110,7 +112,8 @@ class SelectiveNetwork:
         """
         _check_arguments(str(path), precision, threads, gate)
         graph = read_graph(path, input_shape)
-        plan = lower(graph, dict(gate) if isinstance(gate, Mapping) else {"*": gate})
+        chosen = choose_precision(graph, precision)
+        plan = lower(graph, dict(gate) if isinstance(gate, Mapping) else {"*": gate}, chosen)
         backend = means.get("backend", "compiled")
         kernels = open_backend(backend) if isinstance(backend, str) else backend
         return cls(Network.load(graph, plan, kernels, threads, means.get("memory_limit_mb")))
@@ -214,7 +217,8 @@ class SelectiveNetwork:
 
     def used(self) -> NDArray[np.float32]:
         """A copy of the input in use, (1, C, H, W): what `first` would have to be given to get this Memory."""
-        return np.ascontiguousarray(self._entrance.plane.values.transpose(2, 0, 1)[None])
+        plane = self._entrance.plane
+        return np.ascontiguousarray(decode(plane.values, plane.store).transpose(2, 0, 1)[None])
 
     @property
     def changed(self) -> dict[str, Box | None]:
@@ -262,8 +266,6 @@ def _live_box(extent: NDArray[np.int32]) -> Box:
 def _check_arguments(path: str, precision: str, threads: int, gate: float | Mapping[str, float]) -> None:
     if precision not in ("auto", "f32", "bf16", "int8"):
         raise InputError(f"precision is '{precision}'; it must be auto, f32, bf16 or int8")
-    if precision in ("bf16", "int8"):
-        raise UnsupportedNetwork(f"{path}: precision {precision} is not available yet; use auto or f32")
     if not 1 <= threads <= 256:
         raise InputError(f"threads is {threads}; it must be between 1 and 256")
     _check_gates(gate)

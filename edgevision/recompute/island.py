@@ -17,6 +17,7 @@ from openvino import Core, Model, opset13
 
 from edgevision.errors import UnsupportedNetwork
 from edgevision.kernels.forms import NO_LIVE, Backend, Plane
+from edgevision.kernels.plain.store import decode, encode
 from edgevision.recompute.graph import Graph
 from edgevision.recompute.memory import Memory
 from edgevision.recompute.plan import IslandStep, Ref
@@ -92,12 +93,14 @@ class Island:
                 self.memory.fresh.add(name)
 
     def _picture(self, ref: Ref) -> NDArray[np.float32]:
-        return np.ascontiguousarray(self.memory.view(ref).values.transpose(2, 0, 1)[None])
+        plane = self.memory.view(ref)
+        return np.ascontiguousarray(decode(plane.values, plane.store).transpose(2, 0, 1)[None])
 
     def _store(self, plane: Plane, new: NDArray[np.float32]) -> None:
-        old = plane.values
-        hit = (np.ascontiguousarray(new).view(np.uint32) != np.ascontiguousarray(old).view(np.uint32)).any(axis=2)
-        old[hit] = new[hit]
+        old, held = plane.values, np.ascontiguousarray(encode(np.ascontiguousarray(new), plane.store))
+        bits = f"u{held.itemsize}"
+        hit = (held.view(bits) != np.ascontiguousarray(old).view(bits)).any(axis=2)
+        old[hit] = held[hit]
         plane.live[...] = hit
         plane.live_px = self.backend.scan(plane.live, plane.live, plane.extent)
 

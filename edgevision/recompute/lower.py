@@ -12,16 +12,22 @@ from types import MappingProxyType
 import numpy as np
 
 from edgevision.errors import UnsupportedNetwork
-from edgevision.kernels.forms import Activation, Combine, Convolve, Form, Window
+from edgevision.kernels.forms import F32, Activation, Combine, Convolve, Form, Pool, Resize, Store, Window
 from edgevision.recompute.graph import Graph, Node
-from edgevision.recompute.operations import Compute, Join, Meaning, Unfit, View, is_picture, translate
+from edgevision.recompute.operations import Compute, Join, Meaning, Quantise, Unfit, View, is_picture, translate
 from edgevision.recompute.plan import IslandStep, Plan, Ref, Step, Tensor
+from edgevision.recompute.precision import finish
+from edgevision.recompute.quantised import channel_factors
 
 IDENTITY = Activation()
+_EXACT_TAPS = 512  # depthwise sums of bytes are kept in f32, exact below 2^24
 
 
-def lower(graph: Graph, gates: Mapping[str, float] | None = None) -> Plan:
-    """The plan of a graph. Raises UnsupportedNetwork where the input is no image or an island cannot be cut."""
+def lower(graph: Graph, gates: Mapping[str, float] | None = None, precision: str = "f32") -> Plan:
+    """The plan of a graph, in `precision` f32, bf16 or, for a quantised file, int8.
+
+    Raises UnsupportedNetwork where the input is no image or an island cannot be cut.
+    """
     if not is_picture(graph.input, graph):
         raise UnsupportedNetwork(
             f"{graph.path}: input {list(graph.shapes[graph.input])} is no image; it must be (1, channels, height, width) f32"
@@ -34,7 +40,7 @@ def lower(graph: Graph, gates: Mapping[str, float] | None = None) -> Plan:
         else:
             for node in group:
                 lowering.node(node, meanings[node.outputs[0]])
-    return lowering.plan(gates or {})
+    return finish(lowering.plan(), gates or {}, precision)
 
 
 def _meanings(graph: Graph) -> dict[str, Meaning | str]:
@@ -90,17 +96,62 @@ class _Lowering:
 
     def node(self, node: Node, meaning: Meaning | str) -> None:
         """Enter one node."""
-        if isinstance(meaning, View):
+        if isinstance(meaning, Quantise):
+            self._quantise(node, meaning.store)
+        elif isinstance(meaning, View):
             self._view(meaning)
         elif isinstance(meaning, Join):
             self._join(node, meaning)
         elif isinstance(meaning, Compute):
-            self._compute(node, meaning)
+            self._compute(node, self._whole(node, meaning))
 
-    def _tensor(self, name: str, like: str, parts: tuple[str, ...] = ()) -> Ref:
+    def _tensor(self, name: str, like: str, parts: tuple[str, ...] = (), store: Store = F32) -> Ref:
         _, channels, height, width = self.graph.shapes[like]
-        self.tensors[name] = Tensor(name, height, width, channels, parts)
+        self.tensors[name] = Tensor(name, height, width, channels, parts, store)
         return Ref(name, 0, channels)
+
+    def _store(self, ref: Ref) -> Store:
+        return self.tensors[ref.tensor].store
+
+    def _quantise(self, node: Node, store: Store) -> None:
+        """From here on as bytes: the step before writes them at once if nobody else wants its floats."""
+        source, output = node.inputs[0], node.outputs[0]
+        ref = self.where[source]
+        maker, whole = self.makers.get(ref.tensor), self.tensors[ref.tensor]
+        is_ours = ref.channels == whole.channels and ref.tensor not in self.homed and (maker or ref.tensor == self.graph.input)
+        has_floats = whole.store == F32 or (maker is not None and only_moves(maker.form))
+        if whole.store == store:
+            self.where[output] = ref
+            self._share(source, output)
+        elif is_ours and self.uses[source] == 1 and has_floats:
+            self.tensors[ref.tensor] = replace(self.tensors[ref.tensor], store=store)
+            self.where[output] = ref
+        else:
+            self.where[output] = self._add(_Draft(node.name, Combine("copy"), [ref], output), output, store)
+
+    def _whole(self, node: Node, meaning: Compute) -> Compute:
+        """A convolution of bytes with whole-numbered weights, where the file has both."""
+        form = meaning.forms[0]
+        weights = self.graph.weights.get(node.inputs[1]) if len(node.inputs) > 1 else None
+        store = self._store(self.where[meaning.sources[0]])
+        if weights is None or not isinstance(form, Convolve) or weights.steps.size != form.weights.size or store.kind != "u8":
+            return meaning
+        factors = channel_factors(weights, len(form.weights), store)
+        if factors is None or (form.is_depthwise and form.weights[0].size > _EXACT_TAPS):
+            return meaning
+        steps = np.ascontiguousarray(weights.steps.reshape(form.weights.shape))
+        return replace(meaning, forms=(replace(form, weights=steps, factors=factors), *meaning.forms[1:]))
+
+    def _readable(self, form: Form, ref: Ref) -> Ref:
+        """The channels as the form can read them: floats for a convolution that has no whole-numbered weights."""
+        if not isinstance(form, Convolve) or form.is_depthwise or form.factors is not None or self._store(ref).kind != "u8":
+            return ref
+        name = f"{ref.tensor}/float" + (f"{ref.start}" if ref.channels != self.tensors[ref.tensor].channels else "")
+        if name not in self.tensors:
+            whole = self.tensors[ref.tensor]
+            self.steps.append(_Draft(name, Combine("copy"), [ref], name))
+            self.tensors[name] = Tensor(name, whole.height, whole.width, ref.channels)
+        return Ref(name, 0, ref.channels)
 
     def _view(self, view: View) -> None:
         whole = self.where[view.source]
@@ -118,18 +169,20 @@ class _Lowering:
             self.where[node.outputs[0]] = self.where[join.sources[0]]
             self._share(join.sources[0], node.outputs[0])
             return
-        parts = tuple(self._part(source, node, place) for place, source in enumerate(join.sources))
-        self.where[node.outputs[0]] = self._tensor(node.outputs[0], node.outputs[0], parts)
+        stores = {self._store(self.where[source]) for source in join.sources}
+        store = stores.pop() if len(stores) == 1 else F32
+        parts = tuple(self._part(source, node, place, store) for place, source in enumerate(join.sources))
+        self.where[node.outputs[0]] = self._tensor(node.outputs[0], node.outputs[0], parts, store)
         self.homed.update(parts)
 
-    def _part(self, source: str, node: Node, place: int) -> str:
+    def _part(self, source: str, node: Node, place: int, store: Store) -> str:
         """A tensor that may live in the joined buffer: the source itself, or a copy if it already has a home or is not whole."""
         ref = self.where[source]
         is_free = ref.channels == self.tensors[ref.tensor].channels and ref.tensor not in self.homed and ref.tensor != self.graph.input
         name = ref.tensor
-        if not is_free:
+        if not is_free or self._store(ref) != store:
             name = f"{node.name}/copy{place}"
-            self._add(_Draft(name, Combine("copy"), [ref], name), source)
+            self._add(_Draft(name, Combine("copy"), [ref], name), source, store)
         self.homed.add(name)
         return name
 
@@ -147,17 +200,19 @@ class _Lowering:
         if len(forms) == 2:
             forms = [_scale_and_shift(forms[0], forms[1])]
         if forms:
-            current = self._add(_Draft(node.name, forms[0], [current], output), output)
+            store = self._store(current) if only_moves(forms[0]) else F32
+            current = self._add(_Draft(node.name, forms[0], [self._readable(forms[0], current)], output), output, store)
         self.where[output] = current
 
-    def _add(self, draft: _Draft, like: str) -> Ref:
+    def _add(self, draft: _Draft, like: str, store: Store = F32) -> Ref:
         self.steps.append(draft)
         self.makers[draft.target] = draft
-        return self._tensor(draft.target, like)
+        return self._tensor(draft.target, like, store=store)
 
     def _maker(self, ref: Ref) -> _Draft | None:
-        """The step that wrote exactly these channels, if nothing else did."""
-        is_whole = ref.channels == self.tensors[ref.tensor].channels and ref.tensor not in self.homed
+        """The step that wrote exactly these channels, as floats, if nothing else did."""
+        tensor = self.tensors[ref.tensor]
+        is_whole = ref.channels == tensor.channels and ref.tensor not in self.homed and tensor.store == F32
         return self.makers.get(ref.tensor) if is_whole else None
 
     def _fold(self, ref: Ref, form: Form) -> bool:
@@ -236,7 +291,7 @@ class _Lowering:
         if targets:
             self.steps.append(IslandStep(names[-1], names, sources, tuple(targets), why))
 
-    def plan(self, gates: Mapping[str, float]) -> Plan:
+    def plan(self) -> Plan:
         """Close the books."""
         steps = tuple(s if isinstance(s, IslandStep) else Step(s.name, s.form, tuple(s.sources), s.target) for s in self.steps)
         return Plan(
@@ -245,8 +300,13 @@ class _Lowering:
             tensors=MappingProxyType(dict(self.tensors)),
             steps=steps,
             outputs=MappingProxyType({name: self.where.get(tensor, tensor) for name, tensor in self.graph.outputs.items()}),
-            gates=gates_by_step(gates, steps, self.graph.path),
+            gates=MappingProxyType({}),
         )
+
+
+def only_moves(form: Form) -> bool:
+    """Whether the form computes nothing, so that bytes stay the bytes they were."""
+    return (isinstance(form, Pool) and form.mode == "max") or (isinstance(form, Resize) and form.is_nearest)
 
 
 def _absorb(form: Convolve, following: Combine) -> Convolve | None:
@@ -260,6 +320,8 @@ def _absorb(form: Convolve, following: Combine) -> Convolve | None:
         return replace(form, bias=form.bias - constant)
     if following.op in ("mul", "div"):
         factor = constant if following.op == "mul" else (np.float32(1) / constant).astype(np.float32)
+        if form.factors is not None:
+            return replace(form, factors=form.factors * factor, bias=form.bias * factor)
         return replace(form, weights=form.weights * factor[:, None, None, None], bias=form.bias * factor)
     return None
 
@@ -270,12 +332,3 @@ def _scale_and_shift(scale: Form, shift: Form) -> Convolve:
     if factors is None or offsets is None:
         raise UnsupportedNetwork("two forms in a row are only a scale and a shift")
     return Convolve(Window((1, 1)), factors.reshape(-1, 1, 1, 1), offsets, groups=len(factors))
-
-
-def gates_by_step(gates: Mapping[str, float], steps: tuple[Step | IslandStep, ...], path: str) -> Mapping[str, float]:
-    """One gate a step; "*" is for all that are not named. Raises UnsupportedNetwork for a name that no step has."""
-    names = [step.name for step in steps if isinstance(step, Step)]
-    unknown = set(gates) - set(names) - {"*"}
-    if unknown:
-        raise UnsupportedNetwork(f"{path}: gate for '{min(unknown)}', but no step has this name; see the plan for names")
-    return MappingProxyType({name: float(gates.get(name, gates.get("*", 0.0))) for name in names})

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgevision.errors import UnsupportedNetwork
-from edgevision.kernels.forms import NO_LIVE, Convolve, Float, Plane
+from edgevision.kernels.forms import NO_LIVE, Convolve, Plane
 from edgevision.recompute.plan import Plan, Ref, Step, Tensor
 
 _LINE_BYTES = 64
+_WORD_BYTES = 4
 _MEGABYTE = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class Border:
-    """Zeros around a picture, as many as its hungriest reader wants."""
+    """Zeros around a picture (in bytes: what stands for 0), as many as its hungriest reader wants."""
 
     top: int = 0
     left: int = 0
@@ -63,7 +65,7 @@ class Layout:
             return tensor.height * tensor.width
         border = self.borders[tensor.name]
         padded = (tensor.height + border.top + border.bottom) * (tensor.width + border.left + border.right)
-        return 4 * padded * tensor.channels + tensor.height * tensor.width
+        return padded * pixel_bytes(tensor) + tensor.height * tensor.width
 
 
 def _home(name: str, parents: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> tuple[str, int]:
@@ -133,12 +135,12 @@ class Memory:
         """A plane over just these channels; its live bytes are the tensor's own."""
         whole = self.planes[ref.tensor]
         padded = whole.padded[:, :, ref.start : ref.start + ref.channels]
-        return Plane(padded, whole.top, whole.left, whole.height, whole.width, whole.live, whole.extent)
+        return Plane(padded, whole.top, whole.left, whole.height, whole.width, whole.live, whole.extent, store=whole.store)
 
     def clear(self) -> None:
         """Back to the state after `allocate`."""
         for plane in self.planes.values():
-            plane.values[...] = 0
+            plane.values[...] = plane.store.zero
             plane.live[...] = 0
             plane.extent[...] = NO_LIVE
             plane.live_px = 0
@@ -147,17 +149,27 @@ class Memory:
         self.is_filled = False
 
 
-def _buffer(tensor: Tensor, border: Border) -> Float:
-    """Zeros for a tensor and its border, the first pixel on a cache line."""
-    shape = (tensor.height + border.top + border.bottom, tensor.width + border.left + border.right, tensor.channels)
-    count = shape[0] * shape[1] * shape[2]
-    raw = np.zeros(count + _LINE_BYTES // 4, np.float32)
-    shift = (-raw.ctypes.data % _LINE_BYTES) // 4
-    return raw[shift : shift + count].reshape(shape)
+def pixel_bytes(tensor: Tensor) -> int:
+    """From one pixel to the next: kernels read four bytes at a time."""
+    return -(-tensor.channels * tensor.store.dtype.itemsize // _WORD_BYTES) * _WORD_BYTES
 
 
-def _plane(padded: Float, tensor: Tensor, border: Border) -> Plane:
+def _buffer(tensor: Tensor, border: Border) -> NDArray[Any]:
+    """Zeros for a tensor and its border, the first pixel on a cache line, and room to read a vector beyond the last."""
+    dtype, channels = tensor.store.dtype, tensor.channels
+    rows, columns = tensor.height + border.top + border.bottom, tensor.width + border.left + border.right
+    whole = pixel_bytes(tensor) // dtype.itemsize
+    count = rows * columns * whole
+    raw = np.zeros(count + 2 * _LINE_BYTES // dtype.itemsize, dtype)
+    shift = (-raw.ctypes.data % _LINE_BYTES) // dtype.itemsize
+    padded = raw[shift : shift + count].reshape(rows, columns, whole)[:, :, :channels]
+    if tensor.store.zero:
+        padded[...] = tensor.store.zero
+    return padded
+
+
+def _plane(padded: NDArray[Any], tensor: Tensor, border: Border) -> Plane:
     extent = np.empty((tensor.height, 2), np.int32)
     extent[...] = NO_LIVE
     live = np.zeros((tensor.height, tensor.width), np.uint8)
-    return Plane(padded, border.top, border.left, tensor.height, tensor.width, live, extent)
+    return Plane(padded, border.top, border.left, tensor.height, tensor.width, live, extent, store=tensor.store)

@@ -12,9 +12,10 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
-from edgevision.kernels.forms import Activation, Combine, Convolve, Float, Form, Pool, Resize, Window
+from edgevision.kernels.forms import Activation, Combine, Convolve, Float, Form, Pool, Resize, Store, Window
 from edgevision.recompute.graph import Graph, Node
 from edgevision.recompute.interpolate import axes
+from edgevision.recompute.quantised import store_of
 
 
 class Unfit(Exception):
@@ -44,7 +45,14 @@ class Join:
     sources: tuple[str, ...]
 
 
-Meaning = Compute | View | Join
+@dataclass(frozen=True, slots=True)
+class Quantise:
+    """The source, from here on held so."""
+
+    store: Store
+
+
+Meaning = Compute | View | Join | Quantise
 
 
 def translate(node: Node, graph: Graph) -> Meaning:
@@ -247,9 +255,17 @@ def _scales(node: Node, graph: Graph, source: tuple[int, ...], output: tuple[int
     return given.get(2, 1.0), given.get(3, 1.0)
 
 
+def _fake_quantize(node: Node, graph: Graph) -> Meaning:
+    store = store_of(node, graph.constants)
+    if isinstance(store, str):
+        raise Unfit(store)
+    return Quantise(store)
+
+
 _TABLE: Mapping[str, Callable[[Node, Graph], Meaning]] = MappingProxyType(
     {
         "Convolution": _convolution,
+        "FakeQuantize": _fake_quantize,
         "GroupConvolution": _convolution,
         "BatchNormInference": _batch_norm,
         **dict.fromkeys(_ARITHMETIC, _arithmetic),

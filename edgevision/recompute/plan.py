@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from edgevision.kernels.forms import Combine, Convolve, Form, Pool
+from edgevision.kernels.forms import F32, Combine, Convolve, Form, Pool, Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +17,7 @@ class Tensor:
     width: int
     channels: int
     parts: tuple[str, ...] = ()
+    store: Store = F32
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +94,13 @@ class Plan:
         tensor = self.tensors[step.target]
         return tensor.height * tensor.width
 
+    def precision(self, step: Step) -> str:
+        """What the step multiplies: int8, bf16 or f32."""
+        if isinstance(step.form, Convolve) and step.form.factors is not None:
+            return "int8"
+        kind = self.tensors[step.sources[0].tensor].store.kind
+        return "int8" if kind == "u8" else kind
+
     def line(self, step: Step | IslandStep) -> str:
         """name, operation, shape, how, precision, gate."""
         if isinstance(step, IslandStep):
@@ -102,7 +110,8 @@ class Plan:
         extra = f"+ {activation.kind}" if activation and activation.kind not in ("none", step.op) else ""
         extra = ("+ residual " if getattr(form, "residual", False) else "") + extra
         shape = f"{tensor.channels}x{tensor.height}x{tensor.width}"
-        return f"{step.name[-32:]:<32} {step.op:<14} {shape:<16} selective  f32  gate {self.gates.get(step.name, 0.0):g}  {extra}".rstrip()
+        how = f"selective  {self.precision(step):<4}  gate {self.gates.get(step.name, 0.0):g}"
+        return f"{step.name[-32:]:<32} {step.op:<14} {shape:<16} {how}  {extra}".rstrip()
 
     def __str__(self) -> str:
         first = self.tensors[self.input]

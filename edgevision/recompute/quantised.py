@@ -129,7 +129,7 @@ def _fold_dequantise(tidied: Tidied, outputs: frozenset[str]) -> None:
         if node.op != "FakeQuantize":
             continue
         chain = _chain(node, readers, tidied.constants, outputs)
-        merged = _merged(node, chain, tidied.constants) if chain else node
+        merged = _merged(node, chain, tidied) if chain else node
         if chain and isinstance(store_of(merged, tidied.constants), Store):
             tidied.nodes[place] = merged
             gone.update(id(link) for link in chain)
@@ -161,9 +161,9 @@ def _chain(node: Node, readers: Mapping[str, list[Node]], constants: Mapping[str
     return chain if len(chain) >= 3 else []
 
 
-def _merged(node: Node, chain: list[Node], constants: dict[str, NDArray[Any]]) -> Node:
+def _merged(node: Node, chain: list[Node], tidied: Tidied) -> Node:
     """The FakeQuantize with the output range that the chain makes of its own."""
-    inputs = list(node.inputs)
+    inputs, constants = list(node.inputs), tidied.constants
     for place in (3, 4):
         value = constants[inputs[place]].astype(np.float64)
         for link in chain[2:]:
@@ -171,6 +171,7 @@ def _merged(node: Node, chain: list[Node], constants: dict[str, NDArray[Any]]) -
             value = value - operand if link.op == "Subtract" else value * operand
         name = f"{chain[-1].name}/range{place}"
         constants[name] = np.squeeze(value).astype(np.float32)
+        tidied.shapes[name], tidied.types[name] = constants[name].shape, "f32"
         inputs[place] = name
     return replace(node, inputs=tuple(inputs), outputs=chain[-1].outputs, name=chain[-1].name)
 
@@ -180,7 +181,13 @@ def _raise_above_concat(tidied: Tidied, outputs: frozenset[str]) -> None:
     makers = {output: node for node in tidied.nodes for output in node.outputs}
     for node in [node for node in tidied.nodes if node.op == "FakeQuantize"]:
         concat = makers.get(node.inputs[0])
-        if concat is None or concat.op != "Concat" or int(concat.attributes["axis"]) not in (1, -3) or len(readers[concat.outputs[0]]) != 1 or concat.outputs[0] in outputs:
+        if (
+            concat is None
+            or concat.op != "Concat"
+            or int(concat.attributes["axis"]) not in (1, -3)
+            or len(readers[concat.outputs[0]]) != 1
+            or concat.outputs[0] in outputs
+        ):
             continue
         if any(tensor in tidied.constants for tensor in concat.inputs) or isinstance(store_of(node, tidied.constants), str):
             continue
