@@ -12,7 +12,7 @@ from edgevision.daemon.build import open_feed
 from edgevision.errors import EdgevisionError, Unavailable
 from edgevision.publish.mqtt import tail
 from edgevision.recompute.graph import read_metadata
-from edgevision.recompute.load import network_path
+from edgevision.recompute.load import gates_of, network_path
 from edgevision.registry import Registry
 
 PROBE_S = 10.0
@@ -27,6 +27,7 @@ def check(path: Path, has_probe: bool = False) -> dict[str, Any]:
         for name, camera in config.cameras.items():
             network = network_path(camera.recompute)
             read_metadata(network)
+            gates_of(camera.recompute)
             lines.append(f"{name}: source {camera.source.type}, trigger {camera.trigger.type}, network {network.name}")
     except EdgevisionError as error:
         return {"ok": False, "exit_code": error.exit_code, "lines": str(error).splitlines()}

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from edgevision.errors import UnsupportedNetwork
 from edgevision.recompute.engine import SelectiveNetwork
+from edgevision.recompute.gate_file import read_gates
 from edgevision.recompute.graph import fitting_shape, read_metadata
 from edgevision.recompute.preprocess import Preprocess
 from edgevision.recompute.settings import RecomputeSettings
@@ -30,13 +31,18 @@ def network_path(settings: RecomputeSettings) -> Path:
     return path
 
 
+def gates_of(settings: RecomputeSettings) -> float | dict[str, float]:
+    """One gate for all steps, or those of the file that `recompute.gate` names. Raises ConfigError when it is not for this network."""
+    return read_gates(settings.gate, network_path(settings)) if isinstance(settings.gate, Path) else settings.gate
+
+
 def load_for_frames(settings: RecomputeSettings, height: int, width: int) -> SelectiveNetwork:
-    """The network with its preprocess set for frames of (height, width). Raises UnsupportedNetwork or InputError, one line."""
+    """The network with its preprocess set for frames of (height, width). Raises UnsupportedNetwork, ConfigError or InputError, one line."""
     path = network_path(settings)
     stride = fully_convolutional_stride(path)
     shape = None if stride is None else fitting_shape(path, height, width, stride)
     network = SelectiveNetwork.load(
-        path, settings.precision, settings.threads, settings.gate, shape, memory_limit_mb=settings.memory_limit_mb
+        path, settings.precision, settings.threads, gates_of(settings), shape, memory_limit_mb=settings.memory_limit_mb
     )
     preprocess = Preprocess.from_metadata(network.metadata)
     if network.input_shape[2:] != (height, width):

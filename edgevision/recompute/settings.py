@@ -17,7 +17,11 @@ class RecomputeSettings(Settings):
     network: Literal["default"] | Path = Field("default", description="`default`, the network that ships, or an ONNX or OpenVINO IR file.")
     precision: Literal["auto", "f32", "bf16", "int8"] = Field("auto", description="Arithmetic of the network; `auto` is the file's own.")
     threads: int = Field(1, ge=1, le=256, description="Threads that compute for this camera.")
-    gate: float = Field(0.0, ge=0, lt=1, description="Share of a step's range that a pixel must move by to be passed on; 0 is exact.")
+    gate: float | Path = Field(
+        0.0,
+        description="Share of a step's range, from 0 to below 1, that a pixel must move by to be passed on; 0 is exact. Or the path of a "
+        "file of gates by step, as `edgevision gates` makes it.",
+    )
     policy: Annotated[Chosen, Kind("policy")] = Field(
         Chosen("threshold"), description="Which live pixels are recomputed: threshold takes all; all, none and random are controls."
     )
@@ -31,6 +35,13 @@ class RecomputeSettings(Settings):
     audit_k_of_n: tuple[int, int] = Field((2, 3), description="So many failed audits of the last so many let the camera run dense.")
     audit_cooldown_s: float = Field(60.0, ge=0, le=86_400, description="Seconds that it runs dense then.")
     memory_limit_mb: int = Field(1024, ge=16, le=1_048_576, description="A network whose memory would exceed this is refused at the start.")
+
+    @field_validator("gate")
+    @classmethod
+    def _is_share(cls, value: float | Path) -> float | Path:
+        if isinstance(value, float) and not 0 <= value < 1:
+            raise ValueError(f"is {value:g}; it must be at least 0 and below 1, or the path of a file made by `edgevision gates`")
+        return value
 
     @field_validator("audit_k_of_n")
     @classmethod
