@@ -127,7 +127,51 @@ class Combine:
     activation: Activation = Activation()
 
 
-Form = Convolve | Pool | Resize | Combine
+@dataclass(frozen=True, slots=True, eq=False)
+class Broadcast:
+    """`Combine` where the sides differ in size: each side, a source or `constant` (row, column, channel), has one row, column or channel
+    where the other has many. A constant is on the right, or on the left when `swapped`."""
+
+    op: str
+    constant: Float | None = None
+    swapped: bool = False
+    activation: Activation = Activation()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pick:
+    """Values from elsewhere: output (y, x, c) is the source's at row `rows`[y] + `taps`[c, 0], column `columns`[x] + `taps`[c, 1],
+    channel `row_channel`[y] + `column_channel`[x] + `taps`[c, 2]; `fill` where rows[y], columns[x] or taps[c, 2] is negative.
+    """
+
+    rows: NDArray[np.int32]
+    columns: NDArray[np.int32]
+    taps: NDArray[np.int32]
+    row_channel: NDArray[np.int32]
+    column_channel: NDArray[np.int32]
+    fill: float = 0.0
+    activation: Activation = Activation()
+
+
+@dataclass(frozen=True, slots=True)
+class Across:
+    """A pixel's channels against each other: softmax, log_softmax, or one number of them: argmax, argmin (the first of equals), max, min,
+    sum, mean."""
+
+    op: str
+
+
+@dataclass(frozen=True, slots=True)
+class Total:
+    """One pixel for each row (`axis` 1) or each column (`axis` 0): sum, max or min of its pixels, one after another, over `divisor`."""
+
+    axis: int
+    mode: str
+    divisor: float = 1.0
+    activation: Activation = Activation()
+
+
+Form = Convolve | Pool | Resize | Combine | Broadcast | Pick | Across | Total
 
 
 @dataclass(frozen=True, slots=True, eq=False)
