@@ -1,0 +1,96 @@
+"""Values between float32 and the way a tensor holds them, as LLVM code over one value or a vector; see `plain/store.py`.
+
+A store's kind, KINDS[number], shapes the code; its `numbers` (scale, zero, inverse), three floats, are given at run time.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+from edgevision.kernels.compiled.activations import Arithmetic
+from edgevision.kernels.forms import Store
+
+KINDS = ("f32", "bf16", "u8")
+BYTES = {"f32": 4, "bf16": 2, "u8": 1}
+_ROUNDER = 8388608.0  # 2^23: the sum with 0 .. 255 is rounded to a whole number, ties to even, which is in its last bits
+
+
+def numbers(store: Store) -> tuple[np.float32, np.float32, np.float32]:
+    """(scale, zero, inverse), as `decode` and `encode` take them."""
+    return np.float32(store.scale), np.float32(store.zero), np.float32(store.inverse)
+
+
+def held_type(kind: str, lanes: int) -> Any:
+    """LLVM's type of `lanes` held values, 0 for a single one."""
+    single = ir.FloatType() if kind == "f32" else ir.IntType(8 * BYTES[kind])
+    return ir.VectorType(single, lanes) if lanes else single
+
+
+def decode(math: Arithmetic, held: Any, kind: str, scale: Any, zero: Any) -> Any:
+    """The float32 values of what is held; `scale` and `zero` are floats, splatted by `math`."""
+    b = math.builder
+    if kind == "f32":
+        return held
+    if kind == "bf16":
+        return b.bitcast(b.shl(b.zext(held, math.whole), math.integer(16)), math.kind)
+    return b.fmul(steps(math, held, zero), math.splat(scale))
+
+
+def steps(math: Arithmetic, held: Any, zero: Any) -> Any:
+    """byte - zero as float32, exact."""
+    b = math.builder
+    return b.fsub(b.sitofp(b.zext(held, math.whole), math.kind), math.splat(zero))
+
+
+def encode(math: Arithmetic, value: Any, kind: str, inverse: Any, zero: Any) -> Any:
+    """How these float32 values are held; `inverse` and `zero` are floats, splatted by `math`."""
+    b = math.builder
+    if kind == "f32":
+        return value
+    if kind == "bf16":
+        return b.trunc(_upper_half(math, value), held_type(kind, math.lanes))
+    scaled = b.fadd(b.fmul(value, math.splat(inverse)), math.splat(zero))
+    rounded = b.fadd(math.clamp(scaled, 0.0, 255.0), math.number(_ROUNDER))
+    return b.trunc(b.bitcast(rounded, math.whole), held_type(kind, math.lanes))
+
+
+def _upper_half(math: Arithmetic, value: Any) -> Any:
+    """In 32 bits; rounded to nearest even, NaN stays NaN and becomes quiet."""
+    b = math.builder
+    bits = b.bitcast(value, math.whole)
+    half = b.lshr(bits, math.integer(16))
+    up = b.add(b.add(bits, math.integer(0x7FFF)), b.and_(half, math.integer(1)))
+    is_nan = b.fcmp_unordered("uno", value, value)
+    return b.select(is_nan, b.or_(half, math.integer(0x40)), b.lshr(up, math.integer(16)))
+
+
+@intrinsic(prefer_literal=True)
+def decoded(context, held, scale, zero, kind):
+    """The float32 of one held value (float32, uint16, uint8), KINDS[kind]; LLVM turns a loop of it into vectors."""
+    if not isinstance(kind, types.IntegerLiteral):
+        return None
+    name = KINDS[kind.literal_value]
+
+    def code(context, builder, signature, arguments):
+        return decode(Arithmetic(builder, ir.FloatType()), arguments[0], name, arguments[1], arguments[2])
+
+    return types.float32(held, types.float32, types.float32, kind), code
+
+
+@intrinsic(prefer_literal=True)
+def encoded(context, value, inverse, zero, kind):
+    """How one float32 is held (float32, uint16, uint8), KINDS[kind]."""
+    if not isinstance(kind, types.IntegerLiteral):
+        return None
+    name = KINDS[kind.literal_value]
+
+    def code(context, builder, signature, arguments):
+        return encode(Arithmetic(builder, ir.FloatType()), arguments[0], name, arguments[1], arguments[2])
+
+    held = {"f32": types.float32, "bf16": types.uint16, "u8": types.uint8}[name]
+    return held(types.float32, types.float32, types.float32, kind), code
