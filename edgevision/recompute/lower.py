@@ -10,16 +10,17 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edgevision.errors import UnsupportedNetwork
-from edgevision.kernels.forms import F32, Activation, Combine, Convolve, Form, Pool, Resize, Store, Window
+from edgevision.kernels.forms import F32, Activation, Combine, Convolve, Form, Store
+from edgevision.recompute.fold import IDENTITY, absorb, activated, on_grid, only_moves, scale_and_shift, spread
 from edgevision.recompute.graph import Graph, Node
 from edgevision.recompute.operations import Compute, Join, Meaning, Quantise, Unfit, View, is_picture, translate
 from edgevision.recompute.plan import IslandStep, Plan, Ref, Step, Tensor
 from edgevision.recompute.precision import finish
 from edgevision.recompute.quantised import channel_factors
 
-IDENTITY = Activation()
 _EXACT_TAPS = 512  # depthwise sums of bytes are kept in f32, exact below 2^24
 
 
@@ -89,6 +90,7 @@ class _Lowering:
     makers: dict[str, _Draft] = field(default_factory=dict)
     homed: set[str] = field(default_factory=set)
     uses: dict[str, int] = field(default_factory=dict)
+    scales: dict[str, NDArray[np.float64]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.uses = self.graph.uses()
@@ -96,8 +98,10 @@ class _Lowering:
 
     def node(self, node: Node, meaning: Meaning | str) -> None:
         """Enter one node."""
-        if isinstance(meaning, Quantise):
+        if isinstance(meaning, Quantise) and meaning.scale is None:
             self._quantise(node, meaning.store)
+        elif isinstance(meaning, Quantise):
+            self._quantise_channels(node, meaning)
         elif isinstance(meaning, View):
             self._view(meaning)
         elif isinstance(meaning, Join):
@@ -129,6 +133,32 @@ class _Lowering:
         else:
             self.where[output] = self._add(_Draft(node.name, Combine("copy"), [ref], output), output, store)
 
+    def _quantise_channels(self, node: Node, grid: Quantise) -> None:
+        """Bytes of a scale for each channel: held in steps of 1, each channel counted in its own scale. Floats again unless all who read
+        them are depthwise convolutions, which take the scales into their factors.
+        """
+        source, output, scale = node.inputs[0], node.outputs[0], grid.scale
+        if scale is None:
+            return
+        maker = self._maker(self.where[source]) if self.uses[source] == 1 else None
+        folded = on_grid(maker.form, grid.store, scale) if maker is not None else None
+        if maker is not None and folded is not None:
+            maker.form, ref = folded, self.where[source]
+            self.tensors[ref.tensor] = replace(self.tensors[ref.tensor], store=grid.store)
+        else:
+            name = f"{node.name}/steps"
+            ref = self._add(_Draft(name, spread(1 / scale), [self.where[source]], name), output, grid.store)
+        if all(self._is_depthwise(reader) for reader in self.graph.nodes if output in reader.inputs):
+            self.where[output], self.scales[output] = ref, scale
+        else:
+            self.where[output] = self._add(_Draft(node.name, spread(scale), [ref], output), output)
+
+    def _is_depthwise(self, node: Node) -> bool:
+        weights = self.graph.weights.get(node.inputs[1]) if node.op == "GroupConvolution" else None
+        if weights is None or weights.steps.ndim != 5 or weights.steps.shape[1:3] != (1, 1) or weights.steps[0].size > _EXACT_TAPS:
+            return False
+        return channel_factors(weights, len(weights.steps), F32) is not None
+
     def _whole(self, node: Node, meaning: Compute) -> Compute:
         """A convolution of bytes with whole-numbered weights, where the file has both."""
         form = meaning.forms[0]
@@ -137,6 +167,8 @@ class _Lowering:
         if weights is None or not isinstance(form, Convolve) or weights.steps.size != form.weights.size or store.kind != "u8":
             return meaning
         factors = channel_factors(weights, len(form.weights), store)
+        if factors is not None and meaning.sources[0] in self.scales:
+            factors = (factors.astype(np.float64) * self.scales[meaning.sources[0]]).astype(np.float32)
         if factors is None or (form.is_depthwise and form.weights[0].size > _EXACT_TAPS):
             return meaning
         steps = np.ascontiguousarray(weights.steps.reshape(form.weights.shape))
@@ -198,7 +230,7 @@ class _Lowering:
         while forms and self.uses[source] == 1 and self._fold(current, forms[0]):
             forms.pop(0)
         if len(forms) == 2:
-            forms = [_scale_and_shift(forms[0], forms[1])]
+            forms = [scale_and_shift(forms[0], forms[1])]
         if forms:
             store = self._store(current) if only_moves(forms[0]) else F32
             current = self._add(_Draft(node.name, forms[0], [self._readable(forms[0], current)], output), output, store)
@@ -220,10 +252,7 @@ class _Lowering:
         maker = self._maker(ref)
         if maker is None or not isinstance(form, Combine):
             return False
-        if form.op == "copy" and isinstance(maker.form, Convolve | Combine) and maker.form.activation == IDENTITY:
-            maker.form = replace(maker.form, activation=form.activation)
-            return True
-        folded = _absorb(maker.form, form) if isinstance(maker.form, Convolve) else None
+        folded = activated(maker.form, form) or (absorb(maker.form, form) if isinstance(maker.form, Convolve) else None)
         maker.form = folded or maker.form
         return folded is not None
 
@@ -302,33 +331,3 @@ class _Lowering:
             outputs=MappingProxyType({name: self.where.get(tensor, tensor) for name, tensor in self.graph.outputs.items()}),
             gates=MappingProxyType({}),
         )
-
-
-def only_moves(form: Form) -> bool:
-    """Whether the form computes nothing, so that bytes stay the bytes they were."""
-    return (isinstance(form, Pool) and form.mode == "max") or (isinstance(form, Resize) and form.is_nearest)
-
-
-def _absorb(form: Convolve, following: Combine) -> Convolve | None:
-    """`following` applied to the convolution's sum, as new weights and bias."""
-    constant = following.constant
-    if constant is None or following.swapped or form.residual or form.activation != IDENTITY:
-        return None
-    if following.op == "add":
-        return replace(form, bias=form.bias + constant)
-    if following.op == "sub":
-        return replace(form, bias=form.bias - constant)
-    if following.op in ("mul", "div"):
-        factor = constant if following.op == "mul" else (np.float32(1) / constant).astype(np.float32)
-        if form.factors is not None:
-            return replace(form, factors=form.factors * factor, bias=form.bias * factor)
-        return replace(form, weights=form.weights * factor[:, None, None, None], bias=form.bias * factor)
-    return None
-
-
-def _scale_and_shift(scale: Form, shift: Form) -> Convolve:
-    """x * scale + shift as a 1x1 depthwise convolution."""
-    factors, offsets = getattr(scale, "constant", None), getattr(shift, "constant", None)
-    if factors is None or offsets is None:
-        raise UnsupportedNetwork("two forms in a row are only a scale and a shift")
-    return Convolve(Window((1, 1)), factors.reshape(-1, 1, 1, 1), offsets, groups=len(factors))

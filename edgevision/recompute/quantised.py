@@ -106,6 +106,24 @@ def store_of(node: Node, constants: Mapping[str, NDArray[Any]]) -> Store | str:
     return Store("u8", float(np.float32(scale)), round(zero))
 
 
+def channel_grid(node: Node, constants: Mapping[str, NDArray[Any]], channels: int) -> tuple[Store, NDArray[np.float64]] | None:
+    """(bytes in steps of 1, scale of each channel) of a FakeQuantize with a range for each channel; None where zeros differ."""
+    if int(node.attributes["levels"]) != LEVELS or any(tensor not in constants for tensor in node.inputs[1:]):
+        return None
+    ranges = [constants[tensor].astype(np.float64) for tensor in node.inputs[1:]]
+    if any(values.size not in (1, channels) or (values.size > 1 and values.shape[-3:] != (channels, 1, 1)) for values in ranges):
+        return None
+    low, high, out_low, out_high = (np.broadcast_to(values.reshape(-1), (channels,)) for values in ranges)
+    scale = (out_high - out_low) / (LEVELS - 1)
+    if np.any(scale <= 0) or np.any(abs(low - out_low) > _OFF_GRID * scale) or np.any(abs(high - out_high) > _OFF_GRID * scale):
+        return None
+    zeros = -out_low / scale
+    zero = round(float(zeros[0]))
+    if np.any(abs(zeros - zero) > _OFF_GRID) or not 0 <= zero <= LEVELS - 1:
+        return None
+    return Store("u8", 1.0, zero), scale
+
+
 @dataclass(slots=True, eq=False)
 class Tidied:
     """Nodes and constants with every quantisation as one FakeQuantize."""
@@ -118,8 +136,20 @@ class Tidied:
 
 def tidy(tidied: Tidied, outputs: frozenset[str]) -> None:
     """Fold ONNX's spelling into one FakeQuantize, then move those behind a Concat to before it, where bytes can be written at once."""
+    _fold_constants(tidied)
     _fold_dequantise(tidied, outputs)
     _raise_above_concat(tidied, outputs)
+
+
+def _fold_constants(tidied: Tidied) -> None:
+    """Weights that OpenVINO leaves behind a FakeQuantize, as they come out of it."""
+    for node in [node for node in tidied.nodes if node.op == "FakeQuantize"]:
+        if all(tensor in tidied.constants for tensor in node.inputs):
+            data, low, high, out_low, out_high = (tidied.constants[tensor].astype(np.float64) for tensor in node.inputs)
+            last = int(node.attributes["levels"]) - 1
+            steps = np.rint((np.clip(data, low, high) - low) / (high - low) * last)
+            tidied.constants[node.outputs[0]] = (steps / last * (out_high - out_low) + out_low).astype(np.float32)
+            tidied.nodes.remove(node)
 
 
 def _fold_dequantise(tidied: Tidied, outputs: frozenset[str]) -> None:
