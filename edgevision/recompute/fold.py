@@ -58,10 +58,10 @@ def on_grid(form: Form, store: Store, scale: NDArray[np.float64]) -> Convolve | 
     return replace(form, weights=form.weights * inverse[:, None, None, None], bias=form.bias * inverse, activation=activation)
 
 
-def spread(scale: NDArray[np.float64]) -> Convolve:
-    """Each channel times its own number."""
+def spread(scale: NDArray[np.float64], shift: NDArray[np.float64]) -> Convolve:
+    """Each channel times its own number, and another added."""
     factors = scale.astype(np.float32)
-    return Convolve(Window((1, 1)), factors.reshape(-1, 1, 1, 1), np.zeros(len(factors), np.float32), groups=len(factors))
+    return Convolve(Window((1, 1)), factors.reshape(-1, 1, 1, 1), shift.astype(np.float32), groups=len(factors))
 
 
 def only_moves(form: Form) -> bool:

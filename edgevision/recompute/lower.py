@@ -19,7 +19,7 @@ from edgevision.recompute.graph import Graph, Node
 from edgevision.recompute.operations import Compute, Join, Meaning, Quantise, Unfit, View, is_picture, translate
 from edgevision.recompute.plan import IslandStep, Plan, Ref, Step, Tensor
 from edgevision.recompute.precision import finish
-from edgevision.recompute.quantised import channel_factors
+from edgevision.recompute.quantised import Grid, channel_factors
 
 _EXACT_TAPS = 512  # depthwise sums of bytes are kept in f32, exact below 2^24
 
@@ -98,10 +98,10 @@ class _Lowering:
 
     def node(self, node: Node, meaning: Meaning | str) -> None:
         """Enter one node."""
-        if isinstance(meaning, Quantise) and meaning.scale is None:
+        if isinstance(meaning, Quantise) and isinstance(meaning.store, Store):
             self._quantise(node, meaning.store)
-        elif isinstance(meaning, Quantise):
-            self._quantise_channels(node, meaning)
+        elif isinstance(meaning, Quantise) and isinstance(meaning.store, Grid):
+            self._quantise_channels(node, meaning.store)
         elif isinstance(meaning, View):
             self._view(meaning)
         elif isinstance(meaning, Join):
@@ -133,25 +133,23 @@ class _Lowering:
         else:
             self.where[output] = self._add(_Draft(node.name, Combine("copy"), [ref], output), output, store)
 
-    def _quantise_channels(self, node: Node, grid: Quantise) -> None:
+    def _quantise_channels(self, node: Node, grid: Grid) -> None:
         """Bytes of a scale for each channel: held in steps of 1, each channel counted in its own scale. Floats again unless all who read
         them are depthwise convolutions, which take the scales into their factors.
         """
-        source, output, scale = node.inputs[0], node.outputs[0], grid.scale
-        if scale is None:
-            return
+        source, output, shift = node.inputs[0], node.outputs[0], grid.zeros - grid.store.zero
         maker = self._maker(self.where[source]) if self.uses[source] == 1 else None
-        folded = on_grid(maker.form, grid.store, scale) if maker is not None else None
+        folded = on_grid(maker.form, grid.store, grid.scale) if maker is not None and grid.is_even else None
         if maker is not None and folded is not None:
             maker.form, ref = folded, self.where[source]
             self.tensors[ref.tensor] = replace(self.tensors[ref.tensor], store=grid.store)
         else:
             name = f"{node.name}/steps"
-            ref = self._add(_Draft(name, spread(1 / scale), [self.where[source]], name), output, grid.store)
-        if all(self._is_depthwise(reader) for reader in self.graph.nodes if output in reader.inputs):
-            self.where[output], self.scales[output] = ref, scale
+            ref = self._add(_Draft(name, spread(1 / grid.scale, shift), [self.where[source]], name), output, grid.store)
+        if grid.is_even and all(self._is_depthwise(reader) for reader in self.graph.nodes if output in reader.inputs):
+            self.where[output], self.scales[output] = ref, grid.scale
         else:
-            self.where[output] = self._add(_Draft(node.name, spread(scale), [ref], output), output)
+            self.where[output] = self._add(_Draft(node.name, spread(grid.scale, -shift * grid.scale), [ref], output), output)
 
     def _is_depthwise(self, node: Node) -> bool:
         weights = self.graph.weights.get(node.inputs[1]) if node.op == "GroupConvolution" else None

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from edgevision.kernels.forms import Activation, Combine, Convolve, Float, Form, Pool, Resize, Store, Window
 from edgevision.recompute.graph import Graph, Node
 from edgevision.recompute.interpolate import axes
-from edgevision.recompute.quantised import store_of
+from edgevision.recompute.quantised import Grid, channel_grid, store_of
 
 
 class Unfit(Exception):
@@ -47,9 +47,9 @@ class Join:
 
 @dataclass(frozen=True, slots=True)
 class Quantise:
-    """The source, from here on held so."""
+    """The source, from here on held so; a Grid is one for each channel."""
 
-    store: Store
+    store: Store | Grid
 
 
 Meaning = Compute | View | Join | Quantise
@@ -257,9 +257,12 @@ def _scales(node: Node, graph: Graph, source: tuple[int, ...], output: tuple[int
 
 def _fake_quantize(node: Node, graph: Graph) -> Meaning:
     store = store_of(node, graph.constants)
-    if isinstance(store, str):
+    if isinstance(store, Store):
+        return Quantise(store)
+    grid = channel_grid(node, graph.constants, graph.shapes[node.inputs[0]][1])
+    if grid is None:
         raise Unfit(store)
-    return Quantise(store)
+    return Quantise(grid)
 
 
 _TABLE: Mapping[str, Callable[[Node, Graph], Meaning]] = MappingProxyType(

@@ -106,8 +106,26 @@ def store_of(node: Node, constants: Mapping[str, NDArray[Any]]) -> Store | str:
     return Store("u8", float(np.float32(scale)), round(zero))
 
 
-def channel_grid(node: Node, constants: Mapping[str, NDArray[Any]], channels: int) -> tuple[Store, NDArray[np.float64]] | None:
-    """(bytes in steps of 1, scale of each channel) of a FakeQuantize with a range for each channel; None where zeros differ."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Grid:
+    """For each channel what a byte is worth, and the byte that stands for 0."""
+
+    scale: NDArray[np.float64]
+    zeros: NDArray[np.float64]
+
+    @property
+    def store(self) -> Store:
+        """Bytes in steps of 1; their zero is the channels' own where they have one in common, else 0."""
+        return Store("u8", 1.0, int(self.zeros[0]) if self.is_even else 0)
+
+    @property
+    def is_even(self) -> bool:
+        """Whether all channels share a zero."""
+        return bool(np.all(self.zeros == self.zeros[0]))
+
+
+def channel_grid(node: Node, constants: Mapping[str, NDArray[Any]], channels: int) -> Grid | None:
+    """The grid of a FakeQuantize with a range for each channel; None for anything else."""
     if int(node.attributes["levels"]) != LEVELS or any(tensor not in constants for tensor in node.inputs[1:]):
         return None
     ranges = [constants[tensor].astype(np.float64) for tensor in node.inputs[1:]]
@@ -118,10 +136,9 @@ def channel_grid(node: Node, constants: Mapping[str, NDArray[Any]], channels: in
     if np.any(scale <= 0) or np.any(abs(low - out_low) > _OFF_GRID * scale) or np.any(abs(high - out_high) > _OFF_GRID * scale):
         return None
     zeros = -out_low / scale
-    zero = round(float(zeros[0]))
-    if np.any(abs(zeros - zero) > _OFF_GRID) or not 0 <= zero <= LEVELS - 1:
+    if np.any(abs(zeros - np.rint(zeros)) > _OFF_GRID) or np.any((zeros < -0.5) | (zeros > LEVELS - 0.5)):
         return None
-    return Store("u8", 1.0, zero), scale
+    return Grid(scale, np.rint(zeros))
 
 
 @dataclass(slots=True, eq=False)
