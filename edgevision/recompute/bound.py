@@ -4,37 +4,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from concurrent.futures import Executor
 from dataclasses import dataclass
 
 import numpy as np
 
-from edgevision.kernels.forms import Backend, Combine, Feed, Float, Kernel, Plane, Runs
+from edgevision.kernels.forms import Backend, Combine, Convolve, Feed, Float, Form, Kernel, Plane, Pool, Runs
+from edgevision.recompute.crew import Crew
 from edgevision.recompute.memory import Memory
 from edgevision.recompute.plan import Ref, Step
 from edgevision.recompute.runs import reach, same
 
-_WORTH_SHARING = 4_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class Crew:
-    """Helping threads: `count` of them, besides the caller's own."""
-
-    count: int
-    pool: Executor | None
-
-    def run(self, kernel: Kernel, runs: Runs, count: int, pixels: int) -> None:
-        """The kernel over all runs, shared out by pixels."""
-        ends = np.cumsum(runs[:count, 2] - runs[:count, 1])
-        cuts = [0, *np.searchsorted(ends, pixels * np.arange(1, self.count + 1) / (self.count + 1)).tolist(), count]
-        if self.pool is None:
-            kernel(runs, 0, count)
-            return
-        helpers = [self.pool.submit(kernel, runs, cuts[place], cuts[place + 1]) for place in range(1, self.count + 1)]
-        kernel(runs, cuts[0], cuts[1])
-        for helper in helpers:
-            helper.result()
+_WORTH_SHARING_NS = 50_000.0
+_MAC_NS = 0.02
+_SLOW_MAC_NS = 0.1
+_CHEAP = ("none", "relu", "clamp", "slope")
 
 
 @dataclass(slots=True, eq=False)
@@ -51,6 +34,7 @@ class BoundStep:
     gate: Float | None
     crew: Crew
     unit: int
+    pixel_ns: float
     pixels: int = 0
     seconds: float = 0.0
 
@@ -77,7 +61,7 @@ class BoundStep:
 
     def _recompute(self, everything: bool) -> None:
         count, self.pixels = self.collect(everything or any(plane.live_px == plane.size_px for plane in self.feeds))
-        if self.crew.count and self.pixels * self.step.macs_px > _WORTH_SHARING:
+        if self.crew.count and self.pixels * self.pixel_ns > _WORTH_SHARING_NS:
             self.crew.run(self.kernel, self.runs, count, self.pixels)
         else:
             self.kernel(self.runs, 0, count)
@@ -126,8 +110,28 @@ def bind_step(step: Step, packed: object, memory: Memory, backend: Backend, runs
     feeds = tuple(feed for place, ref in enumerate(step.sources) for feed in _feeds(step, place, ref, memory, target))
     collect = backend.collector(feeds, target, runs, unit)
     return BoundStep(
-        step, tuple(feed.plane for feed in feeds), target, kernel, collect, backend.marker(target, runs), runs, gate, crew, unit
+        step,
+        tuple(feed.plane for feed in feeds),
+        target,
+        kernel,
+        collect,
+        backend.marker(target, runs),
+        runs,
+        gate,
+        crew,
+        unit,
+        pixel_ns(step.form, target.padded.shape[2]),
     )
+
+
+def pixel_ns(form: Form, channels: int) -> float:
+    """About how long one output pixel of `channels` takes one thread: enough to tell what is worth sharing, no more."""
+    if isinstance(form, Convolve):
+        return 1.0 + form.weights.size * (_SLOW_MAC_NS if form.is_depthwise else _MAC_NS)
+    if isinstance(form, Pool):
+        return 1.0 + channels * form.window.kernel[0] * form.window.kernel[1] * _SLOW_MAC_NS
+    values = 4 if not isinstance(form, Combine) else 1 if form.activation.kind in _CHEAP else 8
+    return 1.0 + channels * values * _SLOW_MAC_NS
 
 
 def _feeds(step: Step, place: int, ref: Ref, memory: Memory, target: Plane) -> list[Feed]:

@@ -11,7 +11,6 @@ A file is read (`graph`), lowered to a plan of steps (`lower`, `plan`), and each
 from __future__ import annotations
 
 from collections.abc import Mapping
-from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -20,11 +19,12 @@ from typing import Any, TypedDict, Unpack
 import numpy as np
 from numpy.typing import NDArray
 
-from edgevision.errors import InputError, UnsupportedNetwork
+from edgevision.errors import InputError
 from edgevision.kernels import open_backend
 from edgevision.kernels.forms import Backend, Runs
 from edgevision.kernels.plain.store import decode
-from edgevision.recompute.bound import BoundStep, Crew, bind_step
+from edgevision.recompute.bound import BoundStep, bind_step
+from edgevision.recompute.crew import Crew
 from edgevision.recompute.graph import Graph, read_graph
 from edgevision.recompute.intake import Entrance
 from edgevision.recompute.island import Island, bind_island, compile_island
@@ -54,8 +54,7 @@ class Network:
     layout: Layout
     backend: Backend
     packed: tuple[object, ...]
-    threads: int
-    pool: Executor | None
+    crew: Crew
     memory_limit_mb: float | None
 
     @classmethod
@@ -64,17 +63,15 @@ class Network:
         packed = tuple(
             compile_island(step, graph, threads) if isinstance(step, IslandStep) else backend.pack(step.form) for step in plan.steps
         )
-        pool = ThreadPoolExecutor(threads - 1, thread_name_prefix="edgevision-kernel") if threads > 1 else None
-        return cls(graph, plan, Layout.of(plan), backend, packed, threads, pool, memory_limit_mb)
+        return cls(graph, plan, Layout.of(plan), backend, packed, Crew(threads - 1), memory_limit_mb)
 
     def bind(self, memory: Memory) -> tuple[BoundStep | Island, ...]:
         """Every step over one camera's Memory."""
-        crew = Crew(self.threads - 1, self.pool)
         runs = _run_buffer(self.plan)
         return tuple(
             bind_island(step, packed, memory, self.backend)
             if isinstance(step, IslandStep)
-            else bind_step(step, packed, memory, self.backend, runs, crew)
+            else bind_step(step, packed, memory, self.backend, runs, self.crew)
             for step, packed in zip(self.plan.steps, self.packed, strict=True)
         )
 

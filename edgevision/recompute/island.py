@@ -25,15 +25,9 @@ from edgevision.recompute.plan import IslandStep, Ref
 
 def compile_island(step: IslandStep, graph: Graph, threads: int) -> Any:
     """OpenVINO's compiled model of the island alone, in f32. Cuts the graph's own model: each node belongs to one island only."""
-    parameters = []
-    inside = set(step.nodes)
-    for tensor, _ in step.sources:
-        port = graph.ports[tensor]
-        parameter = opset13.parameter(port.get_partial_shape(), port.get_element_type())
-        for reader in port.get_target_inputs():
-            if reader.get_node().get_friendly_name().removesuffix("/WithoutBiases") in inside:
-                reader.replace_source_output(parameter.output(0))
-        parameters.append(parameter)
+    ports = [graph.ports[tensor] for tensor, _ in step.sources]
+    parameters = [opset13.parameter(port.get_partial_shape(), port.get_element_type()) for port in ports]
+    _cut([graph.ports[tensor] for tensor, _ in step.targets], dict(zip(map(_key, ports), parameters, strict=True)))
     settings = {
         "INFERENCE_PRECISION_HINT": "f32",
         "INFERENCE_NUM_THREADS": threads,
@@ -45,6 +39,24 @@ def compile_island(step: IslandStep, graph: Graph, threads: int) -> Any:
         return Core().compile_model(model, "CPU", settings)
     except RuntimeError as error:
         raise UnsupportedNetwork(f"{graph.path}: node '{step.name}': OpenVINO cannot run it: {str(error).splitlines()[-1]}") from error
+
+
+def _cut(targets: list[Any], parameters: Mapping[tuple[str, int], Any]) -> None:
+    """Let all between the parameters' ports and the targets read the parameters. By port: a file may give many nodes one name."""
+    waiting = [port.get_node() for port in targets]
+    seen = {node.get_name() for node in waiting}
+    while waiting:
+        for entrance in waiting.pop().inputs():
+            source = entrance.get_source_output()
+            if _key(source) in parameters:
+                entrance.replace_source_output(parameters[_key(source)].output(0))
+            elif source.get_node().get_name() not in seen:
+                seen.add(source.get_node().get_name())
+                waiting.append(source.get_node())
+
+
+def _key(port: Any) -> tuple[str, int]:
+    return port.get_node().get_name(), port.get_index()
 
 
 @dataclass(slots=True, eq=False)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -98,32 +97,6 @@ def test_plain_and_every_width_give_the_same_bits_and_marks(unet, random):
         for net in nets[1:]:
             assert same_memory(nets[0], net)
             assert net.changed == nets[0].changed
-
-
-def test_threads_do_not_change_the_result(unet, random, monkeypatch):
-    monkeypatch.setattr("edgevision.recompute.bound._WORTH_SHARING", 1)
-    nets = [SelectiveNetwork.load(unet, threads=threads) for threads in (1, 2, 3)]
-    for _ in range(5):
-        x, live = picture(random, nets[0]), patches(random, nets[0].input_shape[2:])
-        for net in nets:
-            net.next(x, live) if net._memory.is_filled else net.first(x)
-        assert same_memory(nets[0], nets[1])
-        assert same_memory(nets[0], nets[2])
-
-
-def test_engines_in_several_threads_do_not_disturb_each_other(unet):
-    first = SelectiveNetwork.load(unet)
-    nets = [first, *(first.sibling() for _ in range(3))]
-
-    def watch(net: SelectiveNetwork) -> bytes:
-        random = np.random.default_rng(5)
-        net.first(picture(random, net))
-        for _ in range(30):
-            out = net.next(picture(random, net), patches(random, net.input_shape[2:]))
-        return out["defect"].tobytes()
-
-    with ThreadPoolExecutor(4) as pool:
-        assert len(set(pool.map(watch, nets))) == 1
 
 
 def test_agrees_with_openvino(unet, unet_linear, random):
@@ -240,6 +213,20 @@ def test_a_refused_call_names_the_remedy_and_leaves_memory_valid(unet, random, n
     twin = net.sibling()
     twin.first(net.used())
     assert same_memory(net, twin)
+
+
+@pytest.mark.parametrize("name", ["plain", "compiled-16"])
+def test_a_live_mask_whose_true_is_not_one_counts_each_pixel_once(unet, random, name):
+    """A bool array may be a view of other data, so that any byte but 0 means live."""
+    net, twin = (SelectiveNetwork.load(unet, backend=backend(name)) for _ in range(2))
+    x, y = picture(random, net), picture(random, net)
+    live = patches(random, net.input_shape[2:])
+    odd = np.where(live, 255, 0).astype(np.uint8).view(np.bool_)
+    for one, mask in ((net, odd), (twin, live)):
+        one.first(x)
+        one.next(y, mask)
+    assert same_memory(net, twin)
+    assert net.costs.live_fraction == twin.costs.live_fraction == live.mean()
 
 
 def test_nan_outside_the_live_pixels_is_nobodys_business(unet, random):

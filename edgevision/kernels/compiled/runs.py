@@ -136,7 +136,7 @@ def mark(live, extent, runs, count):
 
 @kernel
 def scan_mask(mask, eights, live, extent):
-    """Extents and number of the live bytes of a whole mask; what lies inside the extents is copied to `live`.
+    """Extents and number of the live bytes of a whole mask; what lies inside the extents is copied to `live`, any byte but 0 as 1.
 
     `eights` is the mask eight bytes at a time, as far as that goes.
     """
@@ -158,8 +158,9 @@ def scan_mask(mask, eights, live, extent):
             stop -= 1
         extent[row, 0], extent[row, 1] = start, stop - 1
         for x in range(start, stop):
-            live[row, x] = mask[row, x]
-            total += mask[row, x]
+            is_live = np.uint8(mask[row, x] != 0)
+            live[row, x] = is_live
+            total += is_live
     return total
 
 

@@ -71,7 +71,7 @@ def marker(target: Plane, runs: Runs) -> Callable[[int], int]:
 def scan(mask: NDArray[np.uint8], live: NDArray[np.uint8], extent: NDArray[np.int32]) -> int:
     """First and last live column of each row into `extent`, the mask into `live`; how many are live."""
     extent[...] = NO_LIVE
-    live[...] = mask
+    live[...] = mask != 0
     for row in np.flatnonzero(live.any(axis=1)):
         columns = np.flatnonzero(live[row])
         extent[row] = columns[0], columns[-1]
