@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgevision.kernels.forms import Convolve, Float, Form, Intake, Kernel, Plane, Pool, Resize, Runs
-from edgevision.kernels.plain import combine, convolve, depthwise, intake, pool, resize, runs
+from edgevision.kernels.forms import Across, Broadcast, Convolve, Float, Form, Intake, Kernel, Pick, Plane, Pool, Resize, Runs, Total
+from edgevision.kernels.plain import across, broadcast, combine, convolve, depthwise, intake, pick, pool, resize, runs, total
 
 
 class Plain:
@@ -39,6 +39,14 @@ class Plain:
             return pool.bind(form, sources, target, gate), unit
         if isinstance(form, Resize):
             return resize.bind(form, sources, target, gate), unit
+        if isinstance(form, Pick):
+            return pick.bind(form, sources, target, gate), unit
+        if isinstance(form, Broadcast):
+            return broadcast.bind(form, sources, target, gate), unit
+        if isinstance(form, Across):
+            return across.bind(form, sources, target, gate), unit
+        if isinstance(form, Total):
+            return total.bind(form, sources, target, gate), unit
         return combine.bind(form, sources, target, gate), unit
 
     def bind_intake(self, form: Intake, target: Plane) -> Callable[[NDArray[Any], Runs, int], None]:
