@@ -20,7 +20,7 @@ from edgevision.errors import UnsupportedNetwork
 from edgevision.recompute.node import Node
 from edgevision.recompute.quantised import Tidied, WholeWeights, find_weights, tidy
 
-__all__ = ["Graph", "Node", "fitting_shape", "read_graph", "read_metadata"]
+__all__ = ["Graph", "Node", "fitting_shape", "read_graph", "read_metadata", "reason_of"]
 
 Shape = tuple[int, ...]
 
@@ -99,10 +99,10 @@ def _parse(file: Path) -> Model:
     try:
         return Core().read_model(str(file))
     except RuntimeError as error:
-        raise UnsupportedNetwork(f"{file}: OpenVINO cannot read it: {_reason(error)}; export it again, without pre-processing") from error
+        raise UnsupportedNetwork(f"{file}: OpenVINO cannot read it: {reason_of(error)}; export it again, without pre-processing") from error
 
 
-def _reason(error: Exception) -> str:
+def reason_of(error: Exception) -> str:
     """The last telling line of one of OpenVINO's long messages."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     telling = [line for line in lines if not line.startswith(("Exception from", "Check '", "While validating"))]
@@ -135,7 +135,7 @@ def _reshape(model: Model, file: Path, shape: Shape) -> None:
     try:
         model.reshape(list(shape))
     except RuntimeError as error:
-        raise UnsupportedNetwork(f"{file}: does not accept input_shape {shape}: {_reason(error)}; leave it out") from error
+        raise UnsupportedNetwork(f"{file}: does not accept input_shape {shape}: {reason_of(error)}; leave it out") from error
 
 
 def _flatten(model: Model, file: Path, weights: Mapping[str, WholeWeights]) -> Graph:
