@@ -11,9 +11,9 @@ from llvmlite import binding
 from numpy.typing import NDArray
 
 from edgevision.errors import InputError
-from edgevision.kernels.compiled import combine, convolve, depthwise, intake, pool, resize, runs
+from edgevision.kernels.compiled import across, broadcast, combine, convolve, depthwise, intake, pick, pool, resize, runs, total
 from edgevision.kernels.compiled.blocking import choose
-from edgevision.kernels.forms import Convolve, Float, Form, Intake, Kernel, Plane, Pool, Resize, Runs
+from edgevision.kernels.forms import Across, Broadcast, Convolve, Float, Form, Intake, Kernel, Pick, Plane, Pool, Resize, Runs, Total
 
 
 def widest_lanes() -> int:
@@ -60,6 +60,14 @@ class Compiled:
             return pool.bind(form, sources, target, gate), 1
         if isinstance(form, Resize):
             return resize.bind(form, sources, target, gate), 1
+        if isinstance(form, Pick):
+            return pick.bind(form, sources, target, gate), 1
+        if isinstance(form, Broadcast):
+            return broadcast.bind(form, sources, target, gate), 1
+        if isinstance(form, Across):
+            return across.bind(form, sources, target, gate), 1
+        if isinstance(form, Total):
+            return total.bind(form, sources, target, gate), 1
         return combine.bind(form, sources, target, gate), 1
 
     def bind_intake(self, form: Intake, target: Plane) -> Callable[[NDArray[Any], Runs, int], None]:
