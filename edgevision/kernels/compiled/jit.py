@@ -108,6 +108,7 @@ def _warn_once(folder: str) -> None:
     )
 
 
+@cache
 def specialize(function: Any, signature: tuple[Any, ...]) -> Callable[..., Any]:
     """The machine code of a kernel for exactly these argument types, literals included. Calling it skips Numba's dispatch (0.15 us)."""
     function.compile(signature)
