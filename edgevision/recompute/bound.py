@@ -10,7 +10,7 @@ import numpy as np
 
 from edgevision.kernels.forms import Backend, Combine, Convolve, Feed, Float, Form, Kernel, Plane, Pool, Runs
 from edgevision.recompute.crew import Crew
-from edgevision.recompute.memory import Memory
+from edgevision.recompute.memory import GAP_PX, Memory
 from edgevision.recompute.plan import Ref, Step
 from edgevision.recompute.runs import reach, same
 
@@ -101,22 +101,23 @@ class BoundStep:
             self.gate[0] = gate * scale if np.isfinite(scale) else 0.0
 
 
-def bind_step(step: Step, packed: object, memory: Memory, backend: Backend, runs: Runs, crew: Crew) -> BoundStep:
+def bind_step(step: Step, packed: object, memory: Memory, backend: Backend, crew: Crew) -> BoundStep:
     """The step over one camera's Memory."""
     target = memory.planes[step.target]
     sources = tuple(memory.view(ref) for ref in step.sources)
     gate = np.full(1, -1.0, np.float32) if memory.plan.gates[step.name] > 0 else None
     kernel, unit = backend.bind(step.form, packed, sources, target, gate)
+    unit = max(unit, min(GAP_PX, target.width))
     feeds = tuple(feed for place, ref in enumerate(step.sources) for feed in _feeds(step, place, ref, memory, target))
-    collect = backend.collector(feeds, target, runs, unit)
+    collect = backend.collector(feeds, target, memory.runs, unit)
     return BoundStep(
         step,
         tuple(feed.plane for feed in feeds),
         target,
         kernel,
         collect,
-        backend.marker(target, runs),
-        runs,
+        backend.marker(target, memory.runs),
+        memory.runs,
         gate,
         crew,
         unit,

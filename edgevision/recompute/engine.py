@@ -10,6 +10,7 @@ A file is read (`graph`), lowered to a plan of steps (`lower`, `plan`), and each
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,7 +22,7 @@ from numpy.typing import NDArray
 
 from edgevision.errors import InputError
 from edgevision.kernels import open_backend
-from edgevision.kernels.forms import Backend, Runs
+from edgevision.kernels.forms import Backend
 from edgevision.kernels.plain.store import decode
 from edgevision.recompute.bound import BoundStep, bind_step
 from edgevision.recompute.crew import Crew
@@ -29,7 +30,7 @@ from edgevision.recompute.graph import Graph, read_graph
 from edgevision.recompute.intake import Entrance
 from edgevision.recompute.island import Island, bind_island, compile_island
 from edgevision.recompute.lower import lower
-from edgevision.recompute.memory import Layout, Memory
+from edgevision.recompute.memory import Layout, Memory, refuse_beyond
 from edgevision.recompute.plan import IslandStep, Plan, Ref
 from edgevision.recompute.precision import choose_precision, gates_by_step
 from edgevision.recompute.preprocess import Preprocess, build_intake
@@ -39,9 +40,13 @@ Outputs = dict[str, NDArray[np.float32]]
 
 
 class Means(TypedDict, total=False):
-    """What a network may use: at most so much Memory a camera, and which kernels (`compiled`, `plain`, or a Backend)."""
+    """What a network may use: at most so much a camera for all its `memories` (one, or two with a map audit), and which kernels
+
+    (`compiled`, `plain`, or a Backend).
+    """
 
     memory_limit_mb: float | None
+    memories: int
     backend: str | Backend
 
 
@@ -55,30 +60,43 @@ class Network:
     backend: Backend
     packed: tuple[object, ...]
     crew: Crew
-    memory_limit_mb: float | None
+    limit: Limit
 
     @classmethod
-    def load(cls, graph: Graph, plan: Plan, backend: Backend, threads: int, memory_limit_mb: float | None) -> Network:
-        """Pack the weights, compile the islands."""
+    def load(cls, graph: Graph, plan: Plan, backend: Backend, threads: int, limit: Limit) -> Network:
+        """Pack the weights, compile the islands. Raises UnsupportedNetwork when a camera's Memory would be beyond the limit."""
+        layout = Layout.of(plan)
+        refuse_beyond(limit.megabytes, camera_bytes(graph, plan, layout), limit.memories, plan.path)
         packed = tuple(
             compile_island(step, graph, threads) if isinstance(step, IslandStep) else backend.pack(step.form) for step in plan.steps
         )
-        return cls(graph, plan, Layout.of(plan), backend, packed, Crew(threads - 1), memory_limit_mb)
+        return cls(graph, plan, layout, backend, packed, Crew(threads - 1), limit)
 
     def bind(self, memory: Memory) -> tuple[BoundStep | Island, ...]:
         """Every step over one camera's Memory."""
-        runs = _run_buffer(self.plan)
         return tuple(
             bind_island(step, packed, memory, self.backend)
             if isinstance(step, IslandStep)
-            else bind_step(step, packed, memory, self.backend, runs, self.crew)
+            else bind_step(step, packed, memory, self.backend, self.crew)
             for step, packed in zip(self.plan.steps, self.packed, strict=True)
         )
 
 
-def _run_buffer(plan: Plan) -> Runs:
-    """Room for the runs of any step: at worst every second pixel."""
-    return np.zeros((max(tensor.height * (tensor.width // 2 + 1) for tensor in plan.tensors.values()), 3), np.int32)
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """`megabytes` (None: any) for the `memories` of one camera together."""
+
+    megabytes: float | None = None
+    memories: int = 1
+
+
+def camera_bytes(graph: Graph, plan: Plan, layout: Layout, picture_px: tuple[int, int] | None = None) -> int:
+    """What one Memory holds: planes with their live bytes, runs, the picture's live mask, and islands' arrays with what they are fed."""
+    height, width = picture_px or (plan.tensors[plan.input].height, plan.tensors[plan.input].width)
+    islands = [step for step in plan.steps if isinstance(step, IslandStep)]
+    arrays = {name for step in islands for name, _ in (*step.sources, *step.targets)}
+    loose = sum(4 * math.prod(graph.shapes[name]) for name in arrays)
+    return layout.size_bytes(plan) + height * (width + 8) + loose
 
 
 class SelectiveNetwork:
@@ -86,9 +104,9 @@ class SelectiveNetwork:
 
     def __init__(self, network: Network) -> None:
         self._network = network
-        self._memory = Memory.allocate(network.plan, network.layout, network.memory_limit_mb)
+        self._memory = Memory.allocate(network.plan, network.layout)
         self._steps = network.bind(self._memory)
-        self._entrance = Entrance(self._memory.planes[network.plan.input], network.backend, _run_buffer(network.plan))
+        self._entrance = Entrance(self._memory.planes[network.plan.input], network.backend, self._memory.runs)
         self._leaves = {name: tuple(self._memory.leaves(ref)) if isinstance(ref, Ref) else () for name, ref in network.plan.outputs.items()}
         self._mode = "cached"
         self._preprocess: Preprocess | None = None
@@ -113,7 +131,7 @@ class SelectiveNetwork:
         plan = lower(graph, dict(gate) if isinstance(gate, Mapping) else {"*": gate}, chosen)
         backend = means.get("backend", "compiled")
         kernels = open_backend(backend) if isinstance(backend, str) else backend
-        return cls(Network.load(graph, plan, kernels, threads, means.get("memory_limit_mb")))
+        return cls(Network.load(graph, plan, kernels, threads, Limit(means.get("memory_limit_mb"), means.get("memories", 1))))
 
     def sibling(self) -> SelectiveNetwork:
         """The same network for another camera: weights and kernels are shared, Memory is its own and empty."""
@@ -162,7 +180,10 @@ class SelectiveNetwork:
         """From now on `first` and `next` take 8-bit frames. Left out: as the file's metadata says. Forgets the Memory."""
         chosen = settings or Preprocess.from_metadata(self.metadata)
         _, channels, height, width = self.input_shape
-        self._entrance.take_frames(build_intake(chosen, channels, (height, width)), chosen.frame_px or (height, width))
+        frame_px, network = chosen.frame_px or (height, width), self._network
+        needed = camera_bytes(network.graph, network.plan, network.layout, frame_px)
+        refuse_beyond(network.limit.megabytes, needed, network.limit.memories, network.plan.path)
+        self._entrance.take_frames(build_intake(chosen, channels, (height, width)), frame_px)
         self._preprocess = chosen
         self.reset()
 

@@ -25,9 +25,6 @@ class Entrance:
 
     def take_frames(self, intake: Intake, frame_px: tuple[int, int]) -> None:
         """Expect 8-bit frames of `frame_px` (height, width)."""
-        needed = frame_px[0] * (frame_px[1] // 2 + 1)
-        if needed > len(self._runs):
-            self._runs = np.zeros((needed, 3), np.int32)
         self._set_up(intake, frame_px)
 
     def _set_up(self, intake: Intake, picture_px: tuple[int, int]) -> None:

@@ -42,7 +42,13 @@ def load_for_frames(settings: RecomputeSettings, height: int, width: int) -> Sel
     stride = fully_convolutional_stride(path)
     shape = None if stride is None else fitting_shape(path, height, width, stride)
     network = SelectiveNetwork.load(
-        path, settings.precision, settings.threads, gates_of(settings), shape, memory_limit_mb=settings.memory_limit_mb
+        path,
+        settings.precision,
+        settings.threads,
+        gates_of(settings),
+        shape,
+        memory_limit_mb=settings.memory_limit_mb,
+        memories=2 if settings.audit_every else 1,
     )
     preprocess = Preprocess.from_metadata(network.metadata)
     if network.input_shape[2:] != (height, width):

@@ -10,12 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgevision.errors import UnsupportedNetwork
-from edgevision.kernels.forms import NO_LIVE, Convolve, Plane
+from edgevision.kernels.forms import NO_LIVE, Convolve, Plane, Runs
 from edgevision.recompute.plan import Plan, Ref, Step, Tensor
 
 _LINE_BYTES = 64
 _WORD_BYTES = 4
+_EXTENT_BYTES = 8
+_RUN_BYTES = 12
 _MEGABYTE = 1 << 20
+GAP_PX = 4  # still pixels between two runs of a step that are recomputed rather than left out, where the picture is wide enough
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,15 +60,32 @@ class Layout:
         return cls(homes, borders)
 
     def size_bytes(self, plan: Plan) -> int:
-        """What a Memory of this layout takes."""
-        return sum(self._tensor_bytes(plan.tensors[name]) for name in plan.tensors)
+        """What a Memory of this layout takes, but for the loose arrays of islands."""
+        return sum(self._tensor_bytes(plan.tensors[name]) for name in plan.tensors) + run_count(plan) * _RUN_BYTES
 
     def _tensor_bytes(self, tensor: Tensor) -> int:
         if self.homes[tensor.name][0] != tensor.name:
-            return tensor.height * tensor.width
+            return tensor.height * (tensor.width + _EXTENT_BYTES)
         border = self.borders[tensor.name]
         padded = (tensor.height + border.top + border.bottom) * (tensor.width + border.left + border.right)
-        return padded * pixel_bytes(tensor) + tensor.height * tensor.width
+        return padded * pixel_bytes(tensor) + tensor.height * (tensor.width + _EXTENT_BYTES)
+
+
+def run_count(plan: Plan) -> int:
+    """Runs of any step at worst: they lie GAP_PX apart, but those of the input may be every second pixel, as they take no other in."""
+    entrance = plan.tensors[plan.input]
+    steps = (tensor.height * ((tensor.width - 1) // (2 * GAP_PX) + 1) for tensor in plan.tensors.values())
+    return max(entrance.height * ((entrance.width + 1) // 2), *steps)
+
+
+def refuse_beyond(limit_mb: float | None, needed_bytes: int, memories: int, path: str) -> None:
+    """Raises UnsupportedNetwork when so many Memories of `needed_bytes` each would be more than the limit."""
+    if limit_mb is not None and memories * needed_bytes > limit_mb * _MEGABYTE:
+        each = f" ({memories} Memories of {needed_bytes / _MEGABYTE:.1f} MB: one is for audits)" if memories > 1 else ""
+        raise UnsupportedNetwork(
+            f"{path}: needs {memories * needed_bytes / _MEGABYTE:.1f} MB a camera{each}, memory_limit_mb is {limit_mb:g}; "
+            "raise it or give a smaller input_shape"
+        )
 
 
 def _home(name: str, parents: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> tuple[str, int]:
@@ -89,33 +109,28 @@ def _border(form: Convolve, source: Tensor, target: Tensor) -> Border:
 
 @dataclass(slots=True, eq=False)
 class Memory:
-    """`planes` by tensor; `loose` arrays that islands make for islands or as outputs, `fresh` those that changed in the last call.
+    """`planes` by tensor; `runs`, room for those of one step at a time; `loose` arrays that islands make for islands or as outputs.
 
-    `is_filled` after the first `first`.
+    `fresh` names the loose arrays that changed in the last call. `is_filled` after the first `first`.
     """
 
     plan: Plan
     layout: Layout
     planes: dict[str, Plane]
+    runs: Runs
     loose: dict[str, NDArray[np.float32]] = field(default_factory=dict)
     fresh: set[str] = field(default_factory=set)
     is_filled: bool = False
 
     @classmethod
-    def allocate(cls, plan: Plan, layout: Layout, limit_mb: float | None = None) -> Memory:
-        """An empty Memory. Raises UnsupportedNetwork when it would be larger than `limit_mb`."""
-        needed = layout.size_bytes(plan)
-        if limit_mb is not None and needed > limit_mb * _MEGABYTE:
-            raise UnsupportedNetwork(
-                f"{plan.path}: needs {needed / _MEGABYTE:.1f} MB a camera, memory_limit_mb is {limit_mb:g}; "
-                "raise it or give a smaller input_shape"
-            )
+    def allocate(cls, plan: Plan, layout: Layout) -> Memory:
+        """An empty Memory."""
         buffers = {root: _buffer(plan.tensors[root], border) for root, border in layout.borders.items()}
         planes = {}
         for name, tensor in plan.tensors.items():
             root, start = layout.homes[name]
             planes[name] = _plane(buffers[root][:, :, start : start + tensor.channels], tensor, layout.borders[root])
-        return cls(plan, layout, planes)
+        return cls(plan, layout, planes, np.zeros((run_count(plan), 3), np.int32))
 
     def leaves(self, ref: Ref) -> Iterator[Plane]:
         """The planes whose live bytes tell of these channels: the parts that they overlap."""
