@@ -50,9 +50,9 @@ def best(values, is_max):
 @kernel
 def one_number(values, operation):
     """The number that stands for all channels."""
-    if operation == ARGMAX or operation == ARGMIN:
+    if operation in (ARGMAX, ARGMIN):
         return np.float32(best(values, operation == ARGMAX)[1])
-    if operation == MAX or operation == MIN:
+    if operation in (MAX, MIN):
         return best(values, operation == MAX)[0]
     total = values[0]
     for c in range(1, values.shape[0]):

@@ -20,7 +20,8 @@ SUM, MAX, MIN = range(len(MODES))
 @kernel
 def total(runs, begin, end, lines, size, numbers, gate, mode, kind):
     """runs[begin:end]. `lines`: address, bytes from output to output along rows and columns, bytes from summed to summed pixel of the
-    source; the target's address and steps; the live bytes'. `size`: channels, pixels to a sum, longest run. `numbers`: alpha, beta, divisor.
+    source; the target's address and steps; the live bytes'. `size`: channels, pixels to a sum, longest run. `numbers`: alpha, beta,
+    divisor.
     """
     channels, count, longest = size
     strip = np.zeros(longest * channels, np.float32)
