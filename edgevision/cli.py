@@ -57,6 +57,7 @@ def parser() -> argparse.ArgumentParser:
     tail.add_argument("config", type=Path, nargs="?", help="the YAML file that names the broker; without it, the one on localhost:1883")
     tail.add_argument("--count", type=count, metavar="N", help="stop after N events")
     tail.add_argument("--json", action="store_true", help="print each event's payload as one line of JSON")
+    _add_gates(verbs)
     _add_train(verbs)
     version = _verb(verbs, "version", _version, "print the version and what it runs on")
     version.add_argument("--json", action="store_true", help="print one JSON object")
@@ -87,6 +88,19 @@ def _add_replay(verbs: Verbs) -> None:
     replay.add_argument("--out", type=Path, metavar="FILE", help="write one line of JSON a frame")
     replay.add_argument("--expect", type=Path, metavar="GOLDEN", help="compare with such a file; exit 1 when a frame differs")
     replay.add_argument("--json", action="store_true", help="print the summary as one JSON object")
+
+
+def _add_gates(verbs: Verbs) -> None:
+    gates = _verb(verbs, "gates", _gates, "find a gate for each step of a network: the least work for a limit of disagreement")
+    gates.add_argument("network", metavar="NET", help="an .onnx or .xml file, or `default`")
+    gates.add_argument("--clip", type=Path, required=True, metavar="VIDEO", help="a video file or a folder of images of the scene")
+    gates.add_argument("--limit", type=float, default=0.005, metavar="DISAGREEMENT", help="mean over frames, as a share (default 0.005)")
+    gates.add_argument("--frames", type=count, default=240, metavar="N", help="how many frames; the second half is held out (default 240)")
+    gates.add_argument("--out", type=Path, metavar="FILE", help="the gate file, for recompute.gate (default ./NET.gates.json)")
+    gates.add_argument("--plot", type=Path, metavar="FILE.png", help="draw the curve")
+    gates.add_argument("--config", type=Path, metavar="FILE", help="the YAML file whose compare settings are used (default: all defaults)")
+    gates.add_argument("--camera", metavar="ID", help="which camera of the configuration")
+    gates.add_argument("--json", action="store_true", help="print one JSON object")
 
 
 def _add_train(verbs: Verbs) -> None:
@@ -143,6 +157,19 @@ def _events_tail(arguments: argparse.Namespace) -> int:
 
     tail_events(arguments.config, arguments.count, as_json=arguments.json)
     return 0
+
+
+def _gates(arguments: argparse.Namespace) -> int:
+    from edgevision.study.gates import GateTask, find
+
+    out = arguments.out or Path(f"{Path(arguments.network).stem}.gates.json")
+    task = GateTask(
+        arguments.network, arguments.clip, arguments.limit, arguments.frames, out, arguments.plot, arguments.config, arguments.camera
+    )
+    report = find(task, is_quiet=arguments.json)
+    text = report.pop("text")
+    print(json.dumps(report) if arguments.json else text)
+    return 0 if report["is_within_limit"] else 1
 
 
 def _train(arguments: argparse.Namespace) -> int:
