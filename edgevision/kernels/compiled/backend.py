@@ -5,27 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import numba
 import numpy as np
-from llvmlite import binding
 from numpy.typing import NDArray
 
 from edgevision.errors import InputError
 from edgevision.kernels.compiled import across, broadcast, combine, convolve, depthwise, intake, pick, pool, resize, runs, total
-from edgevision.kernels.compiled.blocking import choose
+from edgevision.kernels.compiled.cpu import Cpu, detect
 from edgevision.kernels.forms import Across, Broadcast, Convolve, Float, Form, Intake, Kernel, Pick, Plane, Pool, Resize, Runs, Total
-
-
-def widest_lanes() -> int:
-    """Floats in a vector of this CPU, or of the one that NUMBA_CPU_NAME and NUMBA_CPU_FEATURES make Numba compile for."""
-    if numba.config.CPU_NAME:
-        features = numba.config.CPU_FEATURES or ""
-        named_avx512 = any(word in numba.config.CPU_NAME for word in ("skylake-avx512", "icelake", "sapphirerapids", "znver4"))
-        if "+avx512f" in features or (named_avx512 and "-avx512f" not in features):
-            return 16
-        return 4 if numba.config.CPU_NAME in ("generic", "x86-64") and "+avx2" not in features else 8
-    features = binding.get_host_cpu_features()
-    return 16 if features.get("avx512f") else 8 if features.get("avx2") and features.get("fma") else 4
 
 
 class Compiled:
@@ -37,22 +23,24 @@ class Compiled:
     marker = staticmethod(runs.marker)
     scan = staticmethod(runs.scan)
 
-    def __init__(self, lanes: int | None = None) -> None:
-        self.lanes = lanes or widest_lanes()
+    def __init__(self, cpu: Cpu | int | None = None) -> None:
+        """`cpu`: another than the one at hand, or only its lanes."""
+        own = detect()
+        self.cpu = cpu if isinstance(cpu, Cpu) else own if cpu in (None, own.lanes) else Cpu(int(cpu or 0))
+        self.lanes = self.cpu.lanes
         if self.lanes not in (4, 8, 16):
-            raise InputError(f"lanes is {lanes}; it must be 4, 8 or 16, or left out for this CPU's own")
-        self._blocking = choose(self.lanes)
+            raise InputError(f"lanes is {self.lanes}; it must be 4, 8 or 16, or left out for this CPU's own")
 
     def pack(self, form: Form) -> object:
         """Weights in the kernel's order."""
         if not isinstance(form, Convolve):
             return None
-        return depthwise.pack(form) if form.is_depthwise else convolve.pack(form, self._blocking)
+        return depthwise.pack(form) if form.is_depthwise else convolve.pack(form, self.cpu)
 
     def bind(self, form: Form, packed: Any, sources: tuple[Plane, ...], target: Plane, gate: Float | None) -> tuple[Kernel, int]:
         """The kernel of a form over one camera's planes, and the shortest run it takes."""
         if isinstance(form, Convolve) and not form.is_depthwise:
-            return convolve.bind(form, packed, sources, target, gate, self._blocking)
+            return convolve.bind(form, packed, sources, target, gate)
         gate = np.zeros(1, np.float32) if gate is None else gate
         if isinstance(form, Convolve):
             return depthwise.bind(form, packed, sources, target, gate), 1

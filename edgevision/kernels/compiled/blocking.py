@@ -2,49 +2,61 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
+
+from edgevision.kernels.compiled.cpu import Cpu
+
+# by vectors in a block: pixels of the wide tile and of the short one for what is left
+_WIDE: Mapping[int, tuple[int, int]] = MappingProxyType({1: (12, 4), 2: (12, 4), 3: (8, 3), 4: (6, 2)})  # 32 registers
+_NARROW: Mapping[int, tuple[int, int]] = MappingProxyType({1: (10, 4), 2: (6, 2), 3: (4, 2)})  # 16 registers
+_CACHED_BYTES = 600_000  # weights of a block that stay in the second-level cache
 
 
 @dataclass(frozen=True)
-class Blocking:
-    """`lanes` floats a vector, at most `vectors` of them a block, `registers` accumulators in a wide tile, `short` in a narrow one."""
+class Block:
+    """Output channels [start, start + used) of a group, in `vectors` vectors."""
 
-    lanes: int
-    vectors: tuple[int, ...]
-    registers: int
-    short: int
-
-    def pixels(self, vectors: int) -> tuple[int, int]:
-        """(pixels of the wide tile, of the short one for what is left of a run)."""
-        return max(1, self.registers // vectors), max(1, -(-self.short // vectors))
-
-
-@dataclass(frozen=True)
-class Part:
-    """`blocks` blocks a group, each of `vectors` vectors, from channel `start` of the group on; `tail` lanes of the last are used."""
-
-    blocks: int
-    vectors: int
-    tail: int
     start: int
+    used: int
+    vectors: int
 
 
-def choose(lanes: int) -> Blocking:
-    """AVX-512: 16 lanes and 32 registers; AVX2 8 and 16; anything else 4 and 16."""
-    return Blocking(16, (4, 3, 2), 24, 8) if lanes == 16 else Blocking(lanes, (2,), 12, 4)
+def pixels(cpu: Cpu, vectors: int) -> tuple[int, int]:
+    """Pixels of a wide and of a short tile."""
+    return (_WIDE if cpu.lanes == 16 else _NARROW)[vectors]
 
 
-def split(channels: int, blocking: Blocking) -> tuple[Part, ...]:
-    """One or two Parts that cover a group's output channels."""
-    lanes = blocking.lanes
-    count = -(-channels // lanes)
-    tail = channels - (count - 1) * lanes
-    if count <= max(blocking.vectors):
-        return (Part(1, count, tail, 0),)
-    wide = min(blocking.vectors, key=lambda vectors: (count % vectors, -vectors))
-    rest = count % wide
-    if rest == 0 and tail == lanes:
-        return (Part(count // wide, wide, lanes, 0),)
-    blocks = count // wide if rest else count // wide - 1
-    start = blocks * wide
-    return Part(blocks, wide, lanes, 0), Part(1, count - start, tail, start * lanes)
+def widths(cpu: Cpu, block: Block) -> tuple[tuple[int, ...], int]:
+    """(lanes of each vector, lanes used of the last): of 16 lanes, half will do for at most 8 channels."""
+    tail = block.used - (block.vectors - 1) * cpu.lanes
+    last = 8 if cpu.lanes == 16 and tail <= 8 else cpu.lanes
+    return (*(cpu.lanes,) * (block.vectors - 1), last), tail
+
+
+def split(channels: int, lane_bytes: int, cpu: Cpu) -> tuple[Block, ...]:
+    """Blocks that cover a group's output channels; `lane_bytes` of weights belong to one channel."""
+    count = -(-channels // cpu.lanes)
+    blocks, vector = [], 0
+    for vectors in _vectors(count, _largest(lane_bytes * cpu.lanes, cpu)):
+        start = vector * cpu.lanes
+        blocks.append(Block(start, min(channels - start, vectors * cpu.lanes), vectors))
+        vector += vectors
+    return tuple(blocks)
+
+
+def _largest(vector_bytes: int, cpu: Cpu) -> int:
+    """Vectors in a block: as many as registers allow, fewer where the weights would not stay in the cache."""
+    most = 4 if cpu.lanes == 16 else 2
+    while most > 2 and most * vector_bytes > _CACHED_BYTES:
+        most -= 1
+    return most
+
+
+def _vectors(count: int, most: int) -> list[int]:
+    """So many vectors in blocks of at most `most`; no block of one vector where two blocks can share."""
+    whole, rest = divmod(count, most)
+    if rest == 1 and most > 2 and whole:
+        return [most] * (whole - 1) + [most - 1, 2]
+    return [most] * whole + [rest] * (rest > 0)

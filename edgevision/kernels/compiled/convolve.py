@@ -1,178 +1,301 @@
-"""Convolution over runs, every tile in registers. Output channels are taken in blocks of vectors, what is left over in one narrower block.
-Groups are blocks with inputs of their own. A run shorter than a tile has been widened by the collector; the last tile overlaps.
+"""Convolution over runs, every tile in registers. The pixels of the runs are listed, a few hundred at a time; block of output channels by
+block, tiles take them from the list, so that a tile may span runs and a block's weights serve the whole list while the cache holds them.
 
-With a gate over several blocks a pixel is judged by all its channels: the run goes to a strip first and is committed from there.
+With a gate over several blocks a pixel is judged by all its channels: the list's values go to a strip first and are committed from there.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
-from numba import types
+from numba import carray, types
+from numba.extending import intrinsic
+from numpy.typing import NDArray
 
+from edgevision.kernels.compiled import store
 from edgevision.kernels.compiled.activations import KINDS
-from edgevision.kernels.compiled.blocking import Blocking, Part, split
-from edgevision.kernels.compiled.commit import commit
-from edgevision.kernels.compiled.jit import kernel, specialize
-from edgevision.kernels.compiled.tile import COMPARE_BITS, COMPARE_GATE, STORE_ALL, Shape, ShapeType, pixels_of, tile
+from edgevision.kernels.compiled.blocking import Block, pixels, split, widths
+from edgevision.kernels.compiled.cpu import Cpu
+from edgevision.kernels.compiled.dot import CHANNELS, WEIGHTS, arrange, kind_for
+from edgevision.kernels.compiled.finish import COMPARE_BITS, COMPARE_GATE, STORE_ALL
+from edgevision.kernels.compiled.jit import address_of, call, kernel, specialize
+from edgevision.kernels.compiled.store import decoded
+from edgevision.kernels.compiled.tile import FIELDS, JOB, Shape, ShapeType, tiles
 from edgevision.kernels.forms import Convolve, Float, Kernel, Plane, Runs
 
+_PLACE = tuple(FIELDS[name] for name in ("sources", "targets", "marks", "residuals", "count"))
+_BLOCK = tuple(FIELDS[name] for name in ("source_shift", "target_shift", "residual_shift", "weights", "starts", "bias", "factors"))
+_SIGNATURE = (
+    types.int32[:, ::1], types.int64, types.int64, types.int64[:, ::1], types.int64[::1], types.int64[:, ::1], types.int64,
+    types.UniTuple(types.int64, 2), types.float32[::1], types.float32[::1],
+)  # fmt: skip
+_LISTED_BYTES, _LEAST, _MOST, _UNIT = 256 * 1024, 48, 504, 24
+
+
+@intrinsic(prefer_literal=True)
+def pointer(context, address, kind, is_bits):
+    """To held values of store.KINDS[kind], or to their bits."""
+    if not isinstance(kind, types.IntegerLiteral) or not isinstance(is_bits, types.IntegerLiteral):
+        return None
+    integer = (types.uint32, types.uint16, types.uint8)[kind.literal_value]
+    held = types.float32 if kind.literal_value == 0 and not is_bits.literal_value else integer
+
+    def code(context, builder, signature, arguments):
+        return builder.inttoptr(arguments[0], context.get_value_type(signature.return_type))
+
+    return types.CPointer(held)(types.int64, kind, is_bits), code
+
 
 @kernel
-def sweep(span, x, taps, weights, bias, place, live, residual, steps, numbers, wide, short):
-    """One block of channels along one run: wide tiles, then short ones, the last of them set back to end where the run does.
+def settle(listed, count, channels, gate, scale, zero, kind):
+    """Pixels of the strip (addresses in listed[4]) that moved beyond the gate (gate 0 or open: in any bit) to their targets; mark them.
 
-    `span`: first pixel, end. `steps`: bytes a pixel of x, target, residual; x, place (in target or strip), live, residual are at pixel 0.
+    Without a strip, `channels` 0, there is nothing to do.
     """
-    x_step, target_step, residual_step = steps
-    at, stop = span
-    while at + pixels_of(wide) <= stop:
-        here, there, other = x + at * x_step, place + at * target_step, residual + at * residual_step
-        tile(here, taps, weights, bias, there, live + at, other, residual_step, numbers, wide)
-        at += pixels_of(wide)
-    while at < stop:
-        at = min(at, stop - pixels_of(short))
-        here, there, other = x + at * x_step, place + at * target_step, residual + at * residual_step
-        tile(here, taps, weights, bias, there, live + at, other, residual_step, numbers, short)
-        at += pixels_of(short)
+    for pixel in range(count if channels > 0 else 0):
+        new, old = listed[4, pixel], listed[1, pixel]
+        bits, before = carray(pointer(new, kind, 1), (channels,)), carray(pointer(old, kind, 1), (channels,))
+        moved = 0
+        if gate > 0:
+            after, values = carray(pointer(new, kind, 0), (channels,)), carray(pointer(old, kind, 0), (channels,))
+            for c in range(channels):
+                moved |= not abs(decoded(after[c], scale, zero, kind) - decoded(values[c], scale, zero, kind)) <= gate
+        else:
+            for c in range(channels):
+                moved |= bits[c] != before[c]
+        if moved != 0:
+            for c in range(channels):
+                before[c] = bits[c]
+            carray(pointer(listed[2, pixel], 2, 1), (1,))[0] = 1
 
 
 @kernel
-def convolve(runs, begin, end, lines, taps, parts, numbers, gate, room, wide, short, rest_wide, rest_short):
-    """runs[begin:end]. `lines`: address of pixel (0, 0), bytes a row, bytes a pixel, of input, target, live bytes, residual.
+def sweep(job, shape):
+    """One block of channels over a list of pixels."""
+    tiles(job, shape)
 
-    `parts` (2, 9): see `_part_line`. `room`: pixels of the strip, 0 without one, and channels of a pixel.
+
+@kernel
+def convolve(runs, begin, end, lines, job, blocks, room, strip_room, gate, numbers, kind):
+    """runs[begin:end]. `lines`: address of pixel (0, 0), bytes a row, bytes a pixel, of input, target, live bytes, perhaps residual.
+
+    `job`: a table for tiles (see `tile.JOB`), copied; `blocks` (block, 8): address of its code, then its part of the job.
+    `room`: pixels listed at once; `strip_room`: channels and bytes of a pixel in the strip, 0 without one.
     """
-    longest, channels = room
-    step = channels * 4 if longest > 0 else lines[5]
-    steps = (lines[2], step, lines[11])
-    strip = np.empty(max(longest * channels, 1), np.float32)
-    scalars = (gate[0], numbers[0], numbers[1])
+    own, tables, (channels, pixel_bytes) = job.copy(), lines.shape[0], strip_room
+    strip, listed = np.empty(room * pixel_bytes + 1, np.uint8), np.empty((5, room), np.int64)
+    for table in range(4):
+        own[_PLACE[table]] = listed[table].ctypes.data
+    if channels > 0:
+        own[_PLACE[1]] = listed[4].ctypes.data
+        for place in range(room):
+            listed[4, place] = strip.ctypes.data + place * pixel_bytes
+    count = 0
     for run in range(begin, end):
-        row, start, stop = np.int64(runs[run, 0]), np.int64(runs[run, 1]), np.int64(runs[run, 2])
-        span, x, target = (start, stop), lines[0] + row * lines[1], lines[3] + row * lines[4]
-        live, residual = lines[6] + row * lines[7], lines[9] + row * lines[10]
-        place = np.int64(strip.ctypes.data) - start * step if longest > 0 else target
-        for part in range(2):
-            blocks, group_blocks, x_group, target_group, first = (
-                parts[part, 0],
-                parts[part, 1],
-                parts[part, 2],
-                parts[part, 3],
-                parts[part, 4],
-            )
-            width, weights, weights_block, bias = parts[part, 5], parts[part, 6], parts[part, 7], parts[part, 8]
-            for block in range(blocks):
-                group = block // group_blocks
-                xb, wb, bb = x + group * x_group, weights + block * weights_block, bias + block * width
-                inside = group * target_group + first + (block - group * group_blocks) * width
-                if part == 0:
-                    sweep(span, xb, taps, wb, bb, place + inside, live, residual + inside, steps, scalars, wide, short)
-                else:
-                    sweep(span, xb, taps, wb, bb, place + inside, live, residual + inside, steps, scalars, rest_wide, rest_short)
-        if longest > 0:
-            commit(strip, stop - start, channels, target + start * lines[5], lines[5], live + start, gate[0])
+        row, at, stop = np.int64(runs[run, 0]), np.int64(runs[run, 1]), np.int64(runs[run, 2])
+        while at < stop:
+            more = min(stop - at, room - count)
+            for table in range(tables):
+                first, step = lines[table, 0] + row * lines[table, 1] + at * lines[table, 2], lines[table, 2]
+                places = listed[table]
+                for k in range(more):
+                    places[count + k] = first + k * step
+            at += more
+            count += more
+            if count == room:
+                flush(own, count, blocks)
+                settle(listed, count, channels, gate[0], numbers[2], numbers[3], kind)
+                count = 0
+    flush(own, count, blocks)
+    settle(listed, count, channels, gate[0], numbers[2], numbers[3], kind)
+
+
+@kernel
+def flush(job, count, blocks):
+    """All blocks over the pixels listed."""
+    if count == 0:
+        return
+    job[_PLACE[4]] = count
+    for block in range(blocks.shape[0]):
+        for place in range(len(_BLOCK)):
+            job[_BLOCK[place]] = blocks[block, place + 1]
+        call(blocks[block, 0], job.ctypes.data)
+
+
+@dataclass(frozen=True, eq=False)
+class Weights:
+    """A block's weights and, lane by lane, bias, factors and (times -zero) what the sums of bytes start from."""
+
+    block: Block
+    group: int
+    values: NDArray[Any]
+    bias: Float
+    factors: Float
+    sums: NDArray[np.int32]
 
 
 @dataclass(frozen=True, eq=False)
 class Packed:
-    """A convolution's weights: for each part an array (block, kernel row, kernel column, input channel, lane) and a bias (block, lane)."""
+    """A convolution, and for each kind of sum that a camera asked for its weights in the order of the steps."""
 
-    parts: tuple[Part, ...]
-    weights: tuple[Float, ...]
-    biases: tuple[Float, ...]
+    form: Convolve
+    cpu: Cpu
+    made: dict[str, tuple[Weights, ...]] = field(default_factory=dict)
 
-
-def pack(form: Convolve, blocking: Blocking) -> Packed:
-    """The weights in the order of the sum, zeros in unused lanes."""
-    outputs = form.weights.shape[0] // form.groups
-    grouped = form.weights.reshape(form.groups, outputs, *form.weights.shape[1:])
-    bias = form.bias.reshape(form.groups, outputs)
-    parts = split(outputs, blocking)
-    weights, biases = [], []
-    for part in parts:
-        width, stop = part.vectors * blocking.lanes, min(outputs, part.start + part.blocks * part.vectors * blocking.lanes)
-        padded = np.zeros((form.groups, part.blocks * width, *form.weights.shape[1:]), np.float32)
-        padded[:, : stop - part.start] = grouped[:, part.start : stop]
-        blocked = padded.reshape(form.groups * part.blocks, width, *form.weights.shape[1:])
-        weights.append(np.ascontiguousarray(blocked.transpose(0, 3, 4, 2, 1)))
-        lanes = np.zeros((form.groups, part.blocks * width), np.float32)
-        lanes[:, : stop - part.start] = bias[:, part.start : stop]
-        biases.append(np.ascontiguousarray(lanes.reshape(-1, width)))
-    return Packed(parts, tuple(weights), tuple(biases))
+    def weights(self, kind: str) -> tuple[Weights, ...]:
+        """By block of output channels, group after group."""
+        if kind not in self.made:
+            self.made[kind] = _weights(self.form, self.cpu, kind)
+        return self.made[kind]
 
 
-def bind(
-    form: Convolve, packed: Packed, sources: tuple[Plane, ...], target: Plane, gate: Float | None, blocking: Blocking
-) -> tuple[Kernel, int]:
-    """The kernel over these planes, and the shortest run it takes."""
-    has_strip = gate is not None and (len(packed.parts) > 1 or packed.parts[0].blocks * form.groups > 1)
-    mode = STORE_ALL if has_strip else COMPARE_BITS if gate is None else COMPARE_GATE
+def pack(form: Convolve, cpu: Cpu) -> Packed:
+    """The weights, put in order for the first camera that shows how its source is held."""
+    return Packed(form, cpu)
+
+
+def _weights(form: Convolve, cpu: Cpu, kind: str) -> tuple[Weights, ...]:
+    """Zeros in unused lanes and channels."""
+    outputs, inputs = form.weights.shape[0] // form.groups, form.weights.shape[1]
+    words = -(-inputs // CHANNELS[kind]) * int(np.prod(form.window.kernel))
+    blocks = split(outputs, words * WEIGHTS[kind] * 4, cpu)
+    made = []
+    for group in range(form.groups):
+        for block in blocks:
+            chosen = slice(group * outputs + block.start, group * outputs + block.start + block.used)
+            lanes = block.vectors * cpu.lanes
+            padded = _filled(form.weights[chosen], lanes)  # (output, channel, row, column)
+            values = arrange(padded.transpose(2, 3, 1, 0), kind, cpu.lanes)
+            factors = np.ones(block.used, np.float32) if form.factors is None else form.factors[chosen]
+            sums = padded.sum((1, 2, 3), dtype=np.int32) if padded.dtype == np.int8 else np.zeros(lanes, np.int32)
+            made.append(Weights(block, group, values, _filled(form.bias[chosen], lanes), _filled(factors, lanes), sums))
+    return tuple(made)
+
+
+def _filled(values: NDArray[Any], length: int) -> NDArray[Any]:
+    """With zeros behind."""
+    whole = np.zeros((length, *values.shape[1:]), values.dtype)
+    whole[: len(values)] = values
+    return whole
+
+
+def bind(form: Convolve, packed: Packed, sources: tuple[Plane, ...], target: Plane, gate: Float | None) -> tuple[Kernel, int]:
+    """The kernel over these planes, and the shortest run it takes: any."""
+    kind = kind_for(sources[0].store, packed.cpu)
+    weights = packed.weights(kind)
     limit = np.zeros(1, np.float32) if gate is None else gate
-    lines, taps = _lines(form, sources, target), _taps(form, sources[0])
-    table = np.zeros((2, 9), np.int64)
-    for place, part in enumerate(packed.parts):
-        table[place] = _part_line(form, packed, place, part, blocking)
-    channels = form.weights.shape[0]
-    room = (target.width if has_strip else 0, channels)
-    shapes = _shapes(form, packed.parts, blocking, (lines[2], channels * 4 if has_strip else lines[5]), mode, target.width)
-    numbers = np.array([form.activation.alpha, form.activation.beta], np.float32)
-    signature = (
-        types.int32[:, ::1], types.int64, types.int64, types.UniTuple(types.int64, 12), types.UniTuple(types.int64, 5), types.int64[:, ::1],
-        types.float32[::1], types.float32[::1], types.UniTuple(types.int64, 2), *(ShapeType(shape) for shape in shapes),
-    )  # fmt: skip
-    code = specialize(convolve, signature)
-    keep = (packed, sources, target)
+    has_strip = gate is not None and len(weights) > 1
+    mode = STORE_ALL if has_strip else COMPARE_BITS if gate is None else COMPARE_GATE
+    channels = len(form.weights) if has_strip else 0
+    numbers = _numbers(form, sources, target)
+    starts = [one.sums * np.int32(-sources[0].store.zero) for one in weights]
+    job = _job(form, sources[0], kind, numbers, limit)
+    blocks = np.array(
+        [
+            _block_line(form, one, sources, target, start, _shape(form, one, packed.cpu, (sources, target), mode))
+            for one, start in zip(weights, starts, strict=True)
+        ],
+        np.int64,
+    )
+    lines = _lines(form, sources, target)
+    room = _room(form, sources[0])
+    strip = channels, channels * target.padded.itemsize
+    held = store.KINDS.index(target.store.kind)
+    code = specialize(convolve, (*_SIGNATURE, types.literal(held)))
+    keep = (packed, sources, target, starts)
 
     def run(runs: Runs, begin: int, end: int, keep: object = keep) -> None:
-        code(runs, begin, end, lines, taps, table, numbers, limit, room, None, None, None, None)
+        code(runs, begin, end, lines, job, blocks, room, strip, limit, numbers, held)
 
-    return run, max(shape.pixels for shape in (shapes[1], shapes[3]))
+    return run, 1
 
 
-def _lines(form: Convolve, sources: tuple[Plane, ...], target: Plane) -> tuple[int, ...]:
-    """Address, bytes a row and bytes a pixel of input, target, live bytes, residual, each at output pixel (0, 0)."""
+def _room(form: Convolve, source: Plane) -> int:
+    """Pixels listed at once: enough to reuse a block's weights, few enough that their inputs stay in the cache."""
+    fits = _LISTED_BYTES // (form.weights.shape[1] * form.groups * source.padded.itemsize)
+    return int(min(max(fits // _UNIT * _UNIT, _LEAST), _MOST))
+
+
+def _lines(form: Convolve, sources: tuple[Plane, ...], target: Plane) -> NDArray[np.int64]:
+    """(address, bytes a row, bytes a pixel) of input, target, live bytes, residual, each at output pixel (0, 0)."""
     source, window = sources[0], form.window
     row, step, _ = source.padded.strides
     corner = source.padded.ctypes.data + (source.top - window.pad[0]) * row + (source.left - window.pad[1]) * step
-    residual = sources[1].values if form.residual else target.values
-    return (
-        corner, row * window.stride[0], step * window.stride[1],
-        target.values.ctypes.data, *target.values.strides[:2],
-        target.live.ctypes.data, target.live.strides[0], 1,
-        residual.ctypes.data, *residual.strides[:2],
-    )  # fmt: skip
+    lines = [
+        (corner, row * window.stride[0], step * window.stride[1]),
+        (target.values.ctypes.data, *target.values.strides[:2]),
+        (target.live.ctypes.data, target.live.strides[0], 1),
+    ]
+    if form.residual:
+        lines.append((sources[1].values.ctypes.data, *sources[1].values.strides[:2]))
+    return np.array(lines, np.int64)
 
 
-def _taps(form: Convolve, source: Plane) -> tuple[int, int, int, int, int]:
-    """Bytes between taps and how many there are. A kernel row whose taps lie side by side is one tap of all their channels."""
-    window, inputs = form.window, form.weights.shape[1]
+def _job(form: Convolve, source: Plane, kind: str, numbers: Float, limit: Float) -> NDArray[np.int64]:
+    """What all blocks share. A kernel row whose taps lie side by side is one tap of all their words."""
+    window = form.window
     row, step, _ = source.padded.strides
     rows, columns = window.kernel
-    if window.dilation[1] == 1 and step == inputs * 4:
-        inputs, columns = inputs * columns, 1
-    return window.dilation[0] * row, window.dilation[1] * step, rows, columns, inputs
+    words = -(-form.weights.shape[1] // CHANNELS[kind])
+    if window.dilation[1] == 1 and step == words * 4:
+        words, columns = words * columns, 1
+    elif _is_odd(form, source):
+        words -= 1
+    job = np.zeros(len(JOB), np.int64)
+    known = {
+        "row_step": window.dilation[0] * row, "column_step": window.dilation[1] * step, "rows": rows, "columns": columns, "words": words,
+        "numbers": numbers.ctypes.data, "gate": limit.ctypes.data,
+    }  # fmt: skip
+    for name, value in known.items():
+        job[FIELDS[name]] = value
+    return job
 
 
-def _part_line(form: Convolve, packed: Packed, place: int, part: Part, blocking: Blocking) -> tuple[int, ...]:
-    """(blocks of all groups, of one; input bytes a group, target bytes a group, first, bytes a block, weights, bytes a block, bias)."""
+def _is_odd(form: Convolve, source: Plane) -> bool:
+    """Whether a word's second half may be another tensor's channel: not to be multiplied, even by 0, as it may be no number."""
+    inputs = form.weights.shape[1]
+    return source.store.kind == "bf16" and inputs % 2 == 1 and (form.groups > 1 or source.padded.strides[1] != (inputs + 1) * 2)
+
+
+def _numbers(form: Convolve, sources: tuple[Plane, ...], target: Plane) -> Float:
+    """See `finish.NUMBERS`."""
+    residual = store.numbers(sources[1].store)[:2] if form.residual else (0, 0)
+    return np.array([form.activation.alpha, form.activation.beta, *store.numbers(target.store), *residual], np.float32)
+
+
+def _shape(form: Convolve, one: Weights, cpu: Cpu, planes: tuple[tuple[Plane, ...], Plane], mode: int) -> Shape:
+    """The code that a block needs."""
+    sources, target = planes
+    lanes, tail = widths(cpu, one.block)
+    activation = form.activation.kind
+    if target.store.kind == "u8" and target.store.zero == 0 and activation == "relu":
+        activation = "none"  # bytes are cut at 0 anyway
+    return Shape(
+        lanes=cpu.lanes,
+        widths=lanes,
+        tail=tail,
+        pixels=pixels(cpu, one.block.vectors),
+        dot=kind_for(sources[0].store, cpu),
+        is_odd=_is_odd(form, sources[0]),
+        activation=KINDS.index(activation),
+        target=target.store.kind,
+        has_zero=target.store.zero != 0,
+        residual=sources[1].store.kind if form.residual else "",
+        mode=mode,
+        is_masked=cpu.lanes == 16,
+    )
+
+
+def _block_line(
+    form: Convolve, one: Weights, sources: tuple[Plane, ...], target: Plane, start: NDArray[np.int32], shape: Shape
+) -> tuple[int, ...]:
+    """Address of the code; source, target and residual shift; weights, starts, bias, factors."""
     outputs, inputs = form.weights.shape[0] // form.groups, form.weights.shape[1]
-    weights, bias = packed.weights[place], packed.biases[place]
-    width = part.vectors * blocking.lanes * 4
+    first = one.group * outputs + one.block.start
     return (
-        part.blocks * form.groups, part.blocks, inputs * 4, outputs * 4, part.start * 4, width,
-        weights.ctypes.data, weights.strides[0], bias.ctypes.data,
+        address_of(sweep, (types.int64, ShapeType(shape))), one.group * inputs * sources[0].padded.itemsize,
+        first * target.padded.itemsize, first * sources[-1].padded.itemsize if form.residual else 0,
+        one.values.ctypes.data, start.ctypes.data, one.bias.ctypes.data, one.factors.ctypes.data,
     )  # fmt: skip
-
-
-def _shapes(form: Convolve, parts: tuple[Part, ...], blocking: Blocking, steps: tuple[int, int], mode: int, width: int) -> list[Shape]:
-    """Wide and short tile of the first part and of the second (the first's again where there is none)."""
-    shapes = []
-    for part in (parts[0], parts[-1]):
-        wide, short = blocking.pixels(part.vectors)
-        short = short if width >= short else 1
-        for pixels in (wide, short):
-            kind = KINDS.index(form.activation.kind)
-            shapes.append(Shape(blocking.lanes, pixels, part.vectors, part.tail, *steps, kind, int(form.residual), mode))
-    return shapes

@@ -19,8 +19,11 @@ from pathlib import Path
 from typing import Any
 
 import numba
-from numba import njit
+from llvmlite import ir
+from numba import njit, types
+from numba.core import cgutils
 from numba.core.caching import FunctionCache
+from numba.extending import intrinsic
 
 _DECORATING = threading.Lock()
 
@@ -114,3 +117,25 @@ def specialize(function: Any, signature: tuple[Any, ...]) -> Callable[..., Any]:
     function.compile(signature)
     code: Callable[..., Any] = function.overloads[signature].entry_point
     return code
+
+
+def address_of(function: Any, signature: tuple[Any, ...]) -> int:
+    """Where the machine code of a kernel without result lies, for `call`. It stays there as long as the process."""
+    function.compile(signature)
+    made = function.overloads[signature]
+    return int(made.library.get_pointer_to_function(made.fndesc.llvm_func_name))
+
+
+@intrinsic
+def call(context, address, job):
+    """Run the code at an address, a kernel of (a 64-bit integer, a value that is only a type), by Numba's own convention."""
+
+    def code(context, builder, signature, arguments):
+        pointer = ir.IntType(8).as_pointer()
+        status = ir.FunctionType(ir.IntType(32), [pointer.as_pointer(), pointer.as_pointer(), ir.IntType(64), pointer])
+        function = builder.inttoptr(arguments[0], status.as_pointer())
+        result, problem = (cgutils.alloca_once_value(builder, ir.Constant(pointer, None)) for _ in range(2))
+        builder.call(function, [result, problem, arguments[1], ir.Constant(pointer, None)])
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64), code

@@ -1,14 +1,16 @@
-"""The micro-kernel: a few neighbouring pixels times a few vectors of output channels, all in registers from the first product to the store.
+"""The micro-kernel: a few pixels, wherever they lie, times a few vectors of output channels, in registers from first product to store.
 
-One call sums P pixels x V vectors over kernel rows, kernel columns and input channels (a fused multiply-add each, in that order), adds
-the bias, perhaps the residual, applies the activation, compares with what it will overwrite, stores what differs and marks it live.
-Addresses are plain integers; what shapes the code (P, V, lanes, tail, steps, activation, mode) are literals.
+A tile sums P pixels x V vectors over kernel rows, kernel columns and words of the input (see `dot`), in that order; `finish` does the rest.
+`tiles` emits the tiles of one block of channels over a list of pixels. What shapes the code is in a `Shape`, a type of its own; all else
+(addresses, steps, counts) is read from a table of 64-bit integers, the job, so that layers alike in shape share their code.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from llvmlite import ir
@@ -16,150 +18,154 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import NativeValue, intrinsic, models, register_model, unbox
 
-from edgevision.kernels.compiled.activations import EMITTERS, KINDS, Arithmetic
+from edgevision.kernels.compiled.dot import WEIGHTS, Dot
+from edgevision.kernels.compiled.finish import Finish
 
-FLOAT, BYTE, I64, FLOAT_BYTES = ir.FloatType(), ir.IntType(8), ir.IntType(64), 4
-COMPARE_BITS, COMPARE_GATE, STORE_ALL = 0, 1, 2
+I64, I32 = ir.IntType(64), ir.IntType(32)
+JOB = (
+    "sources", "targets", "marks", "residuals", "count",  # tables with an address for each pixel, and how many pixels
+    "source_shift", "target_shift", "residual_shift",  # what a block adds to these addresses
+    "row_step", "column_step", "rows", "columns", "words",  # of the window: bytes between taps, taps, and words in one
+    "weights", "starts", "bias", "factors", "numbers", "gate",  # addresses; `numbers`: see `finish`
+)  # fmt: skip
+FIELDS: Mapping[str, int] = MappingProxyType({name: place for place, name in enumerate(JOB)})
 
 
 @dataclass(frozen=True)
 class Shape:
-    """The literals: `tail` lanes of the last vector are used; `step` bytes lie between neighbouring windows, `out` between outputs."""
+    """The literals. `lanes` from vector to vector; `widths` used of each, the last perhaps half, and of that `tail` are channels.
+
+    `pixels` of the wide and the short tile.
+    `dot`: the kind of sum; `is_odd`: the last word of a tap is cut to its first half. `target`, `residual`: kinds of store, "" for none.
+    """
 
     lanes: int
-    pixels: int
-    vectors: int
+    widths: tuple[int, ...]
     tail: int
-    step: int
-    out: int
+    pixels: tuple[int, int]
+    dot: str
+    is_odd: bool
     activation: int
-    residual: int
+    target: str
+    has_zero: bool
+    residual: str
     mode: int
-
-    def pieces(self) -> list[tuple[int, int, int]]:
-        """(vector, first lane, lanes): what is stored at once; the tail in powers of two, so that nothing beyond it is touched."""
-        pieces = [(vector, 0, self.lanes) for vector in range(self.vectors - 1)]
-        start, size = 0, self.lanes
-        while start < self.tail:
-            while size > self.tail - start:
-                size //= 2
-            pieces.append((self.vectors - 1, start, size))
-            start += size
-        return pieces
+    is_masked: bool
 
 
 class Emitter:
-    """Writes one tile's code."""
+    """Writes the tiles' code."""
 
-    def __init__(self, builder: Any, shape: Shape, arguments: Sequence[Any]) -> None:
+    def __init__(self, builder: Any, shape: Shape, job: Any) -> None:
         self.b, self.shape = builder, shape
-        (self.x, self.tap_row, self.tap_column, self.rows, self.columns, self.channels, self.weights, self.bias) = arguments[:8]
-        (self.target, self.live, self.residual, self.residual_step, self.gate, self.alpha, self.beta) = arguments[8:15]
-        self.vector = ir.VectorType(FLOAT, shape.lanes)
-        self.math = Arithmetic(builder, self.vector)
+        self.dot = Dot(builder, shape.dot)
+        self.fields = {name: self.load(self.at(job, 8 * place), I64) for name, place in FIELDS.items()}
+        self.finish = Finish(builder, shape, self.fields)
 
     def at(self, address: Any, offset: int) -> Any:
         """address + offset."""
         return self.b.add(address, ir.Constant(I64, offset)) if offset else address
 
     def load(self, address: Any, kind: Any) -> Any:
-        """A value of `kind` at an address."""
-        return self.b.load(self.b.inttoptr(address, kind.as_pointer()), align=FLOAT_BYTES)
+        """A value of `kind` at an address that is a multiple of nothing in particular."""
+        return self.b.load(self.b.inttoptr(address, kind.as_pointer()), align=1)
 
     def emit(self) -> None:
-        """The whole tile."""
-        sums = self.sums()
-        bias = [self.load(self.at(self.bias, j * self.shape.lanes * FLOAT_BYTES), self.vector) for j in range(self.shape.vectors)]
-        for pixel in range(self.shape.pixels):
-            self.finish(pixel, [self.b.fadd(self.b.load(total), base) for total, base in zip(sums[pixel], bias, strict=True)])
+        """Wide tiles as long as they fit, then short ones; the last of those takes its last pixel again and again."""
+        count, (wide, short) = self.fields["count"], self.shape.pixels
+        at = cgutils.alloca_once_value(self.b, ir.Constant(I64, 0))
+        last = self.at(count, -1)
+        with self.until(at, self.at(count, -wide), wide) as first:
+            self.tile([self.at(first, pixel) for pixel in range(wide)])
+        with self.until(at, last, short) as first:
+            places = [self.at(first, pixel) for pixel in range(short)]
+            self.tile([self.b.select(self.b.icmp_signed("<", place, last), place, last) for place in places])
 
-    def sums(self) -> list[list[Any]]:
-        """Accumulators [pixel][vector] after the chain of multiply-adds."""
-        shape, b = self.shape, self.b
-        zero = self.math.number(0.0)
-        sums = [[cgutils.alloca_once(b, self.vector) for _ in range(shape.vectors)] for _ in range(shape.pixels)]
-        for row in sums:
-            for total in row:
-                b.store(zero, total)
-        weights = cgutils.alloca_once_value(b, self.weights)
-        with cgutils.for_range(b, self.rows) as over_rows:
-            row_start = b.add(self.x, b.mul(over_rows.index, self.tap_row))
-            with cgutils.for_range(b, self.columns) as over_columns:
-                tap = b.add(row_start, b.mul(over_columns.index, self.tap_column))
-                with cgutils.for_range(b, self.channels) as over_channels:
-                    self.multiply_add(b.add(tap, b.shl(over_channels.index, ir.Constant(I64, 2))), weights, sums)
+    @contextmanager
+    def until(self, at: Any, end: Any, step: int) -> Iterator[Any]:
+        """A loop while `at` <= `end`, by `step`."""
+        b = self.b
+        head, body, done = (b.append_basic_block(name) for name in ("head", "body", "done"))
+        b.branch(head)
+        b.position_at_end(head)
+        here = b.load(at)
+        b.cbranch(b.icmp_signed("<=", here, end), body, done)
+        b.position_at_end(body)
+        yield here
+        b.store(self.at(here, step), at)
+        b.branch(head)
+        b.position_at_end(done)
+
+    def entry(self, table: str, place: Any) -> Any:
+        """What a table of addresses holds for a pixel."""
+        return self.load(self.b.add(self.fields[table], self.b.shl(place, ir.Constant(I64, 3))), I64)
+
+    def tile(self, places: list[Any]) -> None:
+        """The pixels at these places of the list."""
+        b, fields = self.b, self.fields
+        sources = [b.add(self.entry("sources", place), fields["source_shift"]) for place in places]
+        sums = self.sums(sources)
+        for place, row in zip(places, sums, strict=True):
+            target = b.add(self.entry("targets", place), fields["target_shift"])
+            residual = b.add(self.entry("residuals", place), fields["residual_shift"]) if self.shape.residual else None
+            self.finish.pixel([b.load(total) for total in row], target, self.entry("marks", place), residual)
+
+    def sums(self, sources: list[Any]) -> list[list[Any]]:
+        """Accumulators [pixel][vector] after all steps."""
+        b, fields, sums = self.b, self.fields, self.started(len(sources))
+        weights = cgutils.alloca_once(b, I64)
+        b.store(fields["weights"], weights)
+        with cgutils.for_range(b, fields["rows"]) as over_rows:
+            row_start = b.mul(over_rows.index, fields["row_step"])
+            with cgutils.for_range(b, fields["columns"]) as over_columns:
+                tap = b.add(row_start, b.mul(over_columns.index, fields["column_step"]))
+                with cgutils.for_range(b, fields["words"]) as over_words:
+                    self.step(sources, b.add(tap, b.shl(over_words.index, ir.Constant(I64, 2))), weights, sums, False)
+                if self.shape.is_odd:
+                    self.step(sources, b.add(tap, b.shl(fields["words"], ir.Constant(I64, 2))), weights, sums, True)
         return sums
 
-    def multiply_add(self, x: Any, weights: Any, sums: list[list[Any]]) -> None:
-        """One input channel of one tap into all accumulators."""
-        shape, b = self.shape, self.b
-        here = b.load(weights)
-        factors = [self.load(self.at(here, j * shape.lanes * FLOAT_BYTES), self.vector) for j in range(shape.vectors)]
-        for pixel, row in enumerate(sums):
-            value = self.math.splat(self.load(self.at(x, pixel * shape.step), FLOAT))
-            for factor, total in zip(factors, row, strict=True):
-                b.store(self.math.call("fma", value, factor, b.load(total)), total)
-        b.store(self.at(here, shape.vectors * shape.lanes * FLOAT_BYTES), weights)
+    def started(self, pixels: int) -> list[list[Any]]:
+        """Accumulators at 0, or at a start of their own."""
+        b, sums = self.b, []
+        kinds = [self.dot.sum_type(lanes) for lanes in self.shape.widths]
+        if self.dot.is_whole:
+            starts = [self.load(self.at(self.fields["starts"], 4 * self.shape.lanes * j), kind) for j, kind in enumerate(kinds)]
+        else:
+            starts = [ir.Constant(kind, [0.0] * kind.count) for kind in kinds]
+        for _ in range(pixels):
+            row = [cgutils.alloca_once(b, kind) for kind in kinds]
+            for total, start in zip(row, starts, strict=True):
+                b.store(start, total)
+            sums.append(row)
+        return sums
 
-    def finish(self, pixel: int, values: list[Any]) -> None:
-        """Residual, activation, comparison and store of one pixel."""
-        shape, b = self.shape, self.b
-        target = self.at(self.target, pixel * shape.out)
-        pieces = [self.cut(values[vector], first, size) for vector, first, size in shape.pieces()]
-        places = [(vector * shape.lanes + first) * FLOAT_BYTES for vector, first, _ in shape.pieces()]
-        if shape.residual:
-            source = b.add(self.residual, b.mul(ir.Constant(I64, pixel), self.residual_step))
-            pieces = [b.fadd(piece, self.load(self.at(source, place), piece.type)) for piece, place in zip(pieces, places, strict=True)]
-        pieces = [self.activated(piece) for piece in pieces]
-        if shape.mode == STORE_ALL:
-            self.store(pieces, places, target)
-            return
-        with b.if_then(self.moved(pieces, places, target)):
-            self.store(pieces, places, target)
-            b.store(ir.Constant(BYTE, 1), b.inttoptr(self.at(self.live, pixel), BYTE.as_pointer()))
+    def step(self, sources: list[Any], offset: Any, weights: Any, sums: list[list[Any]], is_half: bool) -> None:
+        """One word of every pixel into all accumulators."""
+        shape, b, dot = self.shape, self.b, self.dot
+        here, each, bytes_each = b.load(weights), WEIGHTS[shape.dot], 4 * shape.lanes
+        factors = [
+            [self.load(self.at(here, (j * each + k) * bytes_each), dot.factor_type(lanes)) for k in range(each)]
+            for j, lanes in enumerate(shape.widths)
+        ]
+        for source, row in zip(sources, sums, strict=True):
+            word = self.load(b.add(source, offset), I32)
+            if is_half:
+                word = b.and_(word, ir.Constant(I32, 0xFFFF))
+            words = dot.splat(word, shape.widths[0])
+            by_width = {lanes: dot.parts(self.lower(words, lanes)) for lanes in set(shape.widths)}
+            for total, own, lanes in zip(row, factors, shape.widths, strict=True):
+                value = b.load(total)
+                for part, factor in zip(by_width[lanes], own, strict=True):
+                    value = dot.add(value, part, factor)
+                b.store(value, total)
+        b.store(self.at(here, len(shape.widths) * each * bytes_each), weights)
 
-    def cut(self, value: Any, first: int, size: int) -> Any:
-        """Some lanes of a vector."""
-        if size == self.shape.lanes:
-            return value
-        lanes = ir.Constant(ir.VectorType(ir.IntType(32), size), list(range(first, first + size)))
-        return self.b.shuffle_vector(value, ir.Constant(self.vector, ir.Undefined), lanes)
-
-    def activated(self, piece: Any) -> Any:
-        """The activation, lane by lane."""
-        math = Arithmetic(self.b, piece.type)
-        return EMITTERS[KINDS[self.shape.activation]](math, piece, math.splat(self.alpha), math.splat(self.beta))
-
-    def moved(self, pieces: list[Any], places: list[int], target: Any) -> Any:
-        """Whether any lane differs from what is stored, in its bits or by more than the gate (or not a number)."""
-        hits: dict[int, Any] = {}
-        for piece, place in zip(pieces, places, strict=True):
-            old, size = self.load(self.at(target, place), piece.type), piece.type.count
-            hit = self.beyond_gate(piece, old) if self.shape.mode == COMPARE_GATE else self.other_bits(piece, old)
-            hits[size] = self.b.or_(hits[size], hit) if size in hits else hit
-        flags = []
-        for size, hit in hits.items():
-            bits = ir.IntType(size)
-            flags.append(self.b.icmp_unsigned("!=", self.b.bitcast(hit, bits), ir.Constant(bits, 0)))
-        anywhere = flags[0]
-        for flag in flags[1:]:
-            anywhere = self.b.or_(anywhere, flag)
-        return anywhere
-
-    def other_bits(self, new: Any, old: Any) -> Any:
-        """Lanes whose bits differ: -0 and NaN are changes."""
-        whole = ir.VectorType(ir.IntType(32), new.type.count)
-        return self.b.icmp_unsigned("!=", self.b.bitcast(new, whole), self.b.bitcast(old, whole))
-
-    def beyond_gate(self, new: Any, old: Any) -> Any:
-        """Lanes that moved by more than the gate."""
-        math = Arithmetic(self.b, new.type)
-        return self.b.fcmp_unordered(">", math.call("fabs", self.b.fsub(new, old)), math.splat(self.gate))
-
-    def store(self, pieces: list[Any], places: list[int], target: Any) -> None:
-        """All of the pixel's values."""
-        for piece, place in zip(pieces, places, strict=True):
-            self.b.store(piece, self.b.inttoptr(self.at(target, place), piece.type.as_pointer()), align=FLOAT_BYTES)
+    def lower(self, words: Any, lanes: int) -> Any:
+        """The first lanes of a vector."""
+        if lanes == words.type.count:
+            return words
+        return self.b.shuffle_vector(words, words, ir.Constant(ir.VectorType(I32, lanes), list(range(lanes))))
 
 
 class ShapeType(types.Opaque):  # type: ignore[misc]
@@ -179,33 +185,11 @@ def _unbox_shape(kind, value, context):
 
 
 @intrinsic
-def pixels_of(context, shape):
-    """P, as a constant."""
+def tiles(context, job, shape):
+    """All tiles of one block of channels; `job` is the address of its table (see JOB)."""
 
     def code(context, builder, signature, arguments):
-        return ir.Constant(I64, shape.shape.pixels)
-
-    return types.int64(shape), code
-
-
-@intrinsic
-def tile(context, x, taps, weights, bias, target, live, residual, residual_step, numbers, shape):
-    """Emit a tile. `taps`: (row bytes, column bytes, rows, columns, channels); `numbers`: (gate, alpha, beta)."""
-    signature = types.void(types.int64, taps, *[types.int64] * 6, numbers, shape)
-
-    def code(context, builder, signature, arguments):
-        x, taps, weights, bias, target, live, residual, residual_step, numbers, _ = arguments
-        scalars = [
-            *cgutils.unpack_tuple(builder, taps),
-            weights,
-            bias,
-            target,
-            live,
-            residual,
-            residual_step,
-            *cgutils.unpack_tuple(builder, numbers),
-        ]
-        Emitter(builder, shape.shape, [x, *scalars]).emit()
+        Emitter(builder, shape.shape, arguments[0]).emit()
         return context.get_dummy_value()
 
-    return signature, code
+    return types.void(types.int64, shape), code
