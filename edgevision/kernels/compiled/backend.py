@@ -41,23 +41,23 @@ class Compiled:
         """The kernel of a form over one camera's planes, and the shortest run it takes."""
         if isinstance(form, Convolve) and not form.is_depthwise:
             return convolve.bind(form, packed, sources, target, gate)
-        gate = np.zeros(1, np.float32) if gate is None else gate
+        limit = np.zeros(1, np.float32) if gate is None else gate
         if isinstance(form, Convolve):
-            return depthwise.bind(form, packed, sources, target, gate), 1
+            return depthwise.bind(form, packed, sources, target, limit), 1
         if isinstance(form, Pool):
-            return pool.bind(form, sources, target, gate), 1
+            return pool.bind(form, sources, target, limit), 1
         if isinstance(form, Resize):
-            return resize.bind(form, sources, target, gate), 1
+            return resize.bind(form, sources, target, limit), 1
         if isinstance(form, Pick):
-            return pick.bind(form, sources, target, gate), 1
+            return pick.bind(form, sources, target, limit), 1
         if isinstance(form, Broadcast):
-            return broadcast.bind(form, sources, target, gate), 1
+            return broadcast.bind(form, sources, target, limit), 1
         if isinstance(form, Across):
-            return across.bind(form, sources, target, gate), 1
+            return across.bind(form, sources, target, limit), 1
         if isinstance(form, Total):
-            return total.bind(form, sources, target, gate), 1
-        return combine.bind(form, sources, target, gate), 1
+            return total.bind(form, sources, target, limit), 1
+        return combine.bind(form, sources, target, gate, self.lanes), 1
 
     def bind_intake(self, form: Intake, target: Plane) -> Callable[[NDArray[Any], Runs, int], None]:
         """The kernel that takes in a picture."""
-        return intake.bind(form, target)
+        return intake.bind(form, target, self.lanes)

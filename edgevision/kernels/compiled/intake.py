@@ -9,16 +9,17 @@ import numpy as np
 from numba import types
 from numpy.typing import NDArray
 
-from edgevision.kernels.compiled.commit import commit
+from edgevision.kernels.compiled.commit import CommitShape, commit_strip
 from edgevision.kernels.compiled.exact import fma
 from edgevision.kernels.compiled.jit import kernel, specialize
+from edgevision.kernels.compiled.strip import Outline, ShapeType
 from edgevision.kernels.forms import Float, Intake, Plane, Runs
 
 _RUNS, _LINES, _TENSOR, _FRAME = types.int32[:, ::1], types.UniTuple(types.int64, 5), types.float32[:, :, :], types.uint8[:, :, :]
 
 
 @kernel
-def take_tensor(picture, runs, count, lines, longest):
+def take_tensor(picture, runs, count, lines, longest, full, numbers, shape):
     """`picture` (channel, row, column)."""
     channels = picture.shape[0]
     strip = np.zeros((longest, channels), np.float32)
@@ -27,19 +28,12 @@ def take_tensor(picture, runs, count, lines, longest):
         for c in range(channels):
             for column in range(start, stop):
                 strip[column - start, c] = picture[c, row, column]
-        commit(
-            strip,
-            stop - start,
-            channels,
-            lines[0] + row * lines[1] + start * lines[2],
-            lines[2],
-            lines[3] + row * lines[4] + start,
-            np.float32(0),
-        )
+        place, live = lines[0] + row * lines[1] + start * lines[2], lines[3] + row * lines[4] + start
+        commit_strip(strip, stop - start, channels, place, lines[2], live, np.float32(0), full, numbers, shape)
 
 
 @kernel
-def take_frame(picture, runs, count, lines, longest, table, order):
+def take_frame(picture, runs, count, lines, longest, full, numbers, shape, table, order):
     """`picture` (row, column, channel), 8-bit; `table` (channel, 256)."""
     channels = order.shape[0]
     strip = np.zeros((longest, channels), np.float32)
@@ -48,19 +42,12 @@ def take_frame(picture, runs, count, lines, longest, table, order):
         for column in range(start, stop):
             for c in range(channels):
                 strip[column - start, c] = table[c, picture[row, column, order[c]]]
-        commit(
-            strip,
-            stop - start,
-            channels,
-            lines[0] + row * lines[1] + start * lines[2],
-            lines[2],
-            lines[3] + row * lines[4] + start,
-            np.float32(0),
-        )
+        place, live = lines[0] + row * lines[1] + start * lines[2], lines[3] + row * lines[4] + start
+        commit_strip(strip, stop - start, channels, place, lines[2], live, np.float32(0), full, numbers, shape)
 
 
 @kernel
-def take_resized(picture, runs, count, lines, longest, table, order, rows, columns, row_share, column_share, fill):
+def take_resized(picture, runs, count, lines, longest, full, numbers, shape, table, order, rows, columns, row_share, column_share, fill):
     """The same with `rows` and `columns` (2, outputs) to mix, -1 where the picture does not reach."""
     channels = order.shape[0]
     strip = np.zeros((longest, channels), np.float32)
@@ -78,15 +65,8 @@ def take_resized(picture, runs, count, lines, longest, table, order, rows, colum
                 above = fma(column_share[column], b - a, a)
                 below = fma(column_share[column], below_b - below_a, below_a)
                 strip[column - start, c] = fma(row_share[row], below - above, above)
-        commit(
-            strip,
-            stop - start,
-            channels,
-            lines[0] + row * lines[1] + start * lines[2],
-            lines[2],
-            lines[3] + row * lines[4] + start,
-            np.float32(0),
-        )
+        place, live = lines[0] + row * lines[1] + start * lines[2], lines[3] + row * lines[4] + start
+        commit_strip(strip, stop - start, channels, place, lines[2], live, np.float32(0), full, numbers, shape)
 
 
 @kernel
@@ -107,16 +87,16 @@ def find_bad(bits, runs, count):
     return np.int32(-1), np.int32(-1)
 
 
-def bind(intake: Intake, target: Plane) -> Callable[[NDArray[Any], Runs, int], None]:
+def bind(intake: Intake, target: Plane, lanes: int) -> Callable[[NDArray[Any], Runs, int], None]:
     """The kernel into this plane."""
-    lines = (target.values.ctypes.data, *target.values.strides[:2], target.live.ctypes.data, target.live.strides[0])
-    number, longest = types.int64, target.width
+    number, longest, outline = types.int64, target.width, Outline.of(target, None, lanes)
+    into = (_RUNS, number, _LINES, number, number, types.UniTuple(types.float32, 3), ShapeType(CommitShape(*outline.literals)))
     if intake.table is None:
-        code = specialize(take_tensor, (_TENSOR, _RUNS, number, _LINES, number))
+        code = specialize(take_tensor, (_TENSOR, *into))
         extra: tuple[NDArray[Any], ...] = ()
     else:
         extra = (intake.table, np.array(intake.order, np.int64))
-        signature = (_FRAME, _RUNS, number, _LINES, number, types.float32[:, ::1], types.int64[::1])
+        signature = (_FRAME, *into, types.float32[:, ::1], types.int64[::1])
         if intake.resize is None:
             code = specialize(take_frame, signature)
         else:
@@ -125,7 +105,7 @@ def bind(intake: Intake, target: Plane) -> Callable[[NDArray[Any], Runs, int], N
             extra += _resize_tables(intake)
 
     def take(picture: NDArray[Any], runs: Runs, count: int, keep: Plane = target) -> None:
-        code(picture, runs, count, lines, longest, *extra)
+        code(picture, runs, count, outline.lines, longest, outline.full, outline.numbers, None, *extra)
 
     return take
 

@@ -14,6 +14,7 @@ from numba.extending import intrinsic
 
 from edgevision.kernels.compiled.activations import Arithmetic
 from edgevision.kernels.forms import Store
+from edgevision.kernels.plain import store as plain
 
 KINDS = ("f32", "bf16", "u8")
 BYTES = {"f32": 4, "bf16": 2, "u8": 1}
@@ -23,6 +24,12 @@ _ROUNDER = 8388608.0  # 2^23: the sum with 0 .. 255 is rounded to a whole number
 def numbers(store: Store) -> tuple[np.float32, np.float32, np.float32]:
     """(scale, zero, inverse), as `decode` and `encode` take them."""
     return np.float32(store.scale), np.float32(store.zero), np.float32(store.inverse)
+
+
+def is_faithful(store: Store) -> bool:
+    """Whether what is held becomes itself again when it is decoded and encoded, so that it may be copied as it is."""
+    held = np.arange(256, dtype=np.uint8)
+    return store.kind == "f32" or (store.kind == "u8" and np.array_equal(plain.encode(plain.decode(held, store), store), held))
 
 
 def held_type(kind: str, lanes: int) -> Any:

@@ -1,0 +1,264 @@
+"""A run of pixels, vector by vector of channels: new values are made in registers, coded as the target holds them, compared with what they
+replace, stored and marked live, in one pass over memory. An operation is a `Shape` that says how a vector of new values is made.
+
+What shapes the code is in the Shape, a type of its own; addresses (`places`) and numbers are given at run time, by the names that the
+Shape lists. With a gate a pixel's new values wait in a scratch pixel until all its channels have been compared.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import NativeValue, intrinsic, models, register_model, unbox
+
+from edgevision.kernels.compiled.activations import Arithmetic
+from edgevision.kernels.compiled.store import BYTES, decode, encode, held_type, numbers
+from edgevision.kernels.forms import Float, Plane
+
+I64, I32, BIT, BYTE = ir.IntType(64), ir.IntType(32), ir.IntType(1), ir.IntType(8)
+UNROLLED = 2
+MASKING_LANES = 16  # vectors so wide come with an instruction set that can leave lanes out when it loads and stores
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A vector of `lanes` channels, of which the first `used` are there."""
+
+    lanes: int
+    used: int
+
+
+@dataclass(frozen=True)
+class Shape(ABC):
+    """The literals of a strip: `full` vectors of `lanes` channels a pixel (-1: as the place `full` says), then `tail` more channels.
+
+    `is_masked`: the CPU can leave lanes out when it loads and stores. `kind` is the target's store. `is_gated`: a gate is given, which may
+    be 0. `is_raw`: new values are made as the target holds them; never with a gate.
+    """
+
+    lanes: int
+    full: int
+    tail: int
+    is_masked: bool
+    kind: str
+    is_gated: bool
+    is_raw: bool
+
+    places: ClassVar[tuple[str, ...]] = ("target", "target_step", "live", "count", "full", "scratch")
+    numbers: ClassVar[tuple[str, ...]] = ("gate", "target_scale", "target_zero", "target_inverse")
+
+    @abstractmethod
+    def writer(self, builder: Any, places: list[Any], numbers: list[Any]) -> Writer:
+        """What emits the operation."""
+
+    def tail_pieces(self) -> Iterator[tuple[int, Piece]]:
+        """(first channel after the full vectors, piece)."""
+        if self.tail and self.is_masked:
+            yield 0, Piece(1 << (self.tail - 1).bit_length(), self.tail)
+            return
+        start, size = 0, self.lanes
+        while start < self.tail:
+            while size > self.tail - start:
+                size //= 2
+            yield start, Piece(size, size)
+            start += size
+
+
+@dataclass(frozen=True, eq=False)
+class Outline:
+    """What strips into one plane have in common: `literals` of a Shape, the place `full`, `lines` (address, bytes a row, bytes a pixel of
+    the target, address and bytes a row of its live bytes), `channels` of the scratch pixel, the gate as an array, the target's numbers."""
+
+    literals: tuple[Any, ...]
+    full: int
+    lines: tuple[int, ...]
+    channels: int
+    gate: Float
+    numbers: tuple[np.float32, np.float32, np.float32]
+
+    @classmethod
+    def of(cls, target: Plane, gate: Float | None, lanes: int, is_raw: bool = False) -> Outline:
+        """`lanes` floats fit a vector."""
+        kind, channels = target.store.kind, target.padded.shape[2]
+        wide = lanes * 4 // BYTES[kind] if is_raw else lanes
+        full, tail = divmod(channels, wide)
+        literals = (wide, full if full <= UNROLLED else -1, tail, lanes >= MASKING_LANES, kind, gate is not None, is_raw)
+        values, live = target.values, target.live
+        lines = (values.ctypes.data, *values.strides[:2], live.ctypes.data, live.strides[0])
+        return cls(literals, full, lines, channels, np.zeros(1, np.float32) if gate is None else gate, numbers(target.store))
+
+
+class Writer(ABC):
+    """Emits a strip. An operation says what a pixel begins with and how a vector of its new values is made."""
+
+    def __init__(self, builder: Any, shape: Shape, places: list[Any], numbers: list[Any]) -> None:
+        self.b, self.shape = builder, shape
+        self.place = dict(zip(shape.places, places, strict=True))
+        self.number = dict(zip(shape.numbers, numbers, strict=True))
+        width = ir.IntType(32 if shape.is_gated else 8 * BYTES[shape.kind])
+        sizes = {piece.lanes for _, piece in shape.tail_pieces()} | ({shape.lanes} if shape.full else set())
+        self.hits = {lanes: cgutils.alloca_once(builder, ir.VectorType(width, lanes)) for lanes in sizes}
+
+    @abstractmethod
+    def begin(self, pixel: Any) -> None:
+        """Before a pixel's vectors: `pixel` counts from the first of the run."""
+
+    @abstractmethod
+    def value(self, channel: Any, piece: Piece) -> Any:
+        """New values from a channel on: float32, or as the target holds them in a raw strip."""
+
+    def emit(self) -> None:
+        """All pixels of the run."""
+        with cgutils.for_range(self.b, self.place["count"], intp=I64) as over:
+            self.begin(over.index)
+            self.pixel(over.index)
+
+    def pixel(self, pixel: Any) -> None:
+        """One pixel, from its sources to its live byte."""
+        target = self.b.add(self.place["target"], self.b.mul(pixel, self.place["target_step"]))
+        for accumulator in self.hits.values():
+            self.b.store(ir.Constant(accumulator.allocated_type, None), accumulator)
+        for channel, piece in self.vectors():
+            self.settle(target, channel, piece)
+        moved, live = self.moved(), self.b.inttoptr(self.b.add(self.place["live"], pixel), BYTE.as_pointer())
+        if self.shape.is_gated:
+            with self.b.if_then(moved):
+                for channel, piece in self.vectors():
+                    self.write(target, channel, piece, self.read(self.place["scratch"], channel, piece, self.shape.kind))
+                self.b.store(ir.Constant(BYTE, 1), live)
+        else:
+            self.b.store(self.b.or_(self.b.load(live), self.b.zext(moved, BYTE)), live)
+
+    def vectors(self) -> Iterator[tuple[Any, Piece]]:
+        """(first channel, piece), inside an emitted loop where the number of full vectors is not known."""
+        shape, whole = self.shape, Piece(self.shape.lanes, self.shape.lanes)
+        if shape.full >= 0:
+            for place in range(shape.full):
+                yield ir.Constant(I64, place * shape.lanes), whole
+            after = ir.Constant(I64, shape.full * shape.lanes)
+        else:
+            with cgutils.for_range(self.b, self.place["full"], intp=I64) as over:
+                yield self.b.mul(over.index, ir.Constant(I64, shape.lanes)), whole
+            after = self.b.mul(self.place["full"], ir.Constant(I64, shape.lanes))
+        for start, piece in shape.tail_pieces():
+            yield self.b.add(after, ir.Constant(I64, start)), piece
+
+    def settle(self, target: Any, channel: Any, piece: Piece) -> None:
+        """Make, code, compare and store one vector."""
+        kind, math = self.shape.kind, self.math(piece)
+        new = self.value(channel, piece)
+        if not self.shape.is_raw:
+            new = encode(math, new, kind, self.number["target_inverse"], self.number["target_zero"])
+        old = self.read(target, channel, piece, kind)
+        self.note(self.beyond_gate(math, new, old) if self.shape.is_gated else self.other_bits(new, old), piece)
+        self.write(self.place["scratch"] if self.shape.is_gated else target, channel, piece, new)
+
+    def note(self, hit: Any, piece: Piece) -> None:
+        """Remember which lanes moved: all bits 0 where none did."""
+        if piece.used < piece.lanes:
+            hit = self.b.and_(hit, ir.Constant(hit.type, [-1] * piece.used + [0] * (piece.lanes - piece.used)))
+        accumulator = self.hits[piece.lanes]
+        self.b.store(self.b.or_(self.b.load(accumulator), hit), accumulator)
+
+    def moved(self) -> Any:
+        """Whether any lane of the pixel did."""
+        flags = []
+        for accumulator in self.hits.values():
+            lanes = self.b.load(accumulator)
+            differs = self.b.icmp_unsigned("!=", lanes, ir.Constant(lanes.type, None))
+            bits = ir.IntType(lanes.type.count)
+            flags.append(self.b.icmp_unsigned("!=", self.b.bitcast(differs, bits), ir.Constant(bits, 0)))
+        anywhere = flags[0]
+        for flag in flags[1:]:
+            anywhere = self.b.or_(anywhere, flag)
+        return anywhere
+
+    def other_bits(self, new: Any, old: Any) -> Any:
+        """Not 0 in lanes whose bits differ: -0 and NaN are changes."""
+        bits = ir.VectorType(ir.IntType(8 * BYTES[self.shape.kind]), new.type.count)
+        return self.b.xor(self.b.bitcast(new, bits), self.b.bitcast(old, bits))
+
+    def beyond_gate(self, math: Arithmetic, new: Any, old: Any) -> Any:
+        """Not 0 in lanes that moved by more than the gate, or in any bit if that is 0."""
+        kind, scale, zero, gate = self.shape.kind, self.number["target_scale"], self.number["target_zero"], self.number["gate"]
+        step = self.b.fsub(decode(math, new, kind, scale, zero), decode(math, old, kind, scale, zero))
+        hit = self.b.sext(self.b.fcmp_unordered(">", math.call("fabs", step), math.splat(gate)), math.whole)
+        bits = self.other_bits(new, old)
+        bits = bits if bits.type == math.whole else self.b.zext(bits, math.whole)
+        return self.b.select(self.b.fcmp_ordered(">", gate, gate.type(0.0)), hit, bits)
+
+    def math(self, piece: Piece) -> Arithmetic:
+        """Arithmetic on a piece's floats."""
+        return Arithmetic(self.b, ir.VectorType(ir.FloatType(), piece.lanes))
+
+    def values(self, address: Any, channel: Any, piece: Piece, kind: str, numbers: tuple[Any, Any]) -> Any:
+        """A source's values from a channel on; `numbers`: its scale and zero."""
+        return decode(self.math(piece), self.read(address, channel, piece, kind), kind, *numbers)
+
+    def read(self, address: Any, channel: Any, piece: Piece, kind: str) -> Any:
+        """What a pixel at an address holds from a channel on; 0 in lanes that are not used."""
+        held, pointer = held_type(kind, piece.lanes), self.pointer(address, channel, piece, kind)
+        if piece.used == piece.lanes:
+            return self.b.load(pointer, align=BYTES[kind])
+        arguments = [pointer, ir.Constant(I32, BYTES[kind]), self.mask(piece), ir.Constant(held, None)]
+        return self.b.call(self.masked("load", held, held, [value.type for value in arguments]), arguments)
+
+    def write(self, address: Any, channel: Any, piece: Piece, held: Any) -> None:
+        """The other way round; lanes that are not used leave memory alone."""
+        kind = self.shape.kind
+        pointer = self.pointer(address, channel, piece, kind)
+        if piece.used == piece.lanes:
+            self.b.store(held, pointer, align=BYTES[kind])
+            return
+        arguments = [held, pointer, ir.Constant(I32, BYTES[kind]), self.mask(piece)]
+        self.b.call(self.masked("store", held.type, ir.VoidType(), [value.type for value in arguments]), arguments)
+
+    def pointer(self, address: Any, channel: Any, piece: Piece, kind: str) -> Any:
+        """To a channel of the pixel at an address."""
+        place = self.b.add(address, self.b.mul(channel, ir.Constant(I64, BYTES[kind])))
+        return self.b.inttoptr(place, held_type(kind, piece.lanes).as_pointer())
+
+    def mask(self, piece: Piece) -> Any:
+        """True in the lanes that are used."""
+        return ir.Constant(ir.VectorType(BIT, piece.lanes), [int(lane < piece.used) for lane in range(piece.lanes)])
+
+    def masked(self, name: str, held: Any, result: Any, arguments: list[Any]) -> Any:
+        """LLVM's load or store that leaves lanes out."""
+        element = "f32" if isinstance(held.element, ir.FloatType) else f"i{held.element.width}"
+        full_name = f"llvm.masked.{name}.v{held.count}{element}.p0"
+        return cgutils.get_or_insert_function(self.b.module, ir.FunctionType(result, arguments), full_name)
+
+
+class ShapeType(types.Opaque):  # type: ignore[misc]
+    """A Shape as a Numba type: the value is nothing, the type says all, so each Shape gets code of its own, which the cache finds again."""
+
+    def __init__(self, shape: Shape) -> None:
+        self.shape = shape
+        super().__init__(name=f"strip {shape}")
+
+
+register_model(ShapeType)(models.OpaqueModel)
+
+
+@unbox(ShapeType)
+def _unbox_shape(kind, value, context):
+    return NativeValue(context.context.get_dummy_value())
+
+
+@intrinsic
+def write_strip(context, places, numbers, shape):
+    """A run of pixels as `shape` says; `places` and `numbers` in the order in which it names them."""
+
+    def code(context, builder, signature, arguments):
+        places, numbers = (cgutils.unpack_tuple(builder, argument) for argument in arguments[:2])
+        shape.shape.writer(builder, places, numbers).emit()
+        return context.get_dummy_value()
+
+    return types.void(places, numbers, shape), code
