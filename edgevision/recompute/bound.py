@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edgevision.kernels.forms import Backend, Combine, Convolve, Feed, Float, Form, Kernel, Plane, Pool, Runs
+from edgevision.kernels.forms import Backend, Broadcast, Combine, Convolve, Feed, Float, Form, Kernel, Plane, Pool, Reach, Runs
+from edgevision.kernels.plain.store import decode
 from edgevision.recompute.crew import Crew
 from edgevision.recompute.memory import GAP_PX, Memory
 from edgevision.recompute.plan import Ref, Step
@@ -22,10 +23,11 @@ _CHEAP = ("none", "relu", "clamp", "slope")
 
 @dataclass(slots=True, eq=False)
 class BoundStep:
-    """A step ready to run. `pixels` and `seconds` tell what the last call cost."""
+    """A step ready to run. `pixels`, in so many runs, and `seconds` tell what the last call cost. `reaches` go with `feeds`."""
 
     step: Step
     feeds: tuple[Plane, ...]
+    reaches: tuple[Reach, ...]
     target: Plane
     kernel: Kernel
     collect: Callable[[bool], tuple[int, int]]
@@ -36,6 +38,7 @@ class BoundStep:
     unit: int
     pixel_ns: float
     pixels: int = 0
+    run_count: int = 0
     seconds: float = 0.0
 
     @property
@@ -45,7 +48,7 @@ class BoundStep:
 
     def advance(self, everything: bool) -> None:
         """Recompute what the sources' live pixels reach; all of it if `everything`."""
-        self.pixels = 0
+        self.pixels = self.run_count = 0
         self.seconds = 0.0
         if not everything:
             for plane in self.feeds:
@@ -66,6 +69,7 @@ class BoundStep:
         else:
             self.kernel(self.runs, 0, count)
         self.target.live_px = self.mark(count)
+        self.run_count = count
 
     def _forget(self) -> None:
         """No source is live, so nothing here is."""
@@ -96,7 +100,7 @@ class BoundStep:
     def learn_gate(self, gate: float) -> None:
         """The gate in the output's own units: its share of the range seen now."""
         if self.gate is not None:
-            values = self.target.values
+            values = decode(self.target.values, self.target.store)
             scale = float(values.max()) - float(values.min())
             self.gate[0] = gate * scale if np.isfinite(scale) else 0.0
 
@@ -113,6 +117,7 @@ def bind_step(step: Step, packed: object, memory: Memory, backend: Backend, crew
     return BoundStep(
         step,
         tuple(feed.plane for feed in feeds),
+        tuple(feed.reach for feed in feeds),
         target,
         kernel,
         collect,
@@ -138,6 +143,6 @@ def pixel_ns(form: Form, channels: int) -> float:
 def _feeds(step: Step, place: int, ref: Ref, memory: Memory, target: Plane) -> list[Feed]:
     """The planes behind one source. A residual, the second source of a convolution, is seen pixel by pixel."""
     size = target.height, target.width
-    if place > 0 or isinstance(step.form, Combine):
+    if isinstance(step.form, Combine) or (place > 0 and not isinstance(step.form, Broadcast)):
         return [Feed(plane, same(*size)) for plane in memory.leaves(ref)]
     return [Feed(plane, reach(step.form, (plane.height, plane.width), size)) for plane in memory.leaves(ref)]
