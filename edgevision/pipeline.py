@@ -19,7 +19,7 @@ from edgevision.interfaces import Policy, Rule
 from edgevision.judge.rules import AreaScoreRule, verdict
 from edgevision.judge.tracks import Tracks
 from edgevision.recompute.audit import Audits, AuditSettings
-from edgevision.recompute.engine import SelectiveNetwork
+from edgevision.recompute.camera_network import CameraNetwork
 from edgevision.recompute.load import labels_of, load_for_frames, span_px_of, threshold_of
 from edgevision.recompute.refresh import RollingRefresh
 from edgevision.records import ChangeMap, Defect, Event, Frame, Image, Inspection, Mask, Region, Scene, Verdict
@@ -42,7 +42,7 @@ class Pipeline:
         self._detector = ChangeDetector(settings.compare)
         self._refresh = RollingRefresh(settings.recompute.keyframe_s)
         self.tracks = Tracks(settings.judge)
-        self._network: SelectiveNetwork | None = None
+        self._network: CameraNetwork | None = None
         self._decoder: Decoder | None = None
         self._audits: Audits | None = None
         self._size_px = (0, 0)  # (height, width)
@@ -156,11 +156,11 @@ class Pipeline:
             self._decoder.reset()
 
     @property
-    def network(self) -> SelectiveNetwork | None:
+    def network(self) -> CameraNetwork | None:
         """The engine, once the first frame's size is known."""
         return self._network
 
-    def _stages_for(self, height: int, width: int) -> tuple[SelectiveNetwork, Decoder, Audits]:
+    def _stages_for(self, height: int, width: int) -> tuple[CameraNetwork, Decoder, Audits]:
         """The network, its decoder and its audits, made for the first frame's size. Raises BadFrame for a frame of another size."""
         if self._network is None or self._decoder is None or self._audits is None:
             self._network = load_for_frames(self.settings.recompute, height, width)

@@ -100,7 +100,7 @@ class StepCost(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Costs:
-    """What the last `first` or `next` cost. `mode` is full | partial | cached | foreign."""
+    """What the last `first` or `next` cost. `mode` is full | partial | cached | foreign | splice."""
 
     live_fraction: float
     macs: int

@@ -1,8 +1,9 @@
 """Two ways to doubt the engine. Each says how much disagrees; the caller decides, helped by `Trust`.
 
 `EngineAudit`: is every step still what its inputs make it? Random patches of each step are recomputed in place; nothing may move. If no
-patch of any step does, Memory is `first(x_used)`, step by step. `MapAudit`: is the answer in use that of the raw frame? Only this finds a
-change that the change map missed. Keeps: a random generator, a second Memory for the map audit, the last outcomes.
+patch of any step does, Memory is `first(x_used)`, step by step (a spliced answer: within its tolerance). `MapAudit`: is the answer in use
+that of the raw frame? Only this finds a change that the change map missed. Keeps: a random generator, a second Memory for the map audit,
+the last outcomes.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from edgevision.errors import EngineFault, InputError
-from edgevision.recompute.engine import SelectiveNetwork
+from edgevision.recompute.camera_network import CameraNetwork
 from edgevision.recompute.settings import RecomputeSettings
 from edgevision.records import Settings
 
@@ -52,7 +53,7 @@ class AuditSettings(Settings):
 class EngineAudit:
     """Recomputes random patches of every step of one camera's Memory."""
 
-    def __init__(self, net: SelectiveNetwork, settings: AuditSettings = AuditSettings()) -> None:  # noqa: B008
+    def __init__(self, net: CameraNetwork, settings: AuditSettings = AuditSettings()) -> None:  # noqa: B008
         self._net, self._settings = net, settings
         self._random = np.random.default_rng(settings.seed)
         self._frames = 0
@@ -80,7 +81,7 @@ class EngineAudit:
 class MapAudit:
     """Runs the whole network on the raw frame, in a Memory of its own, and compares."""
 
-    def __init__(self, net: SelectiveNetwork, settings: AuditSettings = AuditSettings()) -> None:  # noqa: B008
+    def __init__(self, net: CameraNetwork, settings: AuditSettings = AuditSettings()) -> None:  # noqa: B008
         self._settings = settings
         self._twin = net.sibling()
         self._frames = 0
@@ -135,7 +136,7 @@ class Trust:
 class Audits:
     """Both audits of one camera and what follows from them. The engine is checked after it has run, the map by a run of its own."""
 
-    def __init__(self, net: SelectiveNetwork, settings: AuditSettings) -> None:
+    def __init__(self, net: CameraNetwork, settings: AuditSettings) -> None:
         self._engine = EngineAudit(net, settings)
         self._map = MapAudit(net, settings) if settings.map_every else None
         self._trust = Trust(settings)

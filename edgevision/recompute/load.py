@@ -1,4 +1,4 @@
-"""The network that the settings name, made ready for frames of one size. In: settings, a frame's size. Out: a SelectiveNetwork.
+"""The network that the settings name, made ready for frames of one size. In: settings, a frame's size. Out: a CameraNetwork.
 
 A network whose metadata gives its output's `stride` is fully convolutional: it takes the frame's own size, rounded up to what it accepts,
 and the frame lies in its corner. Any other keeps the size in its file, and frames are stretched to it.
@@ -11,11 +11,13 @@ from importlib.resources import files
 from pathlib import Path
 
 from edgevision.errors import UnsupportedNetwork
-from edgevision.recompute.engine import SelectiveNetwork
+from edgevision.recompute.camera_network import CameraNetwork
+from edgevision.recompute.engine import Means, SelectiveNetwork
 from edgevision.recompute.gate_file import read_gates
 from edgevision.recompute.graph import fitting_shape, read_metadata
 from edgevision.recompute.preprocess import Preprocess
 from edgevision.recompute.settings import RecomputeSettings
+from edgevision.recompute.splice import SpliceNetwork
 
 DEFAULT = "default"
 
@@ -36,20 +38,12 @@ def gates_of(settings: RecomputeSettings) -> float | dict[str, float]:
     return read_gates(settings.gate, network_path(settings)) if isinstance(settings.gate, Path) else settings.gate
 
 
-def load_for_frames(settings: RecomputeSettings, height: int, width: int) -> SelectiveNetwork:
+def load_for_frames(settings: RecomputeSettings, height: int, width: int) -> CameraNetwork:
     """The network with its preprocess set for frames of (height, width). Raises UnsupportedNetwork, ConfigError or InputError, one line."""
     path = network_path(settings)
     stride = fully_convolutional_stride(path)
     shape = None if stride is None else fitting_shape(path, height, width, stride)
-    network = SelectiveNetwork.load(
-        path,
-        settings.precision,
-        settings.threads,
-        gates_of(settings),
-        shape,
-        memory_limit_mb=settings.memory_limit_mb,
-        memories=2 if settings.audit_every else 1,
-    )
+    network = _loaded(settings, path, shape)
     preprocess = Preprocess.from_metadata(network.metadata)
     if network.input_shape[2:] != (height, width):
         fit = "stretch" if shape is None else "corner"
@@ -58,7 +52,14 @@ def load_for_frames(settings: RecomputeSettings, height: int, width: int) -> Sel
     return network
 
 
-def span_px_of(network: SelectiveNetwork, height: int, width: int) -> tuple[int, int]:
+def _loaded(settings: RecomputeSettings, path: Path, shape: tuple[int, ...] | None) -> CameraNetwork:
+    means: Means = {"memory_limit_mb": settings.memory_limit_mb, "memories": 2 if settings.audit_every else 1}
+    if settings.engine == "splice":
+        return SpliceNetwork.load(path, settings.splice, settings.precision, settings.threads, shape, **means)
+    return SelectiveNetwork.load(path, settings.precision, settings.threads, gates_of(settings), shape, **means)
+
+
+def span_px_of(network: CameraNetwork, height: int, width: int) -> tuple[int, int]:
     """What the network's input covers, (height, width) in pixels of a frame of that size: more than the frame where it lies in a corner."""
     is_cornered = network.preprocess is not None and network.preprocess.resize == "corner"
     return network.input_shape[2:] if is_cornered else (height, width)

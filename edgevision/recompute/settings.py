@@ -3,18 +3,48 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from edgevision.records import Settings
 from edgevision.registry import Chosen, Kind
+
+
+class SpliceSettings(Settings):
+    """How the splicing engine cuts crops; the selective engine needs none of it."""
+
+    margin_px: int | None = Field(
+        None,
+        ge=0,
+        le=4096,
+        description="Context around each crop's answer that is not used, in network pixels; left out: measured at load.",
+    )
+    tolerance: float = Field(
+        0.01, gt=0, lt=1, description="What may be missing of the whole network's answer there, as a share of the output's range."
+    )
+    context_gate: float | None = Field(
+        None,
+        gt=0,
+        le=1,
+        description="The whole network runs once global pooling has moved by this share of its range; left out: measured.",
+    )
+    crop_px: tuple[tuple[int, int], ...] = Field(
+        (),
+        max_length=16,
+        description="Heights and widths of crops, [[h, w], ...]; each is compiled at load. Left out: by the picture's size.",
+    )
 
 
 class RecomputeSettings(Settings):
     """Which network runs, in which precision, and how its results are kept and checked."""
 
     network: Literal["default"] | Path = Field("default", description="`default`, the network that ships, or an ONNX or OpenVINO IR file.")
+    engine: Literal["selective", "splice"] = Field(
+        "selective",
+        description="`selective` recomputes what changed, exactly; `splice` runs crops through OpenVINO, for networks with global context.",
+    )
+    splice: SpliceSettings = Field(SpliceSettings(), description="How crops are cut, for `engine: splice`.")
     precision: Literal["auto", "f32", "bf16", "int8"] = Field("auto", description="Arithmetic of the network; `auto` is the file's own.")
     threads: int = Field(1, ge=1, le=256, description="Threads that compute for this camera.")
     gate: float | Path = Field(
@@ -49,3 +79,9 @@ class RecomputeSettings(Settings):
         if not 1 <= value[0] <= value[1] <= 100:
             raise ValueError(f"is {list(value)}; it must be [k, n] with 1 <= k <= n <= 100")
         return value
+
+    @model_validator(mode="after")
+    def _is_for_its_engine(self) -> Self:
+        if self.engine == "splice" and self.gate != 0.0:
+            raise ValueError(f"gate is {self.gate}; engine splice has no gates between steps; leave it out, or set splice.tolerance")
+        return self

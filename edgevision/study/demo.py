@@ -27,7 +27,7 @@ from edgevision.publish.broker import EmbeddedBroker
 from edgevision.publish.mqtt import Publisher
 from edgevision.publish.outbox import Outbox
 from edgevision.publish.topics import Topics
-from edgevision.recompute.engine import SelectiveNetwork
+from edgevision.recompute.camera_network import CameraNetwork
 from edgevision.recompute.load import network_path
 from edgevision.recompute.settings import RecomputeSettings
 from edgevision.records import Event, Frame, Inspection, Phase
@@ -73,7 +73,7 @@ class Timings:
 class Dense:
     """The reference: the same network, whole, at single precision and at OpenVINO's default."""
 
-    def __init__(self, network: SelectiveNetwork, settings: RecomputeSettings):
+    def __init__(self, network: CameraNetwork, settings: RecomputeSettings):
         path = network_path(settings)
         self._network = network
         self._peers = {kind: OpenVinoDense(path, network.input_shape, kind, settings.threads) for kind in ("f32", "default")}
