@@ -26,6 +26,7 @@ from edgevision.kernels.forms import Backend
 from edgevision.kernels.plain.store import decode
 from edgevision.recompute.bound import BoundStep, bind_step
 from edgevision.recompute.crew import Crew
+from edgevision.recompute.foreign import Foreign, ForeignNetwork
 from edgevision.recompute.graph import Graph, read_graph
 from edgevision.recompute.intake import Entrance
 from edgevision.recompute.island import Island, bind_island, compile_island
@@ -40,13 +41,15 @@ Outputs = dict[str, NDArray[np.float32]]
 
 
 class Means(TypedDict, total=False):
-    """What a network may use: at most so much a camera for all its `memories` (one, or two with a map audit), and which kernels
+    """What a network may use: at most so much a camera for all its `memories` (one, or two with a map audit), and which kernels.
 
-    (`compiled`, `plain`, or a Backend).
+    `backend` is `compiled`, `plain`, or a Backend. `foreign` is `never`, or `auto`: a scene that stays busy may run in OpenVINO; then
+    results are not bit-identical to `first`, and `costs` say so.
     """
 
     memory_limit_mb: float | None
     memories: int
+    foreign: str
     backend: str | Backend
 
 
@@ -61,16 +64,19 @@ class Network:
     packed: tuple[object, ...]
     crew: Crew
     limit: Limit
+    foreign: ForeignNetwork | None = None
 
     @classmethod
-    def load(cls, graph: Graph, plan: Plan, backend: Backend, threads: int, limit: Limit) -> Network:
+    def load(
+        cls, graph: Graph, plan: Plan, backend: Backend, threads: int, limit: Limit, foreign: ForeignNetwork | None = None
+    ) -> Network:
         """Pack the weights, compile the islands. Raises UnsupportedNetwork when a camera's Memory would be beyond the limit."""
         layout = Layout.of(plan)
         refuse_beyond(limit.megabytes, camera_bytes(graph, plan, layout), limit.memories, plan.path)
         packed = tuple(
             compile_island(step, graph, threads) if isinstance(step, IslandStep) else backend.pack(step.form) for step in plan.steps
         )
-        return cls(graph, plan, layout, backend, packed, Crew(threads - 1), limit)
+        return cls(graph, plan, layout, backend, packed, Crew(threads - 1), limit, foreign)
 
     def bind(self, memory: Memory) -> tuple[BoundStep | Island, ...]:
         """Every step over one camera's Memory."""
@@ -108,6 +114,7 @@ class SelectiveNetwork:
         self._steps = network.bind(self._memory)
         self._entrance = Entrance(self._memory.planes[network.plan.input], network.backend, self._memory.runs)
         self._leaves = {name: tuple(self._memory.leaves(ref)) if isinstance(ref, Ref) else () for name, ref in network.plan.outputs.items()}
+        self._foreign = None if network.foreign is None else Foreign(network.foreign, self._steps, self._entrance.plane)
         self._mode = "cached"
         self._preprocess: Preprocess | None = None
 
@@ -125,13 +132,15 @@ class SelectiveNetwork:
 
         Raises UnsupportedNetwork when the file cannot be run, InputError when an argument is wrong; both say what to do.
         """
-        _check_arguments(str(path), precision, threads, gate)
+        _check_arguments(precision, threads, gate, means.get("foreign", "never"))
         graph = read_graph(path, input_shape)
         chosen = choose_precision(graph, precision)
         plan = lower(graph, dict(gate) if isinstance(gate, Mapping) else {"*": gate}, chosen)
         backend = means.get("backend", "compiled")
         kernels = open_backend(backend) if isinstance(backend, str) else backend
-        return cls(Network.load(graph, plan, kernels, threads, Limit(means.get("memory_limit_mb"), means.get("memories", 1))))
+        is_foreign = means.get("foreign", "never") == "auto" and kernels.name == "compiled"
+        foreign = ForeignNetwork(graph, plan.tensors[plan.input], chosen, threads) if is_foreign else None
+        return cls(Network.load(graph, plan, kernels, threads, Limit(means.get("memory_limit_mb"), means.get("memories", 1)), foreign))
 
     def sibling(self) -> SelectiveNetwork:
         """The same network for another camera: weights and kernels are shared, Memory is its own and empty."""
@@ -195,11 +204,17 @@ class SelectiveNetwork:
         self._memory.plan = replace(plan, gates=gates)
         self._network = replace(self._network, plan=self._memory.plan)
         self._steps = self._network.bind(self._memory)
+        if self._network.foreign is not None:
+            self._foreign = Foreign(self._network.foreign, self._steps, self._entrance.plane)
         self.reset()
 
     def first(self, x: NDArray[Any]) -> Outputs:
         """Run the whole network. `x`: float32 (1, C, H, W), or a uint8 frame (H, W[, C]) once preprocess is set."""
         self._entrance.take_all(x)
+        return self._run_all()
+
+    def _run_all(self) -> Outputs:
+        """All steps on the input in use."""
         for step in self._steps:
             if isinstance(step, BoundStep):
                 step.open_gate()
@@ -209,6 +224,9 @@ class SelectiveNetwork:
                 step.learn_gate(self.plan.gates[step.step.name])
         self._memory.is_filled = True
         self._mode = "full"
+        if self._foreign is not None:
+            self._foreign.leave()
+            self._foreign.learn()
         return self._results()
 
     def next(self, x: NDArray[Any], live: Mask) -> Outputs:
@@ -216,22 +234,44 @@ class SelectiveNetwork:
         if not self._memory.is_filled:
             raise InputError("next() before first(): the Memory is empty; call first(x) with the whole picture")
         taken = self._entrance.take(x, live)
+        if self._foreign is not None and self._foreign.is_on:
+            return self._next_foreign(self._foreign, taken)
         for step in self._steps:
             step.advance(False)
         self._mode = "cached" if taken == 0 else "full" if taken == self._entrance.plane.size_px else "partial"
+        if self._foreign is not None:
+            self._foreign.watch(taken)
+        return self._results()
+
+    def _next_foreign(self, foreign: Foreign, taken: int) -> Outputs:
+        """OpenVINO's answer while the scene is busy. Memory but for the input is stale; when the scene calms down all steps run once."""
+        if foreign.is_over():
+            return self._run_all()
+        self._mode = "foreign" if taken or not foreign.outputs else "cached"
+        if self._mode == "foreign":
+            foreign.run()
         return self._results()
 
     def reset(self) -> None:
         """Forget the scene: the next call must be `first`."""
         self._memory.clear()
+        if self._foreign is not None:
+            self._foreign.leave()
         self._mode = "cached"
 
     def verify(self, window: tuple[float, float, float, float] = (0.0, 0.0, 1.0, 1.0)) -> dict[str, int]:
-        """Recompute a patch, (x1, y1, x2, y2) as shares of the picture, of every step: how many pixels moved, by step; {} if sound."""
-        moved = (
-            {step.step.name: step.verify(window) for step in self._steps if isinstance(step, BoundStep)} if self._memory.is_filled else {}
-        )
+        """Recompute a patch, (x1, y1, x2, y2) as shares of the picture, of every step: how many pixels moved, by step; {} if sound.
+
+        In foreign mode there is nothing to verify.
+        """
+        if not self._memory.is_filled or self._is_foreign:
+            return {}
+        moved = {step.step.name: step.verify(window) for step in self._steps if isinstance(step, BoundStep)}
         return {name: pixels for name, pixels in moved.items() if pixels}
+
+    @property
+    def _is_foreign(self) -> bool:
+        return self._foreign is not None and self._foreign.is_on
 
     def used(self) -> NDArray[np.float32]:
         """A copy of the input in use, (1, C, H, W): what `first` would have to be given to get this Memory."""
@@ -246,8 +286,10 @@ class SelectiveNetwork:
     def _changed(self, name: str) -> Box | None:
         ref = self.plan.outputs[name]
         shape = self.outputs[name]
-        if self._mode == "full" or (isinstance(ref, str) and ref in self._memory.fresh):
+        if self._mode in ("full", "foreign") or (isinstance(ref, str) and not self._is_foreign and ref in self._memory.fresh):
             return 0, 0, shape[-1] if len(shape) > 1 else 1, shape[-2] if len(shape) > 1 else 1
+        if self._is_foreign:
+            return None
         boxes = [_live_box(plane.extent) for plane in self._leaves[name] if plane.live_px]
         if not boxes:
             return None
@@ -257,7 +299,7 @@ class SelectiveNetwork:
     @property
     def costs(self) -> Costs:
         """What the last call cost, step by step."""
-        steps = [self._cost(step) for step in self._steps]
+        steps = [self._cost(step) for step in self._steps] if not self._is_foreign else [self._foreign_cost()]
         taken = self._entrance.plane.live_px / self._entrance.plane.size_px if self._mode != "full" else 1.0
         return Costs(taken, sum(step.macs for step in steps), self.plan.dense_macs, self._mode, steps)
 
@@ -265,15 +307,26 @@ class SelectiveNetwork:
         how, macs = ("island", 0) if isinstance(step, Island) else ("selective", step.pixels * step.step.macs_px)
         return StepCost(step.step.name, how, step.live_fraction, macs, step.seconds)
 
+    def _foreign_cost(self) -> StepCost:
+        did_run = self._mode == "foreign" and self._foreign is not None
+        seconds = self._foreign.seconds if self._foreign is not None and did_run else 0.0
+        return StepCost("the whole network in OpenVINO", "foreign", float(did_run), self.plan.dense_macs * did_run, seconds)
+
     def _results(self) -> Outputs:
+        if self._foreign is not None and self._foreign.is_on and self._foreign.outputs:
+            return {name: _read_only(array) for name, array in self._foreign.outputs.items()}
         return {name: self._result(ref) for name, ref in self.plan.outputs.items()}
 
     def _result(self, ref: Ref | str) -> NDArray[np.float32]:
         """A read-only view, valid until the next call."""
         array = self._memory.loose[ref] if isinstance(ref, str) else self._memory.view(ref).values.transpose(2, 0, 1)[None]
-        view = array.view()
-        view.flags.writeable = False
-        return view
+        return _read_only(array)
+
+
+def _read_only(array: NDArray[np.float32]) -> NDArray[np.float32]:
+    view = array.view()
+    view.flags.writeable = False
+    return view
 
 
 def _live_box(extent: NDArray[np.int32]) -> Box:
@@ -281,7 +334,9 @@ def _live_box(extent: NDArray[np.int32]) -> Box:
     return int(extent[rows, 0].min()), int(rows[0]), int(extent[rows, 1].max()) + 1, int(rows[-1]) + 1
 
 
-def _check_arguments(path: str, precision: str, threads: int, gate: float | Mapping[str, float]) -> None:
+def _check_arguments(precision: str, threads: int, gate: float | Mapping[str, float], foreign: str) -> None:
+    if foreign not in ("auto", "never"):
+        raise InputError(f"foreign is '{foreign}'; it must be auto or never")
     if precision not in ("auto", "f32", "bf16", "int8"):
         raise InputError(f"precision is '{precision}'; it must be auto, f32, bf16 or int8")
     if not 1 <= threads <= 256:

@@ -2,6 +2,8 @@
 
 Always by this one path, so that the same input gives the same bits. In: planes or loose arrays. Out: planes, compared bit by bit and
 marked live where they differ, or loose arrays. Keeps one infer request a camera.
+
+The whole network can be compiled here, too, for foreign mode.
 """
 
 from __future__ import annotations
@@ -13,14 +15,16 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from openvino import Core, Model, opset13
+from openvino import Core, Layout, Model, Shape, Type, get_version, opset13
+from openvino import Tensor as OpenVinoTensor
+from openvino.preprocess import PrePostProcessor
 
 from edgevision.errors import UnsupportedNetwork
 from edgevision.kernels.forms import NO_LIVE, Backend, Plane
 from edgevision.kernels.plain.store import decode, encode
-from edgevision.recompute.graph import Graph
+from edgevision.recompute.graph import Graph, read_graph
 from edgevision.recompute.memory import Memory
-from edgevision.recompute.plan import IslandStep, Ref
+from edgevision.recompute.plan import IslandStep, Ref, Tensor
 
 
 def compile_island(step: IslandStep, graph: Graph, threads: int) -> Any:
@@ -57,6 +61,57 @@ def _cut(targets: list[Any], parameters: Mapping[tuple[str, int], Any]) -> None:
 
 def _key(port: Any) -> tuple[str, int]:
     return port.get_node().get_name(), port.get_index()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Whole:
+    """A whole network compiled, its input read as a plane holds it: (row, column, channel), in the plane's own numbers."""
+
+    compiled: Any
+    entrance: Tensor
+
+    def request(self) -> tuple[Any, NDArray[Any]]:
+        """An infer request of one camera, and the array (row, column, channel) that it reads."""
+        tensor = self.entrance
+        array = np.zeros((1, tensor.height, tensor.width, tensor.channels), tensor.store.dtype)
+        request = self.compiled.create_infer_request()
+        request.set_input_tensor(_tensor(array, tensor.store.kind))
+        return request, array[0]
+
+
+def _tensor(array: NDArray[Any], kind: str) -> Any:
+    """OpenVINO's view of the array. NumPy has no bf16, so that its words are told by name."""
+    return OpenVinoTensor(array, Shape(array.shape), Type.bf16) if kind == "bf16" else OpenVinoTensor(array, shared_memory=True)
+
+
+def compile_whole(graph: Graph, entrance: Tensor, precision: str, threads: int) -> Whole:
+    """The network in OpenVINO as a user would run it in `precision`; int8 files as they are. Raises UnsupportedNetwork."""
+    again = read_graph(graph.path, graph.shapes[graph.input])
+    if again.sha256 != graph.sha256:
+        raise UnsupportedNetwork(f"{graph.path}: the file was replaced while in use; restart to use the new one")
+    settings: dict[str, Any] = {"INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY", "ENABLE_CPU_PINNING": False}
+    if precision != "int8":
+        settings["INFERENCE_PRECISION_HINT"] = precision
+    steps = PrePostProcessor(again.model)
+    store = entrance.store
+    steps.input().tensor().set_layout(Layout("NHWC")).set_element_type({"f32": Type.f32, "bf16": Type.bf16, "u8": Type.u8}[store.kind])
+    steps.input().model().set_layout(Layout("NCHW"))
+    if store.kind != "f32":
+        steps.input().preprocess().convert_element_type(Type.f32)
+    if store.kind == "u8":
+        steps.input().preprocess().mean(float(store.zero)).scale(1.0 / store.scale)
+    try:
+        compiled = Core().compile_model(steps.build(), "CPU", settings)
+    except RuntimeError as error:
+        raise UnsupportedNetwork(f"{graph.path}: OpenVINO cannot run it whole: {str(error).splitlines()[-1]}") from error
+    if len(compiled.outputs) != len(graph.outputs):
+        raise UnsupportedNetwork(f"{graph.path}: two outputs share a name; name each output once")
+    return Whole(compiled, entrance)
+
+
+def machine() -> tuple[str, str]:
+    """The CPU's name and OpenVINO's version."""
+    return str(Core().get_property("CPU", "FULL_DEVICE_NAME")), get_version()
 
 
 @dataclass(slots=True, eq=False)

@@ -1,0 +1,172 @@
+"""Foreign mode: while a scene stays busy the whole network runs in OpenVINO, where that is faster than recomputing most of it.
+
+In: the bound steps and the input's plane, which stays `x_used`. Out: whether to, and the network's outputs. Keeps by network the compiled
+model and the break-even, by camera the last frames' costs. The steps' own planes are stale meanwhile; a `first` of x_used ends it.
+
+Nothing is compiled or measured before a scene is busy. Then the model is compiled beside the camera's work, and timed on four frames
+against the steps' own time on the same frames. The break-even so found is kept on disk.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+import warnings
+from collections import deque
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgevision.errors import UnsupportedNetwork
+from edgevision.kernels.forms import Plane
+from edgevision.recompute.calibrate import Forecast, Notebook, Steps, StepTimes
+from edgevision.recompute.graph import Graph
+from edgevision.recompute.island import compile_whole, machine
+from edgevision.recompute.plan import Tensor
+
+Arrays = dict[str, NDArray[np.float32]]
+
+_QUESTION = 0.35  # of the dense time: below, OpenVINO is not asked how fast it is
+_BUSY_FRAMES, _OF_FRAMES, _CALM_FRAMES = 4, 6, 4
+_ENTER, _LEAVE = 1.05, 0.75  # of the foreign time
+_LOOK_EVERY = 4
+_TRIALS = 4
+
+
+class ForeignNetwork:
+    """A network in OpenVINO, for all its cameras. Compiled in a thread of its own when first wanted."""
+
+    def __init__(self, graph: Graph, entrance: Tensor, precision: str, threads: int) -> None:
+        self.graph, self.entrance = graph, entrance
+        self._precision, self._threads = precision, threads
+        self._notebook: Notebook | None = None
+        self._share: float | None = None
+        self._compiling: threading.Thread | None = None
+        self._lock = threading.Lock()
+        self.compiled: Any = None
+        self.has_failed = False
+
+    def share(self) -> float | None:
+        """OpenVINO's time as a share of our dense time, None while it is not known."""
+        if self._notebook is None:
+            self._notebook = self._open()
+            self._share = self._notebook.read()
+        return self._share
+
+    def keep(self, share: float) -> None:
+        """From now on this is known."""
+        self._share = share
+        if self._notebook is not None:
+            self._notebook.write(share)
+
+    def want(self) -> None:
+        """Begin to compile, once."""
+        with self._lock:
+            if self._compiling is None:
+                self._compiling = threading.Thread(target=self._compile, name="edgevision-foreign")
+                self._compiling.start()
+
+    def wait(self) -> None:
+        """Until it is compiled, if it was wanted."""
+        if self._compiling is not None:
+            self._compiling.join()
+
+    def _compile(self) -> None:
+        try:
+            self.compiled = compile_whole(self.graph, self.entrance, self._precision, self._threads)
+        except UnsupportedNetwork as error:
+            self.has_failed = True
+            warnings.warn(f"{error}; a busy scene stays selective", stacklevel=2)
+
+    def _open(self) -> Notebook:
+        from edgevision.kernels.compiled.jit import cache_folder
+
+        shape = f"{self.entrance.channels}x{self.entrance.height}x{self.entrance.width}"
+        return Notebook(cache_folder(), [self.graph.sha256, shape, self._precision, str(self._threads), *machine()])
+
+
+class Foreign:
+    """One camera's foreign mode. `is_on` while the network's outputs are OpenVINO's."""
+
+    def __init__(self, network: ForeignNetwork, steps: Steps, entrance: Plane) -> None:
+        self._network, self._steps, self._entrance = network, steps, entrance
+        self._times = StepTimes(steps)
+        self._forecast: Forecast | None = None
+        self._request: Any = None
+        self._input = np.zeros(0, entrance.store.dtype)
+        self._samples: list[float] = []
+        self._busy: deque[bool] = deque(maxlen=_OF_FRAMES)
+        self._calm = self._frames = 0
+        self._optimism = 1.0
+        self.is_on = False
+        self.outputs: Mapping[str, NDArray[np.float32]] = {}
+        self.seconds = 0.0
+
+    def learn(self) -> None:
+        """Call after all steps ran whole."""
+        self._times.learn()
+
+    def watch(self, taken: int) -> None:
+        """Call after the steps ran selectively, `taken` pixels of the input having changed: perhaps the next call is foreign."""
+        if not taken or self._network.has_failed:
+            self._busy.append(False)
+            return
+        self._times.learn()
+        cost_s, dense_s = self._times.last_s(), self._times.dense_s
+        if not cost_s > _QUESTION * dense_s:
+            self._busy.append(False)
+            return
+        share = self._network.share()
+        self._busy.append(cost_s > _ENTER * dense_s * share if share is not None else True)
+        if sum(self._busy) < _BUSY_FRAMES:
+            return
+        if self._network.compiled is None:
+            self._network.want()
+        elif share is None:
+            self._try(cost_s, dense_s)
+        else:
+            self._enter(cost_s)
+
+    def _try(self, cost_s: float, dense_s: float) -> None:
+        """Time OpenVINO on this frame. The steps just ran on it, so what else the machine does slows both alike."""
+        self.run()
+        self._samples.append(self.seconds * cost_s / self._times.spent_s())
+        if len(self._samples) > _TRIALS:  # the first is slow, its buffers are new
+            self._network.keep(float(np.median(self._samples[1:])) / dense_s)
+
+    def _enter(self, cost_s: float) -> None:
+        self._forecast = self._forecast or Forecast(self._steps, self._entrance)
+        foreseen = self._times.of_shares(self._forecast.shares(self._entrance))
+        self._optimism = min(1.0, cost_s / foreseen) if foreseen > 0 else 1.0
+        self._calm = self._frames = 0
+        self.outputs = {}
+        self.is_on = True
+
+    def is_over(self) -> bool:
+        """Call in foreign mode, with the input taken in: whether the scene has been calm long enough for a `first` to pay."""
+        self._frames += 1
+        if self._forecast is None or (self._calm == 0 and self._frames % _LOOK_EVERY and self._entrance.live_px):
+            return False
+        foreseen_s = self._optimism * self._times.of_shares(self._forecast.shares(self._entrance))
+        limit_s = _LEAVE * self._times.dense_s * (self._network.share() or 0.0)
+        self._calm = self._calm + 1 if foreseen_s < limit_s else 0
+        return self._calm >= _CALM_FRAMES
+
+    def leave(self) -> None:
+        """The steps are about to run again."""
+        self.is_on = False
+        self.outputs = {}
+        self._busy.clear()
+
+    def run(self) -> None:
+        """The whole network on the input in use: `outputs`, valid until the next run, and the `seconds` it took."""
+        began = time.perf_counter()
+        if self._request is None:
+            self._request, self._input = self._network.compiled.request()
+        np.copyto(self._input, self._entrance.values)
+        self._request.infer()
+        arrays = (self._request.get_output_tensor(place).data for place in range(len(self._network.graph.outputs)))
+        self.outputs = {name: np.asarray(array, np.float32) for name, array in zip(self._network.graph.outputs, arrays, strict=True)}
+        self.seconds = time.perf_counter() - began
