@@ -17,6 +17,7 @@ from typing import Any
 
 from edgevision import __version__
 from edgevision.errors import EdgevisionError, InputError
+from edgevision.network_verbs import add_network_verbs
 
 Verbs = Any  # argparse keeps the class of what add_subparsers returns to itself
 
@@ -57,6 +58,7 @@ def parser() -> argparse.ArgumentParser:
     tail.add_argument("config", type=Path, nargs="?", help="the YAML file that names the broker; without it, the one on localhost:1883")
     tail.add_argument("--count", type=count, metavar="N", help="stop after N events")
     tail.add_argument("--json", action="store_true", help="print each event's payload as one line of JSON")
+    add_network_verbs(verbs, _verb)
     _add_gates(verbs)
     _add_train(verbs)
     version = _verb(verbs, "version", _version, "print the version and what it runs on")
@@ -95,7 +97,9 @@ def _add_gates(verbs: Verbs) -> None:
     gates.add_argument("network", metavar="NET", help="an .onnx or .xml file, or `default`")
     gates.add_argument("--clip", type=Path, required=True, metavar="VIDEO", help="a video file or a folder of images of the scene")
     gates.add_argument("--limit", type=float, default=0.005, metavar="DISAGREEMENT", help="mean over frames, as a share (default 0.005)")
-    gates.add_argument("--frames", type=count, default=240, metavar="N", help="how many frames; the second half is held out (default 240)")
+    gates.add_argument(
+        "--frames", type=count, default=240, metavar="N", help="how many frames of the clip; half of them are held out (default 240)"
+    )
     gates.add_argument("--out", type=Path, metavar="FILE", help="the gate file, for recompute.gate (default ./NET.gates.json)")
     gates.add_argument("--plot", type=Path, metavar="FILE.png", help="draw the curve")
     gates.add_argument("--config", type=Path, metavar="FILE", help="the YAML file whose compare settings are used (default: all defaults)")

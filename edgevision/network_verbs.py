@@ -1,0 +1,166 @@
+"""The verbs about network files: `plan`, `bench net`, `quantize`. In: the command line's grammar. Out: the same with these verbs in it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+AddVerb = Callable[[Any, str, Callable[[argparse.Namespace], int] | None, str], argparse.ArgumentParser]
+WIDTH = 160  # of a table that goes into a pipe
+PRECISIONS = ("auto", "f32", "bf16", "int8")
+_NETWORK = "an .onnx or .xml file, or `default`"
+
+
+def add_network_verbs(verbs: Any, add: AddVerb) -> None:
+    """Add them to `verbs` with `add(verbs, name, function, text)`."""
+    plan = add(verbs, "plan", _plan, "print how each step of a network would run here, and why")
+    plan.add_argument("network", metavar="NET", help=_NETWORK)
+    _add_shape(plan)
+    plan.add_argument("--precision", choices=PRECISIONS, default="auto", help="of the arithmetic (default auto: the file's own)")
+    plan.add_argument("--json", action="store_true", help="print one JSON object")
+    benches = add(verbs, "bench", None, "measure against what else could be run").add_subparsers(required=True, metavar="WHAT")
+    _add_bench_net(benches, add)
+    quantize = add(verbs, "quantize", _quantize, "make a float network an int8 one with NNCF (extra `quantize`)")
+    quantize.add_argument("model", type=Path, metavar="MODEL", help="an .onnx or .xml file")
+    quantize.add_argument(
+        "--data", type=Path, required=True, metavar="DIR", help="pictures, or .npy tensors, like those that the network will see"
+    )
+    quantize.add_argument("--out", type=Path, metavar="FILE.xml", help="the quantised network (default ./MODEL-int8.xml)")
+    _add_shape(quantize)
+    quantize.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def _add_bench_net(benches: Any, add: AddVerb) -> None:
+    net = add(benches, "net", _bench_net, "time a network here and in OpenVINO and ONNX Runtime, in one run (extra `bench`)")
+    net.add_argument("network", metavar="NET", help=_NETWORK)
+    scene = net.add_mutually_exclusive_group()
+    scene.add_argument("--clip", type=Path, metavar="VIDEO", help="a video file or a folder of images, stretched to the network's size")
+    scene.add_argument(
+        "--live", type=shares, metavar="SHARES", help="shares of the input that change, one square each (default 0,.01,.05,.2,.5,1)"
+    )
+    net.add_argument(
+        "--precision", type=precisions, default=("auto",), help="of ours, one or more of f32,bf16,int8 (default auto: the file's)"
+    )
+    net.add_argument("--threads", type=whole_numbers, default=(1,), metavar="1,2", help="threads that each engine may use (default 1)")
+    _add_shape(net)
+    gate = net.add_mutually_exclusive_group()
+    gate.add_argument("--gate", type=share, default=0.0, metavar="G", help="ours: one gate for all steps (default 0: exact)")
+    gate.add_argument("--gates", type=Path, metavar="FILE", help="ours: gates by step, as `edgevision gates` makes them")
+    net.add_argument("--frames", type=whole_number, metavar="N", help="timed for each share (default 20; 300 of a clip)")
+    net.add_argument("--int8", type=Path, metavar="FILE", help="NET quantised, instead of quantising it now with NNCF")
+    net.add_argument("--no-memory", action="store_true", help="leave peak_mb out, which takes a process an engine")
+    net.add_argument("--plot", type=Path, metavar="FILE.png", help="draw the speed-up over the live share")
+    net.add_argument("--json", action="store_true", help="print the rows as one JSON list")
+
+
+def _add_shape(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument(
+        "--input-shape", type=shape, metavar="1,3,720,1280", help="batch, channels, height, width, for a file that leaves them open"
+    )
+
+
+def _plan(arguments: argparse.Namespace) -> int:
+    from edgevision.recompute.engine import SelectiveNetwork
+    from edgevision.study.network_plan import plan_report
+
+    net = SelectiveNetwork.load(_path(arguments.network), arguments.precision, input_shape=arguments.input_shape)
+    print(json.dumps(plan_report(net)) if arguments.json else net.plan)
+    return 0
+
+
+def _bench_net(arguments: argparse.Namespace) -> int:
+    from rich.console import Console
+
+    from edgevision.recompute.gate_file import read_gates
+    from edgevision.study.bench import LIVE, BenchTask, bench
+    from edgevision.study.bench_report import draw, show
+    from edgevision.study.gate_curve import check_plot
+
+    if arguments.plot:
+        check_plot(arguments.plot)
+    path = _path(arguments.network)
+    task = BenchTask(
+        network=path,
+        live=arguments.live or LIVE,
+        clip=arguments.clip,
+        precisions=arguments.precision,
+        threads=arguments.threads,
+        input_shape=arguments.input_shape,
+        gates=read_gates(arguments.gates, path) if arguments.gates else arguments.gate,
+        frames=arguments.frames,
+        int8=arguments.int8,
+        has_memory=not arguments.no_memory,
+    )
+    result = bench(task, is_quiet=arguments.json)
+    if arguments.json:
+        print(json.dumps(result.rows))
+        print("".join(f"edgevision: {note}\n" for note in result.notes), end="", file=sys.stderr)
+    else:
+        show(result, Console(width=None if sys.stdout.isatty() else WIDTH))
+    if arguments.plot:
+        draw(result, arguments.plot, f"{path.name} {'x'.join(map(str, arguments.input_shape or ()))}".strip())
+    return 0 if any(row["engine"] == "ours" for row in result.rows) else 1
+
+
+def _quantize(arguments: argparse.Namespace) -> int:
+    from edgevision.study.quantize import QuantizeTask, quantise
+
+    report = quantise(QuantizeTask(arguments.model, arguments.data, arguments.out, arguments.input_shape), is_quiet=arguments.json)
+    text = report.pop("text")
+    print(json.dumps(report) if arguments.json else text)
+    return 0
+
+
+def _path(network: str) -> Path:
+    """Of a file, or of the network that ships."""
+    from edgevision.recompute.load import network_path
+    from edgevision.recompute.settings import RecomputeSettings
+
+    return network_path(RecomputeSettings(network="default")) if network == "default" else Path(network)
+
+
+def shape(text: str) -> tuple[int, ...]:
+    """Four whole numbers from 1 on, for argparse."""
+    sizes = tuple(int(part) for part in text.replace("x", ",").strip("()[] ").split(","))
+    if len(sizes) != 4 or min(sizes) < 1:
+        raise argparse.ArgumentTypeError(f"{text} is given; it must be batch, channels, height, width, for example 1,3,720,1280")
+    return sizes
+
+
+def share(text: str) -> float:
+    """A number from 0 to 1, for argparse."""
+    number = float(text)
+    if not 0 <= number <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is given; it must be between 0 and 1")
+    return number
+
+
+def shares(text: str) -> tuple[float, ...]:
+    """Numbers from 0 to 1, for argparse."""
+    return tuple(share(part) for part in text.split(","))
+
+
+def whole_number(text: str) -> int:
+    """A number from 1 on, for argparse."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is given; it must be 1 or more")
+    return number
+
+
+def whole_numbers(text: str) -> tuple[int, ...]:
+    """Numbers from 1 on, for argparse."""
+    return tuple(whole_number(part) for part in text.split(","))
+
+
+def precisions(text: str) -> tuple[str, ...]:
+    """Names of precisions, each once, for argparse."""
+    names = tuple(dict.fromkeys(text.split(",")))
+    unknown = [name for name in names if name not in PRECISIONS]
+    if unknown:
+        raise argparse.ArgumentTypeError(f"{unknown[0]} is given; it must be one or more of {', '.join(PRECISIONS)}")
+    return names

@@ -1,0 +1,37 @@
+"""`edgevision plan`: how a network would run here, step by step. In: a loaded network. Out: text or plain data. Keeps nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from edgevision.recompute.engine import SelectiveNetwork
+from edgevision.recompute.plan import IslandStep, Plan, Step
+
+
+def plan_report(net: SelectiveNetwork) -> dict[str, Any]:
+    """The plan as plain data; `line` of each step is what people read."""
+    plan = net.plan
+    return {
+        "network": plan.path,
+        "sha256": net.sha256,
+        "input_shape": list(net.input_shape),
+        "outputs": {name: list(shape) for name, shape in net.outputs.items()},
+        "dense_macs": plan.dense_macs,
+        "steps": [_step(plan, step) for step in plan.steps],
+    }
+
+
+def _step(plan: Plan, step: Step | IslandStep) -> dict[str, Any]:
+    if isinstance(step, IslandStep):
+        return {"name": step.name, "how": "island", "why": step.why, "nodes": list(step.nodes), "line": plan.line(step)}
+    tensor = plan.tensors[step.target]
+    return {
+        "name": step.name,
+        "how": "selective",
+        "op": step.op,
+        "shape": [1, tensor.channels, tensor.height, tensor.width],
+        "precision": plan.precision(step),
+        "gate": plan.gates.get(step.name, 0.0),
+        "macs": step.macs_px * tensor.height * tensor.width,
+        "line": plan.line(step),
+    }
