@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from edgevision.kernels.compiled import store
 from edgevision.kernels.compiled.activations import KINDS
-from edgevision.kernels.compiled.blocking import Block, pixels, split, widths
+from edgevision.kernels.compiled.blocking import Block, pixels, split
 from edgevision.kernels.compiled.cpu import Cpu
 from edgevision.kernels.compiled.dot import CHANNELS, WEIGHTS, arrange, kind_for
 from edgevision.kernels.compiled.finish import COMPARE_BITS, COMPARE_GATE, STORE_ALL
@@ -165,9 +165,9 @@ def _weights(form: Convolve, cpu: Cpu, kind: str) -> tuple[Weights, ...]:
     for group in range(form.groups):
         for block in blocks:
             chosen = slice(group * outputs + block.start, group * outputs + block.start + block.used)
-            lanes = block.vectors * cpu.lanes
+            lanes = block.vectors * block.lanes
             padded = _filled(form.weights[chosen], lanes)  # (output, channel, row, column)
-            values = arrange(padded.transpose(2, 3, 1, 0), kind, cpu.lanes)
+            values = arrange(padded.transpose(2, 3, 1, 0), kind, block.lanes)
             factors = np.ones(block.used, np.float32) if form.factors is None else form.factors[chosen]
             sums = padded.sum((1, 2, 3), dtype=np.int32) if padded.dtype == np.int8 else np.zeros(lanes, np.int32)
             made.append(Weights(block, group, values, _filled(form.bias[chosen], lanes), _filled(factors, lanes), sums))
@@ -268,14 +268,13 @@ def _numbers(form: Convolve, sources: tuple[Plane, ...], target: Plane) -> Float
 def _shape(form: Convolve, one: Weights, cpu: Cpu, planes: tuple[tuple[Plane, ...], Plane], mode: int) -> Shape:
     """The code that a block needs."""
     sources, target = planes
-    lanes, tail = widths(cpu, one.block)
     activation = form.activation.kind
     if target.store.kind == "u8" and target.store.zero == 0 and activation == "relu":
         activation = "none"  # bytes are cut at 0 anyway
     return Shape(
-        lanes=cpu.lanes,
-        widths=lanes,
-        tail=tail,
+        lanes=one.block.lanes,
+        vectors=one.block.vectors,
+        tail=one.block.tail,
         pixels=pixels(cpu, one.block.vectors),
         dot=kind_for(sources[0].store, cpu),
         is_odd=_is_odd(form, sources[0]),

@@ -42,15 +42,15 @@ class Finish:
 
     def _pieces(self) -> list[tuple[int, int, int]]:
         """(vector, first lane, lanes): what is stored at once. The tail in powers of two, or as one where stores can be masked."""
-        widths, tail = self.shape.widths, self.shape.tail
-        pieces = [(place, 0, width) for place, width in enumerate(widths[:-1])]
+        last, lanes, tail = self.shape.vectors - 1, self.shape.lanes, self.shape.tail
+        pieces = [(vector, 0, lanes) for vector in range(last)]
         if self.shape.is_masked:
-            return [*pieces, (len(widths) - 1, 0, widths[-1])]
-        start, size = 0, widths[-1]
+            return [*pieces, (last, 0, lanes)]
+        start, size = 0, lanes
         while start < tail:
             while size > tail - start:
                 size //= 2
-            pieces.append((len(widths) - 1, start, size))
+            pieces.append((last, start, size))
             start += size
         return pieces
 
@@ -154,10 +154,10 @@ class Finish:
         return self.b.inttoptr(self.at(address, (vector * self.shape.lanes + first) * store.BYTES[kind]), held.as_pointer())
 
     def _is_partial(self, place: int) -> bool:
-        return self.shape.is_masked and place == len(self.pieces) - 1 and self.shape.tail < self.shape.widths[-1]
+        return self.shape.is_masked and place == len(self.pieces) - 1 and self.shape.tail < self.shape.lanes
 
     def _mask(self) -> Any:
-        width = self.shape.widths[-1]
+        width = self.shape.lanes
         return ir.Constant(ir.VectorType(ir.IntType(1), width), [int(lane < self.shape.tail) for lane in range(width)])
 
     def _masked(self, what: str, result: Any, held: Any, values: list[Any]) -> Any:

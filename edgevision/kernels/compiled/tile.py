@@ -33,14 +33,13 @@ FIELDS: Mapping[str, int] = MappingProxyType({name: place for place, name in enu
 
 @dataclass(frozen=True)
 class Shape:
-    """The literals. `lanes` from vector to vector; `widths` used of each, the last perhaps half, and of that `tail` are channels.
+    """The literals: `vectors` of `lanes` floats, of the last only `tail` are channels; `pixels` of the wide and the short tile.
 
-    `pixels` of the wide and the short tile.
     `dot`: the kind of sum; `is_odd`: the last word of a tap is cut to its first half. `target`, `residual`: kinds of store, "" for none.
     """
 
     lanes: int
-    widths: tuple[int, ...]
+    vectors: int
     tail: int
     pixels: tuple[int, int]
     dot: str
@@ -127,14 +126,14 @@ class Emitter:
 
     def started(self, pixels: int) -> list[list[Any]]:
         """Accumulators at 0, or at a start of their own."""
-        b, sums = self.b, []
-        kinds = [self.dot.sum_type(lanes) for lanes in self.shape.widths]
+        b, shape, sums = self.b, self.shape, []
+        kind = self.dot.sum_type(shape.lanes)
         if self.dot.is_whole:
-            starts = [self.load(self.at(self.fields["starts"], 4 * self.shape.lanes * j), kind) for j, kind in enumerate(kinds)]
+            starts = [self.load(self.at(self.fields["starts"], 4 * shape.lanes * j), kind) for j in range(shape.vectors)]
         else:
-            starts = [ir.Constant(kind, [0.0] * kind.count) for kind in kinds]
+            starts = [ir.Constant(kind, [0.0] * shape.lanes)] * shape.vectors
         for _ in range(pixels):
-            row = [cgutils.alloca_once(b, kind) for kind in kinds]
+            row = [cgutils.alloca_once(b, kind) for _ in starts]
             for total, start in zip(row, starts, strict=True):
                 b.store(start, total)
             sums.append(row)
@@ -144,28 +143,19 @@ class Emitter:
         """One word of every pixel into all accumulators."""
         shape, b, dot = self.shape, self.b, self.dot
         here, each, bytes_each = b.load(weights), WEIGHTS[shape.dot], 4 * shape.lanes
-        factors = [
-            [self.load(self.at(here, (j * each + k) * bytes_each), dot.factor_type(lanes)) for k in range(each)]
-            for j, lanes in enumerate(shape.widths)
-        ]
+        kind = dot.factor_type(shape.lanes)
+        factors = [[self.load(self.at(here, (j * each + k) * bytes_each), kind) for k in range(each)] for j in range(shape.vectors)]
         for source, row in zip(sources, sums, strict=True):
             word = self.load(b.add(source, offset), I32)
             if is_half:
                 word = b.and_(word, ir.Constant(I32, 0xFFFF))
-            words = dot.splat(word, shape.widths[0])
-            by_width = {lanes: dot.parts(self.lower(words, lanes)) for lanes in set(shape.widths)}
-            for total, own, lanes in zip(row, factors, shape.widths, strict=True):
+            parts = dot.parts(dot.splat(word, shape.lanes))
+            for total, own in zip(row, factors, strict=True):
                 value = b.load(total)
-                for part, factor in zip(by_width[lanes], own, strict=True):
+                for part, factor in zip(parts, own, strict=True):
                     value = dot.add(value, part, factor)
                 b.store(value, total)
-        b.store(self.at(here, len(shape.widths) * each * bytes_each), weights)
-
-    def lower(self, words: Any, lanes: int) -> Any:
-        """The first lanes of a vector."""
-        if lanes == words.type.count:
-            return words
-        return self.b.shuffle_vector(words, words, ir.Constant(ir.VectorType(I32, lanes), list(range(lanes))))
+        b.store(self.at(here, shape.vectors * each * bytes_each), weights)
 
 
 class ShapeType(types.Opaque):  # type: ignore[misc]
