@@ -29,9 +29,7 @@ def draw(report: Mapping[str, Any], path: Path) -> None:
 
     figure = Figure(figsize=_SIZE_IN, layout="constrained")
     FigureCanvasAgg(figure)
-    figure.suptitle(
-        f"{Path(report['network']).name} on {report['clip']}: held-out frames {report['frames_searched']} to {report['frames'] - 1}"
-    )
+    figure.suptitle(f"{Path(report['network']).name} on {report['clip']}: {report['frames_held_out']} frames that were not searched on")
     panels = (("macs_share", 100.0, "share of the multiply-accumulates, %"), ("ms_mean", 1.0, "network, ms a frame (mean)"))
     for axes, (key, factor, label) in zip(figure.subplots(1, 2, sharey=True), panels, strict=True):
         _panel(axes, report, key, factor)

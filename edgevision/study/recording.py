@@ -19,8 +19,6 @@ from edgevision.errors import BadFrame, EndOfStream, InputError
 from edgevision.records import Frame, Image, Mask
 from edgevision.study.replay import WAIT_S, kind_of
 
-LEAST_FRAMES = 8
-
 
 class Deltas:
     """Arrays of one shape and type in a row, kept as the first one and what changed from each to the next."""
@@ -78,8 +76,8 @@ class Recording:
             yield picture, live
 
 
-def record(clip: Path, frames: int, settings: ChangeSettings, told: Callable[[int], None] = lambda number: None) -> Recording:
-    """The first `frames` frames of the clip through a change detector of its own; frames that cannot be read are passed over.
+def record(clip: Path, frames: tuple[int, int], settings: ChangeSettings, told: Callable[[int], None] = lambda number: None) -> Recording:
+    """The first of the clip's frames, (at least, at most), through a change detector; frames that cannot be read are passed over.
 
     `told` is called with the number of each frame. Raises InputError for a clip that is not there, has too few frames or shows nothing
     that moves, CameraError for one that cannot be read.
@@ -89,7 +87,7 @@ def record(clip: Path, frames: int, settings: ChangeSettings, told: Callable[[in
     detector = ChangeDetector(settings)
     recording: Recording | None = None
     used: Image = np.zeros(0, np.uint8)
-    for frame in read_frames(clip, frames):
+    for frame in read_frames(clip, frames[1]):
         try:
             change = detector.update(frame.image)
         except BadFrame:
@@ -101,9 +99,9 @@ def record(clip: Path, frames: int, settings: ChangeSettings, told: Callable[[in
         used[live] = change.corrected[live]
         recording.add(used, None if is_full else live)
         told(recording.frames)
-    if recording is None or recording.frames < LEAST_FRAMES:
+    if recording is None or recording.frames < frames[0]:
         found = recording.frames if recording else 0
-        raise InputError(f"{clip}: {found} frames could be used; at least {LEAST_FRAMES} are needed: give a longer clip or more --frames")
+        raise InputError(f"{clip}: {found} frames could be used; at least {frames[0]} are needed: give a longer clip, or more --frames")
     if not any(mask is not None and mask.any() for mask in recording.masks):
         raise InputError(
             f"{clip}: nothing moves in its first {recording.frames} frames; give a clip in which something does, or more --frames"
