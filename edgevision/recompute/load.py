@@ -56,6 +56,7 @@ def _loaded(settings: RecomputeSettings, path: Path, shape: tuple[int, ...] | No
     means: Means = {"memory_limit_mb": settings.memory_limit_mb, "memories": 2 if settings.audit_every else 1}
     if settings.engine == "splice":
         return SpliceNetwork.load(path, settings.splice, settings.precision, settings.threads, shape, **means)
+    means["foreign"] = settings.foreign
     return SelectiveNetwork.load(path, settings.precision, settings.threads, gates_of(settings), shape, **means)
 
 

@@ -125,7 +125,16 @@ def pipeline_for(recording: Path, config: Path | None, camera: str | None) -> Pi
         raise InputError(f"{recording}: no such file or folder; give a video file or a folder of images")
     registry = builtin_registry()
     loaded = load(config, registry=registry) if config else default_config(recording, registry)
-    return Pipeline.from_config(loaded, camera, registry)
+    return Pipeline.from_config(_reproducible(loaded), camera, registry)
+
+
+def _reproducible(config: Config) -> Config:
+    """The same without what depends on how fast this machine is."""
+    cameras = {
+        name: camera.model_copy(update={"recompute": camera.recompute.model_copy(update={"foreign": "never"})})
+        for name, camera in config.cameras.items()
+    }
+    return config.model_copy(update={"cameras": cameras})
 
 
 def default_config(recording: Path, registry: Registry) -> Config:

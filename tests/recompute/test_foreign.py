@@ -16,7 +16,10 @@ from edgevision.recompute.calibrate import Forecast, Notebook
 from edgevision.recompute.engine import SelectiveNetwork
 from edgevision.recompute.graph import read_graph
 from edgevision.recompute.island import compile_whole
+from edgevision.recompute.load import load_for_frames
 from edgevision.recompute.plan import Tensor
+from edgevision.recompute.settings import RecomputeSettings
+from edgevision.study.replay import pipeline_for
 from tests.recompute.conftest import write_unet
 from tests.recompute.test_engine import patches, picture, same_bits, same_memory
 
@@ -275,3 +278,10 @@ def test_openvino_reads_the_plane_as_it_is_held(unet, random, store):
     request.infer()
     held = decode(encode(x, store), store).transpose(2, 0, 1)[None]
     assert np.allclose(request.get_output_tensor(0).data, openvinos(unet, np.ascontiguousarray(held)), atol=1e-5)
+
+
+def test_cameras_are_foreign_when_busy_unless_told_not_to_and_recordings_never(tmp_path):
+    assert load_for_frames(RecomputeSettings(), 96, 96)._network.foreign is not None
+    assert load_for_frames(RecomputeSettings(foreign="never"), 96, 96)._network.foreign is None
+    (tmp_path / "frames").mkdir()
+    assert pipeline_for(tmp_path / "frames", None, None).settings.recompute.foreign == "never"
