@@ -103,7 +103,8 @@ def disagreement(gated: Mapping[str, NDArray[Any]], exact: Mapping[str, NDArray[
 
 
 def _error(gated: NDArray[np.float32], exact: NDArray[np.float32], span: float) -> float:
-    difference = np.subtract(gated, exact).reshape(-1)
+    with np.errstate(invalid="ignore"):
+        difference = np.subtract(gated, exact).reshape(-1)
     square = float(np.dot(difference, difference))
     if not np.isfinite(square):  # an answer that is not finite is right only if it is the same
         wrong = np.where(np.isfinite(difference), difference.astype(np.float64), span)
