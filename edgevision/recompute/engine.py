@@ -67,9 +67,7 @@ class Network:
     foreign: ForeignNetwork | None = None
 
     @classmethod
-    def load(
-        cls, graph: Graph, plan: Plan, backend: Backend, threads: int, limit: Limit, foreign: ForeignNetwork | None = None
-    ) -> Network:
+    def load(cls, graph: Graph, plan: Plan, backend: Backend, threads: int, limit: Limit, foreign: ForeignNetwork | None = None) -> Network:
         """Pack the weights, compile the islands. Raises UnsupportedNetwork when a camera's Memory would be beyond the limit."""
         layout = Layout.of(plan)
         refuse_beyond(limit.megabytes, camera_bytes(graph, plan, layout), limit.memories, plan.path)
@@ -293,6 +291,8 @@ class SelectiveNetwork:
         boxes = [_live_box(plane.extent) for plane in self._leaves[name] if plane.live_px]
         if not boxes:
             return None
+        if self._network.graph.outputs[name] in self.plan.arrangements:
+            return 0, 0, shape[-1] if shape else 1, shape[-2] if len(shape) > 1 else 1
         sides = np.array(boxes)
         return int(sides[:, 0].min()), int(sides[:, 1].min()), int(sides[:, 2].max()), int(sides[:, 3].max())
 
@@ -315,12 +315,14 @@ class SelectiveNetwork:
     def _results(self) -> Outputs:
         if self._foreign is not None and self._foreign.is_on and self._foreign.outputs:
             return {name: _read_only(array) for name, array in self._foreign.outputs.items()}
-        return {name: self._result(ref) for name, ref in self.plan.outputs.items()}
+        return {name: self._result(name, ref) for name, ref in self.plan.outputs.items()}
 
-    def _result(self, ref: Ref | str) -> NDArray[np.float32]:
-        """A read-only view, valid until the next call."""
-        array = self._memory.loose[ref] if isinstance(ref, str) else self._memory.view(ref).values.transpose(2, 0, 1)[None]
-        return _read_only(array)
+    def _result(self, name: str, ref: Ref | str) -> NDArray[np.float32]:
+        """Read-only, valid until the next call: a view where the file's order of the numbers allows it."""
+        if isinstance(ref, str):
+            return _read_only(self._memory.loose[ref].astype(np.float32, copy=False))
+        arrangement, values = self.plan.arrangements.get(self._network.graph.outputs[name]), self._memory.view(ref).values
+        return _read_only(values.transpose(2, 0, 1)[None] if arrangement is None else arrangement.array(values))
 
 
 def _read_only(array: NDArray[np.float32]) -> NDArray[np.float32]:

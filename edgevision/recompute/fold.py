@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgevision.errors import UnsupportedNetwork
-from edgevision.kernels.forms import Activation, Combine, Convolve, Form, Pool, Resize, Store, Window
+from edgevision.kernels.forms import Activation, Broadcast, Combine, Convolve, Form, Pick, Pool, Resize, Store, Total, Window
 
 IDENTITY = Activation()
 _CLOSE = 1e-6
@@ -16,7 +16,7 @@ _CLOSE = 1e-6
 
 def activated(form: Form, following: Combine) -> Form | None:
     """`form` with the following activation, or bound, in its own loop."""
-    if not isinstance(form, Convolve | Combine):
+    if not isinstance(form, Convolve | Combine | Broadcast | Pick | Total):
         return None
     if following.op == "copy" and form.activation == IDENTITY:
         return replace(form, activation=following.activation)
@@ -66,7 +66,32 @@ def spread(scale: NDArray[np.float64], shift: NDArray[np.float64]) -> Convolve:
 
 def only_moves(form: Form) -> bool:
     """Whether the form computes nothing, so that bytes stay the bytes they were."""
+    if isinstance(form, Pick):
+        return form.activation == IDENTITY
     return (isinstance(form, Pool) and form.mode == "max") or (isinstance(form, Resize) and form.is_nearest)
+
+
+def origins(pick: Pick, channels: int) -> NDArray[np.int64] | None:
+    """For each of the source's channels the channel that it becomes; None where some become several, none, or zeros from outside."""
+    if pick.rows.min() < 0 or pick.columns.min() < 0 or pick.taps[:, 2].min() < 0:
+        return None
+    becomes = np.full(channels, -1)
+    for down in np.unique(pick.row_channel):
+        for across in np.unique(pick.column_channel):
+            places = pick.taps[:, 2] + down + across
+            if np.any((becomes[places] >= 0) & (becomes[places] != np.arange(len(places)))):
+                return None
+            becomes[places] = np.arange(len(places))
+    return None if np.any(becomes < 0) else becomes
+
+
+def before_pick(form: Form, following: Combine, becomes: NDArray[np.int64]) -> Convolve | None:
+    """A convolution whose channels are dealt out afterwards, with what was to follow that. `becomes`: as `origins` says."""
+    if not isinstance(form, Convolve):
+        return None
+    own = following if following.constant is None else replace(following, constant=np.ascontiguousarray(following.constant[becomes]))
+    folded = activated(form, own) or absorb(form, own)
+    return folded if isinstance(folded, Convolve) else None
 
 
 def absorb(form: Convolve, following: Combine) -> Convolve | None:

@@ -6,7 +6,7 @@ OpenVINO's frontends do the parsing, so a file means here what it means there. S
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from openvino import Core, Model
+from openvino._offline_transformations import apply_moc_transformations
 from openvino.passes import ConstantFolding, Manager
 
 from edgevision.errors import UnsupportedNetwork
@@ -66,10 +67,13 @@ def read_graph(path: str | Path, input_shape: Shape | None = None) -> Graph:
         raise UnsupportedNetwork(f"{file}: no such network file; give an .onnx file or the .xml of an OpenVINO IR")
     model = _parse(file)
     _fix_shape(model, file, input_shape)
+    _name_steadily(model, "_", lambda operation: operation.get_friendly_name() != operation.get_name())
     weights = find_weights(model)
     folding = Manager()
     folding.register_pass(ConstantFolding())
     folding.run_passes(model)
+    if not any(operation.get_type_name() == "FakeQuantize" for operation in model.get_ops()):
+        _simplify(model)
     return _flatten(model, file, weights)
 
 
@@ -136,6 +140,20 @@ def _reshape(model: Model, file: Path, shape: Shape) -> None:
         model.reshape(list(shape))
     except RuntimeError as error:
         raise UnsupportedNetwork(f"{file}: does not accept input_shape {shape}: {reason_of(error)}; leave it out") from error
+
+
+def _simplify(model: Model) -> None:
+    """Activations, shuffles, normalisations written as many nodes become one; padding joins its convolution."""
+    before = {operation.get_friendly_name() for operation in model.get_ops()}
+    apply_moc_transformations(model, cf=True)
+    _name_steadily(model, "/", lambda operation: operation.get_friendly_name() in before)
+
+
+def _name_steadily(model: Model, mark: str, is_named: Callable[[Any], bool]) -> None:
+    """Nodes that have no name of their own are called after their kind and place, not after a number that differs at every reading."""
+    for index, operation in enumerate(model.get_ordered_ops()):
+        if not is_named(operation):
+            operation.set_friendly_name(f"{operation.get_type_name()}{mark}{index}")
 
 
 def _flatten(model: Model, file: Path, weights: Mapping[str, WholeWeights]) -> Graph:

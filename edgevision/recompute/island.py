@@ -149,7 +149,7 @@ class Island:
         return any(any(plane.live_px for plane in leaves) if ref else name in self.memory.fresh for name, ref, leaves in self.sources)
 
     def _run(self) -> None:
-        arrays = [self._picture(ref) if ref else self.memory.loose[name] for name, ref, _ in self.sources]
+        arrays = [self._picture(name, ref) if ref else self.memory.loose[name] for name, ref, _ in self.sources]
         self.request.infer(dict(enumerate(arrays)))
         for place, (name, is_picture) in enumerate(self.step.targets):
             result = self.request.get_output_tensor(place).data
@@ -159,9 +159,13 @@ class Island:
                 self.memory.loose[name] = np.array(result)
                 self.memory.fresh.add(name)
 
-    def _picture(self, ref: Ref) -> NDArray[np.float32]:
-        plane = self.memory.view(ref)
-        return np.ascontiguousarray(decode(plane.values, plane.store).transpose(2, 0, 1)[None])
+    def _picture(self, name: str, ref: Ref) -> NDArray[Any]:
+        """What the file's tensor holds, in its own order and type."""
+        plane, arrangement = self.memory.view(ref), self.memory.plan.arrangements.get(name)
+        values = decode(plane.values, plane.store)
+        array = values.transpose(2, 0, 1)[None] if arrangement is None else arrangement.array(values)
+        kind = self.request.get_input_tensor([source for source, _, _ in self.sources].index(name)).data.dtype
+        return np.ascontiguousarray(array, dtype=kind)
 
     def _store(self, plane: Plane, new: NDArray[np.float32]) -> None:
         old, held = plane.values, np.ascontiguousarray(encode(np.ascontiguousarray(new), plane.store))

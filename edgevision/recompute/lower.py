@@ -13,10 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgevision.errors import UnsupportedNetwork
-from edgevision.kernels.forms import F32, Activation, Combine, Convolve, Form, Store
-from edgevision.recompute.fold import IDENTITY, absorb, activated, on_grid, only_moves, scale_and_shift, spread
+from edgevision.kernels.forms import F32, Activation, Combine, Convolve, Form, Pick, Store
+from edgevision.recompute.arrangement import Arrangement
+from edgevision.recompute.fold import IDENTITY, absorb, activated, before_pick, on_grid, only_moves, origins, scale_and_shift, spread
 from edgevision.recompute.graph import Graph, Node
-from edgevision.recompute.operations import Compute, Join, Meaning, Quantise, Unfit, View, is_picture, translate
+from edgevision.recompute.operations import Arrange, Compute, Join, Meaning, Quantise, View, is_picture
+from edgevision.recompute.patterns import understand
 from edgevision.recompute.plan import IslandStep, Plan, Ref, Step, Tensor
 from edgevision.recompute.precision import finish
 from edgevision.recompute.quantised import Grid, channel_factors
@@ -33,7 +35,7 @@ def lower(graph: Graph, gates: Mapping[str, float] | None = None, precision: str
         raise UnsupportedNetwork(
             f"{graph.path}: input {list(graph.shapes[graph.input])} is no image; it must be (1, channels, height, width) f32"
         )
-    meanings = _meanings(graph)
+    graph, meanings = understand(graph)
     lowering = _Lowering(graph)
     for group in _groups(graph, meanings):
         if isinstance(meanings[group[0].outputs[0]], str):
@@ -42,17 +44,6 @@ def lower(graph: Graph, gates: Mapping[str, float] | None = None, precision: str
             for node in group:
                 lowering.node(node, meanings[node.outputs[0]])
     return finish(lowering.plan(), gates or {}, precision)
-
-
-def _meanings(graph: Graph) -> dict[str, Meaning | str]:
-    """By a node's first output: its meaning, or why it has none."""
-    meanings: dict[str, Meaning | str] = {}
-    for node in graph.nodes:
-        try:
-            meanings[node.outputs[0]] = translate(node, graph)
-        except Unfit as reason:
-            meanings[node.outputs[0]] = str(reason)
-    return meanings
 
 
 def _groups(graph: Graph, meanings: Mapping[str, Meaning | str]) -> list[list[Node]]:
@@ -91,6 +82,8 @@ class _Lowering:
     homed: set[str] = field(default_factory=set)
     uses: dict[str, int] = field(default_factory=dict)
     scales: dict[str, NDArray[np.float64]] = field(default_factory=dict)
+    arrangements: dict[str, Arrangement] = field(default_factory=dict)
+    private: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.uses = self.graph.uses()
@@ -108,6 +101,11 @@ class _Lowering:
             self._join(node, meaning)
         elif isinstance(meaning, Compute):
             self._compute(node, self._whole(node, meaning))
+        elif isinstance(meaning, Arrange):
+            self.where[node.outputs[0]] = self.where[meaning.source]
+            self._share(meaning.source, node.outputs[0])
+            if not meaning.arrangement.is_plain:
+                self.arrangements[node.outputs[0]] = meaning.arrangement
 
     def _tensor(self, name: str, like: str, parts: tuple[str, ...] = (), store: Store = F32) -> Ref:
         _, channels, height, width = self.graph.shapes[like]
@@ -204,6 +202,8 @@ class _Lowering:
         parts = tuple(self._part(source, node, place, store) for place, source in enumerate(join.sources))
         self.where[node.outputs[0]] = self._tensor(node.outputs[0], node.outputs[0], parts, store)
         self.homed.update(parts)
+        if join.is_private:
+            self.private.add(node.outputs[0])
 
     def _part(self, source: str, node: Node, place: int, store: Store) -> str:
         """A tensor that may live in the joined buffer: the source itself, or a copy if it already has a home or is not whole."""
@@ -231,6 +231,8 @@ class _Lowering:
             forms = [scale_and_shift(forms[0], forms[1])]
         if forms:
             store = self._store(current) if only_moves(forms[0]) else F32
+            if self.uses[source] == 1 and current.tensor == self.where[source].tensor and not self.tensors[current.tensor].parts:
+                self.private.add(output)
             current = self._add(_Draft(node.name, forms[0], [self._readable(forms[0], current)], output), output, store)
         self.where[output] = current
 
@@ -250,13 +252,32 @@ class _Lowering:
         maker = self._maker(ref)
         if maker is None or not isinstance(form, Combine):
             return False
+        if isinstance(maker.form, Pick) and self._fold_before(maker, maker.form, form):
+            return True
         folded = activated(maker.form, form) or (absorb(maker.form, form) if isinstance(maker.form, Convolve) else None)
         maker.form = folded or maker.form
         return folded is not None
 
+    def _fold_before(self, maker: _Draft, pick: Pick, form: Combine) -> bool:
+        """Into the convolutions whose channels a Pick deals out, if it alone reads them."""
+        ref = maker.sources[0]
+        parts = self.tensors[ref.tensor].parts or (ref.tensor,)
+        drafts = [self.makers[part] for part in parts if part in self.makers]
+        becomes = origins(pick, ref.channels)
+        is_ours = maker.target in self.private or ref.tensor in self.private
+        if not is_ours or becomes is None or len(drafts) != len(parts) or pick.activation != IDENTITY or self._store(ref) != F32:
+            return False
+        ends = np.cumsum([self.tensors[part].channels for part in parts])
+        folded = [before_pick(draft.form, form, part) for draft, part in zip(drafts, np.split(becomes, ends[:-1]), strict=True)]
+        if ref.channels != ends[-1] or None in folded:
+            return False
+        for draft, made in zip(drafts, folded, strict=True):
+            draft.form = made or draft.form
+        return True
+
     def _fold_residual(self, node: Node, meaning: Compute) -> bool:
         """conv(x) + y as one step, if nothing else reads conv(x). Of two candidates the later one waits for the other anyway."""
-        if meaning.forms != (Combine("add"),) and getattr(meaning.forms[0], "op", "") != "add":
+        if not isinstance(meaning.forms[0], Combine) or meaning.forms[0].op != "add" or meaning.forms[0].activation != IDENTITY:
             return False
         for place in (1, 0) if self._order(meaning.sources[1]) > self._order(meaning.sources[0]) else (0, 1):
             source, other = meaning.sources[place], meaning.sources[1 - place]
@@ -279,7 +300,7 @@ class _Lowering:
 
     def _fold_silu(self, node: Node, meaning: Compute) -> bool:
         """x * sigmoid(x), written as two nodes."""
-        if getattr(meaning.forms[0], "op", "") != "mul":
+        if not isinstance(meaning.forms[0], Combine) or meaning.forms[0].op != "mul":
             return False
         for gate, value in (meaning.sources, meaning.sources[::-1]):
             maker = self._maker(self.where[gate])
@@ -328,4 +349,5 @@ class _Lowering:
             steps=steps,
             outputs=MappingProxyType({name: self.where.get(tensor, tensor) for name, tensor in self.graph.outputs.items()}),
             gates=MappingProxyType({}),
+            arrangements=MappingProxyType(dict(self.arrangements)),
         )

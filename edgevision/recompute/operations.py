@@ -1,6 +1,7 @@
-"""What each operation of a file means here. In: a node and its graph. Out: a Meaning, or Unfit with the reason. Keeps nothing.
+"""What an operation can mean here, and the operations with windows. In: a node and its graph. Out: a Meaning, or Unfit with the reason.
 
-To teach the engine an operation: write `_name(node, graph) -> Meaning` and enter it in `_TABLE`; its kernel, if new, in both backends.
+To teach the engine an operation: write its reading in one of the `operations_*` files and enter it in the table there; its kernel, if new,
+in both backends. Here is what needs plain pictures: convolution, pooling, resizing, quantisation. Keeps nothing.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
-from edgevision.kernels.forms import Activation, Combine, Convolve, Float, Form, Pool, Resize, Store, Window
+from edgevision.kernels.forms import Combine, Convolve, Float, Form, Pool, Resize, Store, Window
+from edgevision.recompute.arrangement import Arrangement
 from edgevision.recompute.graph import Graph, Node
 from edgevision.recompute.interpolate import axes
 from edgevision.recompute.quantised import Grid, channel_grid, store_of
@@ -40,9 +42,18 @@ class View:
 
 @dataclass(frozen=True, slots=True)
 class Join:
-    """Channels of several tensors, one after another. No work."""
+    """Channels of several tensors, one after another. No work. `is_private`: nobody else reads the sources."""
 
     sources: tuple[str, ...]
+    is_private: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Arrange:
+    """The output, a tensor of the file, is the source's picture in another order. No work; carried out when somebody looks."""
+
+    source: str
+    arrangement: Arrangement
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +63,7 @@ class Quantise:
     store: Store | Grid
 
 
-Meaning = Compute | View | Join | Quantise
+Meaning = Compute | View | Join | Quantise | Arrange
 
 
 def translate(node: Node, graph: Graph) -> Meaning:
@@ -126,59 +137,6 @@ def _batch_norm(node: Node, graph: Graph) -> Meaning:
     return Compute((Combine("mul", scale.astype(np.float32)), Combine("add", shift.astype(np.float32))), (node.inputs[place],))
 
 
-_ARITHMETIC = MappingProxyType({"Add": "add", "Subtract": "sub", "Multiply": "mul", "Divide": "div", "Maximum": "max", "Minimum": "min"})
-
-
-def _arithmetic(node: Node, graph: Graph) -> Meaning:
-    op = _ARITHMETIC[node.op]
-    fixed = [place for place, tensor in enumerate(node.inputs) if tensor in graph.constants]
-    if not fixed:
-        if graph.shapes[node.inputs[0]] != graph.shapes[node.inputs[1]]:
-            raise Unfit(f"{node.op} of unequal sizes")
-        return Compute((Combine(op),), node.inputs)
-    source = node.inputs[1 - fixed[0]]
-    if graph.shapes[node.outputs[0]] != graph.shapes[source]:
-        raise Unfit(f"{node.op} that enlarges its source")
-    constant = _channel_vector(_floats(node, graph, fixed[0]), graph.shapes[source][1], node.op)
-    return Compute((Combine(op, constant, swapped=fixed[0] == 0 and op in ("sub", "div")),), (source,))
-
-
-def _channel_vector(constant: Float, channels: int, op: str) -> Float:
-    """A scalar or (1, C, 1, 1) constant as (C,)."""
-    shape = (1,) * (4 - constant.ndim) + constant.shape
-    if constant.ndim > 4 or shape[0] != 1 or shape[1] not in (1, channels) or shape[2:] != (1, 1):
-        raise Unfit(f"{op} with a constant of {list(constant.shape)}")
-    return np.ascontiguousarray(np.broadcast_to(constant.reshape(-1), (channels,)))
-
-
-def _activation(kind: str) -> Callable[[Node, Graph], Meaning]:
-    def meaning(node: Node, graph: Graph) -> Meaning:
-        return Compute((Combine("copy", activation=Activation(kind)),), node.inputs[:1])
-
-    return meaning
-
-
-def _clamp(node: Node, graph: Graph) -> Meaning:
-    bounds = float(node.attributes["min"]), float(node.attributes["max"])
-    return Compute((Combine("copy", activation=Activation("clamp", *bounds)),), node.inputs[:1])
-
-
-def _slope(node: Node, graph: Graph) -> Meaning:
-    slope = _floats(node, graph, 1).reshape(-1)
-    if slope.size == 1:
-        return Compute((Combine("copy", activation=Activation("leaky", float(slope[0]))),), node.inputs[:1])
-    if slope.size != graph.shapes[node.inputs[0]][1]:
-        raise Unfit("PRelu with a slope for each pixel")
-    return Compute((Combine("prelu", slope),), node.inputs[:1])
-
-
-def _swish(node: Node, graph: Graph) -> Meaning:
-    beta = float(_floats(node, graph, 1).reshape(-1)[0]) if len(node.inputs) > 1 else 1.0
-    if beta != 1.0:
-        raise Unfit(f"Swish with beta {beta:g}")
-    return Compute((Combine("copy", activation=Activation("silu")),), node.inputs[:1])
-
-
 def _pool(node: Node, graph: Graph) -> Meaning:
     if len(node.outputs) > 1 and graph.uses()[node.outputs[1]]:
         raise Unfit("MaxPool whose indices are read")
@@ -197,38 +155,6 @@ def _overhangs(node: Node, graph: Graph, window: Window) -> bool:
     source, output = graph.shapes[node.inputs[0]][2:], graph.shapes[node.outputs[0]][2:]
     last = [(output[a] - 1) * window.stride[a] - window.pad[a] + (window.kernel[a] - 1) * window.dilation[a] + 1 for a in (0, 1)]
     return any(last[a] > source[a] + end[a] for a in (0, 1))
-
-
-def _concat(node: Node, graph: Graph) -> Meaning:
-    if int(node.attributes["axis"]) not in (1, -3):
-        raise Unfit("Concat along another axis than the channels")
-    if any(tensor in graph.constants for tensor in node.inputs):
-        raise Unfit("Concat with a constant")
-    return Join(node.inputs)
-
-
-def _split(node: Node, graph: Graph) -> Meaning:
-    if int(_constant(node, graph, 1).reshape(-1)[0]) not in (1, -3):
-        raise Unfit(f"{node.op} along another axis than the channels")
-    start, slices = 0, []
-    for output in node.outputs:
-        slices.append((output, start, graph.shapes[output][1]))
-        start += graph.shapes[output][1]
-    return View(node.inputs[0], tuple(slices))
-
-
-def _slice(node: Node, graph: Graph) -> Meaning:
-    start, step = (int(_constant(node, graph, place).reshape(-1)[0]) for place in (1, 3))
-    axes_given = _constant(node, graph, 4).reshape(-1) if len(node.inputs) > 4 else np.zeros(1)
-    source, output = graph.shapes[node.inputs[0]], graph.shapes[node.outputs[0]]
-    if _constant(node, graph, 1).size != 1 or int(axes_given[0]) not in (1, -3) or step != 1:
-        raise Unfit("Slice of anything but whole channels")
-    start = min(max(start + source[1] if start < 0 else start, 0), source[1])
-    return View(node.inputs[0], ((node.outputs[0], start, output[1]),))
-
-
-def _same(node: Node, graph: Graph) -> Meaning:
-    return View(node.inputs[0], ((node.outputs[0], 0, graph.shapes[node.outputs[0]][1]),))
 
 
 def _interpolate(node: Node, graph: Graph) -> Meaning:
@@ -271,22 +197,8 @@ _TABLE: Mapping[str, Callable[[Node, Graph], Meaning]] = MappingProxyType(
         "FakeQuantize": _fake_quantize,
         "GroupConvolution": _convolution,
         "BatchNormInference": _batch_norm,
-        **dict.fromkeys(_ARITHMETIC, _arithmetic),
-        "Relu": _activation("relu"),
-        "Sigmoid": _activation("sigmoid"),
-        "Tanh": _activation("tanh"),
-        "HSwish": _activation("hswish"),
-        "HSigmoid": _activation("hsigmoid"),
-        "Clamp": _clamp,
-        "PRelu": _slope,
-        "Swish": _swish,
         "MaxPool": _pool,
         "AvgPool": _pool,
-        "Concat": _concat,
-        "Split": _split,
-        "VariadicSplit": _split,
-        "Slice": _slice,
-        "Identity": _same,
         "Interpolate": _interpolate,
     }
 )

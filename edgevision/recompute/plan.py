@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from edgevision.kernels.forms import F32, Combine, Convolve, Form, Pool, Store
+from edgevision.kernels.forms import F32, Across, Broadcast, Combine, Convolve, Form, Pick, Pool, Store, Total
+from edgevision.recompute.arrangement import Arrangement
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,14 @@ class Step:
             return f"{form.mode} {form.window.kernel[0]}x{form.window.kernel[1]}"
         if isinstance(form, Combine):
             return form.op if form.op != "copy" or form.activation.kind == "none" else form.activation.kind
+        if isinstance(form, Pick):
+            return "rearrange"
+        if isinstance(form, Broadcast):
+            return "constant" if form.op == "copy" else f"{form.op} spread"
+        if isinstance(form, Across):
+            return form.op if form.op.startswith("arg") or "soft" in form.op else f"channel {form.op}"
+        if isinstance(form, Total):
+            return f"{'row' if form.axis == 1 else 'column'} {form.mode}" + (" (all live)" if form.axis == 0 else "")
         return "nearest" if form.is_nearest else "bilinear"
 
     @property
@@ -76,7 +85,10 @@ class IslandStep:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Plan:
-    """All of a network. `outputs` gives each public output its channels, or the name of a loose array."""
+    """All of a network. `outputs` gives each public output its channels, or the name of a loose array.
+
+    `arrangements`: file tensors that islands or the user read in another order than the picture's own.
+    """
 
     path: str
     input: str
@@ -84,6 +96,7 @@ class Plan:
     steps: tuple[Step | IslandStep, ...]
     outputs: Mapping[str, Ref | str]
     gates: Mapping[str, float]
+    arrangements: Mapping[str, Arrangement] = field(default_factory=dict)
 
     @property
     def dense_macs(self) -> int:

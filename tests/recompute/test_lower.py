@@ -58,10 +58,10 @@ def test_concat_is_written_once_and_a_second_home_costs_a_copy(writer, tmp_path)
 
 def test_what_has_no_kernel_is_an_island_that_says_why(writer, tmp_path, random):
     g = writer((1, 3, 8, 8))
-    middle = g.node("Softmax", g.conv("image", 3, 4), axis=1)
+    middle = g.node("LRN", g.conv("image", 3, 4), size=3)
     path = g.save(tmp_path / "net.onnx", g.conv(middle, 4, 4))
     net = SelectiveNetwork.load(path)
     assert [isinstance(step, IslandStep) for step in net.plan.steps] == [False, True, False]
-    assert "island: Softmax has no selective kernel" in str(net.plan)
+    assert "island: LRN has no selective kernel" in str(net.plan)
     net.first(random.standard_normal(net.input_shape).astype(np.float32))
     assert net.costs.steps[1].how == "island"
