@@ -30,7 +30,7 @@ from edgevision.publish.outbox import OutboxSettings
 from edgevision.recompute.settings import RecomputeSettings
 from edgevision.records import Settings
 from edgevision.registry import Chosen, Kind, Registry
-from edgevision.segment.segmentation import SegmentSettings
+from edgevision.segment.settings import SegmentSettings
 from edgevision.yaml_file import Node, Problem, read_file, read_value, refusal, shown
 from edgevision.yaml_settings import Fitter
 

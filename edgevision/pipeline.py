@@ -25,6 +25,7 @@ from edgevision.recompute.refresh import RollingRefresh
 from edgevision.records import ChangeMap, Defect, Event, Frame, Image, Inspection, Mask, Region, Scene, Verdict
 from edgevision.registry import Registry
 from edgevision.segment.decoders import Decoder, decoder_for
+from edgevision.segment.facts import NetworkFacts, Placement
 
 Found = tuple[tuple[Region, ...], tuple[Defect, ...], tuple[Event, ...]]
 
@@ -84,10 +85,12 @@ class Pipeline:
             return self.not_inspected(str(error), frame.ts, frame.seq, frame.part_id, frame.job_id)
         try:
             disagreement = audits.check(frame.image, outputs, frame.ts)
+            watch.lap("audit")
+            regions = decoder.decode(outputs, network.changed)
         except EngineFault as error:
-            return self._start_over(frame, error)
-        watch.lap("audit")
-        regions = decoder.decode(outputs, network.changed)
+            return self._unusable(frame, error) if is_full else self._start_over(frame, error)
+        except InputError as error:  # the settings do not fit the network's outputs
+            return self._unusable(frame, error)
         watch.lap("segment")
         defects = tuple(defect for rule in self._rules for defect in rule.judge(regions, frame, change))
         said, reason = verdict(defects, change, is_deferred=live is not change.live and bool((change.live & ~live).any()))
@@ -104,6 +107,11 @@ class Pipeline:
         """Memory is not what it must be: forget it, and inspect the frame again with the whole network."""
         self._forget_scene()
         return replace(self.inspect(frame), full_reason=str(error))
+
+    def _unusable(self, frame: Frame, error: EngineFault | InputError) -> Inspection:
+        """Even the whole network's answer cannot be read: say so, and begin with the whole network again."""
+        self._forget_scene()
+        return self.not_inspected(str(error), frame.ts, frame.seq, frame.part_id, frame.job_id)
 
     def not_inspected(
         self, reason: str, ts: float, seq: int | None = None, part_id: str | None = None, job_id: str | None = None
@@ -164,9 +172,7 @@ class Pipeline:
         """The network, its decoder and its audits, made for the first frame's size. Raises BadFrame for a frame of another size."""
         if self._network is None or self._decoder is None or self._audits is None:
             self._network = load_for_frames(self.settings.recompute, height, width)
-            facts = self._network.metadata
-            span_px = span_px_of(self._network, height, width)
-            self._decoder = decoder_for(self.settings.segment, (height, width), labels_of(facts), threshold_of(facts), span_px)
+            self._decoder = decoder_for(self.settings.segment, (height, width), _facts_of(self._network, height, width))
             self._audits = Audits(self._network, AuditSettings.of(self.settings.recompute))
             self._size_px = (height, width)
         if (height, width) != self._size_px:
@@ -237,6 +243,13 @@ def protected(regions: tuple[Region, ...], shape: tuple[int, int]) -> Mask | Non
         x1, y1, x2, y2 = region.box_px
         mask[max(0, y1 - PROTECT_MARGIN_PX) : y2 + PROTECT_MARGIN_PX, max(0, x1 - PROTECT_MARGIN_PX) : x2 + PROTECT_MARGIN_PX] = True
     return mask
+
+
+def _facts_of(network: CameraNetwork, height: int, width: int) -> NetworkFacts:
+    """What a decoder must know of the network that watches frames of (height, width)."""
+    said, settings = network.metadata, network.preprocess
+    placement = Placement.of((height, width), network.input_shape[2:], settings.resize if settings is not None else "stretch")
+    return NetworkFacts(labels_of(said), threshold_of(said), span_px_of(network, height, width), placement, said)
 
 
 def _only_camera(config: Config) -> str:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
 from edgevision.errors import InputError
 from edgevision.records import Box, Region
-from edgevision.segment.segmentation import SegmentationDecoder, SegmentSettings
+from edgevision.segment.anomaly import AnomalyDecoder
+from edgevision.segment.boxes import BoxDecoder
+from edgevision.segment.classes import ClassDecoder
+from edgevision.segment.facts import NetworkFacts
+from edgevision.segment.segmentation import SegmentationDecoder
+from edgevision.segment.settings import SegmentSettings
 
 
 class Decoder(Protocol):
@@ -22,18 +27,14 @@ class Decoder(Protocol):
         """Forget the last frame."""
 
 
-def decoder_for(
-    settings: SegmentSettings,
-    shape_px: tuple[int, int],
-    labels: Sequence[str] = (),
-    threshold: float | None = None,
-    span_px: tuple[int, int] | None = None,
-) -> Decoder:
-    """The decoder that `settings.kind` names, for frames of `shape_px` (height, width). Raises InputError for an unknown kind.
-
-    `labels` and `threshold` are what the network's file says of itself; the settings come before them. `span_px` is what the network's
-    input covers, where that is more than the frame.
-    """
+def decoder_for(settings: SegmentSettings, shape_px: tuple[int, int], facts: NetworkFacts = NetworkFacts()) -> Decoder:  # noqa: B008
+    """The decoder that `settings.kind` names, for frames of `shape_px` (height, width). Raises InputError or ConfigError, one line."""
+    if settings.kind == "boxes":
+        return BoxDecoder(settings, shape_px, facts)
+    if settings.kind == "class":
+        return ClassDecoder(settings, shape_px, facts)
+    if settings.kind == "anomaly":
+        return AnomalyDecoder(settings, shape_px, facts)
     if settings.kind == "segmentation":
-        return SegmentationDecoder(settings, shape_px, labels, threshold, span_px)
-    raise InputError(f"segment.kind is {settings.kind!r}; it must be segmentation")
+        return SegmentationDecoder(settings, shape_px, facts.labels, facts.threshold, facts.span_px)
+    raise InputError(f"segment.kind is {settings.kind!r}; it must be one of segmentation, boxes, class, anomaly")

@@ -8,53 +8,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, Self
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, model_validator
 
 from edgevision.errors import EngineFault, InputError
-from edgevision.records import Box, Mask, Region, Settings
+from edgevision.records import Box, Mask, Region
 from edgevision.segment.outline import Scale, outline
+from edgevision.segment.settings import SegmentSettings
+
+__all__ = ["DEFAULT_THRESHOLD", "SegmentSettings", "SegmentationDecoder", "sigmoid", "softmax"]
 
 Floats = NDArray[np.float32]
 
 DEFAULT_THRESHOLD = 0.5
-
-
-class SegmentSettings(Settings):
-    """How probability maps become regions."""
-
-    kind: Literal["segmentation"] = Field("segmentation", description="What the network's output is; chooses the decoder.")
-    output: str | None = Field(None, description="Name of the network output to decode; leave it out when the network has only one.")
-    activation: Literal["sigmoid", "softmax"] = Field(
-        "sigmoid", description="`sigmoid`: every channel is one label; `softmax`: channel 0 is the background, the others are labels."
-    )
-    is_logits: bool = Field(False, description="True where the network ends before its activation, which is then applied here.")
-    labels: tuple[str, ...] = Field((), description="Names of the labels, one a channel, instead of those stored in the network file.")
-    threshold: float | None = Field(
-        None,
-        gt=0.0,
-        lt=1.0,
-        description="A region must reach this probability in a pixel; left out: what the network's file says, else 0.5.",
-    )
-    low_threshold: float = Field(0.35, gt=0.0, lt=1.0, description="A region grows to all joined pixels of at least this probability.")
-    score_quantile: float = Field(
-        0.9, ge=0.0, le=1.0, description="A region's score is this quantile of its pixels' probabilities; 1 is the highest."
-    )
-    min_area_px: int = Field(12, ge=0, le=100_000_000, description="Smaller regions are noise; in frame pixels.")
-    max_regions: int = Field(64, ge=1, le=4096, description="At most so many regions are reported for one frame, the largest by box.")
-    polygon_tolerance_px: float = Field(
-        1.5, ge=0.0, le=100.0, description="How far a region's polygon may stray from its outline, in frame pixels."
-    )
-
-    @model_validator(mode="after")
-    def _is_ordered(self) -> Self:
-        if self.threshold is not None and self.low_threshold > self.threshold:
-            raise ValueError(f"low_threshold is {self.low_threshold:g}; it must not exceed threshold ({self.threshold:g}); lower it")
-        return self
 
 
 class SegmentationDecoder:
@@ -142,8 +111,8 @@ class SegmentationDecoder:
     def _probabilities(self, maps: Floats) -> Floats:
         """Channels first in, label probabilities out, channels first; a view where the network has done it all."""
         if self.settings.activation == "softmax":
-            return (_softmax(maps) if self.settings.is_logits else maps)[1:]
-        return _sigmoid(maps) if self.settings.is_logits else maps
+            return (softmax(maps) if self.settings.is_logits else maps)[1:]
+        return sigmoid(maps) if self.settings.is_logits else maps
 
     def _mark(self, maps: Floats, box: Box) -> None:
         """Redraw the mask inside the box. NaN is marked, so that it cannot pass for a clean surface."""
@@ -205,11 +174,13 @@ def _quantile(values: Floats, quantile: float) -> float:
     return float(np.partition(values, place)[place])
 
 
-def _sigmoid(maps: Floats) -> Floats:
+def sigmoid(maps: Floats) -> Floats:
+    """Of every value."""
     return np.float32(1.0) / (np.float32(1.0) + np.exp(-maps))
 
 
-def _softmax(maps: Floats) -> Floats:
+def softmax(maps: Floats) -> Floats:
+    """Along the first axis."""
     powers = np.exp(maps - maps.max(axis=0))
     return np.asarray(powers / powers.sum(axis=0), np.float32)
 

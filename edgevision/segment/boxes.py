@@ -1,0 +1,150 @@
+"""From a detector's boxes and scores to regions. In: outputs. Out: regions in frame pixels. Kept: the last regions.
+
+A detector's answer is small, so that it is read whole; but only when an output that it is read from has changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edgevision.errors import EngineFault, InputError
+from edgevision.records import Box, Region
+from edgevision.segment.facts import NetworkFacts, Placement
+from edgevision.segment.segmentation import DEFAULT_THRESHOLD, sigmoid, softmax
+from edgevision.segment.settings import SegmentSettings
+
+Floats = NDArray[np.float32]
+
+MAX_CANDIDATES = 2048  # the likeliest; suppression compares them two by two
+
+
+class BoxDecoder:
+    """One camera's boxes. `shape_px` is the frame's (height, width)."""
+
+    def __init__(self, settings: SegmentSettings, shape_px: tuple[int, int], facts: NetworkFacts = NetworkFacts()) -> None:  # noqa: B008
+        self.settings = settings
+        self._layout = settings.boxes
+        self._threshold = settings.threshold or facts.threshold or DEFAULT_THRESHOLD
+        self._shape_px = shape_px
+        self._placement = facts.placement or Placement.of(shape_px, shape_px)
+        self._labels = settings.labels or facts.labels
+        self._regions: tuple[Region, ...] | None = None
+
+    def decode(self, outputs: Mapping[str, NDArray[Any]], changed: Mapping[str, Box | None]) -> tuple[Region, ...]:
+        """The regions of these outputs, topmost first; the same object as before when nothing changed.
+
+        Raises InputError for outputs that do not fit the settings, EngineFault for NaN.
+        """
+        names = self._names(outputs)
+        if self._regions is None or any(changed.get(name, ()) is not None for name in names):
+            boxes, scores = self._read(names, outputs)
+            self._regions = self._found(boxes, scores)
+        return self._regions
+
+    def reset(self) -> None:
+        """Forget the last frame: the next call reads the outputs."""
+        self._regions = None
+
+    def _names(self, outputs: Mapping[str, NDArray[Any]]) -> tuple[str, ...]:
+        """The outputs that are read: boxes and scores, or one for both."""
+        if self._layout.layout != "separate":
+            return (_chosen("output", self.settings.output, outputs, tuple(outputs)),)
+        of_four = tuple(name for name, output in outputs.items() if output.ndim == 3 and output.shape[2] == 4)
+        boxes = _chosen("boxes.boxes_output", self._layout.boxes_output, outputs, of_four)
+        others = tuple(name for name in outputs if name != boxes)
+        return boxes, _chosen("boxes.scores_output", self._layout.scores_output, outputs, others)
+
+    def _read(self, names: tuple[str, ...], outputs: Mapping[str, NDArray[Any]]) -> tuple[Floats, Floats]:
+        """(N, 4) as they are, and (N, label) probabilities. Names the labels on first sight."""
+        for name in names:
+            if outputs[name].ndim != 3 or outputs[name].shape[0] != 1:
+                raise InputError(f"output {name!r} has shape {outputs[name].shape}; boxes are (1, N, values), columns (1, values, N)")
+        rows = outputs[names[0]][0].T if self._layout.layout == "columns" else outputs[names[0]][0]
+        scores = outputs[names[1]][0] if len(names) == 2 else rows[:, 4:]
+        if len(names) == 2 and (rows.shape[1] != 4 or len(scores) != len(rows)):
+            raise InputError(f"outputs {names[0]!r} and {names[1]!r} hold {rows.shape} and {scores.shape}; they must be (N, 4) and (N, C)")
+        first = int(self._layout.objectness) + int(self._layout.background)
+        count = scores.shape[1] - first
+        if count < 1:
+            raise InputError(f"output {names[-1]!r} leaves {count} label(s) a box; set segment.boxes.layout, objectness and background")
+        self._name_labels(count, names[-1])
+        return rows[:, :4], self._probabilities(scores, names[-1])
+
+    def _name_labels(self, count: int, name: str) -> None:
+        if not self._labels:
+            self._labels = ("defect",) if count == 1 else tuple(f"class_{index}" for index in range(count))
+        if len(self._labels) != count:
+            raise InputError(f"output {name!r} has {count} label(s) a box but {len(self._labels)} are named; set segment.labels")
+
+    def _probabilities(self, scores: Floats, name: str) -> Floats:
+        if np.isnan(scores).any():
+            raise EngineFault(f"segment: the network's output {name!r} holds NaN; reset the network and run it whole")
+        start = int(self._layout.objectness)
+        classes, objectness = scores[:, start:], scores[:, :start]
+        if self.settings.is_logits:
+            classes = softmax(classes.T).T if self.settings.activation == "softmax" else sigmoid(classes)
+            objectness = sigmoid(objectness)
+        classes = classes[:, int(self._layout.background) :]
+        return classes * objectness if start else classes
+
+    def _found(self, boxes: Floats, scores: Floats) -> tuple[Region, ...]:
+        best = scores.max(axis=1) if len(scores) else np.zeros(0, np.float32)
+        likely = np.flatnonzero(best >= self._threshold)
+        likely = likely[np.argsort(-best[likely], kind="stable")][:MAX_CANDIDATES]
+        corners = self._corners(np.asarray(boxes[likely], np.float64))
+        if not np.isfinite(corners).all():
+            raise EngineFault("segment: a likely box of the network's output is no number; reset the network and run it whole")
+        labels, values = scores[likely].argmax(axis=1), best[likely]
+        kept: list[int] = []
+        for label in np.unique(labels):
+            own = np.flatnonzero(labels == label)
+            sides = np.hstack([corners[own, :2], corners[own, 2:] - corners[own, :2]])
+            chosen = cv2.dnn.NMSBoxes(sides.tolist(), values[own].tolist(), 0.0, self._layout.overlap)
+            kept += own[np.asarray(chosen, np.int64).reshape(-1)].tolist()
+        regions = [self._region(corners[index], self._labels[int(labels[index])], float(values[index])) for index in sorted(kept)]
+        shown = [region for region in regions if region is not None][: self.settings.max_regions]
+        return tuple(sorted(shown, key=lambda region: (region.box_px[1], region.box_px[0], region.box_px, region.label)))
+
+    def _corners(self, boxes: NDArray[np.float64]) -> NDArray[np.float64]:
+        """x1, y1, x2, y2 in frame pixels, where they reach beyond it, too."""
+        placement = self._placement
+        if not self._layout.corners:
+            boxes = np.hstack([boxes[:, :2] - boxes[:, 2:] / 2, boxes[:, :2] + boxes[:, 2:] / 2])
+        if self._layout.normalised:
+            boxes = boxes * np.tile(placement.input_px[::-1], 2)
+        return np.asarray((boxes - np.tile(placement.offset[::-1], 2)) * np.tile(placement.scale[::-1], 2))
+
+    def _region(self, corners: NDArray[np.float64], label: str, score: float) -> Region | None:
+        """None where it is too small, or beside the frame."""
+        height, width = self._shape_px
+        x1, y1, x2, y2 = (int(edge) for edge in np.clip(np.rint(corners), 0, (width, height, width, height)))
+        area_px = max(0, x2 - x1) * max(0, y2 - y1)
+        if area_px == 0 or area_px < self.settings.min_area_px:
+            return None
+        return rectangle((x1, y1, x2, y2), label, score)
+
+
+def rectangle(box: Box, label: str, score: float) -> Region:
+    """A region that is its box; the score is held within 0..1."""
+    x1, y1, x2, y2 = box
+    return Region(
+        label=label,
+        score=min(1.0, max(0.0, score)),
+        box_px=box,
+        area_px=(x2 - x1) * (y2 - y1),
+        polygon=((x1, y1), (x2 - 1, y1), (x2 - 1, y2 - 1), (x1, y2 - 1)),
+        centroid_px=((x1 + x2) / 2, (y1 + y2) / 2),
+    )
+
+
+def _chosen(key: str, name: str | None, outputs: Mapping[str, Any], candidates: tuple[str, ...]) -> str:
+    if name is None and len(candidates) == 1:
+        return candidates[0]
+    if name is None or name not in outputs:
+        raise InputError(f"segment.{key} is {name!r}; it must be one of {', '.join(outputs)}; name the one to decode")
+    return name

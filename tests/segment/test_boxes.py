@@ -1,0 +1,180 @@
+"""The box decoder: hand-worked cases of every layout, then laws, then a network that others made."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import edgevision as ev
+from edgevision.errors import EngineFault, InputError
+from edgevision.segment.boxes import BoxDecoder
+from edgevision.segment.facts import NetworkFacts, Placement
+from edgevision.segment.settings import BoxSettings, SegmentSettings
+
+ULTRAFACE = Path(__file__).parents[3] / "shared" / "data" / "onnx-models" / "ultraface_RFB-320.onnx"
+
+
+def of(layout: BoxSettings, **more) -> SegmentSettings:
+    return SegmentSettings(kind="boxes", boxes=layout, min_area_px=0, **more)
+
+
+def facts(frame_px, input_px, fit="stretch", **more) -> NetworkFacts:
+    return NetworkFacts(placement=Placement.of(frame_px, input_px, fit), **more)
+
+
+def test_hand_worked_separate_outputs_like_ultraface():
+    boxes = np.array([[[0.1, 0.2, 0.3, 0.4], [0.11, 0.2, 0.3, 0.4], [0.5, 0.5, 0.75, 1.1], [0.0, 0.0, 0.5, 0.5]]], np.float32)
+    scores = np.array([[[0.1, 0.9], [0.2, 0.8], [0.3, 0.7], [0.6, 0.4]]], np.float32)
+    decoder = BoxDecoder(of(BoxSettings(background=True), labels=("face",)), (480, 640), facts((480, 640), (240, 320)))
+    first, second = decoder.decode({"scores": scores, "boxes": boxes}, {"scores": None, "boxes": None})
+    assert (first.label, first.box_px, first.score) == ("face", (64, 96, 192, 192), pytest.approx(0.9))  # the second overlaps it
+    assert first.area_px == 128 * 96
+    assert first.centroid_px == (128.0, 144.0)
+    assert first.polygon == ((64, 96), (191, 96), (191, 191), (64, 191))
+    assert second.box_px == (320, 240, 480, 480)  # held within the frame
+
+
+def test_hand_worked_rows_with_objectness_letterboxed():
+    """A 200x100 frame in a 100x100 input: halved, 25 rows of filling above."""
+    rows = np.zeros((1, 3, 7), np.float32)
+    rows[0, 0] = [50, 50, 20, 10, 0.9, 0.2, 0.8]  # middle of the input = middle of the frame; score 0.72 of label 1
+    rows[0, 1] = [50, 50, 20, 10, 0.9, 0.7, 0.1]  # the same place, another label: stays
+    rows[0, 2] = [10, 30, 4, 4, 0.4, 0.9, 0.1]  # 0.36: too unlikely
+    decoder = BoxDecoder(
+        of(BoxSettings(layout="rows", corners=False, normalised=False, objectness=True), labels=("dent", "hole")),
+        (100, 200),
+        facts((100, 200), (100, 100), "letterbox"),
+    )
+    found = decoder.decode({"out": rows}, {"out": None})
+    assert [(region.label, region.box_px, round(region.score, 3)) for region in found] == [
+        ("dent", (80, 40, 120, 60), 0.63),
+        ("hole", (80, 40, 120, 60), 0.72),
+    ]
+
+
+def test_hand_worked_columns_of_logits():
+    columns = np.zeros((1, 6, 2), np.float32)
+    columns[0, :, 0] = [30, 40, 10, 20, 0.0, 2.0]
+    columns[0, :, 1] = [70, 40, 10, 20, -9.0, -9.0]
+    layout = BoxSettings(layout="columns", corners=False, normalised=False)
+    decoder = BoxDecoder(of(layout, is_logits=True), (80, 100), facts((80, 100), (80, 100)))
+    (region,) = decoder.decode({"out": columns}, {})
+    assert (region.label, region.box_px) == ("class_1", (25, 30, 35, 50))
+    assert region.score == pytest.approx(1 / (1 + np.exp(-2.0)))
+
+
+def test_the_same_object_until_an_output_changes():
+    scores, boxes = np.full((1, 1, 1), 0.9, np.float32), np.array([[[0.1, 0.1, 0.5, 0.5]]], np.float32)
+    decoder = BoxDecoder(of(BoxSettings()), (10, 10))
+    outputs = {"boxes": boxes, "scores": scores}
+    first = decoder.decode(outputs, {"boxes": None, "scores": None})
+    scores[...] = 0.8
+    assert decoder.decode(outputs, {"boxes": None, "scores": None}) is first
+    (region,) = decoder.decode(outputs, {"boxes": None, "scores": (0, 0, 1, 1)})
+    assert region.score == pytest.approx(0.8)
+    decoder.reset()
+    scores[...] = 0.1
+    assert decoder.decode(outputs, {"boxes": None, "scores": None}) == ()
+
+
+@pytest.mark.parametrize(
+    ("layout", "outputs", "words"),
+    [
+        (BoxSettings(), {"boxes": np.zeros((1, 5, 4))}, "scores_output"),
+        (BoxSettings(), {"a": np.zeros((1, 5, 4)), "b": np.zeros((1, 5, 4))}, "boxes_output is None; it must be one of a, b"),
+        (BoxSettings(), {"a": np.zeros((1, 5, 4)), "b": np.zeros((1, 6, 2))}, r"\(N, 4\) and \(N, C\)"),
+        (BoxSettings(background=True), {"a": np.zeros((1, 5, 4)), "b": np.zeros((1, 5, 1))}, r"0 label\(s\) a box"),
+        (BoxSettings(layout="rows"), {"a": np.zeros((2, 5, 9))}, "has shape"),
+        (BoxSettings(layout="rows"), {"a": np.zeros((5, 9))}, "has shape"),
+        (BoxSettings(layout="rows"), {"a": np.zeros((1, 5, 4))}, r"0 label\(s\) a box"),
+        (BoxSettings(layout="rows"), {"a": np.zeros((1, 5, 9)), "b": np.zeros((1, 1))}, "segment.output is None"),
+    ],
+)
+def test_outputs_that_do_not_fit_are_refused(layout, outputs, words):
+    with pytest.raises(InputError, match=words) as caught:
+        BoxDecoder(of(layout), (10, 10)).decode(outputs, {})
+    assert "\n" not in str(caught.value)
+
+
+def test_labels_must_be_as_many():
+    with pytest.raises(InputError, match=r"5 label\(s\) a box but 2 are named"):
+        BoxDecoder(of(BoxSettings(layout="rows"), labels=("a", "b")), (10, 10)).decode({"a": np.zeros((1, 5, 9))}, {})
+
+
+def test_what_is_no_number_is_a_fault():
+    rows = np.zeros((1, 3, 6), np.float32)
+    rows[0, 2, 5] = np.nan
+    decoder = BoxDecoder(of(BoxSettings(layout="rows")), (10, 10))
+    with pytest.raises(EngineFault, match="NaN"):
+        decoder.decode({"a": rows}, {})
+    rows[0, 2] = [np.inf, 0, 1, 1, 0.9, 0.0]
+    with pytest.raises(EngineFault, match="no number"):
+        decoder.decode({"a": rows}, {})
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(0, 60), st.integers(1, 4), st.floats(0.0, 0.9))
+def test_laws(seed, count, classes, overlap):
+    """Inside the frame, likely enough, no two of a label overlap more than allowed, whatever their order; the likeliest is there."""
+    random = np.random.default_rng(seed)
+    corners = np.sort(random.uniform(0, 1, (count, 2, 2)), axis=1).reshape(count, 4).astype(np.float32)
+    scores = random.uniform(0, 1, (count, classes)).astype(np.float32)
+    decoder = BoxDecoder(of(BoxSettings(overlap=overlap, boxes_output="boxes"), max_regions=4096), (1000, 1000))
+
+    def found(order):
+        decoder.reset()
+        return decoder.decode({"boxes": corners[None, order], "scores": scores[None, order]}, {})
+
+    regions = found(np.arange(count))
+    assert found(random.permutation(count)) == regions
+    for region in regions:
+        x1, y1, x2, y2 = region.box_px
+        assert 0 <= x1 < x2 <= 1000
+        assert 0 <= y1 < y2 <= 1000
+        assert 0.5 <= region.score <= 1.0
+        assert region.area_px == (x2 - x1) * (y2 - y1)
+    for one in regions:
+        for other in regions:
+            if one is not other and one.label == other.label and min(one.area_px, other.area_px) > 400:
+                assert intersection_over_union(one.box_px, other.box_px) <= overlap + 0.15  # boxes were rounded to pixels
+    if count and scores.max() >= 0.5:
+        best = int(scores.max(axis=1).argmax())
+        if np.all(corners[best, 2:] - corners[best, :2] > 0.002):
+            assert max(region.score for region in regions) == pytest.approx(float(scores.max()))
+
+
+def intersection_over_union(a, b):
+    width, height = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
+    shared = max(0, width) * max(0, height)
+    return shared / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - shared)
+
+
+@pytest.mark.skipif(not ULTRAFACE.is_file(), reason=f"{ULTRAFACE.name} is not there")
+def test_a_real_detector_runs_through_the_pipeline(tmp_path):
+    """Its priors are everywhere, so at a low threshold a generated picture gives many boxes; the same picture gives the same ones."""
+    config = tmp_path / "line.yaml"
+    config.write_text(
+        f"cameras:\n  cam1:\n    source: {{type: synthetic}}\n    recompute:\n      network: {ULTRAFACE}\n      keyframe_s: 0\n"
+        "      audit_every: 0\n    segment:\n      kind: boxes\n      labels: [face]\n      threshold: 0.02\n      low_threshold: 0.01\n"
+        "      min_area_px: 1\n      boxes: {background: true}\n"
+    )
+    pipeline = ev.Pipeline.from_config(config)
+    random = np.random.default_rng(3)
+    image = np.full((480, 640, 3), 90, np.uint8)
+    image[100:300, 200:360] = random.integers(120, 220, (200, 160, 3))
+    seen = pipeline.inspect(ev.Frame(image, 1.0, 1))
+    assert seen.mode == "full", seen.reason
+    assert pipeline.network.outputs == {"scores": (1, 4420, 2), "boxes": (1, 4420, 4)}
+    assert seen.regions
+    for region in seen.regions:
+        assert region.label == "face"
+        assert 0.02 <= region.score <= 1
+        assert 0 <= region.box_px[0] < region.box_px[2] <= 640
+        assert 0 <= region.box_px[1] < region.box_px[3] <= 480
+    again = pipeline.inspect(ev.Frame(image.copy(), 1.1, 2))
+    assert again.mode == "cached"
+    assert again.regions is seen.regions
