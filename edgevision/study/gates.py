@@ -132,9 +132,10 @@ def _check(task: GateTask) -> None:
 def _network(task: GateTask, settings: RecomputeSettings, recording: Recording) -> SelectiveNetwork:
     """The network that was named, for frames like these. Raises UnsupportedNetwork when nothing in it could have a gate."""
     named = task.network if task.network == DEFAULT else Path(task.network)
-    network = load_for_frames(settings.model_copy(update={"network": named, "gate": 0.0}), *recording.size_px)
-    if network.plan.dense_macs == 0:
-        raise UnsupportedNetwork(f"{network.plan.path}: no convolution of it runs selectively, so no gate saves work; see its plan")
+    changes = {"network": named, "gate": 0.0, "engine": "selective", "foreign": "never"}
+    network = load_for_frames(settings.model_copy(update=changes), *recording.size_px)
+    if not isinstance(network, SelectiveNetwork) or network.plan.dense_macs == 0:
+        raise UnsupportedNetwork(f"{named}: no convolution of it runs selectively, so no gate saves work; `edgevision plan` says why")
     return network
 
 

@@ -74,7 +74,7 @@ def test_arrays_come_back_as_they_went_in():
 
 
 def test_the_recording_gives_a_network_what_the_camera_would(clip, recording):
-    live_net, played_net = (load_for_frames(RecomputeSettings(), 72, 96) for _ in range(2))
+    live_net, played_net = (load_for_frames(RecomputeSettings(foreign="never"), 72, 96) for _ in range(2))
     detector = ChangeDetector()
     partial = 0
     for number, (picture, live) in zip(range(FRAMES), recording.play(), strict=True):
@@ -89,7 +89,7 @@ def test_the_recording_gives_a_network_what_the_camera_would(clip, recording):
 
 
 def test_exact_gates_agree_with_themselves_and_coarse_ones_do_not(recording):
-    rehearsal = Rehearsal(load_for_frames(RecomputeSettings(), 72, 96), recording)
+    rehearsal = Rehearsal(load_for_frames(RecomputeSettings(foreign="never"), 72, 96), recording)
     assert not (rehearsal.searched & rehearsal.held_out).any()
     assert rehearsal.searched.sum() == rehearsal.held_out.sum() == FRAMES * 5 // 12
     exact = rehearsal.row(dict.fromkeys(rehearsal.steps, 0.0))
@@ -102,7 +102,7 @@ def test_exact_gates_agree_with_themselves_and_coarse_ones_do_not(recording):
 
 def test_frames_passed_over_are_not_lost(recording):
     """The searched blocks alone end with the same exact answer as all frames: what was live in between is taken in one."""
-    rehearsal = Rehearsal(load_for_frames(RecomputeSettings(), 72, 96), recording)
+    rehearsal = Rehearsal(load_for_frames(RecomputeSettings(foreign="never"), 72, 96), recording)
     run = rehearsal.run(dict.fromkeys(rehearsal.steps, 0.0), rehearsal._is_run)
     counted = ~np.isnan(run.shares)
     assert counted.any()
@@ -116,7 +116,7 @@ def test_what_is_found_is_within_the_limit_no_worse_than_one_gate_and_written_fo
     assert found["tuned"]["disagreement"] <= 0.02
     assert found["tuned"]["searched"]["macs_share"] <= found["uniform_at_limit"]["searched"]["macs_share"]
     assert found["tuned"]["macs_share"] < found["uniform"][0]["macs_share"]
-    settings = RecomputeSettings(gate=folder / "gates.json")
+    settings = RecomputeSettings(foreign="never", gate=folder / "gates.json")
     net = load_for_frames(settings, 72, 96)
     assert dict(net.plan.gates) == found["gates"]
     content = json.loads((folder / "gates.json").read_text())
@@ -126,7 +126,7 @@ def test_what_is_found_is_within_the_limit_no_worse_than_one_gate_and_written_fo
 
 def test_the_figures_of_the_written_gates_are_found_again_by_a_network_loaded_with_them(report, recording):
     folder, found = report
-    net = load_for_frames(RecomputeSettings(gate=folder / "gates.json"), 72, 96)
+    net = load_for_frames(RecomputeSettings(foreign="never", gate=folder / "gates.json"), 72, 96)
     gates = dict(net.plan.gates)
     again = Rehearsal(net, recording).row(gates)
     for key in ("disagreement", "macs_share", "flips"):
@@ -144,7 +144,7 @@ def test_the_curve_is_a_picture_and_the_report_is_json(report):
 
 def test_gates_of_the_network_are_those_of_its_own_steps(report):
     _, found = report
-    names = {step.name for step in load_for_frames(RecomputeSettings(), 72, 96).plan.steps}
+    names = {step.name for step in load_for_frames(RecomputeSettings(foreign="never"), 72, 96).plan.steps}
     assert set(found["gates"]) == names
 
 
@@ -201,7 +201,7 @@ def test_places_that_cannot_be_written_are_named_before_any_work(tmp_path, clip,
 def test_gates_of_one_network_are_refused_for_another(report, tmp_path):
     folder, _ = report
     path = tmp_path / "other.onnx"
-    net = load_for_frames(RecomputeSettings(), 72, 96)
+    net = load_for_frames(RecomputeSettings(foreign="never"), 72, 96)
     model = onnx.load(net.plan.path)
     model.doc_string = "another file"
     onnx.save(model, str(path))
