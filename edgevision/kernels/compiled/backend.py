@@ -35,7 +35,7 @@ class Compiled:
         """Weights in the kernel's order."""
         if not isinstance(form, Convolve):
             return None
-        return depthwise.pack(form) if form.is_depthwise else convolve.pack(form, self.cpu)
+        return depthwise.pack(form, self.lanes) if form.is_depthwise else convolve.pack(form, self.cpu)
 
     def bind(self, form: Form, packed: Any, sources: tuple[Plane, ...], target: Plane, gate: Float | None) -> tuple[Kernel, int]:
         """The kernel of a form over one camera's planes, and the shortest run it takes."""
@@ -43,7 +43,7 @@ class Compiled:
             return convolve.bind(form, packed, sources, target, gate)
         limit = np.zeros(1, np.float32) if gate is None else gate
         if isinstance(form, Convolve):
-            return depthwise.bind(form, packed, sources, target, limit), 1
+            return depthwise.bind(form, packed, sources, target, gate), 1
         if isinstance(form, Pool):
             return pool.bind(form, sources, target, limit), 1
         if isinstance(form, Resize):

@@ -68,19 +68,19 @@ class CombineWriter(Writer):
 
     def begin(self, pixel: Any) -> None:
         """Where the pixel's sources are."""
-        self.a, self.b_side = (self.b.add(self.place[side], self.b.mul(pixel, self.place[f"{side}_step"])) for side in ("a", "b"))
+        self.a, self.b_side = (self.step(side, f"{side}_step", pixel) for side in ("a", "b"))
 
-    def value(self, channel: Any, piece: Piece) -> Any:
+    def values(self, channel: Any, piece: Piece, pixels: int) -> list[Any]:
         """The operation and its activation."""
         shape, math = self.shape, self.math(piece)
         if shape.is_raw:
-            return self.read(self.a, channel, piece, shape.kind)
-        a = self.values(self.a, channel, piece, shape.a_kind, (self.number["a_scale"], self.number["a_zero"]))
+            return [self.read(self.a, channel, piece, shape.kind)]
+        a = self.decoded(self.a, channel, piece, shape.a_kind, (self.number["a_scale"], self.number["a_zero"]))
         b = a
         if shape.operation != "copy":
-            b = self.values(self.b_side, channel, piece, shape.b_kind, (self.number["b_scale"], self.number["b_zero"]))
+            b = self.decoded(self.b_side, channel, piece, shape.b_kind, (self.number["b_scale"], self.number["b_zero"]))
         made = emit_operation(math, shape.operation, a, b)
-        return EMITTERS[shape.activation](math, made, math.splat(self.number["alpha"]), math.splat(self.number["beta"]))
+        return [EMITTERS[shape.activation](math, made, math.splat(self.number["alpha"]), math.splat(self.number["beta"]))]
 
 
 @kernel
@@ -93,7 +93,7 @@ def combine(runs, begin, end, lines, full, channels, numbers, gate, shape):
         b = lines[3] + row * lines[4] + start * lines[5]
         target = lines[6] + row * lines[7] + start * lines[8]
         live = lines[9] + row * lines[10] + start
-        places = (target, lines[8], live, stop - start, full, np.int64(scratch.ctypes.data), a, lines[2], b, lines[5])
+        places = (target, lines[8], live, stop - start, full, np.int64(scratch.ctypes.data), 0, a, lines[2], b, lines[5])
         write_strip(places, (gate[0], *numbers), shape)
 
 

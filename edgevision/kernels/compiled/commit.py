@@ -33,11 +33,11 @@ class CommitWriter(Writer):
 
     def begin(self, pixel: Any) -> None:
         """Where the pixel's new values are."""
-        self.new = self.b.add(self.place["strip"], self.b.mul(pixel, self.place["strip_step"]))
+        self.new = self.step("strip", "strip_step", pixel)
 
-    def value(self, channel: Any, piece: Piece) -> Any:
+    def values(self, channel: Any, piece: Piece, pixels: int) -> list[Any]:
         """They are there."""
-        return self.read(self.new, channel, piece, "f32")
+        return [self.read(self.new, channel, piece, "f32")]
 
 
 @kernel
@@ -47,7 +47,7 @@ def commit_strip(strip, pixels, channels, target, target_step, live, gate, full,
     `full` and `numbers` are those of the Outline.
     """
     first = np.int64(strip.ctypes.data)
-    write_strip((target, target_step, live, pixels, full, first, first, channels * 4), (gate, *numbers), shape)
+    write_strip((target, target_step, live, pixels, full, first, 0, first, channels * 4), (gate, *numbers), shape)
 
 
 @intrinsic

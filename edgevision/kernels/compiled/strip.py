@@ -29,10 +29,11 @@ MASKING_LANES = 16  # vectors so wide come with an instruction set that can leav
 
 @dataclass(frozen=True)
 class Piece:
-    """A vector of `lanes` channels, of which the first `used` are there."""
+    """A vector of `lanes` channels, of which the first `used` are there. A part of the last vector begins at its lane `start`."""
 
     lanes: int
     used: int
+    start: int = 0
 
 
 @dataclass(frozen=True)
@@ -51,23 +52,28 @@ class Shape(ABC):
     is_gated: bool
     is_raw: bool
 
-    places: ClassVar[tuple[str, ...]] = ("target", "target_step", "live", "count", "full", "scratch")
+    places: ClassVar[tuple[str, ...]] = ("target", "target_step", "live", "count", "full", "scratch", "scratch_step")
     numbers: ClassVar[tuple[str, ...]] = ("gate", "target_scale", "target_zero", "target_inverse")
+
+    @property
+    def pixels(self) -> int:
+        """Neighbouring pixels that are made together."""
+        return 1
 
     @abstractmethod
     def writer(self, builder: Any, places: list[Any], numbers: list[Any]) -> Writer:
         """What emits the operation."""
 
-    def tail_pieces(self) -> Iterator[tuple[int, Piece]]:
-        """(first channel after the full vectors, piece)."""
+    def tail_pieces(self) -> Iterator[Piece]:
+        """What is left after the full vectors."""
         if self.tail and self.is_masked:
-            yield 0, Piece(1 << (self.tail - 1).bit_length(), self.tail)
+            yield Piece(1 << (self.tail - 1).bit_length(), self.tail)
             return
         start, size = 0, self.lanes
         while start < self.tail:
             while size > self.tail - start:
                 size //= 2
-            yield start, Piece(size, size)
+            yield Piece(size, size, start)
             start += size
 
 
@@ -96,45 +102,73 @@ class Outline:
 
 
 class Writer(ABC):
-    """Emits a strip. An operation says what a pixel begins with and how a vector of its new values is made."""
+    """Emits a strip. An operation says what a block of pixels begins with and how a vector of each of their new values is made."""
 
     def __init__(self, builder: Any, shape: Shape, places: list[Any], numbers: list[Any]) -> None:
         self.b, self.shape = builder, shape
         self.place = dict(zip(shape.places, places, strict=True))
         self.number = dict(zip(shape.numbers, numbers, strict=True))
         width = ir.IntType(32 if shape.is_gated else 8 * BYTES[shape.kind])
-        sizes = {piece.lanes for _, piece in shape.tail_pieces()} | ({shape.lanes} if shape.full else set())
-        self.hits = {lanes: cgutils.alloca_once(builder, ir.VectorType(width, lanes)) for lanes in sizes}
+        sizes = {piece.lanes for piece in shape.tail_pieces()} | ({shape.lanes} if shape.full else set())
+        self.hits = [{lanes: cgutils.alloca_once(builder, ir.VectorType(width, lanes)) for lanes in sizes} for _ in range(shape.pixels)]
 
     @abstractmethod
     def begin(self, pixel: Any) -> None:
-        """Before a pixel's vectors: `pixel` counts from the first of the run."""
+        """Before a block's vectors: its first pixel, counted from the first of the run."""
 
     @abstractmethod
-    def value(self, channel: Any, piece: Piece) -> Any:
-        """New values from a channel on: float32, or as the target holds them in a raw strip."""
+    def values(self, channel: Any, piece: Piece, pixels: int) -> list[Any]:
+        """Of each pixel of a block the new values from a channel on: float32, or as the target holds them in a raw strip."""
 
     def emit(self) -> None:
-        """All pixels of the run."""
-        with cgutils.for_range(self.b, self.place["count"], intp=I64) as over:
-            self.begin(over.index)
-            self.pixel(over.index)
+        """All pixels of the run, in blocks, and those left over one by one."""
+        count, pixels = self.place["count"], self.shape.pixels
+        done = ir.Constant(I64, 0)
+        if pixels > 1:
+            size = ir.Constant(I64, pixels)
+            blocks = self.b.sdiv(count, size)
+            with cgutils.for_range(self.b, blocks, intp=I64) as over:
+                self.block(self.b.mul(over.index, size), pixels)
+            done = self.b.mul(blocks, size)
+        with cgutils.for_range(self.b, count, start=done, intp=I64) as over:
+            self.block(over.index, 1)
 
-    def pixel(self, pixel: Any) -> None:
-        """One pixel, from its sources to its live byte."""
-        target = self.b.add(self.place["target"], self.b.mul(pixel, self.place["target_step"]))
-        for accumulator in self.hits.values():
-            self.b.store(ir.Constant(accumulator.allocated_type, None), accumulator)
+    def block(self, first: Any, pixels: int) -> None:
+        """Some pixels, from their sources to their live bytes."""
+        self.begin(first)
+        targets = [self.step("target", "target_step", self.after(first, pixel)) for pixel in range(pixels)]
+        for accumulators in self.hits[:pixels]:
+            for accumulator in accumulators.values():
+                self.b.store(ir.Constant(accumulator.allocated_type, None), accumulator)
         for channel, piece in self.vectors():
-            self.settle(target, channel, piece)
-        moved, live = self.moved(), self.b.inttoptr(self.b.add(self.place["live"], pixel), BYTE.as_pointer())
-        if self.shape.is_gated:
-            with self.b.if_then(moved):
-                for channel, piece in self.vectors():
-                    self.write(target, channel, piece, self.read(self.place["scratch"], channel, piece, self.shape.kind))
-                self.b.store(ir.Constant(BYTE, 1), live)
-        else:
+            for pixel, new in enumerate(self.values(channel, piece, pixels)):
+                self.settle(pixel, targets[pixel], channel, piece, new)
+        for pixel, target in enumerate(targets):
+            live = self.b.inttoptr(self.b.add(self.place["live"], self.after(first, pixel)), BYTE.as_pointer())
+            self.finish(pixel, target, live)
+
+    def finish(self, pixel: int, target: Any, live: Any) -> None:
+        """Mark a pixel that moved; with a gate its values have waited for this."""
+        moved = self.moved(self.hits[pixel])
+        if not self.shape.is_gated:
             self.b.store(self.b.or_(self.b.load(live), self.b.zext(moved, BYTE)), live)
+            return
+        with self.b.if_then(moved):
+            for channel, piece in self.vectors():
+                self.write(target, channel, piece, self.read(self.scratch(pixel), channel, piece, self.shape.kind))
+            self.b.store(ir.Constant(BYTE, 1), live)
+
+    def scratch(self, pixel: int) -> Any:
+        """Where a pixel's new values wait."""
+        return self.step("scratch", "scratch_step", ir.Constant(I64, pixel))
+
+    def after(self, place: Any, count: int) -> Any:
+        """place + count."""
+        return self.b.add(place, ir.Constant(I64, count)) if count else place
+
+    def step(self, address: str, size: str, count: Any) -> Any:
+        """The place `address` and `count` times the place `size`."""
+        return self.b.add(self.place[address], self.b.mul(count, self.place[size]))
 
     def vectors(self) -> Iterator[tuple[Any, Piece]]:
         """(first channel, piece), inside an emitted loop where the number of full vectors is not known."""
@@ -147,30 +181,30 @@ class Writer(ABC):
             with cgutils.for_range(self.b, self.place["full"], intp=I64) as over:
                 yield self.b.mul(over.index, ir.Constant(I64, shape.lanes)), whole
             after = self.b.mul(self.place["full"], ir.Constant(I64, shape.lanes))
-        for start, piece in shape.tail_pieces():
-            yield self.b.add(after, ir.Constant(I64, start)), piece
+        for piece in shape.tail_pieces():
+            yield self.after(after, piece.start), piece
 
-    def settle(self, target: Any, channel: Any, piece: Piece) -> None:
-        """Make, code, compare and store one vector."""
+    def settle(self, pixel: int, target: Any, channel: Any, piece: Piece, new: Any) -> None:
+        """Code, compare and store one vector of new values."""
         kind, math = self.shape.kind, self.math(piece)
-        new = self.value(channel, piece)
         if not self.shape.is_raw:
             new = encode(math, new, kind, self.number["target_inverse"], self.number["target_zero"])
         old = self.read(target, channel, piece, kind)
-        self.note(self.beyond_gate(math, new, old) if self.shape.is_gated else self.other_bits(new, old), piece)
-        self.write(self.place["scratch"] if self.shape.is_gated else target, channel, piece, new)
+        self.note(
+            self.hits[pixel][piece.lanes], self.beyond_gate(math, new, old) if self.shape.is_gated else self.other_bits(new, old), piece
+        )
+        self.write(self.scratch(pixel) if self.shape.is_gated else target, channel, piece, new)
 
-    def note(self, hit: Any, piece: Piece) -> None:
+    def note(self, accumulator: Any, hit: Any, piece: Piece) -> None:
         """Remember which lanes moved: all bits 0 where none did."""
         if piece.used < piece.lanes:
             hit = self.b.and_(hit, ir.Constant(hit.type, [-1] * piece.used + [0] * (piece.lanes - piece.used)))
-        accumulator = self.hits[piece.lanes]
         self.b.store(self.b.or_(self.b.load(accumulator), hit), accumulator)
 
-    def moved(self) -> Any:
-        """Whether any lane of the pixel did."""
+    def moved(self, accumulators: dict[int, Any]) -> Any:
+        """Whether any lane of a pixel did."""
         flags = []
-        for accumulator in self.hits.values():
+        for accumulator in accumulators.values():
             lanes = self.b.load(accumulator)
             differs = self.b.icmp_unsigned("!=", lanes, ir.Constant(lanes.type, None))
             bits = ir.IntType(lanes.type.count)
@@ -198,7 +232,7 @@ class Writer(ABC):
         """Arithmetic on a piece's floats."""
         return Arithmetic(self.b, ir.VectorType(ir.FloatType(), piece.lanes))
 
-    def values(self, address: Any, channel: Any, piece: Piece, kind: str, numbers: tuple[Any, Any]) -> Any:
+    def decoded(self, address: Any, channel: Any, piece: Piece, kind: str, numbers: tuple[Any, Any]) -> Any:
         """A source's values from a channel on; `numbers`: its scale and zero."""
         return decode(self.math(piece), self.read(address, channel, piece, kind), kind, *numbers)
 
