@@ -45,9 +45,9 @@ class Compiled:
         if isinstance(form, Convolve):
             return depthwise.bind(form, packed, sources, target, gate), 1
         if isinstance(form, Pool):
-            return pool.bind(form, sources, target, limit), 1
+            return pool.bind(form, sources, target, gate, self.lanes), 1
         if isinstance(form, Resize):
-            return resize.bind(form, sources, target, limit), 1
+            return resize.bind(form, sources, target, gate, self.lanes), 1
         if isinstance(form, Pick):
             return pick.bind(form, sources, target, limit), 1
         if isinstance(form, Broadcast):
