@@ -73,7 +73,7 @@ class Entrance:
         wanted = (1, self.plane.padded.shape[2], *self._size_px)
         if not isinstance(picture, np.ndarray) or picture.dtype != np.float32 or picture.shape != wanted:
             raise InputError(f"x is {_shown(picture)}; it must be float32 {wanted}, or call set_preprocess to give 8-bit frames")
-        return np.asarray(picture[0])
+        return np.ascontiguousarray(picture[0])
 
     def _checked_frame(self, frame: Any) -> NDArray[Any]:
         channels = self.plane.padded.shape[2]

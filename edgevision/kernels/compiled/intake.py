@@ -15,7 +15,7 @@ from edgevision.kernels.compiled.jit import kernel, specialize
 from edgevision.kernels.compiled.strip import Outline, ShapeType
 from edgevision.kernels.forms import Float, Intake, Plane, Runs
 
-_RUNS, _LINES, _TENSOR, _FRAME = types.int32[:, ::1], types.UniTuple(types.int64, 5), types.float32[:, :, :], types.uint8[:, :, :]
+_RUNS, _LINES, _TENSOR, _FRAME = types.int32[:, ::1], types.UniTuple(types.int64, 5), types.float32[:, :, ::1], types.uint8[:, :, :]
 
 
 @kernel
@@ -25,9 +25,15 @@ def take_tensor(picture, runs, count, lines, longest, full, numbers, shape):
     strip = np.zeros((longest, channels), np.float32)
     for run in range(count):
         row, start, stop = np.int64(runs[run, 0]), np.int64(runs[run, 1]), np.int64(runs[run, 2])
-        for c in range(channels):
-            for column in range(start, stop):
-                strip[column - start, c] = picture[c, row, column]
+        if channels == 3:
+            first, second, third = picture[0, row, start:stop], picture[1, row, start:stop], picture[2, row, start:stop]
+            for column in range(stop - start):
+                strip[column, 0], strip[column, 1], strip[column, 2] = first[column], second[column], third[column]
+        else:
+            for c in range(channels):
+                values = picture[c, row, start:stop]
+                for column in range(stop - start):
+                    strip[column, c] = values[column]
         place, live = lines[0] + row * lines[1] + start * lines[2], lines[3] + row * lines[4] + start
         commit_strip(strip, stop - start, channels, place, lines[2], live, np.float32(0), full, numbers, shape)
 
@@ -74,16 +80,15 @@ def find_bad(bits, runs, count):
     """(row, column) of the first NaN or infinity inside the runs, or (-1, -1): `bits` of a float whose exponent is all ones."""
     exponent = np.int32(0x7F800000)
     for run in range(count):
-        row = runs[run, 0]
-        start, stop = runs[run, 1], runs[run, 2]
+        row, start, stop = runs[run, 0], np.int64(runs[run, 1]), np.int64(runs[run, 2])
         for c in range(bits.shape[0]):
-            wrong = False
-            for column in range(start, stop):
-                wrong |= bits[c, row, column] & exponent == exponent
-            if wrong:
-                for column in range(start, stop):
-                    if bits[c, row, column] & exponent == exponent:
-                        return row, column
+            values, top = bits[c, row, start:stop], np.int32(0)
+            for column in range(stop - start):  # a maximum becomes vectors, an early end would not
+                top = max(top, values[column] & exponent)
+            if top == exponent:
+                for column in range(stop - start):
+                    if values[column] & exponent == exponent:
+                        return row, np.int32(start + column)
     return np.int32(-1), np.int32(-1)
 
 
@@ -120,5 +125,5 @@ def _resize_tables(intake: Intake) -> tuple[NDArray[Any], ...]:
 
 def first_bad(picture: Float, runs: Runs, count: int) -> tuple[int, int]:
     """(row, column) of the first NaN or infinity inside the runs, or (-1, -1)."""
-    row, column = specialize(find_bad, (types.int32[:, :, :], _RUNS, types.int64))(picture.view(np.int32), runs, count)
+    row, column = specialize(find_bad, (types.int32[:, :, ::1], _RUNS, types.int64))(picture.view(np.int32), runs, count)
     return int(row), int(column)
