@@ -102,7 +102,7 @@ def _bench_net(arguments: argparse.Namespace) -> int:
     else:
         show(result, Console(width=None if sys.stdout.isatty() else WIDTH))
     if arguments.plot:
-        draw(result, arguments.plot, f"{path.name} {'x'.join(map(str, arguments.input_shape or ()))}".strip())
+        draw(result, arguments.plot)
     return 0 if any(row["engine"] == "ours" for row in result.rows) else 1
 
 

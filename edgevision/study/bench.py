@@ -59,9 +59,10 @@ class BenchTask:
 class Result:
     """`rows` as `--json` prints them; for each, `laps`: milliseconds, and `live`: share of the input, of every shot.
 
-    `notes` say what was left out, and why.
+    `notes` say what was left out, and why. `title` names the network, its size and the scene.
     """
 
+    title: str
     rows: list[dict[str, Any]] = field(default_factory=list)
     laps: list[list[float]] = field(default_factory=list)
     live: list[list[float]] = field(default_factory=list)
@@ -105,9 +106,9 @@ Told = Callable[[str], None]
 
 def bench(task: BenchTask, is_quiet: bool = False) -> Result:
     """Race them all. Raises UnsupportedNetwork for a file that OpenVINO cannot read, InputError for a clip or value that cannot be used."""
-    result = Result()
     with _progress(is_quiet) as told, tempfile.TemporaryDirectory(prefix="edgevision-bench-") as folder:
         graph = read_graph(task.network, task.input_shape)
+        result = Result(_title(task, graph))
         preprocess = Preprocess.from_metadata(graph.metadata)
         scenes = _scenes(task, tuple(graph.shapes[graph.input]), preprocess)
         files = Files(task.network, _int8_file(task, graph, scenes[-1], Path(folder), result, told), graph, preprocess)
@@ -116,6 +117,11 @@ def bench(task: BenchTask, is_quiet: bool = False) -> Result:
         for threads in task.threads:
             result.take(_race_all(task, files, counted, threads, told))
     return result
+
+
+def _title(task: BenchTask, graph: Graph) -> str:
+    scene = "one square of random values" if task.clip is None else task.clip.name
+    return f"{task.network.name}, input {'x'.join(map(str, graph.shapes[graph.input][1:]))}, {scene}"
 
 
 @contextmanager
@@ -190,7 +196,7 @@ def _specs(task: BenchTask, files: Files, threads: int) -> Iterator[LaneSpec]:
 
 def _race_all(task: BenchTask, files: Files, scenes: Sequence[tuple[Scene, dict[Path, float]]], threads: int, told: Told) -> Result:
     """Every scene with so many threads."""
-    result, entrants = Result(), []
+    result, entrants = Result(""), []
     told(f"{threads} thread(s): loading the engines")
     for spec in _specs(task, files, threads):
         try:

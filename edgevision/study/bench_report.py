@@ -66,7 +66,7 @@ def _cells(row: Row, rows: Sequence[Row]) -> Iterator[str]:
     yield "" if best is None else f"{best['ms_p50'] / row['ms_p50']:.2f}"
 
 
-def draw(result: Result, path: Path, title: str) -> None:
+def draw(result: Result, path: Path) -> None:
     """Speed-up of ours over each peer against the live share of the work, a panel for each thread count and precision of ours.
 
     On a clip, where there is one scene, every frame is a point, over the live share of its input. Raises InputError where it cannot write.
@@ -80,12 +80,12 @@ def draw(result: Result, path: Path, title: str) -> None:
         raise InputError(f"{path}: there is nothing to draw, because none of ours took part")
     figure = Figure(figsize=(_SIZE_IN[0] * len(panels), _SIZE_IN[1]), layout="constrained")
     FigureCanvasAgg(figure)
-    figure.suptitle(title)
+    figure.suptitle(result.title)
     is_clip = len({row["live_input"] for row in result.rows}) == 1 and len(set(result.live[ours[0]])) > 1
     for axes, panel in zip(np.atleast_1d(figure.subplots(1, len(panels), sharey=True)), panels, strict=True):
         places = [place for place in ours if (result.rows[place]["threads"], result.rows[place]["precision"]) == panel]
         _points_by_frame(axes, result, places[0]) if is_clip else _lines_by_share(axes, result, places)
-        _dress(axes, is_clip)
+        _dress(axes)
         axes.set_title(f"ours in {panel[1]}, {panel[0]} thread{'s' if panel[0] > 1 else ''}", fontsize=10)
     figure.axes[0].set_ylabel("times faster than the peer (p50)" if not is_clip else "times faster than the peer's p50")
     try:
@@ -95,19 +95,26 @@ def draw(result: Result, path: Path, title: str) -> None:
 
 
 def _lines_by_share(axes: Any, result: Result, places: Sequence[int]) -> None:
+    """A line for each peer. Where nothing was live has no place on a logarithmic axis: those points stand apart, at its left end."""
     rows = sorted((result.rows[place] for place in places), key=lambda row: float(row["live_macs"]))
-    shares = [max(_LEAST_SHARE, row["live_macs"]) for row in rows]
-    for engine in COLOURS:
+    least = min((row["live_macs"] for row in rows if row["live_macs"] > 0), default=1.0)
+    apart = least / 4
+    for engine, colour in COLOURS.items():
         peers = [next((peer for peer in rivals(row, result.rows) if peer["engine"] == engine), None) for row in rows]
-        points = [(x, peer["ms_p50"] / row["ms_p50"]) for x, row, peer in zip(shares, rows, peers, strict=True) if peer is not None]
-        if points:
-            label = f"{engine.replace('_', ' ')} ({next(peer['precision'] for peer in peers if peer)})"
-            axes.plot(*zip(*points, strict=True), "o-", color=COLOURS[engine], markersize=4, label=label)
-    if rows[0]["live_macs"] < _LEAST_SHARE:
-        axes.axvline(_LEAST_SHARE, color="lightgray", linewidth=6, zorder=0)
-        axes.annotate(
-            "nothing live", (_LEAST_SHARE, 1), textcoords="offset points", xytext=(8, 6), fontsize=8, color="dimgray", rotation=90
-        )
+        ratios = [(row["live_macs"], peer["ms_p50"] / row["ms_p50"]) for row, peer in zip(rows, peers, strict=True) if peer is not None]
+        if not ratios:
+            continue
+        label = f"{engine.replace('_', ' ')} ({next(peer['precision'] for peer in peers if peer)})"
+        moving, still = [point for point in ratios if point[0] > 0], [(apart, ratio) for share, ratio in ratios if share == 0]
+        axes.plot(*np.reshape(moving, (-1, 2)).T, "o-", color=colour, markersize=4, label=label)
+        axes.plot(*np.reshape(still, (-1, 2)).T, "D", color=colour, markersize=5)
+    if any(row["live_macs"] == 0 for row in rows):
+        axes.annotate("nothing live", (apart, 1), textcoords="offset points", xytext=(8, 6), fontsize=8, color="dimgray", rotation=90)
+    ends = np.array([least, 1.0])
+    axes.plot(ends, 1 / ends, "--", color="gray", linewidth=1, label="proportional")
+    axes.plot(ends, 0.8 / ends, ":", color="gray", linewidth=1, label="80 % of it")
+    axes.set_xlim(apart / 1.6, 1.25)
+    axes.set_xlabel("live share of the work (multiply-accumulates)")
 
 
 def _points_by_frame(axes: Any, result: Result, place: int) -> None:
@@ -116,22 +123,13 @@ def _points_by_frame(axes: Any, result: Result, place: int) -> None:
     for peer in rivals(row, result.rows):
         label = f"{peer['engine'].replace('_', ' ')} ({peer['precision']})"
         axes.plot(shares, peer["ms_p50"] / ours, ".", color=COLOURS[peer["engine"]], markersize=4, alpha=0.6, label=label)
+    axes.set_xlim(_LEAST_SHARE * 0.8, 1.25)
+    axes.set_xlabel("live share of the input, frame by frame (nothing live: at the left end)")
 
 
-def _dress(axes: Any, is_clip: bool) -> None:
-    ends = np.array([_LEAST_SHARE, 1.0])
+def _dress(axes: Any) -> None:
     axes.set_xscale("log")
     axes.set_yscale("log")
-    if not is_clip:
-        axes.plot(ends, 1 / ends, "--", color="gray", linewidth=1, label="proportional")
-        axes.plot(ends, 0.8 / ends, ":", color="gray", linewidth=1, label="80 % of it")
     axes.axhline(1, color="black", linewidth=0.8)
-    axes.set_xlim(_LEAST_SHARE * 0.8, 1.25)
-    low, high = axes.get_ylim()
-    if not is_clip:
-        values = [value for line in axes.get_lines() if line.get_marker() == "o" for value in line.get_ydata()]
-        low, high = min(0.5, *values) / 1.3, max(2.0, *values) * 2
-    axes.set_ylim(low, high)
-    axes.set_xlabel("live share of the input, frame by frame" if is_clip else "live share of the work (multiply-accumulates)")
     axes.grid(True, which="major", color="whitesmoke")
     axes.legend(loc="best", frameon=False, fontsize=8)
