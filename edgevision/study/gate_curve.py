@@ -55,8 +55,14 @@ def _panel(axes: Any, report: Mapping[str, Any], key: str, factor: float) -> Non
         f"limit {report['limit']:g}", (1, report["limit"]), xycoords=("axes fraction", "data"), textcoords="offset points",
         xytext=(-4, 4), ha="right", fontsize=8, color="tab:red",
     )  # fmt: skip
+    axes.axhline(report["frozen"], color="black", linewidth=1, linestyle=":")
+    axes.annotate(
+        "an answer that never changes", (1, report["frozen"]), xycoords=("axes fraction", "data"), textcoords="offset points",
+        xytext=(-4, 4), ha="right", fontsize=8,
+    )  # fmt: skip
     axes.set_yscale("log")
     axes.set_xlim(left=0)
+    axes.margins(x=0.1)
     axes.grid(True, which="major", alpha=0.3)
 
 

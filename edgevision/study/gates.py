@@ -26,12 +26,14 @@ from edgevision.study.gate_curve import check_plot, draw
 from edgevision.study.gate_search import Found, Gates, Point, find_gates, scaled
 from edgevision.study.recording import Recording, record
 from edgevision.study.rehearsal import LEAST_FRAMES, Rehearsal
+from edgevision.study.rehearsal import ROUNDS as TIMING_ROUNDS
 from edgevision.study.replay import pipeline_for
 
 LADDER = (0.0, 0.0025, 0.005, 0.01, 0.02, 0.04, 0.08)
 SCALES = (0.25, 0.5, 2.0, 4.0)
 ROUNDS = 3
 BACK_OFFS = 3
+FAR_BELOW = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +65,10 @@ def find(task: GateTask, is_quiet: bool = False) -> dict[str, Any]:
         rehearsal = Rehearsal(_network(task, settings.recompute, recording), recording)
         bar.remove_task(reading)
         searching = bar.add_task("searching", total=ROUNDS * (len(rehearsal.steps) + 6) + 7)
-        found, row, limits, trials = _search(rehearsal, task.limit, lambda: bar.advance(searching))
+        found, limits, trials = _search(rehearsal, task.limit, lambda: bar.advance(searching))
         bar.remove_task(searching)
-        drawing = bar.add_task("verifying", total=len(LADDER) + len(SCALES) + 1)
-        rows = _rows(rehearsal, found, lambda: bar.advance(drawing))
+        timing = bar.add_task("timing", total=(len(LADDER) + len(SCALES) + 2) * TIMING_ROUNDS)
+        rows = _rows(rehearsal, found, lambda: bar.advance(timing))
     report = {
         "network": rehearsal.network.plan.path,
         "sha256": rehearsal.network.sha256,
@@ -77,17 +79,17 @@ def find(task: GateTask, is_quiet: bool = False) -> dict[str, Any]:
         "frames_held_out": int(rehearsal.held_out.sum()),
         "trials": trials,
         "limits_searched": limits,
-        "is_within_limit": row["disagreement"] <= task.limit,
+        "is_within_limit": rows["tuned"]["disagreement"] <= task.limit,
+        "frozen": rehearsal.frozen(),
         "gates": dict(found.tuned.gates),
-        "tuned": row,
         **rows,
         "seconds": time.perf_counter() - began,
     }
     return _delivered(report, task)
 
 
-def _search(rehearsal: Rehearsal, limit: float, told: Callable[[], None]) -> tuple[Found, dict[str, Any], list[float], int]:
-    """Search, and again with a lower limit while the frames held out pass the one asked for."""
+def _search(rehearsal: Rehearsal, limit: float, told: Callable[[], None]) -> tuple[Found, list[float], int]:
+    """Search, and again with a lower limit while the frames held out pass the one asked for: what was found, the limits, the trials."""
     trials, limits = 0, [limit]
 
     def measure(gates: Gates) -> Point:
@@ -98,25 +100,25 @@ def _search(rehearsal: Rehearsal, limit: float, told: Callable[[], None]) -> tup
 
     while True:
         found = find_gates(rehearsal.steps, measure, limits[-1], ROUNDS)
-        row = rehearsal.row(found.tuned.gates)
-        if row["disagreement"] <= limit or len(limits) > BACK_OFFS:
-            return found, row, limits, trials
-        limits.append(limits[-1] * 0.9 * limit / row["disagreement"])
+        held_out = rehearsal.row(found.tuned.gates)["disagreement"]
+        if held_out <= limit or len(limits) > BACK_OFFS:
+            return found, limits, trials
+        limits.append(limits[-1] * 0.9 * limit / held_out)
 
 
 def _rows(rehearsal: Rehearsal, found: Found, told: Callable[[], None]) -> dict[str, Any]:
-    """What stands beside the tuned set: the exact network, uniform gates, the tuned gates scaled."""
-    rows: dict[str, Any] = {"uniform": [], "scaled": []}
-    for gate in LADDER:
-        rows["uniform"].append({"gate": gate, **rehearsal.row(dict.fromkeys(rehearsal.steps, gate))})
-        told()
-    for scale in SCALES:
-        rows["scaled"].append({"scale": scale, **rehearsal.row(scaled(found.tuned.gates, scale))})
-        told()
-    gate = max(found.uniform.gates.values(), default=0.0)
-    rows["uniform_at_limit"] = {"gate": gate, **rehearsal.row(found.uniform.gates)}
-    told()
-    return rows
+    """The tuned set and what stands beside it: the exact network and uniform gates, the one at the limit, the tuned gates scaled."""
+    one = max(found.uniform.gates.values(), default=0.0)
+    uniform = [dict.fromkeys(rehearsal.steps, gate) for gate in (*LADDER, one)]
+    tuned = [found.tuned.gates, *(scaled(found.tuned.gates, scale) for scale in SCALES)]
+    rows = rehearsal.rows([*uniform, *tuned], told)
+    of_ladder, at_limit, of_tuned, of_scaled = rows[: len(LADDER)], rows[len(LADDER)], rows[len(LADDER) + 1], rows[len(LADDER) + 2 :]
+    return {
+        "tuned": of_tuned,
+        "uniform_at_limit": {"gate": one, **at_limit},
+        "uniform": [{"gate": gate, **row} for gate, row in zip(LADDER, of_ladder, strict=True)],
+        "scaled": [{"scale": scale, **row} for scale, row in zip(SCALES, of_scaled, strict=True)],
+    }
 
 
 def _check(task: GateTask) -> None:
@@ -149,7 +151,7 @@ def _bar(is_quiet: bool) -> Progress:
 def _delivered(report: dict[str, Any], task: GateTask) -> dict[str, Any]:
     """Writes what was asked for; the report with `out`, `plot` and `text`."""
     if task.out is not None and report["is_within_limit"]:
-        measured = {key: report[key] for key in ("clip", "limit", "frames", "tuned", "uniform_at_limit")}
+        measured = {key: report[key] for key in ("clip", "limit", "frames", "frozen", "tuned", "uniform_at_limit")}
         write_gates(task.out, GateFile(Path(report["network"]).name, report["sha256"], report["gates"], measured))
     if task.plot is not None:
         draw(report, task.plot)
@@ -167,9 +169,12 @@ def text_of(report: Mapping[str, Any]) -> str:
         *(_line(f"{row['gate']:g} for all" if row["gate"] else "exact", row) for row in report["uniform"]),
         _line(f"{uniform['gate']:g} for all, at limit", uniform),
         _line("tuned by step", tuned),
+        f"an answer that stayed as it was on the first frame would disagree by {report['frozen']:.5f}",
         f"tuned: {tuned['macs_share']:.2%} of the work, exact {exact['macs_share']:.2%}, one gate for all {uniform['macs_share']:.2%}; "
         f"{report['trials']} trials, {report['seconds']:.0f} s",
     ]
+    if report["limit"] > report["frozen"] / FAR_BELOW:
+        lines.append(f"limit {report['limit']:g} is not far below that: give a lower one, or a clip in which more happens")
     if len(report["limits_searched"]) > 1:
         lines.append(f"searched to {report['limits_searched'][-1]:.4g}, because the frames held out passed {report['limit']:g} before")
     if not report["is_within_limit"]:

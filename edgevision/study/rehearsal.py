@@ -7,8 +7,8 @@ gates' errors grow to what they come to. A run of the searched blocks alone take
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,7 @@ from edgevision.study.recording import Deltas, Recording
 
 BLOCKS = 12
 LEAST_FRAMES = 2 * BLOCKS
+ROUNDS = 3
 
 Frames = NDArray[np.bool_]
 Answers = Mapping[str, NDArray[np.float32]]
@@ -102,13 +103,33 @@ class Rehearsal:
         return Point(dict(gates), float(answers[0]), float(answers[3]), float(np.nanmean(run.shares[self.searched])))
 
     def row(self, gates: Gates) -> dict[str, Any]:
-        """The held-out blocks' figures, the searched ones' beside them. All is run twice: of each frame the quicker time counts."""
-        run, again = self.run(gates), self.run(gates)
-        np.minimum(run.ms, again.ms, out=run.ms)
+        """The held-out blocks' figures, the searched ones' beside them."""
+        return self._row(self.run(gates))
+
+    def rows(self, sets: Sequence[Gates], told: Callable[[], None] = lambda: None) -> list[dict[str, Any]]:
+        """A row for each set of gates. All take turns, ROUNDS times, so that all are timed alike; of each frame the quickest counts."""
+        runs = [Run.empty(self._recording.frames) for _ in sets]
+        for number in range(ROUNDS):
+            for place, gates in enumerate(sets):
+                again = self.run(gates, is_judged=number == 0)
+                runs[place] = again if number == 0 else replace(runs[place], ms=np.fmin(runs[place].ms, again.ms))
+                told()
+        return [self._row(run) for run in runs]
+
+    def _row(self, run: Run) -> dict[str, Any]:
         searched = run.row(self.searched)
         return {**run.row(self.held_out), "searched": {key: searched[key] for key in ("macs_share", "disagreement")}}
 
-    def run(self, gates: Gates, wanted: Frames | None = None) -> Run:
+    def frozen(self) -> float:
+        """What an answer that stays as it was on the first frame would disagree by, on the held-out blocks: limits must be far below."""
+        found = np.zeros(self._recording.frames)
+        first: dict[str, NDArray[np.float32]] = {}
+        for turn in self._turns(np.ones(self._recording.frames, np.bool_)):
+            first = first or {name: values.copy() for name, values in turn.exact.items()}
+            found[turn.number] = disagreement(first, turn.exact, self._scales).total if turn.is_news else found[turn.number - 1]
+        return float(found[self.held_out].mean())
+
+    def run(self, gates: Gates, wanted: Frames | None = None, is_judged: bool = True) -> Run:
         """These frames, or all, in order from an empty Memory."""
         run, last = Run.empty(self._recording.frames), Disagreement(0.0, 0.0, 0.0, 0.0)
         dense = self.network.plan.dense_macs
@@ -118,7 +139,7 @@ class Rehearsal:
             outputs = self.network.first(turn.picture) if turn.live is None else self.network.next(turn.picture, turn.live)
             seconds = time.perf_counter() - began
             costs = self.network.costs
-            if turn.is_news or costs.mode != "cached":
+            if is_judged and (turn.is_news or costs.mode != "cached"):
                 last = disagreement(outputs, turn.exact, self._scales)
             if turn.is_counted:
                 run.answers[turn.number], run.shares[turn.number], run.ms[turn.number] = last, costs.macs / dense, seconds * 1e3

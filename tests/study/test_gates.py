@@ -100,6 +100,24 @@ def test_exact_gates_agree_with_themselves_and_coarse_ones_do_not(recording):
     assert rehearsal.measure(dict.fromkeys(rehearsal.steps, 0.0)).disagreement == 0.0
 
 
+def test_sets_timed_in_turn_have_the_figures_of_each_alone(recording):
+    rehearsal = Rehearsal(load_for_frames(RecomputeSettings(foreign="never"), 72, 96), recording)
+    sets = [dict.fromkeys(rehearsal.steps, gate) for gate in (0.0, 0.02)]
+    for row, gates in zip(rehearsal.rows(sets), sets, strict=True):
+        alone = rehearsal.row(gates)
+        assert [row[key] for key in ("disagreement", "macs_share", "flips")] == [
+            alone[key] for key in ("disagreement", "macs_share", "flips")
+        ]
+        assert 0 < row["ms_p50"] <= row["ms_p99"]
+
+
+def test_an_answer_that_never_changes_is_what_the_coarsest_gate_gives(recording):
+    rehearsal = Rehearsal(load_for_frames(RecomputeSettings(foreign="never"), 72, 96), recording)
+    shut = rehearsal.row(dict.fromkeys(rehearsal.steps, 0.999))
+    assert shut["disagreement"] == pytest.approx(rehearsal.frozen(), rel=1e-6)
+    assert rehearsal.frozen() > 0.01
+
+
 def test_frames_passed_over_are_not_lost(recording):
     """The searched blocks alone end with the same exact answer as all frames: what was live in between is taken in one."""
     rehearsal = Rehearsal(load_for_frames(RecomputeSettings(foreign="never"), 72, 96), recording)
@@ -140,6 +158,7 @@ def test_the_curve_is_a_picture_and_the_report_is_json(report):
     assert (picture[:, :, 2].astype(int) - picture[:, :, 0] > 100).sum() > 100  # the operating point and the limit are red
     assert json.loads(json.dumps(found))["text"].count("\n") > 8
     assert "one gate for all" in found["text"]
+    assert ("not far below" in found["text"]) == (found["limit"] > found["frozen"] / 4)
 
 
 def test_gates_of_the_network_are_those_of_its_own_steps(report):
@@ -217,6 +236,7 @@ def test_what_the_held_out_frames_refuse_is_not_written(clip, tmp_path, monkeypa
         return {**row(self, gates), "disagreement": 0.9}
 
     monkeypatch.setattr(Rehearsal, "row", worse)
+    monkeypatch.setattr(Rehearsal, "rows", lambda self, sets, told: [worse(self, gates) for gates in sets])
     monkeypatch.setattr(Rehearsal, "measure", lambda self, gates: Point(gates, 0.0, 0.0, 1.0))
     found = find(GateTask("default", clip, 0.02, 24, tmp_path / "g.json"), is_quiet=True)
     assert not found["is_within_limit"]
