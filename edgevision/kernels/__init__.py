@@ -17,3 +17,10 @@ def open_backend(name: str, lanes: int | None = None) -> Backend:
 
         return Compiled(lanes)
     raise InputError(f"backend is '{name}'; it must be compiled or plain")
+
+
+def cpu_has_bf16() -> bool:
+    """Whether the CPU that kernels are compiled for multiplies bf16 in one instruction."""
+    from edgevision.kernels.compiled.cpu import detect
+
+    return detect().has_bf16

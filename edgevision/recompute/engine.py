@@ -11,7 +11,7 @@ A file is read (`graph`), lowered to a plan of steps (`lower`, `plan`), and each
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -20,8 +20,8 @@ from typing import Any, TypedDict, Unpack
 import numpy as np
 from numpy.typing import NDArray
 
-from edgevision.errors import InputError
-from edgevision.kernels import open_backend
+from edgevision.errors import InputError, UnsupportedNetwork
+from edgevision.kernels import cpu_has_bf16, open_backend
 from edgevision.kernels.forms import Backend
 from edgevision.kernels.plain.store import decode
 from edgevision.recompute.bound import BoundStep, bind_step
@@ -38,18 +38,21 @@ from edgevision.recompute.preprocess import Preprocess, build_intake
 from edgevision.records import Box, Costs, Mask, StepCost
 
 Outputs = dict[str, NDArray[np.float32]]
+Progress = Callable[[int, int], object]
 
 
 class Means(TypedDict, total=False):
     """What a network may use: at most so much a camera for all its `memories` (one, or two with a map audit), and which kernels.
 
     `backend` is `compiled`, `plain`, or a Backend. `foreign` is `never`, or `auto`: a scene that stays busy may run in OpenVINO; then
-    results are not bit-identical to `first`, and `costs` say so.
+    results are not bit-identical to `first`, and `costs` say so. `progress` is called with the steps that are ready and how many there
+    are, as kernels that must be compiled take half a minute.
     """
 
     memory_limit_mb: float | None
     memories: int
     foreign: str
+    progress: Progress
     backend: str | Backend
 
 
@@ -76,14 +79,17 @@ class Network:
         )
         return cls(graph, plan, layout, backend, packed, Crew(threads - 1), limit, foreign)
 
-    def bind(self, memory: Memory) -> tuple[BoundStep | Island, ...]:
+    def bind(self, memory: Memory, progress: Progress | None = None) -> tuple[BoundStep | Island, ...]:
         """Every step over one camera's Memory."""
-        return tuple(
-            bind_island(step, packed, memory, self.backend)
-            if isinstance(step, IslandStep)
-            else bind_step(step, packed, memory, self.backend, self.crew)
-            for step, packed in zip(self.plan.steps, self.packed, strict=True)
-        )
+        bound: list[BoundStep | Island] = []
+        for step, packed in zip(self.plan.steps, self.packed, strict=True):
+            if isinstance(step, IslandStep):
+                bound.append(bind_island(step, packed, memory, self.backend))
+            else:
+                bound.append(bind_step(step, packed, memory, self.backend, self.crew))
+            if progress is not None:
+                progress(len(bound), len(self.packed))
+        return tuple(bound)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,10 +112,10 @@ def camera_bytes(graph: Graph, plan: Plan, layout: Layout, picture_px: tuple[int
 class SelectiveNetwork:
     """A network watching one camera. Not for two threads at once; any number of them may live side by side."""
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: Network, progress: Progress | None = None) -> None:
         self._network = network
         self._memory = Memory.allocate(network.plan, network.layout)
-        self._steps = network.bind(self._memory)
+        self._steps = network.bind(self._memory, progress)
         self._entrance = Entrance(self._memory.planes[network.plan.input], network.backend, self._memory.runs)
         self._leaves = {name: tuple(self._memory.leaves(ref)) if isinstance(ref, Ref) else () for name, ref in network.plan.outputs.items()}
         self._foreign = None if network.foreign is None else Foreign(network.foreign, self._steps, self._entrance.plane)
@@ -135,10 +141,13 @@ class SelectiveNetwork:
         chosen = choose_precision(graph, precision)
         plan = lower(graph, dict(gate) if isinstance(gate, Mapping) else {"*": gate}, chosen)
         backend = means.get("backend", "compiled")
+        if chosen == "bf16" and backend == "compiled" and not cpu_has_bf16():
+            raise UnsupportedNetwork(f"{path}: precision bf16 needs a CPU that multiplies bf16 (AVX512-BF16); leave it out for f32")
         kernels = open_backend(backend) if isinstance(backend, str) else backend
         is_foreign = means.get("foreign", "never") == "auto" and kernels.name == "compiled"
         foreign = ForeignNetwork(graph, plan.tensors[plan.input], chosen, threads) if is_foreign else None
-        return cls(Network.load(graph, plan, kernels, threads, Limit(means.get("memory_limit_mb"), means.get("memories", 1)), foreign))
+        limit = Limit(means.get("memory_limit_mb"), means.get("memories", 1))
+        return cls(Network.load(graph, plan, kernels, threads, limit, foreign), means.get("progress"))
 
     def sibling(self) -> SelectiveNetwork:
         """The same network for another camera: weights and kernels are shared, Memory is its own and empty."""
