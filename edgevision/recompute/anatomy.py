@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from edgevision.errors import UnsupportedNetwork
@@ -19,6 +20,7 @@ _LOCAL, _CONTEXT, _NONE = "local", "context", "none"
 _SHAPE_MAKERS = frozenset({"ShapeOf", "Constant"})
 _REDUCTIONS = frozenset({"ReduceMean", "ReduceMax", "ReduceMin", "ReduceSum", "ReduceL1", "ReduceL2"})
 _WINDOWED = frozenset({"Convolution", "GroupConvolution", "MaxPool", "AvgPool"})
+_SIZED = MappingProxyType({"Reshape": 1, "Interpolate": 1, "Broadcast": 1})  # where a node is told its result's size
 _POOL_SHARE = 8  # a window over at least this part of the map, each way, is no local pooling
 _POOL_CELLS = 8
 
@@ -41,9 +43,12 @@ class Grid:
         return cls(size, total_px, stride, 1) if -(-total_px // stride) == size else None
 
     def cells(self, start_px: int, stop_px: int) -> tuple[int, int]:
-        """The cells of an interval that begins and ends between two cells, or at the picture's end."""
-        stop = self.size if stop_px >= self.total_px else stop_px * self.den // self.num
-        return start_px * self.den // self.num, stop
+        """The cells that an interval touches, which begins between two of them."""
+        return start_px * self.den // self.num, min(self.size, self.first(stop_px))
+
+    def first(self, side_px: int) -> int:
+        """How many cells a crop of that side has."""
+        return -(-side_px * self.den // self.num)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +132,29 @@ class Dissection:
         ports = {key_of(port): port for node, place in self.edges if (port := node.input(place).get_source_output())}
         return list(ports.values())
 
+    def baked_sizes(self, crop_px: Size) -> list[tuple[Any, int, list[int]]]:
+        """Sizes that the file holds as numbers, as they must be for crops of (height, width): node, place of its input, the numbers."""
+        cells: dict[Size, Size] = {}
+        for node in self.model.get_ordered_ops():
+            for port in node.outputs() if node.get_type_name() in _WINDOWED or node.get_type_name() == "Interpolate" else ():
+                spread = Spread.of(tuple(int(size) for size in port.get_shape()), self.picture_px)
+                if self._kinds[key_of(port)] == _LOCAL and spread.rows is not None and spread.columns is not None:
+                    cells[spread.rows.size, spread.columns.size] = spread.rows.first(crop_px[0]), spread.columns.first(crop_px[1])
+        found = []
+        for node in self.model.get_ordered_ops():
+            place = _SIZED.get(node.get_type_name())
+            if place is None or self._kinds[key_of(node.output(0))] != _LOCAL or len(node.inputs()) <= place:
+                continue
+            if node.input(place).get_source_output().get_node().get_type_name() == "Constant":
+                sizes = _resized([int(size) for size in node.output(0).get_shape()], cells)
+                if node.get_type_name() == "Interpolate":
+                    if node.get_attributes()["shape_calculation_mode"] != "sizes":
+                        continue
+                    count = math.prod(node.input(place).get_shape())
+                    sizes = sizes[len(sizes) - count :]
+                found.append((node, place, sizes))
+        return found
+
     def _kind(self, node: Any) -> str:
         kind = node.get_type_name()
         if kind == "Parameter":
@@ -166,6 +194,17 @@ class Dissection:
 
     def _macs(self) -> int:
         return sum(_macs(node) for node in self.model.get_ordered_ops())
+
+
+def _resized(shape: list[int], cells: Mapping[Size, Size]) -> list[int]:
+    """A tensor's shape with every picture in it, side by side or flattened, as large as in a crop."""
+    for start in range(len(shape) - 2, -1, -1):
+        pair = (shape[start], shape[start + 1])
+        if pair in cells:
+            return [*shape[:start], *cells[pair], *shape[start + 2 :]]
+    flat = {height * width: rows * columns for (height, width), (rows, columns) in cells.items()}
+    places = [place for place, size in enumerate(shape) if size in flat and size > 1]
+    return [flat[size] if place == places[-1] else size for place, size in enumerate(shape)] if places else shape
 
 
 def _is_pool(node: Any) -> bool:

@@ -19,7 +19,7 @@ from openvino.passes import ConstantFolding, Manager
 from openvino.preprocess import PrePostProcessor
 
 from edgevision.errors import UnsupportedNetwork
-from edgevision.recompute.anatomy import Dissection, Grid, Spread, key_of, name_of, outputs_of
+from edgevision.recompute.anatomy import Dissection, Spread, key_of, name_of, outputs_of
 from edgevision.recompute.graph import reason_of
 
 Float = NDArray[np.float32]
@@ -48,7 +48,7 @@ class CropNetwork:
     """What cameras share: the model for whole pictures, one for each size of crop, one for all pools. Nothing in it changes."""
 
     def __init__(self, path: Path, input_shape: tuple[int, ...], threads: int, precision: str) -> None:
-        self._path, self._shape = path, input_shape
+        self._path, self._shape, self.channels = path, input_shape, input_shape[1]
         self._settings = {
             "INFERENCE_PRECISION_HINT": "bf16" if precision == "bf16" else "f32",
             "INFERENCE_NUM_THREADS": threads,
@@ -65,6 +65,10 @@ class CropNetwork:
         if size_px not in self.crops:
             self.crops[size_px] = self._crop(size_px)
         return self.crops[size_px]
+
+    def keep(self, sizes: list[Size]) -> None:
+        """Compile these sizes, and no longer hold others. Raises UnsupportedNetwork as `add` does."""
+        self.crops = {size: self.add(size) for size in sizes}
 
     def runner(self) -> Runner:
         """For one camera."""
@@ -102,33 +106,31 @@ class CropNetwork:
         dissection = Dissection(model, str(self._path))
         results = {**outputs_of(model), **_named(dissection.pool_ports())}
         wanted = _named(dissection.context_ports())
-        parameters = {}
-        for name, port in wanted.items():
-            spread = self.anatomy.context[name]
-            open_axes = [*spread.shape[:-2], -1, -1] if spread.is_picture else list(spread.shape)
-            parameters[name] = opset13.parameter(PartialShape(open_axes), port.get_element_type())
+        parameters = {
+            name: opset13.parameter(PartialShape(_cropped(self.anatomy.context[name], size_px)), port.get_element_type())
+            for name, port in wanted.items()
+        }
         for node, place in dissection.edges:
-            name = name_of(node.input(place).get_source_output())
-            node.input(place).replace_source_output(parameters[name].output(0))
+            node.input(place).replace_source_output(parameters[name_of(node.input(place).get_source_output())].output(0))
+        for node, place, sizes in dissection.baked_sizes(size_px):
+            node.input(place).replace_source_output(opset13.constant(np.array(sizes, np.int64)).output(0))
         image = model.get_parameters()[0]
-        made = Model(list(results.values()), [image, *parameters.values()], "crop")
-        box = (0, 0, size_px[1], size_px[0])
-        shapes = {0: PartialShape([*self._shape[:2], *size_px])}
-        shapes |= {place: PartialShape(_cropped(self.anatomy.context[name], box)) for place, name in enumerate(wanted, 1)}
+        image.set_partial_shape(PartialShape([*self._shape[:2], *size_px]))
         try:
-            made.reshape({made.inputs[place]: shape for place, shape in shapes.items()})
+            made = Model(list(results.values()), [image, *parameters.values()], "crop")
+            made.validate_nodes_and_infer_types()
         except RuntimeError as error:
             raise UnsupportedNetwork(
                 f"{self._path}: takes no crops of {size_px[1]}x{size_px[0]}: {reason_of(error)}; export it with open height and "
                 "width, or use recompute.engine selective"
             ) from error
-        self._check_results(made, results, box)
+        self._check_results(made, results, size_px)
         return self._compile(made, tuple(wanted), tuple(results), size_px)
 
-    def _check_results(self, model: Model, names: Mapping[str, Any], box: tuple[int, int, int, int]) -> None:
+    def _check_results(self, model: Model, names: Mapping[str, Any], size_px: Size) -> None:
         """A size baked into the file would leave an output as large as the whole picture's."""
         for name, port in zip(names, model.outputs, strict=True):
-            wanted = _cropped(self.anatomy.outputs.get(name) or self.anatomy.pools[name], box)
+            wanted = _cropped(self.anatomy.outputs.get(name) or self.anatomy.pools[name], size_px)
             if list(port.get_shape()) != wanted:
                 raise UnsupportedNetwork(
                     f"{self._path}: '{name}' of a crop has shape {tuple(port.get_shape())} instead of {tuple(wanted)}: a size is "
@@ -153,16 +155,11 @@ def _named(ports: list[Any]) -> dict[str, Any]:
     return {name_of(port): port for port in ports}
 
 
-def _cropped(spread: Spread, box: tuple[int, int, int, int]) -> list[int]:
-    """The shape of a tensor for a crop of that box, which begins at 0."""
+def _cropped(spread: Spread, size_px: Size) -> list[int]:
+    """The shape of a tensor in a crop of (height, width)."""
     if spread.rows is None or spread.columns is None:
         return list(spread.shape)
-    sides = (_cells(spread.rows, box[3]), _cells(spread.columns, box[2]))
-    return [*spread.shape[:-2], *sides]
-
-
-def _cells(grid: Grid, side_px: int) -> int:
-    return -(-side_px * grid.den // grid.num)
+    return [*spread.shape[:-2], spread.rows.first(size_px[0]), spread.columns.first(size_px[1])]
 
 
 class Runner:
@@ -176,9 +173,17 @@ class Runner:
 
     def whole(self, picture: Float) -> dict[str, Float]:
         """Outputs, what pools read and context, from a picture (H, W, C)."""
-        self._whole.set_input_tensor(0, Tensor(np.ascontiguousarray(picture)[None], shared_memory=True))
+        array = np.ascontiguousarray(picture)[None]
+        self._whole.set_input_tensor(0, Tensor(array, shared_memory=True))
         self._whole.infer()
         return dict(self._read(self._whole, self._network.whole))
+
+    def warm(self) -> None:
+        """Run every size once on nothing: the first run of a request takes longer."""
+        anatomy, channels = self._network.anatomy, self._network.channels
+        context = {name: np.zeros(spread.shape, np.float32) for name, spread in anatomy.context.items()}
+        for height, width in self._crops:
+            self.crop(np.zeros((height, width, channels), np.float32), (0, 0, width, height), context)
 
     def crop(self, picture: Float, box: tuple[int, int, int, int], context: Mapping[str, Float]) -> dict[str, Float]:
         """Outputs and what pools read, of a box (x1, y1, x2, y2) of a picture (H, W, C); the box has a compiled size."""

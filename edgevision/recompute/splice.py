@@ -69,6 +69,7 @@ class SpliceNetwork:
         self._plane = self._memory.planes[entry.input]
         self._entrance = Entrance(self._plane, shared.backend, self._memory.runs)
         self._runner = shared.crops.runner()
+        self._runner.warm()
         self._outputs: Outputs = {}
         self._maps: Outputs = {}  # what the pools read
         self._context: Outputs = {}

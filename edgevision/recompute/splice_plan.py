@@ -86,21 +86,24 @@ def measured_plan(
     free = Pattern(picture_px, align, 0, {})
     sizes = _sizes(settings, free, path)
     probe_px = _fitted(_PROBE_SHARE * min(picture_px), _PROBE_SHARE * min(picture_px), free)
-    for size in {*sizes, probe_px}:
-        crops.add(size)
+    crops.add(probe_px)
     runner, picture = crops.runner(), _probe(shape, preprocess)
     found = runner.whole(picture)
     profile = error_profile(crops, runner, picture, found, probe_px)
     margin = settings.margin_px if settings.margin_px is not None else margin_of(profile, settings, align, path)
     error = float(profile[min(margin, len(profile) - 1)])
     context = {name: np.array(found[name]) for name in crops.anatomy.context}
-    corner = {size: (0, 0, size[1], size[0]) for size in sizes if min(size) > 2 * margin + align or size == picture_px}
-    if not corner:
+    roomy = [
+        size for size in sizes if all(side > 2 * margin + align or side == total for side, total in zip(size, picture_px, strict=True))
+    ]
+    if not roomy:
         raise UnsupportedNetwork(
             f"{path}: needs {margin} px of context a side, no crop of {_shown(sizes)} has room for it; give larger "
             "recompute.splice.crop_px, a smaller margin_px, or use recompute.engine selective"
         )
-    seconds = {size: _timed(partial(runner.crop, picture, box, context)) for size, box in corner.items()}
+    crops.keep(roomy)
+    runner = crops.runner()
+    seconds = {size: _timed(partial(runner.crop, picture, (0, 0, size[1], size[0]), context)) for size in roomy}
     whole_s = _timed(partial(runner.whole, picture))
     pools = crops.pools.results if crops.pools else ()
     gate = settings.context_gate or (context_gate_of(crops, runner, picture, margin, settings.tolerance) if pools else 1.0)
@@ -136,13 +139,15 @@ def _sizes(settings: SpliceSettings, pattern: Pattern, path: str) -> tuple[Size,
 
 
 def _probe(shape: tuple[int, int, int, int], preprocess: Preprocess) -> Float:
-    """A picture (H, W, C) of grain and patches of all sizes, in the network's units. Seeded."""
+    """A picture (H, W, C) of grain and patches of all sizes, in the network's units, bright in the middle: what a network makes of the
+    whole of it must not be what it makes of a part. Seeded."""
     random = np.random.default_rng(0)
     _, channels, height, width = shape
-    levels = np.full((height, width, 3), 128.0, np.float32)
+    bright = [np.cos(np.linspace(-np.pi, np.pi, side, dtype=np.float32)) for side in (height, width)]
+    levels = np.repeat((128 + 24 * (bright[0][:, None] + bright[1][None]))[:, :, None], 3, axis=2)
     for size in (1, 2, 8, 32, 128):
         cells = random.uniform(-1, 1, (height // size + 2, width // size + 2, 3)).astype(np.float32)
-        levels += 24 * cv2.resize(cells, (width, height), interpolation=cv2.INTER_NEAREST)
+        levels += 20 * cv2.resize(cells, (width, height), interpolation=cv2.INTER_NEAREST)
     table = build_intake(preprocess, channels, (height, width)).table
     if table is None:
         raise InputError("preprocess gives no table; this is a defect of edgevision")
@@ -211,7 +216,7 @@ def margin_of(profile: Float, settings: SpliceSettings, align: int, path: str) -
     return enough[0]
 
 
-def _timed(run: Callable[[], object], times: int = 5) -> float:
+def _timed(run: Callable[[], object], times: int = 3) -> float:
     """Median seconds, once warm."""
     run()
     laps = []
