@@ -45,10 +45,10 @@ def draw(report: Mapping[str, Any], path: Path) -> None:
 def _panel(axes: Any, report: Mapping[str, Any], key: str, factor: float) -> None:
     rows, tuned = report["uniform"], {"scale": 1.0, **report["tuned"]}
     scaled = sorted([*report["scaled"], tuned], key=lambda row: float(row["scale"]))
-    _curve(axes, rows, key, factor, "o-", "tab:gray", "one gate for all steps")
+    axes.plot(*_line(rows, key, factor), "o-", color="tab:gray", markersize=5, label="one gate for all steps")
     for row in rows:
         axes.annotate(f"{row['gate']:g}", _place(row, key, factor), textcoords="offset points", xytext=(6, 4), fontsize=8, color="dimgray")
-    _curve(axes, scaled, key, factor, "s-", "tab:blue", "tuned by step, scaled ¼ to 4")
+    axes.plot(*_line(scaled, key, factor), "s-", color="tab:blue", markersize=5, label="tuned by step, scaled ¼ to 4")
     axes.plot(*_place(tuned, key, factor), "*", color="tab:red", markersize=17, zorder=5, label="operating point")
     axes.axhline(report["limit"], color="tab:red", linewidth=1, linestyle="--")
     axes.annotate(
@@ -66,9 +66,9 @@ def _panel(axes: Any, report: Mapping[str, Any], key: str, factor: float) -> Non
     axes.grid(True, which="major", alpha=0.3)
 
 
-def _curve(axes: Any, rows: Sequence[Mapping[str, Any]], key: str, factor: float, style: str, colour: str, label: str) -> None:
+def _line(rows: Sequence[Mapping[str, Any]], key: str, factor: float) -> tuple[list[float], list[float]]:
     places = [_place(row, key, factor) for row in rows]
-    axes.plot([x for x, _ in places], [y for _, y in places], style, color=colour, markersize=5, label=label)
+    return [x for x, _ in places], [y for _, y in places]
 
 
 def _place(row: Mapping[str, Any], key: str, factor: float) -> tuple[float, float]:
