@@ -9,26 +9,40 @@ from hypothesis import strategies as st
 
 from edgevision.kernels import open_backend
 from edgevision.kernels.compiled.activations import KINDS
-from edgevision.kernels.forms import NO_LIVE, Across, Activation, Backend, Broadcast, Combine, Form, Pick, Plane, Total
+from edgevision.kernels.forms import BF16, F32, NO_LIVE, Across, Activation, Backend, Broadcast, Combine, Form, Pick, Plane, Store, Total
 from edgevision.kernels.plain.activations import apply
+from edgevision.kernels.plain.store import encode
 
 BORDER = 2
+STORES = (F32, BF16, Store("u8", 0.03, 128))
 
 
-def plane(values: np.ndarray) -> Plane:
+def plane(values: np.ndarray, store: Store = F32) -> Plane:
+    """Pixels lie a multiple of 4 bytes apart."""
     height, width, channels = values.shape
-    padded = np.zeros((height + 2 * BORDER, width + 2 * BORDER, channels), np.float32)
+    wide = -(-channels * store.dtype.itemsize // 4) * 4 // store.dtype.itemsize
+    padded = np.full((height + 2 * BORDER, width + 2 * BORDER, wide), store.zero, store.dtype)[:, :, :channels]
     extent = np.full((height, 2), NO_LIVE, np.int32)
-    made = Plane(padded, BORDER, BORDER, height, width, np.zeros((height, width), np.uint8), extent)
-    made.values[...] = values
+    made = Plane(padded, BORDER, BORDER, height, width, np.zeros((height, width), np.uint8), extent, store=store)
+    made.values[...] = encode(values, store)
     return made
 
 
-def run(backend: Backend, form: Form, sources: list[np.ndarray], target: np.ndarray, runs: np.ndarray, gate: float | None = None) -> Plane:
-    """The target after the runs."""
-    made = plane(target)
+def run(
+    backend: Backend,
+    form: Form,
+    sources: list[np.ndarray],
+    target: np.ndarray,
+    runs: np.ndarray,
+    gate: float | None = None,
+    stores: tuple[Store, ...] = (F32, F32, F32),
+) -> Plane:
+    """The target after the runs; `stores` of target and sources."""
+    made = plane(target, stores[0])
     limit = None if gate is None else np.array([gate], np.float32)
-    kernel, _ = backend.bind(form, backend.pack(form), tuple(plane(source) for source in sources), made, limit)
+    kernel, _ = backend.bind(
+        form, backend.pack(form), tuple(plane(source, store) for source, store in zip(sources, stores[1:], strict=False)), made, limit
+    )
     kernel(runs, 0, len(runs))
     return made
 
@@ -118,16 +132,16 @@ def axis_picks(random: np.random.Generator, before: int, after: int) -> np.ndarr
 def operations(draw):
     """(form, source arrays, target's shape), of any kind and size."""
     random = np.random.default_rng(draw(st.integers(0, 10**6)))
-    height, width, channels = draw(st.integers(1, 5)), draw(st.integers(1, 19)), draw(st.integers(1, 19))
+    height, width, channels = draw(st.integers(1, 5)), draw(st.integers(1, 19)), draw(st.sampled_from([1, 3, 16, 19]))
     shape = height, width, channels
-    act = Activation(draw(st.sampled_from(KINDS)), 0.5, 1.5)
+    act = Activation(draw(st.sampled_from(["none", "relu", "swish"])), 0.5, 1.5)
     kind = draw(st.sampled_from(["broadcast", "constant", "pick", "across", "total"]))
 
     def some(*size):
         return random.standard_normal(size).astype(np.float32)
 
     if kind in ("broadcast", "constant"):
-        op = draw(st.sampled_from(["add", "sub", "mul", "div", "max", "min", "copy", "prelu"]))
+        op = draw(st.sampled_from(["sub", "mul", "copy", "prelu"]))
         flat = [tuple(size if draw(st.booleans()) else 1 for size in shape) for _ in range(2)]
         target = tuple(max(sizes) for sizes in zip(*flat, strict=True))
         sides = [some(*size) for size in flat]
@@ -147,14 +161,16 @@ def operations(draw):
     return Total(axis, draw(st.sampled_from(["sum", "max", "min"])), 3.0, act), [some(*shape)], target
 
 
-@settings(max_examples=120, deadline=None, derandomize=True)
-@given(operation=operations(), gate=st.sampled_from([None, 0.5]), data=st.data())
-def test_compiled_equals_plain_for_any_runs(operation, gate, data):
+@settings(max_examples=50, deadline=None, derandomize=True)
+@given(operation=operations(), gate=st.sampled_from([None, 0.0, 0.5]), lanes=st.sampled_from([4, 8, 16]), data=st.data())
+def test_compiled_equals_plain_for_any_runs(operation, gate, lanes, data):
     form, sources, shape = operation
     rows = data.draw(st.lists(st.integers(0, shape[0] - 1), unique=True))
     runs = np.array([(y, x := data.draw(st.integers(0, shape[1] - 1)), data.draw(st.integers(x + 1, shape[1]))) for y in rows], np.int32)
     before = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
-    made = [run(open_backend(name), form, sources, before, runs.reshape(-1, 3), gate) for name in ("plain", "compiled")]
+    stores = tuple(data.draw(st.sampled_from(STORES)) for _ in range(3))
+    backends = open_backend("plain"), open_backend("compiled", lanes)
+    made = [run(backend, form, sources, before, runs.reshape(-1, 3), gate, stores) for backend in backends]
     assert made[0].padded.tobytes() == made[1].padded.tobytes()
     assert np.array_equal(made[0].live != 0, made[1].live != 0)
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 from llvmlite import ir
-from numba import types
+from numba import carray, types
 from numba.extending import intrinsic
 
 from edgevision.kernels.compiled.activations import Arithmetic
-from edgevision.kernels.compiled.commit import commit, floats
+from edgevision.kernels.compiled.commit import CommitShape, commit_strip
 from edgevision.kernels.compiled.jit import kernel, specialize
+from edgevision.kernels.compiled.store import KINDS, decoded, numbers, pointer
+from edgevision.kernels.compiled.strip import Outline, ShapeType
 from edgevision.kernels.forms import Across, Float, Kernel, Plane, Runs
 
 OPERATIONS = ("softmax", "log_softmax", "argmax", "argmin", "max", "min", "sum", "mean")
@@ -79,37 +81,40 @@ def softmax(values, powers, is_log):
 
 
 @kernel
-def across(runs, begin, end, lines, size, gate, operation):
-    """runs[begin:end]. `size`: channels of the source, of the target, longest run."""
-    inputs, channels, longest = size
-    strip = np.zeros(longest * channels, np.float32)
+def across(runs, begin, end, lines, size, ends, gate, given, operation, store, shape):
+    """runs[begin:end]. `size`: channels of the source, of the target, longest run, full vectors. `ends`: the source's scale and zero."""
+    inputs, channels, longest, full = size
+    strip, seen = np.empty(longest * channels, np.float32), np.empty(inputs, np.float32)
     for run in range(begin, end):
         row, start, stop = np.int64(runs[run, 0]), np.int64(runs[run, 1]), np.int64(runs[run, 2])
         for column in range(start, stop):
             value = strip[(column - start) * channels : (column - start + 1) * channels]
-            seen = floats(lines[0] + row * lines[1] + column * lines[2], inputs)
+            held = carray(pointer(lines[0] + row * lines[1] + column * lines[2], store), (inputs,))
+            for c in range(inputs):
+                seen[c] = decoded(held[c], ends[0], ends[1], store)
             if operation <= LOG_SOFTMAX:
                 softmax(seen, value, operation == LOG_SOFTMAX)
             else:
                 value[0] = one_number(seen, operation)
-        target = lines[3] + row * lines[4] + start * lines[5]
-        commit(strip, stop - start, channels, target, lines[5], lines[6] + row * lines[7] + start, gate[0])
+        target, live = lines[3] + row * lines[4] + start * lines[5], lines[6] + row * lines[7] + start
+        commit_strip(strip, stop - start, channels, target, lines[5], live, gate[0], full, given, shape)
 
 
-def bind(form: Across, sources: tuple[Plane, ...], target: Plane, gate: Float) -> Kernel:
+def bind(form: Across, sources: tuple[Plane, ...], target: Plane, gate: Float | None, lanes: int) -> Kernel:
     """The kernel over these planes."""
-    source, number = sources[0], types.int64
-    lines = (
-        source.values.ctypes.data, *source.values.strides[:2],
-        target.values.ctypes.data, *target.values.strides[:2],
-        target.live.ctypes.data, target.live.strides[0],
+    source, number, one = sources[0], types.int64, types.float32[::1]
+    outline = Outline.of(target, gate, lanes)
+    lines = (source.values.ctypes.data, *source.values.strides[:2], *outline.lines)
+    ends, store = np.array(numbers(source.store)[:2], np.float32), KINDS.index(source.store.kind)
+    signature = (
+        types.int32[:, ::1], number, number, types.UniTuple(number, 8), types.UniTuple(number, 4), one, one,
+        types.UniTuple(types.float32, 3), number, types.literal(store), ShapeType(CommitShape(*outline.literals)),
     )  # fmt: skip
-    signature = (types.int32[:, ::1], number, number, types.UniTuple(number, 8), types.UniTuple(number, 3), types.float32[::1], number)
     code = specialize(across, signature)
-    size, operation = (source.padded.shape[2], target.padded.shape[2], target.width), OPERATIONS.index(form.op)
+    size, operation = (source.padded.shape[2], outline.channels, target.width, outline.full), OPERATIONS.index(form.op)
     keep = (sources, target)
 
     def run(runs: Runs, begin: int, end: int, keep: object = keep) -> None:
-        code(runs, begin, end, lines, size, gate, operation)
+        code(runs, begin, end, lines, size, ends, outline.gate, outline.numbers, operation, store, None)
 
     return run

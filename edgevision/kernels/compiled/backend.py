@@ -49,13 +49,13 @@ class Compiled:
         if isinstance(form, Resize):
             return resize.bind(form, sources, target, gate, self.lanes), 1
         if isinstance(form, Pick):
-            return pick.bind(form, sources, target, limit), 1
+            return pick.bind(form, sources, target, gate, self.lanes), 1
         if isinstance(form, Broadcast):
-            return broadcast.bind(form, sources, target, limit), 1
+            return broadcast.bind(form, sources, target, gate, self.lanes), 1
         if isinstance(form, Across):
-            return across.bind(form, sources, target, limit), 1
+            return across.bind(form, sources, target, gate, self.lanes), 1
         if isinstance(form, Total):
-            return total.bind(form, sources, target, limit), 1
+            return total.bind(form, sources, target, gate, self.lanes), 1
         return combine.bind(form, sources, target, gate, self.lanes), 1
 
     def bind_intake(self, form: Intake, target: Plane) -> Callable[[NDArray[Any], Runs, int], None]:

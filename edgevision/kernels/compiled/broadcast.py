@@ -3,62 +3,72 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import types
+from numba import carray, types
 
-from edgevision.kernels.compiled.activations import KINDS, activate
+from edgevision.kernels.compiled.activations import KINDS as ACTIVATIONS
+from edgevision.kernels.compiled.activations import activate
 from edgevision.kernels.compiled.combine import OPERATIONS, operate
-from edgevision.kernels.compiled.commit import commit, floats
+from edgevision.kernels.compiled.commit import CommitShape, commit_strip
 from edgevision.kernels.compiled.jit import kernel, specialize
-from edgevision.kernels.forms import Broadcast, Float, Kernel, Plane, Runs
+from edgevision.kernels.compiled.store import KINDS, decoded, numbers, pointer
+from edgevision.kernels.compiled.strip import Outline, ShapeType
+from edgevision.kernels.forms import F32, Broadcast, Float, Kernel, Plane, Runs
 
 
 @kernel
-def broadcast(runs, begin, end, lines, channels, longest, numbers, gate, operation, kind):
-    """runs[begin:end]. `lines`: (address, bytes a row, bytes a pixel, channels) of a and b, the same of the target without channels, and
-    (address, bytes a row) of the live bytes. What has one row or one pixel a row has a step of 0 bytes there.
+def broadcast(runs, begin, end, lines, size, ends, gate, given, operation, kind, a_store, b_store, shape):
+    """runs[begin:end]. `lines`: (address, bytes a row, bytes a pixel, channels) of a and b, then (address, bytes a row, bytes a pixel) of
+    the target, (address, bytes a row) of the live bytes. What has one row or one pixel a row has a step of 0 bytes there.
+
+    `size`: channels, longest run, full vectors. `ends`: alpha, beta, scale and zero of a and of b.
     """
-    strip = np.zeros(longest * channels, np.float32)
+    channels, longest, full = size
+    strip = np.empty(longest * channels, np.float32)
     for run in range(begin, end):
         row, start, stop = np.int64(runs[run, 0]), np.int64(runs[run, 1]), np.int64(runs[run, 2])
         for column in range(start, stop):
             value = strip[(column - start) * channels : (column - start + 1) * channels]
-            a = floats(lines[0] + row * lines[1] + column * lines[2], lines[3])
-            b = floats(lines[4] + row * lines[5] + column * lines[6], lines[7])
+            a = carray(pointer(lines[0] + row * lines[1] + column * lines[2], a_store), (lines[3],))
+            b = carray(pointer(lines[4] + row * lines[5] + column * lines[6], b_store), (lines[7],))
             if lines[3] == channels and lines[7] == channels:
                 for c in range(channels):
-                    value[c] = activate(operate(a[c], b[c], operation), numbers[0], numbers[1], kind)
+                    left, right = decoded(a[c], ends[2], ends[3], a_store), decoded(b[c], ends[4], ends[5], b_store)
+                    value[c] = activate(operate(left, right, operation), ends[0], ends[1], kind)
             elif lines[3] == channels:
+                right = decoded(b[0], ends[4], ends[5], b_store)
                 for c in range(channels):
-                    value[c] = activate(operate(a[c], b[0], operation), numbers[0], numbers[1], kind)
+                    value[c] = activate(operate(decoded(a[c], ends[2], ends[3], a_store), right, operation), ends[0], ends[1], kind)
             else:
+                left = decoded(a[0], ends[2], ends[3], a_store)
                 for c in range(channels):
-                    value[c] = activate(operate(a[0], b[c % lines[7]], operation), numbers[0], numbers[1], kind)
-        target = lines[8] + row * lines[9] + start * lines[10]
-        commit(strip, stop - start, channels, target, lines[10], lines[11] + row * lines[12] + start, gate[0])
+                    value[c] = activate(operate(left, decoded(b[c], ends[4], ends[5], b_store), operation), ends[0], ends[1], kind)
+        target, live = lines[8] + row * lines[9] + start * lines[10], lines[11] + row * lines[12] + start
+        commit_strip(strip, stop - start, channels, target, lines[10], live, gate[0], full, given, shape)
 
 
-def bind(form: Broadcast, sources: tuple[Plane, ...], target: Plane, gate: Float) -> Kernel:
+def bind(form: Broadcast, sources: tuple[Plane, ...], target: Plane, gate: Float | None, lanes: int) -> Kernel:
     """The kernel over these planes."""
-    arrays = [source.values for source in sources]
+    arrays, stores = [source.values for source in sources], [source.store for source in sources]
     if form.constant is not None:
-        arrays.insert(0 if form.swapped else 1, np.ascontiguousarray(form.constant))
-    lines = (
-        *_side(arrays[0]), *_side(arrays[1]),
-        target.values.ctypes.data, *target.values.strides[:2],
-        target.live.ctypes.data, target.live.strides[0],
+        place = 0 if form.swapped else 1
+        arrays.insert(place, np.ascontiguousarray(form.constant, np.float32))
+        stores.insert(place, F32)
+    outline = Outline.of(target, gate, lanes)
+    lines = (*_side(arrays[0]), *_side(arrays[1]), *outline.lines)
+    ends = np.array([form.activation.alpha, form.activation.beta, *numbers(stores[0])[:2], *numbers(stores[1])[:2]], np.float32)
+    literals = (
+        OPERATIONS.index(form.op), ACTIVATIONS.index(form.activation.kind), KINDS.index(stores[0].kind), KINDS.index(stores[1].kind),
     )  # fmt: skip
-    numbers = np.array([form.activation.alpha, form.activation.beta], np.float32)
-    operation, kind = OPERATIONS.index(form.op), KINDS.index(form.activation.kind)
     one, number = types.float32[::1], types.int64
     signature = (
-        types.int32[:, ::1], number, number, types.UniTuple(number, 13), number, number, one, one,
-        types.literal(operation), types.literal(kind),
+        types.int32[:, ::1], number, number, types.UniTuple(number, 13), types.UniTuple(number, 3), one, one,
+        types.UniTuple(types.float32, 3), *map(types.literal, literals), ShapeType(CommitShape(*outline.literals)),
     )  # fmt: skip
     code = specialize(broadcast, signature)
-    channels, longest, keep = target.padded.shape[2], target.width, (arrays, sources, target)
+    size, keep = (outline.channels, target.width, outline.full), (arrays, sources, target)
 
     def run(runs: Runs, begin: int, end: int, keep: object = keep) -> None:
-        code(runs, begin, end, lines, channels, longest, numbers, gate, operation, kind)
+        code(runs, begin, end, lines, size, ends, outline.gate, outline.numbers, *literals, None)
 
     return run
 

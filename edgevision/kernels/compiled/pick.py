@@ -6,25 +6,29 @@ Channels whose sources lie side by side, or evenly spaced, are one stretch and c
 from __future__ import annotations
 
 import numpy as np
-from numba import types
+from numba import carray, types
 from numpy.typing import NDArray
 
-from edgevision.kernels.compiled.activations import KINDS, activate
-from edgevision.kernels.compiled.commit import commit, floats
+from edgevision.kernels.compiled.activations import KINDS as ACTIVATIONS
+from edgevision.kernels.compiled.activations import activate
+from edgevision.kernels.compiled.commit import CommitShape, commit_strip
 from edgevision.kernels.compiled.jit import kernel, specialize
+from edgevision.kernels.compiled.store import BYTES, KINDS, decoded, numbers, pointer
+from edgevision.kernels.compiled.strip import Outline, ShapeType
 from edgevision.kernels.forms import Float, Kernel, Pick, Plane, Runs
 
 
 @kernel
-def pick(runs, begin, end, lines, size, places, stretches, numbers, gate, kind):
-    """runs[begin:end]. `size`: channels, longest run. `places`: rows, columns, row_channel, column_channel of the form.
+def pick(runs, begin, end, lines, size, places, stretches, ends, gate, given, kind, store, shape):
+    """runs[begin:end]. `size`: channels, longest run, full vectors, bytes of a source's value. `places`: rows, columns, row_channel,
+    column_channel of the form.
 
     `stretches` (stretch, 6): first channel, channels, down, across, source channel (-1: outside), step of the source channel.
-    `numbers`: alpha, beta, fill.
+    `ends`: alpha, beta, fill, the source's scale and zero.
     """
-    channels, longest = size
+    channels, longest, full, width = size
     rows, columns, row_channel, column_channel = places
-    strip = np.zeros(longest * channels, np.float32)
+    strip = np.empty(longest * channels, np.float32)
     for run in range(begin, end):
         row, start, stop = np.int64(runs[run, 0]), np.int64(runs[run, 1]), np.int64(runs[run, 2])
         for column in range(start, stop):
@@ -34,44 +38,42 @@ def pick(runs, begin, end, lines, size, places, stretches, numbers, gate, kind):
                 first, count, down, across = stretches[place, 0], stretches[place, 1], stretches[place, 2], stretches[place, 3]
                 channel, step = stretches[place, 4], stretches[place, 5]
                 if is_outside or channel < 0:
-                    filled = activate(numbers[2], numbers[0], numbers[1], kind)
+                    filled = activate(ends[2], ends[0], ends[1], kind)
                     for c in range(count):
                         value[first + c] = filled
                     continue
                 channel += row_channel[row] + column_channel[column]
-                seen = floats(
-                    lines[0] + (rows[row] + down) * lines[1] + (columns[column] + across) * lines[2] + channel * 4, (count - 1) * step + 1
-                )
+                pixel = lines[0] + (rows[row] + down) * lines[1] + (columns[column] + across) * lines[2]
+                seen = carray(pointer(pixel + channel * width, store), ((count - 1) * step + 1,))
                 if step == 1:
                     for c in range(count):
-                        value[first + c] = activate(seen[c], numbers[0], numbers[1], kind)
+                        value[first + c] = activate(decoded(seen[c], ends[3], ends[4], store), ends[0], ends[1], kind)
                 else:
                     for c in range(count):
-                        value[first + c] = activate(seen[c * step], numbers[0], numbers[1], kind)
-        target = lines[3] + row * lines[4] + start * lines[5]
-        commit(strip, stop - start, channels, target, lines[5], lines[6] + row * lines[7] + start, gate[0])
+                        value[first + c] = activate(decoded(seen[c * step], ends[3], ends[4], store), ends[0], ends[1], kind)
+        target, live = lines[3] + row * lines[4] + start * lines[5], lines[6] + row * lines[7] + start
+        commit_strip(strip, stop - start, channels, target, lines[5], live, gate[0], full, given, shape)
 
 
-def bind(form: Pick, sources: tuple[Plane, ...], target: Plane, gate: Float) -> Kernel:
+def bind(form: Pick, sources: tuple[Plane, ...], target: Plane, gate: Float | None, lanes: int) -> Kernel:
     """The kernel over these planes."""
     source, number, one = sources[0], types.int64, types.float32[::1]
-    lines = (
-        source.values.ctypes.data, *source.values.strides[:2],
-        target.values.ctypes.data, *target.values.strides[:2],
-        target.live.ctypes.data, target.live.strides[0],
-    )  # fmt: skip
+    outline = Outline.of(target, gate, lanes)
+    lines = (source.values.ctypes.data, *source.values.strides[:2], *outline.lines)
     places = tuple(table.astype(np.int64) for table in (form.rows, form.columns, form.row_channel, form.column_channel))
-    numbers = np.array([form.activation.alpha, form.activation.beta, form.fill], np.float32)
-    kind = KINDS.index(form.activation.kind)
+    ends = np.array([form.activation.alpha, form.activation.beta, form.fill, *numbers(source.store)[:2]], np.float32)
+    literals = (ACTIVATIONS.index(form.activation.kind), KINDS.index(source.store.kind))
     signature = (
-        types.int32[:, ::1], number, number, types.UniTuple(number, 8), types.UniTuple(number, 2),
-        types.UniTuple(types.int64[::1], 4), types.int64[:, ::1], one, one, types.literal(kind),
+        types.int32[:, ::1], number, number, types.UniTuple(number, 8), types.UniTuple(number, 4),
+        types.UniTuple(types.int64[::1], 4), types.int64[:, ::1], one, one, types.UniTuple(types.float32, 3),
+        *map(types.literal, literals), ShapeType(CommitShape(*outline.literals)),
     )  # fmt: skip
     code = specialize(pick, signature)
-    stretches, size, keep = stretches_of(form.taps), (len(form.taps), target.width), (sources, target)
+    size = (len(form.taps), target.width, outline.full, BYTES[source.store.kind])
+    stretches, keep = stretches_of(form.taps), (sources, target)
 
     def run(runs: Runs, begin: int, end: int, keep: object = keep) -> None:
-        code(runs, begin, end, lines, size, places, stretches, numbers, gate, kind)
+        code(runs, begin, end, lines, size, places, stretches, ends, outline.gate, outline.numbers, *literals, None)
 
     return run
 

@@ -101,3 +101,17 @@ def encoded(context, value, inverse, zero, kind):
 
     held = {"f32": types.float32, "bf16": types.uint16, "u8": types.uint8}[name]
     return held(types.float32, types.float32, types.float32, kind), code
+
+
+@intrinsic(prefer_literal=True)
+def pointer(context, address, kind):
+    """The address of held values, KINDS[kind], for `carray`."""
+    if not isinstance(kind, types.IntegerLiteral):
+        return None
+    held = {"f32": types.float32, "bf16": types.uint16, "u8": types.uint8}[KINDS[kind.literal_value]]
+    signature = types.CPointer(held)(types.int64, kind)
+
+    def code(context, builder, signature, arguments):
+        return builder.inttoptr(arguments[0], context.get_value_type(signature.return_type))
+
+    return signature, code
