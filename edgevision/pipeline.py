@@ -20,6 +20,7 @@ from edgevision.judge.rules import AreaScoreRule, verdict
 from edgevision.judge.tracks import Tracks
 from edgevision.recompute.audit import Audits, AuditSettings
 from edgevision.recompute.camera_network import CameraNetwork
+from edgevision.recompute.engine import Progress
 from edgevision.recompute.load import labels_of, load_for_frames, span_px_of, threshold_of
 from edgevision.recompute.refresh import RollingRefresh
 from edgevision.records import ChangeMap, Defect, Event, Frame, Image, Inspection, Mask, Region, Scene, Verdict
@@ -146,9 +147,12 @@ class Pipeline:
         """End every open track: the source ended or the service stops."""
         return self.tracks.end_all(ts, reason)
 
-    def prepare(self, image: Image) -> None:
-        """Load and compile for frames like this one (H, W[, 3]), whatever it shows, so that the first one does not wait."""
-        self._stages_for(*image.shape[:2])
+    def prepare(self, image: Image, progress: Progress | None = None) -> None:
+        """Load and compile for frames like this one (H, W[, 3]), whatever it shows, so that the first one does not wait.
+
+        `progress` is called with the network's steps that are ready and how many there are.
+        """
+        self._stages_for(*image.shape[:2], progress)
         self._detector.prepare(image)
 
     def reset(self) -> None:
@@ -168,10 +172,10 @@ class Pipeline:
         """The engine, once the first frame's size is known."""
         return self._network
 
-    def _stages_for(self, height: int, width: int) -> tuple[CameraNetwork, Decoder, Audits]:
+    def _stages_for(self, height: int, width: int, progress: Progress | None = None) -> tuple[CameraNetwork, Decoder, Audits]:
         """The network, its decoder and its audits, made for the first frame's size. Raises BadFrame for a frame of another size."""
         if self._network is None or self._decoder is None or self._audits is None:
-            self._network = load_for_frames(self.settings.recompute, height, width)
+            self._network = load_for_frames(self.settings.recompute, height, width, progress)
             self._decoder = decoder_for(self.settings.segment, (height, width), _facts_of(self._network, height, width))
             self._audits = Audits(self._network, AuditSettings.of(self.settings.recompute))
             self._size_px = (height, width)

@@ -70,7 +70,7 @@ def build(path: Path) -> Supervisor:
         tracks = TrackFile(config.node.state_dir / "tracks" / f"{name}.json")
         outlets = Outlets(Composer(topics, identities[name]), outbox.commit, board, tuple(runners), tracks, outbox.last_of_tracks)
         if cameras[name].recompute not in warm:
-            warm_up(config, name, registry)
+            warm_up(config, name, registry, notifier)
             warm.append(cameras[name].recompute)
         workers.append(Worker(open_feed(config, name, registry), Pipeline.from_config(config, name, registry), outlets))
     publisher = Publisher(
@@ -80,12 +80,15 @@ def build(path: Path) -> Supervisor:
     return Supervisor(parts, identity_of(config, None, outbox.boot_id))
 
 
-def warm_up(config: Config, name: str, registry: Registry) -> None:
+def warm_up(config: Config, name: str, registry: Registry, notifier: Notifier) -> None:
     """Compile what the camera will need, on a pipeline that is thrown away: a first start takes a while, and no part shall wait for it."""
     settings = config.cameras[name].source.settings
     height, width = (getattr(settings, side, None) or usual for side, usual in zip(("height", "width"), USUAL_SIZE_PX, strict=True))
     with contextlib.suppress(EdgevisionError):  # the size is a guess; what is wrong with the real one is told with the first frame
-        Pipeline.from_config(config, name, registry).prepare(np.zeros((height, width, 3), np.uint8))
+        Pipeline.from_config(config, name, registry).prepare(
+            np.zeros((height, width, 3), np.uint8),
+            lambda ready, steps: notifier.send(f"STATUS=loading {name}, step {ready} of {steps}"),
+        )
 
 
 def identity_of(config: Config, camera: str | None, boot_id: str = "") -> Identity:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from edgevision.errors import UnsupportedNetwork
 from edgevision.recompute.camera_network import CameraNetwork
-from edgevision.recompute.engine import Means, SelectiveNetwork
+from edgevision.recompute.engine import Means, Progress, SelectiveNetwork
 from edgevision.recompute.gate_file import read_gates
 from edgevision.recompute.graph import fitting_shape, read_metadata
 from edgevision.recompute.preprocess import Preprocess
@@ -38,12 +38,15 @@ def gates_of(settings: RecomputeSettings) -> float | dict[str, float]:
     return read_gates(settings.gate, network_path(settings)) if isinstance(settings.gate, Path) else settings.gate
 
 
-def load_for_frames(settings: RecomputeSettings, height: int, width: int) -> CameraNetwork:
-    """The network with its preprocess set for frames of (height, width). Raises UnsupportedNetwork, ConfigError or InputError, one line."""
+def load_for_frames(settings: RecomputeSettings, height: int, width: int, progress: Progress | None = None) -> CameraNetwork:
+    """The network with its preprocess set for frames of (height, width). Raises UnsupportedNetwork, ConfigError or InputError, one line.
+
+    `progress` is called with the steps that are ready and how many there are.
+    """
     path = network_path(settings)
     stride = fully_convolutional_stride(path)
     shape = None if stride is None else fitting_shape(path, height, width, stride)
-    network = _loaded(settings, path, shape)
+    network = _loaded(settings, path, shape, progress)
     preprocess = Preprocess.from_metadata(network.metadata)
     if network.input_shape[2:] != (height, width):
         fit = "stretch" if shape is None else "corner"
@@ -52,11 +55,13 @@ def load_for_frames(settings: RecomputeSettings, height: int, width: int) -> Cam
     return network
 
 
-def _loaded(settings: RecomputeSettings, path: Path, shape: tuple[int, ...] | None) -> CameraNetwork:
+def _loaded(settings: RecomputeSettings, path: Path, shape: tuple[int, ...] | None, progress: Progress | None) -> CameraNetwork:
     means: Means = {"memory_limit_mb": settings.memory_limit_mb, "memories": 2 if settings.audit_every else 1}
     if settings.engine == "splice":
         return SpliceNetwork.load(path, settings.splice, settings.precision, settings.threads, shape, **means)
     means["foreign"] = settings.foreign
+    if progress is not None:
+        means["progress"] = progress
     return SelectiveNetwork.load(path, settings.precision, settings.threads, gates_of(settings), shape, **means)
 
 

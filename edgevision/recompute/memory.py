@@ -153,9 +153,8 @@ class Memory:
         return Plane(padded, whole.top, whole.left, whole.height, whole.width, whole.live, whole.extent, store=whole.store)
 
     def clear(self) -> None:
-        """Back to the state after `allocate`."""
+        """Nothing is known any more. The values stay, unread, until the next `first` writes all of them."""
         for plane in self.planes.values():
-            plane.values[...] = plane.store.zero
             plane.live[...] = 0
             plane.extent[...] = NO_LIVE
             plane.live_px = 0

@@ -35,6 +35,7 @@ from edgevision.study.peers.openvino_dense import OpenVinoDense
 from edgevision.study.picture import draw_event
 from edgevision.study.truth import Score, score_events
 from edgevision.study.view import DemoView
+from edgevision.study.waiting import loading_bar
 
 WAIT_S = 1.0
 DRAIN_S = 30.0
@@ -100,7 +101,8 @@ class Demo:
         self.frames = max(1, round(settings.seconds * self.line_settings.fps))
         self.line = Line(self.line_settings)
         self.pipeline = Pipeline.from_config(config, self.camera_id, registry)
-        self.pipeline.prepare(np.zeros((self.line_settings.height, self.line_settings.width, 3), np.uint8))
+        with loading_bar("loading the network") as progress:
+            self.pipeline.prepare(np.zeros((self.line_settings.height, self.line_settings.width, 3), np.uint8), progress)
         topics = Topics(config.mqtt.base, config.node.id)
         self.composer = Composer(topics, identity_of(config, self.camera_id))
         self.outbox = Outbox(state / "outbox.sqlite", config.outbox)
