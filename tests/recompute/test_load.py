@@ -28,3 +28,10 @@ def test_a_frame_of_any_size_lies_in_the_corner(height, width, shape, colour):
     twin = net.sibling()
     frame[live] = np.roll(frame, 7, axis=1)[live]
     assert np.array_equal(twin.first(frame)["defect"], net._results()["defect"])
+
+
+def test_progress_is_told_step_by_step():
+    told: list[tuple[int, int]] = []
+    net = load_for_frames(RecomputeSettings(), 96, 96, lambda ready, steps: told.append((ready, steps)))
+    count = len(net.plan.steps)
+    assert told == [(ready, count) for ready in range(1, count + 1)]

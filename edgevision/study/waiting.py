@@ -1,0 +1,19 @@
+"""A bar on the terminal while a network is made ready, as its kernels are compiled at the first start. Silent in a pipe."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+
+@contextmanager
+def loading_bar(what: str) -> Iterator[Callable[[int, int], object]]:
+    """Yields what `load` wants for `progress`: called with the steps that are ready and how many there are."""
+    console = Console(stderr=True)
+    columns = TextColumn(what), BarColumn(), MofNCompleteColumn(), TextColumn("steps"), TimeElapsedColumn()
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task(what, total=None)
+        yield lambda ready, steps: progress.update(task, completed=ready, total=steps)
