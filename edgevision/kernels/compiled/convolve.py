@@ -32,6 +32,7 @@ _SIGNATURE = (
     types.UniTuple(types.int64, 2), types.float32[::1], types.float32[::1],
 )  # fmt: skip
 _LISTED_BYTES, _LEAST, _MOST, _UNIT = 256 * 1024, 48, 504, 24
+_FEW_WORDS = 4  # of a tap: written out, as a loop would cost more than they do
 
 
 @intrinsic(prefer_literal=True)
@@ -234,23 +235,25 @@ def _lines(form: Convolve, sources: tuple[Plane, ...], target: Plane) -> NDArray
 
 
 def _job(form: Convolve, source: Plane, kind: str, numbers: Float, limit: Float) -> NDArray[np.int64]:
-    """What all blocks share. A kernel row whose taps lie side by side is one tap of all their words."""
-    window = form.window
+    """What all blocks share."""
     row, step, _ = source.padded.strides
-    rows, columns = window.kernel
-    words = -(-form.weights.shape[1] // CHANNELS[kind])
-    if window.dilation[1] == 1 and step == words * 4:
-        words, columns = words * columns, 1
-    elif _is_odd(form, source):
-        words -= 1
+    dilation, (columns, words) = form.window.dilation, _taps(form, source, kind)
     job = np.zeros(len(JOB), np.int64)
     known = {
-        "row_step": window.dilation[0] * row, "column_step": window.dilation[1] * step, "rows": rows, "columns": columns, "words": words,
+        "row_step": dilation[0] * row, "column_step": dilation[1] * step, "rows": form.window.kernel[0], "columns": columns, "words": words,
         "numbers": numbers.ctypes.data, "gate": limit.ctypes.data,
     }  # fmt: skip
     for name, value in known.items():
         job[FIELDS[name]] = value
     return job
+
+
+def _taps(form: Convolve, source: Plane, kind: str) -> tuple[int, int]:
+    """(taps of a kernel row, whole words of each). A row whose taps lie side by side is one tap of all their words."""
+    words, columns = -(-form.weights.shape[1] // CHANNELS[kind]), form.window.kernel[1]
+    if form.window.dilation[1] == 1 and source.padded.strides[1] == words * 4:
+        return 1, words * columns
+    return columns, words - _is_odd(form, source)
 
 
 def _is_odd(form: Convolve, source: Plane) -> bool:
@@ -268,7 +271,8 @@ def _numbers(form: Convolve, sources: tuple[Plane, ...], target: Plane) -> Float
 def _shape(form: Convolve, one: Weights, cpu: Cpu, planes: tuple[tuple[Plane, ...], Plane], mode: int) -> Shape:
     """The code that a block needs."""
     sources, target = planes
-    activation = form.activation.kind
+    activation, kind = form.activation.kind, kind_for(sources[0].store, cpu)
+    columns, words = _taps(form, sources[0], kind)
     if target.store.kind == "u8" and target.store.zero == 0 and activation == "relu":
         activation = "none"  # bytes are cut at 0 anyway
     return Shape(
@@ -276,8 +280,10 @@ def _shape(form: Convolve, one: Weights, cpu: Cpu, planes: tuple[tuple[Plane, ..
         vectors=one.block.vectors,
         tail=one.block.tail,
         pixels=pixels(cpu, one.block.vectors),
-        dot=kind_for(sources[0].store, cpu),
+        dot=kind,
+        words=words if words <= _FEW_WORDS else 0,
         is_odd=_is_odd(form, sources[0]),
+        has_columns=columns > 1,
         activation=KINDS.index(activation),
         target=target.store.kind,
         has_zero=target.store.zero != 0,

@@ -1,5 +1,6 @@
 """What follows the sum, in registers: bias, residual, activation; then the values as the target holds them are compared with what is there,
-stored if they differ, and the pixel is marked live. The last vector touches only the channels it has.
+stored if they differ, and the pixel is marked live. The last vector touches only the channels it has: AVX-512 reads them through a mask
+(it could write so, too, but that takes some CPUs as long as twenty stores), all else and all stores go by pieces of 8, 4, 2, 1 lanes.
 """
 
 from __future__ import annotations
@@ -29,7 +30,10 @@ class Finish:
             gate = self.load(fields["gate"], FLOAT)
             self.is_gated = builder.fcmp_ordered(">", gate, ir.Constant(FLOAT, 0.0))
             self.limit = builder.select(self.is_gated, gate, ir.Constant(FLOAT, -1.0))
-        self.pieces = self._pieces()
+        self.stored = self._pieces()
+        whole = [(vector, 0, shape.lanes) for vector in range(shape.vectors)]
+        self.read = whole if shape.is_masked else self.stored
+        self.worked = self.read if shape.residual else whole
 
     def at(self, address: Any, offset: int) -> Any:
         """address + offset."""
@@ -41,11 +45,9 @@ class Finish:
         return self.b.load(self.b.inttoptr(address, kind.as_pointer()), align=max(1, getattr(single, "width", 32) // 8))
 
     def _pieces(self) -> list[tuple[int, int, int]]:
-        """(vector, first lane, lanes): what is stored at once. The tail in powers of two, or as one where stores can be masked."""
+        """(vector, first lane, lanes), the tail in powers of two: together the channels of the block."""
         last, lanes, tail = self.shape.vectors - 1, self.shape.lanes, self.shape.tail
         pieces = [(vector, 0, lanes) for vector in range(last)]
-        if self.shape.is_masked:
-            return [*pieces, (last, 0, lanes)]
         start, size = 0, lanes
         while start < tail:
             while size > tail - start:
@@ -57,9 +59,9 @@ class Finish:
     def pixel(self, sums: list[Any], target: Any, mark: Any, residual: Any) -> None:
         """One pixel, from its sums on; addresses of its first channel in target and residual, and of its live byte."""
         shape = self.shape
-        values = [self._cut(self._weighted(sums[vector], vector), first, size) for vector, first, size in self.pieces]
+        values = [self._cut(self._weighted(sums[vector], vector), first, size) for vector, first, size in self.worked]
         if shape.residual:
-            values = [self.b.fadd(value, self._residual(place, residual)) for place, value in enumerate(values)]
+            values = [self.b.fadd(value, self._residual(piece, residual)) for piece, value in zip(self.worked, values, strict=True)]
         held = [self._encoded(self._activated(value)) for value in values]
         if shape.mode == STORE_ALL:
             self._store(held, target)
@@ -67,6 +69,13 @@ class Finish:
         with self.b.if_then(self._moved(held, target)):
             self._store(held, target)
             self.b.store(ir.Constant(BYTE, 1), self.b.inttoptr(mark, BYTE.as_pointer()))
+
+    def _of(self, held: list[Any], piece: tuple[int, int, int]) -> Any:
+        """A piece of the pixel's values."""
+        vector, first, size = piece
+        if piece in self.worked:
+            return held[self.worked.index(piece)]
+        return self._cut(held[vector], first, size)
 
     def _weighted(self, total: Any, vector: int) -> Any:
         """A sum in the output's units."""
@@ -89,25 +98,48 @@ class Finish:
         return EMITTERS[KINDS[self.shape.activation]](math, value, math.splat(self.numbers["alpha"]), math.splat(self.numbers["beta"]))
 
     def _encoded(self, value: Any) -> Any:
+        if self.shape.target == "u8" and self.shape.is_masked:
+            return self._bytes(value)
         return store.encode(Arithmetic(self.b, value.type), value, self.shape.target, self.numbers["inverse"], self.numbers["zero"])
 
-    def _residual(self, place: int, address: Any) -> Any:
-        kind, size = self.shape.residual, self.pieces[place][2]
-        math = Arithmetic(self.b, ir.VectorType(FLOAT, size))
-        held = self._read(place, address, kind)
+    def _bytes(self, value: Any) -> Any:
+        """What `store.encode` gives, by AVX-512's own conversions: one rounds to nearest even, the other stops at 255."""
+        b, lanes, math = self.b, self.shape.lanes, Arithmetic(self.b, value.type)
+        scaled = b.fadd(b.fmul(value, math.splat(self.numbers["inverse"])), math.splat(self.numbers["zero"]))
+        whole = ir.VectorType(I32, lanes)
+        all_lanes = ir.Constant(ir.IntType(lanes), -1)
+        arguments = [math.larger(scaled, math.number(0.0)), ir.Constant(whole, ir.Undefined), all_lanes]
+        rounds = [ir.Constant(I32, 4)] if lanes == 16 else []  # as the CPU is set, and nothing sets it
+        name = "llvm.x86.avx512.mask.cvtps2dq.512" if lanes == 16 else "llvm.x86.avx512.mask.cvtps2dq.256"
+        rounded = self._call(name, whole, [*arguments, *rounds])
+        held = ir.VectorType(BYTE, max(lanes, 16))
+        cut = self._call(
+            f"llvm.x86.avx512.mask.pmovus.db.{lanes * 32}",
+            held,
+            [rounded, ir.Constant(held, ir.Undefined), ir.Constant(ir.IntType(max(lanes, 8)), -1)],
+        )
+        return self._cut(cut, 0, lanes)
+
+    def _call(self, name: str, result: Any, arguments: list[Any]) -> Any:
+        signature = ir.FunctionType(result, [argument.type for argument in arguments])
+        return self.b.call(cgutils.get_or_insert_function(self.b.module, signature, name), arguments)
+
+    def _residual(self, piece: tuple[int, int, int], address: Any) -> Any:
+        kind, math = self.shape.residual, Arithmetic(self.b, ir.VectorType(FLOAT, piece[2]))
+        held = self._read(piece, address, kind)
         return store.decode(math, held, kind, self.numbers["residual_scale"], self.numbers["residual_zero"])
 
     def _moved(self, held: list[Any], target: Any) -> Any:
         """Whether any lane differs from what is stored, in its bits or by more than the gate (or not a number)."""
         b = self.b
         hits: dict[int, Any] = {}
-        for place, new in enumerate(held):
-            size = new.type.count
-            old = self._read(place, target, self.shape.target)
+        for piece in self.read:
+            new, size = self._of(held, piece), piece[2]
+            old = self._read(piece, target, self.shape.target)
             hit = self._other_bits(new, old)
             if self.shape.mode == COMPARE_GATE:
                 hit = self._beyond_gate(new, old, hit)
-            if self._is_partial(place):
+            if self._is_partial(piece):
                 hit = b.and_(hit, self._mask())
             hits[size] = b.or_(hits[size], hit) if size in hits else hit
         flags = [b.icmp_unsigned("!=", b.bitcast(hit, ir.IntType(size)), ir.Constant(ir.IntType(size), 0)) for size, hit in hits.items()]
@@ -135,37 +167,27 @@ class Finish:
 
     def _store(self, held: list[Any], target: Any) -> None:
         """All of the pixel's values."""
-        for place, value in enumerate(held):
-            address = self._address(place, target, self.shape.target, value.type)
-            if self._is_partial(place):
-                self._masked("store", ir.VoidType(), value.type, [value, address])
-            else:
-                self.b.store(value, address, align=store.BYTES[self.shape.target])
+        for piece in self.stored:
+            value = self._of(held, piece)
+            self.b.store(value, self._address(piece, target, self.shape.target, value.type), align=store.BYTES[self.shape.target])
 
-    def _read(self, place: int, address: Any, kind: str) -> Any:
-        held = store.held_type(kind, self.pieces[place][2])
-        pointer = self._address(place, address, kind, held)
-        if self._is_partial(place):
-            return self._masked("load", held, held, [pointer])
-        return self.b.load(pointer, align=store.BYTES[kind])
+    def _read(self, piece: tuple[int, int, int], address: Any, kind: str) -> Any:
+        """What is held there; 0 in lanes that are no channel."""
+        held = store.held_type(kind, piece[2])
+        pointer = self._address(piece, address, kind, held)
+        if not self._is_partial(piece):
+            return self.b.load(pointer, align=store.BYTES[kind])
+        single = "f32" if kind == "f32" else f"i{held.element.width}"
+        arguments = [pointer, ir.Constant(I32, 1), self._mask(), ir.Constant(held, [0] * held.count)]
+        return self._call(f"llvm.masked.load.v{held.count}{single}.p0", held, arguments)
 
-    def _address(self, place: int, address: Any, kind: str, held: Any) -> Any:
-        vector, first, _ = self.pieces[place]
+    def _address(self, piece: tuple[int, int, int], address: Any, kind: str, held: Any) -> Any:
+        vector, first, _ = piece
         return self.b.inttoptr(self.at(address, (vector * self.shape.lanes + first) * store.BYTES[kind]), held.as_pointer())
 
-    def _is_partial(self, place: int) -> bool:
-        return self.shape.is_masked and place == len(self.pieces) - 1 and self.shape.tail < self.shape.lanes
+    def _is_partial(self, piece: tuple[int, int, int]) -> bool:
+        return self.shape.is_masked and piece == (self.shape.vectors - 1, 0, self.shape.lanes) and self.shape.tail < self.shape.lanes
 
     def _mask(self) -> Any:
         width = self.shape.lanes
         return ir.Constant(ir.VectorType(ir.IntType(1), width), [int(lane < self.shape.tail) for lane in range(width)])
-
-    def _masked(self, what: str, result: Any, held: Any, values: list[Any]) -> Any:
-        """A load or store of the last vector's own lanes; the others read as 0."""
-        extra = [ir.Constant(held, [0] * held.count)] if what == "load" else []
-        single = "f32" if held.element == FLOAT else f"i{held.element.width}"
-        align = ir.Constant(I32, store.BYTES[self.shape.target] if what == "store" else 1)
-        arguments = [*values, align, self._mask(), *extra]
-        signature = ir.FunctionType(result, [value.type for value in arguments])
-        name = f"llvm.masked.{what}.v{held.count}{single}.p0"
-        return self.b.call(cgutils.get_or_insert_function(self.b.module, signature, name), arguments)

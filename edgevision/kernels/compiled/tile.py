@@ -35,7 +35,9 @@ FIELDS: Mapping[str, int] = MappingProxyType({name: place for place, name in enu
 class Shape:
     """The literals: `vectors` of `lanes` floats, of the last only `tail` are channels; `pixels` of the wide and the short tile.
 
-    `dot`: the kind of sum; `is_odd`: the last word of a tap is cut to its first half. `target`, `residual`: kinds of store, "" for none.
+    `dot`: the kind of sum; `words` of a tap where they are few, else 0; `is_odd`: a last one is cut to its first half;
+    `has_columns`: more than one tap a kernel row.
+    `target`, `residual`: kinds of store, "" for none.
     """
 
     lanes: int
@@ -43,7 +45,9 @@ class Shape:
     tail: int
     pixels: tuple[int, int]
     dot: str
+    words: int
     is_odd: bool
+    has_columns: bool
     activation: int
     target: str
     has_zero: bool
@@ -116,13 +120,24 @@ class Emitter:
         b.store(fields["weights"], weights)
         with cgutils.for_range(b, fields["rows"]) as over_rows:
             row_start = b.mul(over_rows.index, fields["row_step"])
-            with cgutils.for_range(b, fields["columns"]) as over_columns:
-                tap = b.add(row_start, b.mul(over_columns.index, fields["column_step"]))
-                with cgutils.for_range(b, fields["words"]) as over_words:
-                    self.step(sources, b.add(tap, b.shl(over_words.index, ir.Constant(I64, 2))), weights, sums, False)
-                if self.shape.is_odd:
-                    self.step(sources, b.add(tap, b.shl(fields["words"], ir.Constant(I64, 2))), weights, sums, True)
+            if self.shape.has_columns:
+                with cgutils.for_range(b, fields["columns"]) as over_columns:
+                    self.tap(sources, b.add(row_start, b.mul(over_columns.index, fields["column_step"])), weights, sums)
+            else:
+                self.tap(sources, row_start, weights, sums)
         return sums
+
+    def tap(self, sources: list[Any], offset: Any, weights: Any, sums: list[list[Any]]) -> None:
+        """All words of one tap."""
+        b, words = self.b, self.fields["words"]
+        if self.shape.words:
+            for word in range(self.shape.words):
+                self.step(sources, self.at(offset, 4 * word), weights, sums, False)
+        else:
+            with cgutils.for_range(b, words) as over_words:
+                self.step(sources, b.add(offset, b.shl(over_words.index, ir.Constant(I64, 2))), weights, sums, False)
+        if self.shape.is_odd:
+            self.step(sources, b.add(offset, b.shl(words, ir.Constant(I64, 2))), weights, sums, True)
 
     def started(self, pixels: int) -> list[list[Any]]:
         """Accumulators at 0, or at a start of their own."""
