@@ -103,7 +103,14 @@ def _parse(file: Path) -> Model:
     try:
         return Core().read_model(str(file))
     except RuntimeError as error:
-        raise UnsupportedNetwork(f"{file}: OpenVINO cannot read it: {reason_of(error)}; export it again, without pre-processing") from error
+        raise UnsupportedNetwork(f"{file}: OpenVINO cannot read it: {reason_of(error)}; {_remedy(str(error))}") from error
+
+
+def _remedy(error: str) -> str:
+    """What to do about a file that OpenVINO does not take: it lacks an operation, or the file is damaged or something else."""
+    if any(word in error for word in ("conversion", "operation", "not supported", "opset", "validating")):
+        return "export it again, without pre-processing"
+    return "it is damaged or no network: copy or export it again"
 
 
 def reason_of(error: Exception) -> str:
