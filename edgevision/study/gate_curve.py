@@ -47,13 +47,20 @@ def _panel(axes: Any, report: Mapping[str, Any], key: str, factor: float) -> Non
     scaled = sorted([*report["scaled"], tuned], key=lambda row: float(row["scale"]))
     axes.plot(*_line(rows, key, factor), "o-", color="tab:gray", markersize=5, label="one gate for all steps")
     for row in rows:
-        axes.annotate(f"{row['gate']:g}", _place(row, key, factor), textcoords="offset points", xytext=(6, 4), fontsize=8, color="dimgray")
+        axes.annotate(
+            f"{row['gate']:g}" if row["gate"] else "exact",
+            _place(row, key, factor),
+            textcoords="offset points",
+            xytext=(6, 4),
+            fontsize=8,
+            color="dimgray",
+        )
     axes.plot(*_line(scaled, key, factor), "s-", color="tab:blue", markersize=5, label="tuned by step, scaled ¼ to 4")
     axes.plot(*_place(tuned, key, factor), "*", color="tab:red", markersize=17, zorder=5, label="operating point")
     axes.axhline(report["limit"], color="tab:red", linewidth=1, linestyle="--")
     axes.annotate(
-        f"limit {report['limit']:g}", (1, report["limit"]), xycoords=("axes fraction", "data"), textcoords="offset points",
-        xytext=(-4, 4), ha="right", fontsize=8, color="tab:red",
+        f"limit {report['limit']:g}", (0, report["limit"]), xycoords=("axes fraction", "data"), textcoords="offset points",
+        xytext=(4, 4), fontsize=8, color="tab:red",
     )  # fmt: skip
     axes.axhline(report["frozen"], color="black", linewidth=1, linestyle=":")
     axes.annotate(
@@ -61,8 +68,7 @@ def _panel(axes: Any, report: Mapping[str, Any], key: str, factor: float) -> Non
         xytext=(-4, 4), ha="right", fontsize=8,
     )  # fmt: skip
     axes.set_yscale("log")
-    axes.set_xlim(left=0)
-    axes.margins(x=0.1)
+    axes.set_xlim(0, 1.12 * max(float(row[key]) * factor for row in (*rows, *scaled)))
     axes.grid(True, which="major", alpha=0.3)
 
 

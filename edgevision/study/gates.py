@@ -61,7 +61,13 @@ def find(task: GateTask, is_quiet: bool = False) -> dict[str, Any]:
     settings = pipeline_for(task.clip, task.config, task.camera).settings
     with _bar(is_quiet) as bar:
         reading = bar.add_task("reading", total=task.frames)
-        recording = record(task.clip, (LEAST_FRAMES, task.frames), settings.compare, lambda number: bar.update(reading, completed=number))
+        recording = record(
+            task.clip,
+            (LEAST_FRAMES, task.frames),
+            settings.compare,
+            settings.recompute.keyframe_s,
+            lambda number: bar.update(reading, completed=number),
+        )
         rehearsal = Rehearsal(_network(task, settings.recompute, recording), recording)
         bar.remove_task(reading)
         searching = bar.add_task("searching", total=ROUNDS * (len(rehearsal.steps) + 6) + 7)

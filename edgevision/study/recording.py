@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from edgevision.capture.camera import Camera, CameraSettings
 from edgevision.compare.background import ChangeDetector, ChangeSettings
 from edgevision.errors import BadFrame, EndOfStream, InputError
+from edgevision.recompute.refresh import RollingRefresh
 from edgevision.records import Frame, Image, Mask
 from edgevision.study.replay import WAIT_S, kind_of
 
@@ -76,20 +77,29 @@ class Recording:
             yield picture, live
 
 
-def record(clip: Path, frames: tuple[int, int], settings: ChangeSettings, told: Callable[[int], None] = lambda number: None) -> Recording:
+def record(
+    clip: Path,
+    frames: tuple[int, int],
+    settings: ChangeSettings,
+    keyframe_s: float = 0.0,
+    told: Callable[[int], None] = lambda number: None,
+) -> Recording:
     """The first of the clip's frames, (at least, at most), through a change detector; frames that cannot be read are passed over.
 
-    `told` is called with the number of each frame. Raises InputError for a clip that is not there, has too few frames or shows nothing
-    that moves, CameraError for one that cannot be read.
+    Every row is live once in `keyframe_s` seconds, as for a camera; 0: never. `told` is called with the number of each frame. Raises
+    InputError for a clip that is not there, has too few frames or shows nothing that moves, CameraError for one that cannot be read.
     """
     if not clip.exists():
         raise InputError(f"{clip}: no such file or folder; give a video file or a folder of images, with --clip")
-    detector = ChangeDetector(settings)
+    detector, refresh = ChangeDetector(settings), RollingRefresh(keyframe_s)
     recording: Recording | None = None
     used: Image = np.zeros(0, np.uint8)
+    has_moved = False  # other than by the refresh
     for frame in read_frames(clip, frames[1]):
         try:
-            change = detector.update(frame.image)
+            rows = refresh.rows(frame.ts, frame.image.shape[0])
+            change = detector.measure(frame.image, frame.ts, rows)
+            detector.commit(change, change.live)
         except BadFrame:
             continue
         if recording is None:
@@ -97,12 +107,13 @@ def record(clip: Path, frames: tuple[int, int], settings: ChangeSettings, told: 
         is_full = change.full_reason is not None
         live = np.ones(recording.size_px, np.bool_) if is_full else change.live
         used[live] = change.corrected[live]
+        has_moved = has_moved or (recording.frames > 0 and bool(np.delete(live, slice(0, 0) if rows is None else rows, axis=0).any()))
         recording.add(used, None if is_full else live)
         told(recording.frames)
     if recording is None or recording.frames < frames[0]:
         found = recording.frames if recording else 0
         raise InputError(f"{clip}: {found} frames could be used; at least {frames[0]} are needed: give a longer clip, or more --frames")
-    if not any(mask is not None and mask.any() for mask in recording.masks):
+    if not has_moved:
         raise InputError(
             f"{clip}: nothing moves in its first {recording.frames} frames; give a clip in which something does, or more --frames"
         )

@@ -15,6 +15,7 @@ from edgevision.compare.background import ChangeDetector, ChangeSettings
 from edgevision.errors import ConfigError
 from edgevision.recompute.gate_file import read_gates
 from edgevision.recompute.load import load_for_frames
+from edgevision.recompute.refresh import RollingRefresh
 from edgevision.recompute.settings import RecomputeSettings
 from edgevision.study.gate_search import Point
 from edgevision.study.gates import GateTask, find
@@ -22,6 +23,7 @@ from edgevision.study.recording import Deltas, record
 from edgevision.study.rehearsal import Rehearsal
 
 FRAMES = 48
+KEYFRAME_S = RecomputeSettings().keyframe_s
 NO_CONVOLUTION = """<ir_version: 9, opset_import: ["": 18]>
 graph (float[1, 3, 72, 96] image) => (float[1, 3, 72, 96] y) { y = Relu(image) }"""
 
@@ -45,7 +47,7 @@ def clip(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def recording(clip):
-    return record(clip, (24, FRAMES), ChangeSettings())
+    return record(clip, (24, FRAMES), ChangeSettings(), KEYFRAME_S)
 
 
 @pytest.fixture(scope="module")
@@ -75,10 +77,11 @@ def test_arrays_come_back_as_they_went_in():
 
 def test_the_recording_gives_a_network_what_the_camera_would(clip, recording):
     live_net, played_net = (load_for_frames(RecomputeSettings(foreign="never"), 72, 96) for _ in range(2))
-    detector = ChangeDetector()
+    detector, refresh = ChangeDetector(), RollingRefresh(KEYFRAME_S)
     partial = 0
     for number, (picture, live) in zip(range(FRAMES), recording.play(), strict=True):
-        change = detector.update(scene(number))
+        change = detector.measure(scene(number), float(number), refresh.rows(float(number), 72))
+        detector.commit(change, change.live)
         is_full = change.full_reason is not None
         assert is_full == (live is None)
         wanted = live_net.first(change.corrected) if is_full else live_net.next(change.corrected, change.live)
