@@ -142,6 +142,10 @@ def _pool(node: Node, graph: Graph) -> Meaning:
         raise Unfit("MaxPool whose indices are read")
     kernel = node.attributes["kernel"]
     window = _window(node, graph, (int(kernel[0]), int(kernel[1])))
+    if any(
+        (graph.shapes[node.outputs[0]][2 + a] - 1) * window.stride[a] - window.pad[a] >= graph.shapes[node.inputs[0]][2 + a] for a in (0, 1)
+    ):
+        raise Unfit(f"{node.op} with a window beyond the picture")
     mode = "max" if node.op == "MaxPool" else "average"
     count_pad = mode == "average" and not node.attributes["exclude-pad"]
     if count_pad and _overhangs(node, graph, window):

@@ -56,6 +56,11 @@ def _round(node: Node, reader: Reader) -> Activation:
     return Activation("round")
 
 
+def _threshold(node: Node, reader: Reader) -> Activation:
+    """1 where a number lies above, or below, a constant, else 0."""
+    return Activation("above" if node.op == "Greater" else "below", _scalar(node, reader, 1, 0.0))
+
+
 _FUNCTIONS: Mapping[str, Callable[[Node, Reader], Activation]] = MappingProxyType(
     {
         **{name: _named(name.lower()) for name in ("Relu", "Sigmoid", "Tanh", "SoftPlus", "Mish", "SoftSign", "Erf", "Abs", "Exp", "Log")},
@@ -67,6 +72,7 @@ _FUNCTIONS: Mapping[str, Callable[[Node, Reader], Activation]] = MappingProxyTyp
         "Selu": lambda node, reader: Activation("selu", _scalar(node, reader, 1, 1.67326), _scalar(node, reader, 2, 1.0507)),
         "HardSigmoid": lambda node, reader: Activation("hard", _scalar(node, reader, 1, 0.2), _scalar(node, reader, 2, 0.5)),
         "Gelu": _gelu,
+        **dict.fromkeys(("Greater", "Less"), _threshold),
         "Swish": _swish,
         "Round": _round,
     }

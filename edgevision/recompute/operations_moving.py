@@ -89,7 +89,7 @@ def _through(node: Node, reader: Reader, shape: Sequence[int], order: Sequence[i
 def same(node: Node, reader: Reader) -> None:
     """Identity, and conversions that change no value."""
     before, after = reader.types[node.inputs[0]], reader.types[node.outputs[0]]
-    if before == "boolean" or after not in ({"f32"} if before == "f32" else {"f32", "f64", "i32", "i64"}):
+    if after not in ({"f32"} if before == "f32" else {"f32", "f64", "i32", "i64"}):
         raise Unfit(f"{node.op} from {before} to {after}")
     reader.same(node, reader.any_type(node).arrangement)
 
@@ -226,21 +226,7 @@ def _take_and_shape(node: Node, reader: Reader, chosen: Mapping[int, Indices]) -
         after = seen.arrangement.reshaped(reader.shapes[node.outputs[0]])
         if after is None:
             raise Unfit(f"{node.op} to {list(reader.shapes[node.outputs[0]])}")
-        reader.seen[node.outputs[0]] = _renamed(node, reader, seen, after)
-
-
-def _renamed(node: Node, reader: Reader, seen: Seen, after: Arrangement) -> Seen:
-    """The last node's picture must not go by the output's own name when the output is another arrangement of it."""
-    name = f"{node.outputs[0]}/picture"
-    if seen.picture != node.outputs[0]:
-        return Seen(seen.picture, after)
-    last, meaning = reader.nodes.pop(), reader.meanings.pop(seen.picture)
-    if isinstance(meaning, View):
-        meaning = View(meaning.source, tuple((name, start, count) for _, start, count in meaning.slices))
-    if isinstance(meaning, str):
-        raise Unfit(meaning)
-    reader.enter(replace(last, outputs=(name,)), meaning, after.picture)
-    return Seen(name, after)
+        reader.seen[node.outputs[0]] = Seen(seen.picture, after)
 
 
 def reverse(node: Node, reader: Reader) -> None:

@@ -112,7 +112,8 @@ class Reader:
     def result(self, node: Node, arrangement: Arrangement, place: int = 0) -> Node:
         """The node with its output `place` alone, named as a picture of this arrangement, which is noted."""
         output = node.outputs[place]
-        name = output if arrangement.is_plain and self.types[output] == "f32" else f"{output}/picture"
+        is_own = arrangement.is_plain and self.types[output] == "f32" and self.shapes[output] == arrangement.shape
+        name = output if is_own else f"{output}/picture"
         self.seen[output] = Seen(name, arrangement)
         return replace(node, outputs=(name,))
 
