@@ -18,7 +18,10 @@ DISTRIBUTIONS = {
     "cv2": "opencv-python-headless", "yaml": "pyyaml", "paho": "paho-mqtt", "annotated_types": "pydantic", "pydantic_core": "pydantic",
     "llvmlite": "numba", "typing_extensions": "pydantic", "prometheus_client": "prometheus-client",
 }  # fmt: skip
-EXTRAS = {"torch": "edgevision/study/train", "onnx": "edgevision/study/train", "onnxruntime": "edgevision/study/peers"}
+EXTRAS = {
+    "torch": "edgevision/study/train", "onnx": "edgevision/study/train", "onnxruntime": "edgevision/study/peers",
+    "nncf": "edgevision/study/quantize.py", "matplotlib": "edgevision/study",
+}  # fmt: skip
 
 
 def names_of(requirements: list[str]) -> set[str]:

@@ -1,0 +1,108 @@
+"""A float network made an int8 one: data of every kind, metadata kept, errors in one line; nncf itself where it is installed."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+
+import cv2
+import numpy as np
+import pytest
+
+from edgevision.cli import main
+from edgevision.errors import InputError
+from edgevision.recompute.graph import read_graph, read_metadata
+from edgevision.study.quantize import QuantizeTask, Samples, quantise
+
+needs_nncf = pytest.mark.skipif(
+    importlib.util.find_spec("nncf") is None, reason="nncf is not installed (pip install 'edgevision[quantize]')"
+)
+SHAPE = (1, 3, 32, 48)
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for number in range(5):
+        picture = np.random.default_rng(number).integers(0, 256, (40, 40, 3), dtype=np.uint8)
+        cv2.imwrite(str(folder / f"{number}.png"), picture)
+    (folder / "notes.txt").write_text("no picture")
+    return folder
+
+
+@needs_nncf
+def test_a_quantised_file_keeps_its_metadata_and_says_how_far_it_is_off(chain, pictures, tmp_path):
+    out = tmp_path / "small.xml"
+    report = quantise(QuantizeTask(chain(SHAPE, mean="0.5", std="0.25", channel_order="bgr"), pictures, out), is_quiet=True)
+    assert read_graph(out).is_quantised
+    assert read_metadata(out).items() >= {"mean": "0.5", "std": "0.25", "channel_order": "bgr"}.items()
+    assert report["samples"] == 5
+    assert 0 < report["disagreement_rms"] < report["disagreement"] < 0.2
+    assert "5 samples" in report["text"]
+
+
+@needs_nncf
+def test_the_verb_prints_one_object(chain, pictures, tmp_path, capsys):
+    out = tmp_path / "small.xml"
+    assert main(["quantize", str(chain(SHAPE)), "--data", str(pictures), "--out", str(out), "--json"]) == 0
+    said, errors = capsys.readouterr()
+    assert json.loads(said)["out"] == str(out)
+    assert errors == ""
+    assert main(["quantize", str(out), "--data", str(pictures), "--out", str(tmp_path / "again.xml")]) == 78
+    assert "quantised already" in capsys.readouterr().err
+
+
+def test_pictures_and_tensors_become_inputs(chain, pictures):
+    graph = read_graph(chain(SHAPE, mean="0.5", std="0.25"))
+    np.save(pictures / "batch.npy", np.ones((4, *SHAPE[1:])))
+    np.save(pictures / "one.npy", np.zeros(SHAPE[1:]))
+    samples = Samples(pictures, graph, most=50)
+    found = list(samples)
+    assert len(samples) == 7
+    assert len(found) == 10
+    assert {x.shape for x in found} == {SHAPE}
+    assert {x.dtype for x in found} == {np.dtype(np.float32)}
+    assert min(x.min() for x in found[:5]) >= -2
+    assert found[0].std() > 0.3
+    few = Samples(pictures, graph, most=3)
+    assert [file.name for file in few.files] == ["0.png", "3.png", "one.npy"]
+
+
+def test_data_that_cannot_be_used_is_named(chain, pictures, tmp_path):
+    graph = read_graph(chain(SHAPE))
+    with pytest.raises(InputError, match="no such file"):
+        Samples(tmp_path / "none", graph, 5)
+    (pictures / "broken.png").write_bytes(b"no picture")
+    np.save(pictures / "small.npy", np.zeros((3, 8, 8), np.float32))
+    for name, words in (("broken.png", "broken.png: is no picture"), ("small.npy", r"small.npy: holds float32 \(3, 8, 8\)")):
+        with pytest.raises(InputError, match=words):
+            list(Samples(pictures / name, graph, 5))
+
+
+@pytest.mark.parametrize(
+    ("data", "out", "code", "words"),
+    [("empty", "a.xml", 2, "holds no picture"), ("none", "a.xml", 2, "no such file"), ("empty", "a.onnx", 2, "FILE.xml")],
+)
+@needs_nncf
+def test_wrong_arguments_are_one_line(data, out, code, words, chain, tmp_path, capsys):
+    (tmp_path / "empty").mkdir()
+    assert main(["quantize", str(chain(SHAPE)), "--data", str(tmp_path / data), "--out", str(tmp_path / out)]) == code
+    said, errors = capsys.readouterr()
+    assert said == ""
+    assert len(errors.splitlines()) == 1
+    assert words in errors
+
+
+def test_without_nncf_it_is_69_and_says_what_to_install(chain, pictures, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "nncf", None)
+    assert main(["quantize", str(chain(SHAPE)), "--data", str(pictures)]) == 69
+    assert "pip install 'edgevision[quantize]'" in capsys.readouterr().err
+
+
+@needs_nncf
+def test_a_file_that_is_no_network_is_78(pictures, tmp_path, capsys):
+    (tmp_path / "net.onnx").write_bytes(b"\x08\x07 this is no network")
+    assert main(["quantize", str(tmp_path / "net.onnx"), "--data", str(pictures)]) == 78
+    assert "OpenVINO cannot read it" in capsys.readouterr().err
