@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -87,6 +88,7 @@ def find(task: GateTask, is_quiet: bool = False) -> dict[str, Any]:
         "limits_searched": limits,
         "is_within_limit": rows["tuned"]["disagreement"] <= task.limit,
         "frozen": rehearsal.frozen(),
+        "uniform_equal_macs_share": equal_share(rows["uniform"], rows["tuned"]["disagreement"]),
         "gates": dict(found.tuned.gates),
         **rows,
         "seconds": time.perf_counter() - began,
@@ -125,6 +127,15 @@ def _rows(rehearsal: Rehearsal, found: Found, told: Callable[[], None]) -> dict[
         "uniform": [{"gate": gate, **row} for gate, row in zip(LADDER, of_ladder, strict=True)],
         "scaled": [{"scale": scale, **row} for scale, row in zip(SCALES, of_scaled, strict=True)],
     }
+
+
+def equal_share(uniform: Sequence[Mapping[str, float]], disagreement: float) -> float:
+    """The work that one gate for all would need for this disagreement: between two of the ladder's, along its logarithm."""
+    known = [row for row in uniform if row["disagreement"] > 0]
+    if not known or disagreement <= 0:
+        return float(uniform[0]["macs_share"])
+    ladder = np.maximum.accumulate(np.log([row["disagreement"] for row in known]))
+    return float(np.interp(np.log(disagreement), ladder, [row["macs_share"] for row in known]))
 
 
 def _check(task: GateTask) -> None:
@@ -176,7 +187,8 @@ def text_of(report: Mapping[str, Any]) -> str:
         _line(f"{uniform['gate']:g} for all, at limit", uniform),
         _line("tuned by step", tuned),
         f"an answer that stayed as it was on the first frame would disagree by {report['frozen']:.5f}",
-        f"tuned: {tuned['macs_share']:.2%} of the work, exact {exact['macs_share']:.2%}, one gate for all {uniform['macs_share']:.2%}; "
+        f"tuned: {tuned['macs_share']:.2%} of the work, exact {exact['macs_share']:.2%}, one gate for all at equal disagreement "
+        f"{report['uniform_equal_macs_share']:.2%}; "
         f"{report['trials']} trials, {report['seconds']:.0f} s",
     ]
     if report["limit"] > report["frozen"] / FAR_BELOW:

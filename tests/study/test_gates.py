@@ -18,7 +18,7 @@ from edgevision.recompute.load import load_for_frames
 from edgevision.recompute.refresh import RollingRefresh
 from edgevision.recompute.settings import RecomputeSettings
 from edgevision.study.gate_search import Point
-from edgevision.study.gates import GateTask, find
+from edgevision.study.gates import GateTask, equal_share, find
 from edgevision.study.recording import Deltas, record
 from edgevision.study.rehearsal import Rehearsal
 
@@ -168,6 +168,13 @@ def test_gates_of_the_network_are_those_of_its_own_steps(report):
     _, found = report
     names = {step.name for step in load_for_frames(RecomputeSettings(foreign="never"), 72, 96).plan.steps}
     assert set(found["gates"]) == names
+
+
+def test_the_work_of_one_gate_is_read_between_the_ladder_s_rungs():
+    ladder = [{"disagreement": d, "macs_share": m} for d, m in ((0.0, 0.5), (0.001, 0.4), (0.1, 0.2))]
+    assert equal_share(ladder, 0.01) == pytest.approx(0.3)
+    assert equal_share(ladder, 0.0) == 0.5
+    assert equal_share(ladder, 1.0) == pytest.approx(0.2)
 
 
 def failed(capsys, arguments, code, *words):
