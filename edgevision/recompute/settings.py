@@ -21,7 +21,7 @@ class SpliceSettings(Settings):
         description="Context around each crop's answer that is not used, in network pixels; left out: measured at load.",
     )
     tolerance: float = Field(
-        0.01, gt=0, lt=1, description="What may be missing of the whole network's answer there, as a share of the output's range."
+        0.005, gt=0, lt=1, description="What may be missing of the whole network's answer, as a share of the output's range."
     )
     context_gate: float | None = Field(
         None,

@@ -39,13 +39,14 @@ from edgevision.recompute.memory import Layout, Memory, refuse_beyond
 from edgevision.recompute.plan import Plan, Tensor
 from edgevision.recompute.preprocess import Preprocess, build_intake
 from edgevision.recompute.settings import SpliceSettings
-from edgevision.recompute.splice_plan import SplicePlan, measured_plan, pool_movement
+from edgevision.recompute.splice_plan import SplicePlan, measured_plan, pool_movement, span_of
 from edgevision.records import Box, Costs, Mask, StepCost
 
 Outputs = dict[str, NDArray[np.float32]]
 Size = tuple[int, int]
 
-_VERIFY_SLACK = 5.0  # a patch may differ by so many tolerances: two seams, and context within its gate
+_VERIFY_SLACK = 5.0  # a patch may differ by so many tolerances: two seams, and context within its gate ...
+_VERIFY_SHARE = 0.002  # ... and this share of its values by more, as what a crop misses is measured on 99.9 % of values
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -74,7 +75,7 @@ class SpliceNetwork:
         self._maps: Outputs = {}  # what the pools read
         self._context: Outputs = {}
         self._pooled: Outputs = {}  # what the pools gave in the last whole run
-        self._ranges: dict[str, float] = {}
+        self._spans: dict[str, float] = {}
         self._preprocess: Preprocess | None = None
         self._note("cached", ())
 
@@ -182,7 +183,7 @@ class SpliceNetwork:
 
     def verify(self, window: tuple[float, float, float, float] = (0.0, 0.0, 1.0, 1.0)) -> dict[str, int]:
         """Run the crops of a patch, (x1, y1, x2, y2) as shares of the picture, again. By output, how many values lie further from the
-        answer in use than splicing may cause (five tolerances of the output's range); {} if sound."""
+        answer in use than splicing may cause (five tolerances of the output's range; of labels, that share of them); {} if sound."""
         if not self._memory.is_filled:
             return {}
         height, width = self.plan.pattern.picture_px
@@ -190,14 +191,16 @@ class SpliceNetwork:
         x1, y1, x2, y2 = (share * side for share, side in zip(window, (width, height, width, height), strict=True))
         patch[int(y1) : max(int(y1) + 1, int(y2)), int(x1) : max(int(x1) + 1, int(x2))] = 1
         pattern = replace(self.plan.pattern, seconds={size: float(size[0] * size[1]) for size in self.plan.pattern.seconds})
-        moved = dict.fromkeys(self._outputs, 0)
+        moved, seen = dict.fromkeys(self._outputs, 0), dict.fromkeys(self._outputs, 0)
+        slack = _VERIFY_SLACK * self.plan.settings.tolerance
         for crop in cover(live_places(patch, pattern), pattern)[0]:
             found = self._runner.crop(self._plane.values, crop.box, self._context)
             for name, spread in self._shared.crops.anatomy.outputs.items():
                 new, old = _inner(found[name], spread, crop), self._outputs[name][(..., *spread.window(crop.core))]
-                limit = _VERIFY_SLACK * self.plan.settings.tolerance * self._ranges[name]
-                moved[name] += int(np.count_nonzero(~(np.abs(new - old) <= limit)))
-        return {name: count for name, count in moved.items() if count}
+                moved[name] += int(np.count_nonzero(~(np.abs(new - old) <= slack * self._spans[name])))
+                seen[name] += old.size
+        allowed = {name: _VERIFY_SHARE if self._spans[name] else slack for name in moved}
+        return {name: count for name, count in moved.items() if count > allowed[name] * seen[name]}
 
     def used(self) -> NDArray[np.float32]:
         """A copy of the input in use, (1, C, H, W): what `first` would have to be given for the whole network's answer."""
@@ -240,7 +243,7 @@ class SpliceNetwork:
                 kept[name] = _copied(found[name], kept.get(name))
         for name, array in self._runner.pool(self._maps).items():
             self._pooled[name] = _copied(array, self._pooled.get(name))
-        self._ranges = {name: float(np.ptp(array)) for name, array in self._outputs.items()}
+        self._spans = {name: span_of(found[name]) for name in anatomy.outputs}
         self._memory.is_filled = True
         self._note("full", (), (StepCost("whole", "whole", 1.0, self.plan.macs, time.perf_counter() - began),))
 

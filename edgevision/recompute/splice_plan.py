@@ -10,9 +10,11 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from edgevision.errors import InputError, UnsupportedNetwork
 from edgevision.kernels.forms import Float
@@ -157,7 +159,7 @@ def _probe(shape: tuple[int, int, int, int], preprocess: Preprocess) -> Float:
 
 def error_profile(crops: CropNetwork, runner: Runner, picture: Float, whole: Mapping[str, Float], size: Size) -> Float:
     """(distance,): how far a crop's answer lies from the whole network's at least so many pixels inside its edge, as a share of the
-    range of that output; the worst output or pooled map counts, each by its 99.9 % of values."""
+    range of that output; the worst output or pooled map counts, each by its 99.9 % of values. Of labels, the share that differs."""
     height, width = picture.shape[:2]
     align = crops.anatomy.align_px
     y, x = ((total - side) // 2 // align * align for total, side in ((height, size[0]), (width, size[1])))
@@ -168,11 +170,12 @@ def error_profile(crops: CropNetwork, runner: Runner, picture: Float, whole: Map
     profile = np.zeros(depth, np.float32)
     for name, spread in {**crops.anatomy.outputs, **crops.anatomy.pools}.items():
         old = whole[name][(..., *spread.window(box))]
-        far = np.abs(found[name] - old).reshape(-1, *old.shape[-2:]).max(axis=0) / max(float(np.ptp(whole[name])), 1e-30)
+        far = np.abs(found[name] - old).reshape(-1, *old.shape[-2:]).max(axis=0)
+        span = span_of(whole[name])
         for distance in range(0, depth, align):
             rows, columns = (_within(side, count, distance) for side, count in zip(size, far.shape, strict=True))
             inside = far[rows, columns]
-            worst = float(np.quantile(inside, 0.999)) if inside.size else 0.0
+            worst = _loss(inside, span) if inside.size else 0.0
             profile[distance : distance + align] = np.maximum(profile[distance : distance + align], worst)
     return profile
 
@@ -194,9 +197,18 @@ def context_gate_of(crops: CropNetwork, runner: Runner, picture: Float, margin: 
         moved = pool_movement(runner.pool(after), pooled)
         for name, spread in crops.anatomy.outputs.items():
             place = (..., *spread.window(below))
-            error = float(np.quantile(np.abs(after[name][place] - before[name][place]), 0.999)) / max(float(np.ptp(before[name])), 1e-30)
+            error = _loss(np.abs(after[name][place] - before[name][place]), span_of(before[name]))
             slopes.append(error / max(moved, 1e-30))
     return float(np.clip(tolerance / max(*slopes, 1e-30), 1e-4, 1.0))
+
+
+def span_of(values: NDArray[Any]) -> float:
+    """The range of an output, by which errors are measured; 0 for whole numbers, which are labels and either equal or not."""
+    return 0.0 if values.dtype.kind in "iub" else max(float(np.ptp(values)), 1e-30)
+
+
+def _loss(errors: NDArray[Any], span: float) -> float:
+    return float(np.quantile(errors, 0.999)) / span if span else float(np.mean(errors != 0))
 
 
 def _within(side_px: int, cells: int, distance: int) -> slice:

@@ -18,7 +18,7 @@ from edgevision.recompute.splice import SpliceNetwork
 HEIGHT, WIDTH = 200, 264
 
 
-def write(writer, path, height=HEIGHT, width=WIDTH, pooling="GlobalAveragePool", is_baked=False):
+def write(writer, path, height=HEIGHT, width=WIDTH, pooling="GlobalAveragePool", is_baked=False, is_labels=False):
     """Two strides, a branch that sees the whole picture, an answer at half the size."""
     g = writer((1, 3, height, width))
     half = g.conv("image", 3, 8, stride=2)
@@ -47,6 +47,8 @@ def write(writer, path, height=HEIGHT, width=WIDTH, pooling="GlobalAveragePool",
     sizes = g.constant(np.array([1, 16, -(-height // 2), -(-width // 2)], np.int64))
     x = g.node("Resize", x, "", "", sizes, mode="nearest", coordinate_transformation_mode="asymmetric", nearest_mode="floor")
     x = g.conv(g.node("Concat", x, half, axis=1), 24, 3, kernel=3, act="Sigmoid")
+    if is_labels:
+        x = g.node("ArgMax", x, axis=1, keepdims=1)
     return g.save(path, x, mean="0", std="1", scale="255", labels="a,b,c")
 
 
@@ -203,6 +205,22 @@ def test_attention_is_refused_until_its_loss_is_accepted(load, random):
     assert net.costs.mode == "splice"
     assert "as set" in str(net.plan)
     assert MapAudit(net, AuditSettings(map_every=1, tolerance=0.5)).next(frame, net._results()) is not None
+
+
+def test_labels_instead_of_scores(writer, tmp_path, random):
+    path = write(writer, tmp_path / "labels.onnx", is_labels=True)
+    net = SpliceNetwork.load(path, SpliceSettings(crop_px=CROPS, tolerance=0.03))
+    net.set_preprocess()
+    object.__setattr__(net.plan, "whole_s", 1e9)
+    dense = net.sibling()
+    scenes = frames(random)
+    net.first(next(scenes)[0])
+    for _, (frame, live) in zip(range(5), scenes, strict=False):
+        (out,) = net.next(frame, live).values()
+        (whole,) = dense.first(frame).values()
+        assert out.dtype == np.float32
+        assert np.mean(out != whole) <= 0.03
+        assert net.verify() == {}
 
 
 def test_a_file_without_pictures_to_give_is_refused(writer, tmp_path):
