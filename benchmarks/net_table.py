@@ -27,6 +27,7 @@ MARKS = "<!-- net table begins -->", "<!-- net table ends -->"
 OPEN_SIZES = {"superres_core_derived": "1,1,224,224", "yunet_n_dynamic": "1,3,736,1280"}
 HEAD = ("network", "threads", "precision", "live in", "live work", "ours ms (p50)", "mean", "p99", "x f32", "x default", "x int8", "x ORT",
         "of proportional", "off by", "first ms", "MB")  # fmt: skip
+ORDER = ("f32", "bf16", "int8", "f16")
 Row = dict[str, Any]
 
 
@@ -59,7 +60,7 @@ def bench(path: Path, options: argparse.Namespace) -> tuple[list[Row], str]:
 
 def lines(name: str, rows: list[Row]) -> Iterator[str]:
     """Ours, one line for each thread count, precision and live share."""
-    for row in rows:
+    for row in sorted(rows, key=lambda row: (row["threads"], ORDER.index(row["precision"]), row["live_input"])):
         if row["engine"] != OURS:
             continue
         peers = {peer["engine"]: peer["ms_p50"] / row["ms_p50"] for peer in rivals(row, rows)}
