@@ -73,7 +73,8 @@ class Network:
     def load(cls, graph: Graph, plan: Plan, backend: Backend, threads: int, limit: Limit, foreign: ForeignNetwork | None = None) -> Network:
         """Pack the weights, compile the islands. Raises UnsupportedNetwork when a camera's Memory would be beyond the limit."""
         layout = Layout.of(plan)
-        refuse_beyond(limit.megabytes, camera_bytes(graph, plan, layout), limit.memories, plan.path)
+        spare = 0 if foreign is None else foreign.input_bytes
+        refuse_beyond(limit.megabytes, camera_bytes(graph, plan, layout) + spare, limit.memories, plan.path)
         packed = tuple(
             compile_island(step, graph, threads) if isinstance(step, IslandStep) else backend.pack(step.form) for step in plan.steps
         )
@@ -198,6 +199,7 @@ class SelectiveNetwork:
         _, channels, height, width = self.input_shape
         frame_px, network = chosen.frame_px or (height, width), self._network
         needed = camera_bytes(network.graph, network.plan, network.layout, frame_px)
+        needed += 0 if network.foreign is None else network.foreign.input_bytes
         refuse_beyond(network.limit.megabytes, needed, network.limit.memories, network.plan.path)
         self._entrance.take_frames(build_intake(chosen, channels, (height, width)), frame_px)
         self._preprocess = chosen
@@ -329,7 +331,8 @@ class SelectiveNetwork:
     def _result(self, name: str, ref: Ref | str) -> NDArray[np.float32]:
         """Read-only, valid until the next call: a view where the file's order of the numbers allows it."""
         if isinstance(ref, str):
-            return _read_only(self._memory.loose[ref].astype(np.float32, copy=False))
+            array = self._memory.loose[ref] if ref in self._memory.loose else self._network.graph.constants[ref]
+            return _read_only(array.astype(np.float32, copy=False))
         arrangement, values = self.plan.arrangements.get(self._network.graph.outputs[name]), self._memory.view(ref).values
         return _read_only(values.transpose(2, 0, 1)[None] if arrangement is None else arrangement.array(values))
 

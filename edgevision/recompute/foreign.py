@@ -48,6 +48,12 @@ class ForeignNetwork:
         self.compiled: Any = None
         self.has_failed = False
 
+    @property
+    def input_bytes(self) -> int:
+        """What each camera's copy of the input takes. What OpenVINO itself takes is not known before it runs."""
+        tensor = self.entrance
+        return tensor.height * tensor.width * tensor.channels * tensor.store.dtype.itemsize
+
     def share(self) -> float | None:
         """OpenVINO's time as a share of our dense time, None while it is not known."""
         if self._notebook is None:

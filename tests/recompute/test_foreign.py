@@ -8,12 +8,12 @@ import numpy as np
 import openvino
 import pytest
 
-from edgevision.errors import InputError
+from edgevision.errors import InputError, UnsupportedNetwork
 from edgevision.kernels.forms import BF16, F32, Store
 from edgevision.kernels.plain.store import decode, encode
 from edgevision.recompute import foreign
 from edgevision.recompute.calibrate import Forecast, Notebook
-from edgevision.recompute.engine import SelectiveNetwork
+from edgevision.recompute.engine import SelectiveNetwork, camera_bytes
 from edgevision.recompute.graph import read_graph
 from edgevision.recompute.island import compile_whole
 from edgevision.recompute.load import load_for_frames
@@ -285,3 +285,20 @@ def test_cameras_are_foreign_when_busy_unless_told_not_to_and_recordings_never(t
     assert load_for_frames(RecomputeSettings(foreign="never"), 96, 96)._network.foreign is None
     (tmp_path / "frames").mkdir()
     assert pipeline_for(tmp_path / "frames", None, None).settings.recompute.foreign == "never"
+
+
+def test_the_copy_of_the_input_counts_against_the_memory_limit(unet):
+    network = SelectiveNetwork.load(unet)._network
+    needed = camera_bytes(network.graph, network.plan, network.layout) / (1 << 20)
+    SelectiveNetwork.load(unet, memory_limit_mb=needed + 0.001)
+    with pytest.raises(UnsupportedNetwork, match=r"memory_limit_mb is .*; raise it"):
+        SelectiveNetwork.load(unet, memory_limit_mb=needed + 0.001, foreign="auto")
+
+
+def test_bf16_stays_bf16_in_foreign_mode(unet, random, fast_openvino, notebook):
+    net = SelectiveNetwork.load(unet, foreign="auto", precision="bf16")
+    make_busy(net, random)
+    out = net.next(picture(random, net), np.ones(net.input_shape[2:], bool))["defect"]
+    truth = openvinos(unet, net.used())
+    assert net.costs.mode == "foreign"
+    assert 0 < np.abs(out - truth).max() < 0.05
