@@ -13,7 +13,8 @@ Start reading at `pipeline.py`: it alone knows a frame's life. The map of the pa
     registry.py     name to factory, plugin folders        interfaces.py  what a plugin promises
     records.py      the values that travel                 errors.py    one class per reaction
 
-OpenVINO has four doors: recompute/{graph,island,crops}.py (to read a file, to run what has no kernel, to run crops) and study/peers.
+OpenVINO has four doors: recompute/{graph,island,crops}.py (to read a file; what has no kernel, and busy
+scenes; crops) and study/peers.
 
 Imports go down only:
     cli > daemon, study > pipeline > config > capture|compare|recompute|segment|judge|publish|web

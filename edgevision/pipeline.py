@@ -152,7 +152,8 @@ class Pipeline:
 
         `progress` is called with the network's steps that are ready and how many there are.
         """
-        self._stages_for(*image.shape[:2], progress)
+        height, width = image.shape[:2]
+        self._stages_for(height, width, progress)
         self._detector.prepare(image)
 
     def reset(self) -> None:

@@ -22,6 +22,7 @@ from edgevision.recompute.settings import RecomputeSettings
 from edgevision.study.replay import pipeline_for
 from tests.recompute.conftest import write_unet
 from tests.recompute.test_engine import patches, picture, same_bits, same_memory
+from tests.recompute.test_quantised import write_qdq
 
 
 @pytest.fixture
@@ -302,3 +303,13 @@ def test_bf16_stays_bf16_in_foreign_mode(unet, random, fast_openvino, notebook):
     truth = openvinos(unet, net.used())
     assert net.costs.mode == "foreign"
     assert 0 < np.abs(out - truth).max() < 0.05
+
+
+def test_a_quantised_file_runs_as_it_is(tmp_path, random, fast_openvino, notebook):
+    path = write_qdq(tmp_path / "qdq.onnx")
+    net = SelectiveNetwork.load(path, foreign="auto")
+    make_busy(net, random)
+    (out,) = net.next(picture(random, net), np.ones(net.input_shape[2:], bool)).values()
+    assert net.costs.mode == "foreign"
+    truth = openvino.Core().compile_model(str(path), "CPU")(net.used())[0]
+    assert np.allclose(out, truth, atol=0.02 * np.ptp(truth))
