@@ -14,8 +14,6 @@ from dataclasses import dataclass, field
 from itertools import count as counter
 from itertools import pairwise
 
-import numpy as np
-
 from edgevision.kernels.forms import Kernel, Runs
 
 SHARES_EACH = 3
@@ -119,6 +117,9 @@ class Crew:
 
 def cuts(runs: Runs, count: int, pixels: int, shares: int) -> list[int]:
     """Where to cut runs[:count]: 0, ..., count, about equal pixels between, none empty."""
-    ends = np.cumsum(runs[:count, 2] - runs[:count, 1])
-    inner = np.searchsorted(ends, np.arange(1, shares) * (pixels / shares)).tolist()
-    return sorted({0, count, *inner})
+    ends = (runs[:count, 2] - runs[:count, 1]).cumsum()
+    edges = [0]
+    for edge in ends.searchsorted([pixels * share // shares for share in range(1, shares)]).tolist():
+        if edge > edges[-1]:
+            edges.append(edge)
+    return [*edges, count]

@@ -33,7 +33,7 @@ def own_threads() -> set[threading.Thread]:
 def test_shares_cover_all_runs_once_in_about_equal_pixels():
     runs = np.zeros((9, 3), np.int32)
     runs[:, 2] = [40, 1, 1, 1, 1, 1, 1, 1, 40]
-    assert cuts(runs, 9, 87, 2) == [0, 4, 9]
+    assert cuts(runs, 9, 87, 2) == [0, 3, 9]
     assert cuts(runs, 1, 40, 4) == [0, 1]
     edges = cuts(runs, 9, 87, 3)
     assert edges[0] == 0
