@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from edgevision.kernels import open_backend
 from edgevision.recompute.engine import SelectiveNetwork
 
-UNARY = ("Relu", "Sigmoid", "Tanh", "HardSwish", "MaxPool", "AveragePool", "Up", "Scale", "Silu", "Softmax", "Split")
+FUNCTIONS = ("Relu", "Sigmoid", "Tanh", "HardSwish", "Mish", "Elu", "Softplus", "Erf")
+MOVING = ("Shuffle", "DepthToSpace", "SpaceToDepth", "Pad", "Crop", "Split", "Tokens")
+UNARY = (*FUNCTIONS, *MOVING, "MaxPool", "AveragePool", "Up", "Scale", "Silu", "Softmax", "Excite", "Mask", "Plane", "Transposed")
 
 
 @st.composite
@@ -52,12 +54,57 @@ def build(g, recipe):
             x = g.node("Mul", x, g.node("Sigmoid", x))
         elif kind == "Split" and channels % 2 == 0:
             x, channels = split(g, x, channels), channels // 2
-        elif kind in ("Relu", "Sigmoid", "Tanh", "HardSwish"):
+        elif kind in FUNCTIONS:
             x = g.node(kind, x)
+        elif kind in MOVING:
+            x, channels, size = move(g, kind, x, channels, size)
+        elif kind == "Transposed" and max(size) < 30:
+            weights = g.random.standard_normal((channels, wanted, kernel + 1, kernel + 1)).astype(np.float32) / channels
+            x, channels = g.node("ConvTranspose", x, g.constant(weights), strides=[stride] * 2, pads=[1, 0, 0, 1]), wanted
+            size = tuple((side - 1) * stride + kernel for side in size)
+        elif kind in ("Excite", "Mask", "Plane"):
+            x = weigh(g, kind, x, channels, size)
         elif kind == "Softmax":
             x = g.node("Softmax", x, axis=1)
         seen[(channels, size)] = x
     return x
+
+
+def move(g, kind, x, channels, size):
+    """What only rearranges: the new tensor, its channels and size."""
+    height, width = size
+    if kind == "Shuffle" and channels % 2 == 0:
+        cut = g.node("Transpose", reshape(g, x, 1, 2, channels // 2, height, width), perm=[0, 2, 1, 3, 4])
+        return reshape(g, cut, 1, channels, height, width), channels, size
+    if kind == "DepthToSpace" and channels % 4 == 0 and max(size) < 30:
+        mode = "DCR" if channels == 8 else "CRD"
+        return g.node("DepthToSpace", x, blocksize=2, mode=mode), channels // 4, (2 * height, 2 * width)
+    if kind == "SpaceToDepth" and height % 2 == width % 2 == 0:
+        return g.node("SpaceToDepth", x, blocksize=2), channels * 4, (height // 2, width // 2)
+    if kind == "Pad":
+        mode = "reflect" if min(size) > 2 else "constant"
+        return g.node("Pad", x, g.constant(np.array([0, 0, 1, 2, 0, 0, 0, 1])), mode=mode), channels, (height + 1, width + 3)
+    if kind == "Crop" and min(size) > 3:
+        cut = [g.constant(np.array(values)) for values in ((1, 0), (height, width - 1), (2, 3), (1, 2))]
+        return g.node("Slice", x, *cut), channels, (height - 1, width // 2)
+    if kind == "Tokens":
+        tokens = g.node("Transpose", reshape(g, x, 1, channels, height * width), perm=[0, 2, 1])
+        made = g.node("MatMul", tokens, g.constant(g.random.standard_normal((channels, 8)).astype(np.float32)))
+        return reshape(g, g.node("Transpose", made, perm=[0, 2, 1]), 1, 8, height, width), 8, size
+    return x, channels, size
+
+
+def reshape(g, x, *shape):
+    return g.node("Reshape", x, g.constant(np.array(shape)))
+
+
+def weigh(g, kind, x, channels, size):
+    """By a pooled vector, by a mask of pixels, or by a constant for each pixel."""
+    if kind == "Excite":
+        return g.node("Mul", x, g.conv(g.node("GlobalAveragePool", x), channels, channels, kernel=1, act="Sigmoid"))
+    if kind == "Mask":
+        return g.node("Mul", g.conv(x, channels, 1, kernel=1, act="Sigmoid"), x)
+    return g.node("Add", x, g.constant(g.random.standard_normal((1, 1, *size)).astype(np.float32)))
 
 
 def join(g, kind, x, channels, size, seen):
