@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import edgevision as ev
 from edgevision.errors import EngineFault, InputError, UnsupportedNetwork
 from edgevision.recompute.audit import AuditSettings, EngineAudit, MapAudit
 from edgevision.recompute.cover import Pattern, cover, live_places
@@ -343,3 +344,31 @@ def test_no_crop_is_large_enough_is_infinitely_dear():
     live = np.zeros((100, 100), np.uint8)
     live[50, 50] = 1
     assert cover(live_places(live, pattern), pattern) == ([], float("inf"))
+
+
+def test_the_pipeline_holds_it(tmp_path):
+    """The shipped network, spliced: the mark is found as a whole run finds it, and audits of both kinds run."""
+    config = tmp_path / "line.yaml"
+    config.write_text(
+        "cameras:\n  cam1:\n    source: {type: synthetic}\n"
+        "    recompute: {engine: splice, audit_every: 2, audit_engine_every: 2}\n    compare: {settle_frames: 0}\n"
+    )
+    pipeline = ev.Pipeline.from_config(config)
+    image = np.full((368, 640, 3), 118, np.uint8)
+    modes = []
+    for seq in range(6):
+        if seq == 3:
+            image = image.copy()
+            image[180:196, 300:330] = 20
+        seen = pipeline.inspect(ev.Frame(image, 1.0 + seq / 30, seq))
+        assert seen.verdict is not ev.Verdict.NOT_INSPECTED, seen.reason
+        modes.append(seen.mode)
+    assert isinstance(pipeline.network, SpliceNetwork)
+    assert modes[:4] == ["full", "cached", "cached", "splice"]
+    assert seen.audit_disagreement == 0.0
+    pipeline.reset()
+    whole = pipeline.inspect(ev.Frame(image, 2.0, 7))
+    assert whole.mode == "full"
+    assert [region.label for region in seen.regions] == [region.label for region in whole.regions]
+    for here, there in zip(seen.regions, whole.regions, strict=True):
+        assert np.abs(np.array(here.box_px) - there.box_px).max() <= 2
