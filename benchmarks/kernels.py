@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import Any
 
 if "--avx2" in sys.argv:  # both libraries look at their environment when they are loaded
-    os.environ |= {"NUMBA_CPU_NAME": "haswell", "ONEDNN_MAX_CPU_ISA": "AVX2"}
+    os.environ |= {"NUMBA_CPU_NAME": "haswell", "NUMBA_CPU_FEATURES": "", "ONEDNN_MAX_CPU_ISA": "AVX2"}
 
 import numpy as np
 import openvino as ov

@@ -29,8 +29,10 @@ class Block:
         return self.used - (self.vectors - 1) * self.lanes
 
 
-def pixels(cpu: Cpu, vectors: int) -> tuple[int, int]:
-    """Pixels of a wide and of a short tile."""
+def pixels(cpu: Cpu, vectors: int, kind: str) -> tuple[int, int]:
+    """Pixels of a wide and of a short tile, for a kind of sum (see `dot`)."""
+    if kind == "quads" and cpu.lanes == 8 and vectors == 2:
+        return 5, 2  # its constant takes a register
     return (_WIDE if cpu.lanes == 16 else _NARROW)[vectors]
 
 
@@ -44,15 +46,14 @@ def split(channels: int, channel_bytes: int, cpu: Cpu) -> tuple[Block, ...]:
     is_half = cpu.lanes == 16 and 0 < channels % 16 <= 8
     blocks, start = [], 0
     count = channels // 16 if is_half else -(-channels // cpu.lanes)
-    for vectors in _vectors(count, _largest(channel_bytes * cpu.lanes, cpu)):
+    for vectors in _vectors(count, _largest(channel_bytes * cpu.lanes, 4 if cpu.lanes == 16 else 2)):
         blocks.append(Block(start, min(channels - start, vectors * cpu.lanes), vectors, cpu.lanes))
         start += vectors * cpu.lanes
     return (*blocks, Block(start, channels - start, 1, 8)) if is_half else tuple(blocks)
 
 
-def _largest(vector_bytes: int, cpu: Cpu) -> int:
+def _largest(vector_bytes: int, most: int) -> int:
     """Vectors in a block: as many as registers allow, fewer where the weights would not stay in the cache."""
-    most = 4 if cpu.lanes == 16 else 2
     while most > 2 and most * vector_bytes > _CACHED_BYTES:
         most -= 1
     return most

@@ -6,6 +6,7 @@ With a gate over several blocks a pixel is judged by all its channels: the list'
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,7 +19,7 @@ from edgevision.kernels.compiled import store
 from edgevision.kernels.compiled.activations import KINDS
 from edgevision.kernels.compiled.blocking import Block, pixels, split
 from edgevision.kernels.compiled.cpu import Cpu
-from edgevision.kernels.compiled.dot import CHANNELS, WEIGHTS, arrange, kind_for
+from edgevision.kernels.compiled.dot import CHANNELS, WEIGHTS, arrange, cut, kind_for
 from edgevision.kernels.compiled.finish import COMPARE_BITS, COMPARE_GATE, STORE_ALL
 from edgevision.kernels.compiled.jit import address_of, call, kernel, specialize
 from edgevision.kernels.compiled.store import decoded
@@ -26,12 +27,16 @@ from edgevision.kernels.compiled.tile import FIELDS, JOB, Shape, ShapeType, tile
 from edgevision.kernels.forms import Convolve, Float, Kernel, Plane, Runs
 
 _PLACE = tuple(FIELDS[name] for name in ("sources", "targets", "marks", "residuals", "count"))
-_BLOCK = tuple(FIELDS[name] for name in ("source_shift", "target_shift", "residual_shift", "weights", "starts", "bias", "factors"))
+_BLOCK_FIELDS = (
+    "source_shift", "target_shift", "residual_shift", "weights", "starts", "bias", "factors", "extras", "extra_count", "extra_weights"
+)  # fmt: skip
+_BLOCK = tuple(FIELDS[name] for name in _BLOCK_FIELDS)
 _SIGNATURE = (
     types.int32[:, ::1], types.int64, types.int64, types.int64[:, ::1], types.int64[::1], types.int64[:, ::1], types.int64,
     types.UniTuple(types.int64, 2), types.float32[::1], types.float32[::1],
 )  # fmt: skip
 _LISTED_BYTES, _LEAST, _MOST, _UNIT = 256 * 1024, 48, 504, 24
+_WORTH_CUTTING = 0.35  # at most this share of steps besides
 _FEW_WORDS = 4  # of a tap: written out, as a loop would cost more than they do
 
 
@@ -82,7 +87,7 @@ def sweep(job, shape):
 def convolve(runs, begin, end, lines, job, blocks, room, strip_room, gate, numbers, kind):
     """runs[begin:end]. `lines`: address of pixel (0, 0), bytes a row, bytes a pixel, of input, target, live bytes, perhaps residual.
 
-    `job`: a table for tiles (see `tile.JOB`), copied; `blocks` (block, 8): address of its code, then its part of the job.
+    `job`: a table for tiles (see `tile.JOB`), copied; `blocks` (block, 11): address of its code, then its part of the job.
     `room`: pixels listed at once; `strip_room`: channels and bytes of a pixel in the strip, 0 without one.
     """
     own, tables, (channels, pixel_bytes) = job.copy(), lines.shape[0], strip_room
@@ -127,14 +132,20 @@ def flush(job, count, blocks):
 
 @dataclass(frozen=True, eq=False)
 class Weights:
-    """A block's weights and, lane by lane, bias, factors and (times -zero) what the sums of bytes start from."""
+    """A block's weights and, lane by lane, bias, factors and (times -zero) what the sums of bytes start from.
+
+    `extras` (step, 3): kernel row, column and word of steps besides, with their weights in `extra_values`.
+    """
 
     block: Block
     group: int
-    values: NDArray[Any]
     bias: Float
     factors: Float
     sums: NDArray[np.int32]
+    kind: str
+    values: NDArray[Any]
+    extras: NDArray[np.int64]
+    extra_values: NDArray[Any]
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,11 +179,25 @@ def _weights(form: Convolve, cpu: Cpu, kind: str) -> tuple[Weights, ...]:
             chosen = slice(group * outputs + block.start, group * outputs + block.start + block.used)
             lanes = block.vectors * block.lanes
             padded = _filled(form.weights[chosen], lanes)  # (output, channel, row, column)
-            values = arrange(padded.transpose(2, 3, 1, 0), kind, block.lanes)
+            steps = _steps(padded.transpose(2, 3, 1, 0), kind, block.lanes)
             factors = np.ones(block.used, np.float32) if form.factors is None else form.factors[chosen]
             sums = padded.sum((1, 2, 3), dtype=np.int32) if padded.dtype == np.int8 else np.zeros(lanes, np.int32)
-            made.append(Weights(block, group, values, _filled(form.bias[chosen], lanes), _filled(factors, lanes), sums))
+            made.append(Weights(block, group, _filled(form.bias[chosen], lanes), _filled(factors, lanes), sums, *steps))
     return tuple(made)
+
+
+def _steps(weights: NDArray[Any], kind: str, lanes: int) -> tuple[str, NDArray[Any], NDArray[np.int64], NDArray[Any]]:
+    """`weights` (kernel row, column, channel, output) in the order of the steps, where the steps besides are, and their weights.
+
+    The kind may become another: with many steps besides `quads` is slower than `pairs`.
+    """
+    if kind == "quads":
+        main, rest = (arrange(part, kind, lanes) for part in cut(weights))
+        needed = rest.any((3, 4, 5))
+        if needed.mean() < _WORTH_CUTTING:
+            return kind, main, np.argwhere(needed), np.ascontiguousarray(rest[needed])
+        kind = "pairs"
+    return kind, arrange(weights, kind, lanes), np.zeros((0, 3), np.int64), np.zeros(0, np.int8)
 
 
 def _filled(values: NDArray[Any], length: int) -> NDArray[Any]:
@@ -193,10 +218,11 @@ def bind(form: Convolve, packed: Packed, sources: tuple[Plane, ...], target: Pla
     numbers = _numbers(form, sources, target)
     starts = [one.sums * np.int32(-sources[0].store.zero) for one in weights]
     job = _job(form, sources[0], kind, numbers, limit)
+    extras = [one.extras @ np.array([job[FIELDS["row_step"]], job[FIELDS["column_step"]], 4]) for one in weights]
     blocks = np.array(
         [
-            _block_line(form, one, sources, target, start, _shape(form, one, packed.cpu, (sources, target), mode))
-            for one, start in zip(weights, starts, strict=True)
+            _block_line(form, one, sources, target, _shape(form, one, packed.cpu, (sources, target), mode)) + own
+            for one, own in zip(weights, _addresses(weights, starts, extras), strict=True)
         ],
         np.int64,
     )
@@ -205,7 +231,7 @@ def bind(form: Convolve, packed: Packed, sources: tuple[Plane, ...], target: Pla
     strip = channels, channels * target.padded.itemsize
     held = store.KINDS.index(target.store.kind)
     code = specialize(convolve, (*_SIGNATURE, types.literal(held)))
-    keep = (packed, sources, target, starts)
+    keep = (packed, sources, target, starts, extras)
 
     def run(runs: Runs, begin: int, end: int, keep: object = keep) -> None:
         code(runs, begin, end, lines, job, blocks, room, strip, limit, numbers, held)
@@ -271,16 +297,16 @@ def _numbers(form: Convolve, sources: tuple[Plane, ...], target: Plane) -> Float
 def _shape(form: Convolve, one: Weights, cpu: Cpu, planes: tuple[tuple[Plane, ...], Plane], mode: int) -> Shape:
     """The code that a block needs."""
     sources, target = planes
-    activation, kind = form.activation.kind, kind_for(sources[0].store, cpu)
-    columns, words = _taps(form, sources[0], kind)
+    activation = form.activation.kind
+    columns, words = _taps(form, sources[0], one.kind)
     if target.store.kind == "u8" and target.store.zero == 0 and activation == "relu":
         activation = "none"  # bytes are cut at 0 anyway
     return Shape(
         lanes=one.block.lanes,
         vectors=one.block.vectors,
         tail=one.block.tail,
-        pixels=pixels(cpu, one.block.vectors),
-        dot=kind,
+        pixels=pixels(cpu, one.block.vectors, one.kind),
+        dot=one.kind,
         words=words if words <= _FEW_WORDS else 0,
         is_odd=_is_odd(form, sources[0]),
         has_columns=columns > 1,
@@ -293,14 +319,20 @@ def _shape(form: Convolve, one: Weights, cpu: Cpu, planes: tuple[tuple[Plane, ..
     )
 
 
-def _block_line(
-    form: Convolve, one: Weights, sources: tuple[Plane, ...], target: Plane, start: NDArray[np.int32], shape: Shape
-) -> tuple[int, ...]:
-    """Address of the code; source, target and residual shift; weights, starts, bias, factors."""
+def _block_line(form: Convolve, one: Weights, sources: tuple[Plane, ...], target: Plane, shape: Shape) -> tuple[int, ...]:
+    """Address of the code; source, target and residual shift."""
     outputs, inputs = form.weights.shape[0] // form.groups, form.weights.shape[1]
     first = one.group * outputs + one.block.start
     return (
         address_of(sweep, (types.int64, ShapeType(shape))), one.group * inputs * sources[0].padded.itemsize,
         first * target.padded.itemsize, first * sources[-1].padded.itemsize if form.residual else 0,
-        one.values.ctypes.data, start.ctypes.data, one.bias.ctypes.data, one.factors.ctypes.data,
     )  # fmt: skip
+
+
+def _addresses(weights: tuple[Weights, ...], starts: list[NDArray[np.int32]], extras: list[NDArray[np.int64]]) -> Iterator[tuple[int, ...]]:
+    """Of each block's weights, starts, bias, factors; of the steps besides and how many; of their weights."""
+    for one, start, extra in zip(weights, starts, extras, strict=True):
+        yield (
+            one.values.ctypes.data, start.ctypes.data, one.bias.ctypes.data, one.factors.ctypes.data,
+            extra.ctypes.data, len(extra), one.extra_values.ctypes.data,
+        )  # fmt: skip

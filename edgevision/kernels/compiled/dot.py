@@ -6,6 +6,8 @@ A word holds one f32, two bf16 or four u8 channels. Kinds and what they keep as 
   halves two floats, the second channel's and the first's, in vectors of their own: the same sums where that instruction is missing
          (but the instruction takes what is below 2^-126 as 0)
   bytes  four s8, by the CPU's own instruction (VNNI): added up in int32
+  quads  four s8, by `pmaddubsw`, which adds up two products in 16 bits: weights that might not fit are cut (`cut`), and what was cut off
+         is added in steps of its own; whole sums may be taken in any order
   pairs  channels (0, 2) and (1, 3) as int16, in vectors of their own: the same sums from `pmaddwd`, which saturates nowhere
 """
 
@@ -23,8 +25,8 @@ from edgevision.kernels.forms import BF16, Store
 from edgevision.kernels.plain.store import encode
 
 FLOAT, I8, I16, I32 = ir.FloatType(), ir.IntType(8), ir.IntType(16), ir.IntType(32)
-CHANNELS = {"f32": 1, "bf16": 2, "halves": 2, "bytes": 4, "pairs": 4}
-WEIGHTS = {"f32": 1, "bf16": 1, "halves": 2, "bytes": 1, "pairs": 2}  # vectors of them for each vector of accumulators
+CHANNELS = {"f32": 1, "bf16": 2, "halves": 2, "bytes": 4, "quads": 4, "pairs": 4}
+WEIGHTS = {"f32": 1, "bf16": 1, "halves": 2, "bytes": 1, "quads": 1, "pairs": 2}  # vectors of them for each vector of accumulators
 
 
 class _Bfloat(ir.Type):  # type: ignore[misc]
@@ -46,7 +48,18 @@ def kind_for(store: Store, cpu: Cpu) -> str:
         return "f32"
     if store.kind == "bf16":
         return "bf16" if cpu.has_bf16 else "halves"
-    return "bytes" if cpu.has_vnni else "pairs"
+    return "bytes" if cpu.has_vnni else "quads" if cpu.lanes > 4 else "pairs"
+
+
+def cut(weights: NDArray[np.int8]) -> tuple[NDArray[np.int8], NDArray[np.int8]]:
+    """`weights` (..., channel, output) as a sum of two: channels 2n and 2n + 1, times any bytes, fit 16 bits in each."""
+    first = weights[..., 0::2, :].astype(np.int16)[..., : weights.shape[-2] // 2, :]
+    second = weights[..., 1::2, :].astype(np.int16)
+    over = np.where(first > 0, np.maximum(first + second - 128, 0), np.minimum(first + second + 128, 0))
+    over = np.where((first > 0) == (second > 0), over, 0)
+    rest = np.zeros_like(weights)
+    rest[..., 1::2, :] = over.astype(np.int8)
+    return weights - rest, rest
 
 
 def arrange(weights: NDArray[Any], kind: str, lanes: int) -> NDArray[Any]:
@@ -71,7 +84,7 @@ class Dot:
 
     def __init__(self, builder: Any, kind: str) -> None:
         self.b, self.kind = builder, kind
-        self.is_whole = kind in ("bytes", "pairs")
+        self.is_whole = kind in ("bytes", "quads", "pairs")
 
     def sum_type(self, lanes: int) -> Any:
         """Of an accumulator."""
@@ -103,6 +116,8 @@ class Dot:
             return ir.VectorType(FLOAT, lanes)
         if self.kind == "bf16":
             return ir.VectorType(_Bfloat(), 2 * lanes)
+        if self.kind == "quads":
+            return ir.VectorType(I8, 4 * lanes)
         return ir.VectorType(I16, 2 * lanes) if self.kind == "pairs" else ir.VectorType(I32, lanes)
 
     def add(self, total: Any, part: Any, weights: Any) -> Any:
@@ -114,6 +129,10 @@ class Dot:
             return self._call(f"llvm.x86.avx512bf16.dpbf16ps.{lanes * 32}", total.type, total, part, weights)
         if name == "bytes":
             return self._call(f"llvm.x86.avx512.vpdpbusd.{lanes * 32}", total.type, total, part, weights)
+        if name == "quads":
+            intrinsic = {8: "avx2.pmadd.ub.sw", 16: "avx512.pmaddubs.w.512"}[lanes]
+            part = self._call(f"llvm.x86.{intrinsic}", ir.VectorType(I16, 2 * lanes), part, weights)
+            weights = ir.Constant(part.type, [1] * 2 * lanes)
         intrinsic = {4: "sse2.pmadd.wd", 8: "avx2.pmadd.wd", 16: "avx512.pmaddw.d.512"}[lanes]
         return self.b.add(total, self._call(f"llvm.x86.{intrinsic}", total.type, part, weights))
 

@@ -26,6 +26,7 @@ JOB = (
     "sources", "targets", "marks", "residuals", "count",  # tables with an address for each pixel, and how many pixels
     "source_shift", "target_shift", "residual_shift",  # what a block adds to these addresses
     "row_step", "column_step", "rows", "columns", "words",  # of the window: bytes between taps, taps, and words in one
+    "extras", "extra_count", "extra_weights",  # steps besides: a table of what to add to a pixel's address
     "weights", "starts", "bias", "factors", "numbers", "gate",  # addresses; `numbers`: see `finish`
 )  # fmt: skip
 FIELDS: Mapping[str, int] = MappingProxyType({name: place for place, name in enumerate(JOB)})
@@ -125,6 +126,11 @@ class Emitter:
                     self.tap(sources, b.add(row_start, b.mul(over_columns.index, fields["column_step"])), weights, sums)
             else:
                 self.tap(sources, row_start, weights, sums)
+        if self.shape.dot == "quads":
+            b.store(fields["extra_weights"], weights)
+            with cgutils.for_range(b, fields["extra_count"]) as over_extras:
+                place = b.add(fields["extras"], b.shl(over_extras.index, ir.Constant(I64, 3)))
+                self.step(sources, self.load(place, I64), weights, sums, False)
         return sums
 
     def tap(self, sources: list[Any], offset: Any, weights: Any, sums: list[list[Any]]) -> None:
