@@ -50,6 +50,7 @@ def _add_bench_net(benches: Any, add: AddVerb) -> None:
     gate = net.add_mutually_exclusive_group()
     gate.add_argument("--gate", type=share, default=0.0, metavar="G", help="ours: one gate for all steps (default 0: exact)")
     gate.add_argument("--gates", type=Path, metavar="FILE", help="ours: gates by step, as `edgevision gates` makes them")
+    net.add_argument("--foreign", choices=("never", "auto"), default="never", help="ours: auto lets a busy scene run whole in OpenVINO")
     net.add_argument("--frames", type=whole_number, metavar="N", help="timed for each share (default 20; 300 of a clip)")
     net.add_argument("--int8", type=Path, metavar="FILE", help="NET quantised, instead of quantising it now with NNCF")
     net.add_argument("--no-memory", action="store_true", help="leave peak_mb out, which takes a process an engine")
@@ -91,6 +92,7 @@ def _bench_net(arguments: argparse.Namespace) -> int:
         threads=arguments.threads,
         input_shape=arguments.input_shape,
         gates=read_gates(arguments.gates, path) if arguments.gates else arguments.gate,
+        foreign=arguments.foreign,
         frames=arguments.frames,
         int8=arguments.int8,
         has_memory=not arguments.no_memory,

@@ -50,6 +50,7 @@ class BenchTask:
     threads: tuple[int, ...] = (1,)
     input_shape: tuple[int, ...] | None = None
     gates: Gates = 0.0
+    foreign: str = "never"
     frames: int | None = None
     int8: Path | None = None
     has_memory: bool = True
@@ -182,7 +183,7 @@ def _specs(task: BenchTask, files: Files, threads: int) -> Iterator[LaneSpec]:
     """Who takes part: ours in each precision asked for, then the peers."""
     for precision in task.precisions:
         if precision != "int8" or files.int8 is not None:
-            yield LaneSpec(OURS, files.of(precision), files.shape, threads, precision, task.gates, files.preprocess)
+            yield LaneSpec(OURS, files.of(precision), files.shape, threads, precision, task.gates, task.foreign, files.preprocess)
     if files.graph.is_quantised:
         yield LaneSpec(REFERENCE, files.given, files.shape, threads, "simulated")
         yield LaneSpec("onnxruntime", files.given, files.shape, threads, "int8")

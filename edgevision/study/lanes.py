@@ -29,7 +29,10 @@ Timed = tuple[list[NDArray[Any]], float]
 
 @dataclass(frozen=True, slots=True)
 class LaneSpec:
-    """Which engine on which file. `engine` is ours or one of PEERS; `precision` and `gates` are for ours. May go to another process."""
+    """Which engine on which file. `engine` is ours or one of PEERS; `precision`, `gates` and `foreign` are for ours.
+
+    May go to another process.
+    """
 
     engine: str
     path: Path
@@ -37,6 +40,7 @@ class LaneSpec:
     threads: int
     precision: str = "auto"
     gates: Gates = 0.0
+    foreign: str = "never"
     preprocess: Preprocess = field(default_factory=Preprocess)
 
 
@@ -62,7 +66,7 @@ class Ours:
     """The selective engine. Takes pictures once a shot brings one, tensors until then."""
 
     def __init__(self, spec: LaneSpec) -> None:
-        self._net = SelectiveNetwork.load(spec.path, spec.precision, spec.threads, spec.gates, spec.shape)
+        self._net = SelectiveNetwork.load(spec.path, spec.precision, spec.threads, spec.gates, spec.shape, foreign=spec.foreign)
         self._preprocess = spec.preprocess
         self._audits: Audits | None = None
         self.precision = "int8" if self._net.graph.is_quantised else "f32" if spec.precision == "auto" else spec.precision

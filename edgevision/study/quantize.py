@@ -56,7 +56,7 @@ def quantise(task: QuantizeTask, is_quiet: bool = False) -> dict[str, Any]:
     out = task.out or Path(f"{task.model.stem}-int8.xml")
     _check_out(out)
     samples = Samples(task.data, graph, task.most)
-    make_int8(task.model, out, samples, task.input_shape)
+    make_int8(task.model, out, samples, task.input_shape, is_shown=not is_quiet and sys.stderr.isatty())
     console = Console(stderr=True)
     chosen = samples.files[:: -(-len(samples.files) // MEASURED)]
     bar = track(chosen, "comparing", console=console, disable=is_quiet or not console.is_terminal, transient=True)
@@ -82,19 +82,23 @@ def _text(report: dict[str, Any]) -> str:
 
 def check_nncf() -> None:
     """Raises Unavailable where nncf is not installed."""
-    with _silenced():
+    with _silenced(False):
         try:
             import nncf  # noqa: F401
         except ImportError as error:
             raise Unavailable(_NEEDED) from error
 
 
-def make_int8(model: Path, out: Path, samples: Iterable[Float], shape: tuple[int, ...] | None = None) -> None:
-    """Quantise `model` with the samples, (1, C, H, W) each, and write the IR to `out`. `shape` fixes an input that the file leaves open."""
+def make_int8(model: Path, out: Path, samples: Iterable[Float], shape: tuple[int, ...] | None = None, is_shown: bool = False) -> None:
+    """Quantise `model` with the samples, (1, C, H, W) each, and write the IR to `out`. `shape` fixes an input that the file leaves open.
+
+    Raises Unavailable where nncf is not installed, UnsupportedNetwork where it cannot quantise the file. `is_shown`: its progress is.
+    """
+    check_nncf()
     from edgevision.study.peers.openvino_model import keep_metadata, read_model, save_model
 
     network = read_model(model, shape)
-    with _silenced():
+    with _silenced(is_shown):
         import nncf
 
         nncf.set_log_level(logging.ERROR)
@@ -108,10 +112,10 @@ def make_int8(model: Path, out: Path, samples: Iterable[Float], shape: tuple[int
 
 
 @contextlib.contextmanager
-def _silenced() -> Iterator[None]:
-    """NNCF writes its progress to standard output, where a report may be expected: to standard error on a terminal, else nowhere."""
+def _silenced(is_shown: bool) -> Iterator[None]:
+    """NNCF writes its progress to standard output, where a report may be expected: it is sent to standard error, or nowhere."""
     with contextlib.ExitStack() as stack:
-        if sys.stderr.isatty():
+        if is_shown:
             stack.enter_context(contextlib.redirect_stdout(sys.stderr))
         else:
             nowhere = stack.enter_context(open("/dev/null", "w", encoding="utf-8"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import io
 import math
+import sys
 
 import numpy as np
 import pytest
@@ -76,6 +77,14 @@ def test_a_precision_that_cannot_run_is_a_note_and_the_others_race(chain):
     task = BenchTask(chain((1, 3, 16, 16)), live=(0.5,), precisions=("f32", "int8"), frames=1, has_memory=False)
     found = bench(task, is_quiet=True)
     assert [row["precision"] for row in of(found.rows, "ours")] == ["f32"]
+
+
+def test_without_nncf_int8_is_left_out(chain, monkeypatch):
+    monkeypatch.setitem(sys.modules, "nncf", None)
+    found = bench(BenchTask(chain((1, 3, 16, 16)), live=(0.5,), foreign="auto", frames=1, has_memory=False), is_quiet=True)
+    assert any("nncf is not installed" in note for note in found.notes)
+    assert of(found.rows, "ours")
+    assert not of(found.rows, "openvino_int8")
 
 
 def test_a_file_that_is_none_is_refused(tmp_path):
