@@ -13,6 +13,8 @@ A word holds one f32, two bf16 or four u8 channels. Kinds and what they keep as 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -25,8 +27,9 @@ from edgevision.kernels.forms import BF16, Store
 from edgevision.kernels.plain.store import encode
 
 FLOAT, I8, I16, I32 = ir.FloatType(), ir.IntType(8), ir.IntType(16), ir.IntType(32)
-CHANNELS = {"f32": 1, "bf16": 2, "halves": 2, "bytes": 4, "quads": 4, "pairs": 4}
-WEIGHTS = {"f32": 1, "bf16": 1, "halves": 2, "bytes": 1, "quads": 1, "pairs": 2}  # vectors of them for each vector of accumulators
+CHANNELS: Mapping[str, int] = MappingProxyType({"f32": 1, "bf16": 2, "halves": 2, "bytes": 4, "quads": 4, "pairs": 4})
+# vectors of them for each vector of accumulators
+WEIGHTS: Mapping[str, int] = MappingProxyType({"f32": 1, "bf16": 1, "halves": 2, "bytes": 1, "quads": 1, "pairs": 2})
 
 
 class _Bfloat(ir.Type):  # type: ignore[misc]
