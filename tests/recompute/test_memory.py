@@ -19,6 +19,7 @@ from edgevision.recompute.settings import RecomputeSettings
 from tests.recompute.conftest import write_unet
 from tests.recompute.test_engine import picture
 from tests.recompute.test_random_graphs import build, recipes
+from tests.recompute.test_real_networks import path_of
 
 MEGABYTE = 1 << 20
 
@@ -99,3 +100,9 @@ def test_large_frames_before_a_small_network_count_too(unet):
     with pytest.raises(UnsupportedNetwork, match="memory_limit_mb"):
         net.set_preprocess(Preprocess(frame_px=(1080, 1920)))
     assert net.preprocess is None
+
+
+@pytest.mark.parametrize("name", ["yunet_n_320_320", "ultraface_slim-320_simplified", "light_squeezenet"])
+def test_networks_of_others_hold_little_more_than_their_activations(name):
+    net = SelectiveNetwork.load(path_of(name))
+    assert promised(net) <= 1.3 * activation_bytes(net)
