@@ -187,6 +187,23 @@ def test_a_long_list_of_pixels_is_taken_in_parts():
         assert made[0] == made[1]
 
 
+@pytest.mark.parametrize("target", [F32, BF16, U8, SHIFTED], ids=lambda store: f"{store.kind}.{store.zero}")
+def test_values_beyond_all_bounds(target):
+    """NaN, infinities, -0, ties and what no byte reaches, in one channel of a full vector and of a tail."""
+    special = [np.nan, np.inf, -np.inf, 1e30, -1e30, 3e38, -0.0, 0.0, 0.01, 0.03, 0.045, -0.01, 5.09, 5.1, 5.11, 1e-3, 2.0**31, -(2.0**31)]
+    values = np.zeros((1, len(special), 1), np.float32)
+    values[0, :, 0] = special
+    form = Convolve(Window((1, 1)), np.ones((21, 1, 1, 1), np.float32), np.full(21, -0.0, np.float32))
+    told = []
+    for backend in (Plain(), *map(Compiled, CPUS)):
+        random = np.random.default_rng(0)
+        source, made = plane(values, F32, (0, 0), 0, random), plane(np.ones((1, len(special), 21), np.float32), target, (0, 0), 0, random)
+        kernel, _ = backend.bind(form, backend.pack(form), (source,), made, None)
+        kernel(np.array([(0, 0, len(special))], np.int32), 0, 1)
+        told.append(made.values.tolist() if target.kind == "u8" else made.values.tobytes())
+    assert all(one == told[0] for one in told[1:])
+
+
 @given(seed=st.integers(0, 1000), channels=st.integers(1, 9))
 def test_cut_weights_fit_sixteen_bits(seed, channels):
     weights = np.random.default_rng(seed).choice(np.array([-128, -127, -90, -1, 0, 1, 64, 90, 127], np.int8), (2, channels, 3))

@@ -6,6 +6,8 @@ does the CPU's own instruction), or an int32 sum (u8 source, int8 weights).
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -29,17 +31,17 @@ def bind(form: Convolve, sources: tuple[Plane, ...], target: Plane, gate: Float)
     return kernel
 
 
-def weighted(form: Convolve, total: NDArray[np.generic]) -> Float:
+def weighted(form: Convolve, total: NDArray[Any]) -> Float:
     """The sum in the output's units: int32 sums times their factors, and the bias."""
     if form.factors is None:
         return np.asarray(total + form.bias)
     return fma(total.astype(np.float32), form.factors, form.bias)
 
 
-def _sum(form: Convolve, source: Plane, rows: Indices, columns: Indices) -> NDArray[np.generic]:
+def _sum(form: Convolve, source: Plane, rows: Indices, columns: Indices) -> NDArray[Any]:
     """(pixel, output channel)."""
     outputs, inputs = form.weights.shape[0] // form.groups, form.weights.shape[1]
-    weights = form.weights.reshape(form.groups, outputs, *form.weights.shape[1:])
+    weights: NDArray[Any] = form.weights.reshape(form.groups, outputs, *form.weights.shape[1:])
     total = np.zeros((len(rows), form.groups, outputs), np.float32 if form.factors is None else np.int32)
     window = form.window
     for h in range(window.kernel[0]):
