@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 AddVerb = Callable[[Any, str, Callable[[argparse.Namespace], int] | None, str], argparse.ArgumentParser]
-WIDTH = 160  # of a table that goes into a pipe
+WIDTH = 100  # what the table needs, also on a narrower terminal and in a pipe
 PRECISIONS = ("auto", "f32", "bf16", "int8")
 _NETWORK = "an .onnx or .xml file, or `default`"
 
@@ -102,7 +102,7 @@ def _bench_net(arguments: argparse.Namespace) -> int:
         print(json.dumps(result.rows))
         print("".join(f"edgevision: {note}\n" for note in result.notes), end="", file=sys.stderr)
     else:
-        show(result, Console(width=None if sys.stdout.isatty() else WIDTH))
+        show(result, Console(width=max(WIDTH, Console().width)))
     if arguments.plot:
         draw(result, arguments.plot)
     return 0 if any(row["engine"] == "ours" for row in result.rows) else 1

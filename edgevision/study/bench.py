@@ -32,7 +32,7 @@ from edgevision.study.shots import Clip, Scene, Shot, Squares, pairs
 
 LIVE = (0.0, 0.01, 0.05, 0.2, 0.5, 1.0)
 SHOTS, SHOTS_OF_A_CLIP = 20, 300
-COUNTED, COUNTED_OF_A_CLIP = 3, 8
+COUNTED, COUNTED_OF_SMALL, SMALL_MACS = 4, 16, 5e9  # shots whose work is counted: each takes two whole runs
 UNCOUNTED = 2  # shots before the first that is timed, on a made-up scene
 CALIBRATION = 8
 PAUSE_S = 0.002  # for threads of one engine to fall asleep before the next begins
@@ -170,10 +170,10 @@ def _count(files: Files, scene: Scene, task: BenchTask) -> dict[Path, float]:
     """By file, the share of the work that the scene's changes ask for: mean over a few shots, by values, without our engine."""
     from edgevision.study.peers.layer_inputs import LayerInputs
 
-    wanted = COUNTED if task.clip is None else COUNTED_OF_A_CLIP
     shares = {}
     for path in {files.given, files.int8 or files.given}:
         inputs = LayerInputs(path, files.shape, max(task.threads))
+        wanted = COUNTED_OF_SMALL if sum(layer.macs for layer in inputs.layers) < SMALL_MACS else COUNTED
         found = [inputs.live_macs_share(before, after) for before, after in pairs(scene, _shots(task), wanted)]
         shares[path] = float(np.mean(found)) if found else 0.0
     return shares

@@ -41,10 +41,10 @@ def _place(row: Row) -> tuple[Any, ...]:
 def show(result: Result, console: Console) -> None:
     """The rows as a table, ours with how much faster they are than the best peer of their precision, then what was left out."""
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for name in ("engine", "precision"):
-        table.add_column(name)
-    for name in ("threads", "live in", "live work", "mean", "p50", "p99 ms", "first ms", "off by", "peak MB", "x best"):
-        table.add_column(name, justify="right")
+    for name in ("engine", "in"):
+        table.add_column(name, no_wrap=True)
+    for name in ("thr.", "live", "work", "mean", "p50", "p99 ms", "first", "off by", "MB", "x best"):
+        table.add_column(name, justify="right", no_wrap=True)
     last: tuple[Any, ...] | None = None
     for row in sorted(result.rows, key=lambda row: _place(row)[0]):
         if last not in (None, _place(row)):
