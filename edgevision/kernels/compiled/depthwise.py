@@ -15,7 +15,7 @@ from numba.core import cgutils
 from edgevision.kernels.compiled.activations import EMITTERS, Arithmetic
 from edgevision.kernels.compiled.jit import kernel, specialize
 from edgevision.kernels.compiled.store import numbers, steps
-from edgevision.kernels.compiled.strip import I64, Outline, Piece, Shape, ShapeType, Writer, write_strip
+from edgevision.kernels.compiled.strip import I64, MASKING_LANES, Outline, Piece, Shape, ShapeType, Writer, write_strip
 from edgevision.kernels.forms import Convolve, Float, Kernel, Plane, Runs
 
 UNROLLED_ROWS = 5
@@ -175,7 +175,7 @@ def bind(form: Convolve, packed: Packed, sources: tuple[Plane, ...], target: Pla
     corner = source.padded.ctypes.data + (source.top - window.pad[0]) * row + (source.left - window.pad[1]) * step
     lines = (corner, row * window.stride[0], step * window.stride[1], *outline.lines)
     taps = (step, window.dilation[0] * row, packed.weights.ctypes.data, ends.ctypes.data, ends.strides[0])
-    block = 4 if lanes == 16 else 2
+    block = 2 if lanes < MASKING_LANES else 4 if source.store.kind == "f32" else 8  # as many as there are registers for
     work = (block, *window.kernel, window.stride[1], window.dilation[1], source.store.kind, form.factors is not None, is_shifted)
     shape = DepthwiseShape(*(*outline.literals, *work, form.activation.kind))
     given = (*outline.numbers, *numbers(source.store)[:2], np.float32(form.activation.alpha), np.float32(form.activation.beta))

@@ -121,15 +121,22 @@ class Writer(ABC):
         """Of each pixel of a block the new values from a channel on: float32, or as the target holds them in a raw strip."""
 
     def emit(self) -> None:
-        """All pixels of the run, in blocks, and those left over one by one."""
-        count, pixels = self.place["count"], self.shape.pixels
-        done = ir.Constant(I64, 0)
-        if pixels > 1:
-            size = ir.Constant(I64, pixels)
-            blocks = self.b.sdiv(count, size)
+        """All pixels of the run in blocks, the last set back to end where the run does; one by one if it is shorter than a block.
+
+        A pixel that is made twice is compared with itself, or with what was kept before, and nothing changes.
+        """
+        count, zero = self.place["count"], ir.Constant(I64, 0)
+        done = zero
+        if self.shape.pixels > 1:
+            size = ir.Constant(I64, self.shape.pixels)
+            last = self.b.sub(count, size)
+            fits = self.b.icmp_signed(">=", last, zero)
+            blocks = self.b.select(fits, self.b.sdiv(self.after(count, self.shape.pixels - 1), size), zero)
             with cgutils.for_range(self.b, blocks, intp=I64) as over:
-                self.block(self.b.mul(over.index, size), pixels)
-            done = self.b.mul(blocks, size)
+                first = self.b.mul(over.index, size)
+                first = self.b.select(self.b.icmp_signed("<", first, last), first, last)
+                self.block(first, self.shape.pixels)
+            done = self.b.select(fits, count, zero)
         with cgutils.for_range(self.b, count, start=done, intp=I64) as over:
             self.block(over.index, 1)
 
