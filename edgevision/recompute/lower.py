@@ -128,8 +128,21 @@ class _Lowering:
         elif is_ours and self.uses[source] == 1 and has_floats:
             self.tensors[ref.tensor] = replace(self.tensors[ref.tensor], store=store)
             self.where[output] = ref
+            self._hold_phases(maker, store)
         else:
             self.where[output] = self._add(_Draft(node.name, Combine("copy"), [ref], output), output, store)
+
+    def _hold_phases(self, maker: _Draft | None, store: Store) -> None:
+        """What only a Pick reads is held as the Pick's own result is: its phases are written as bytes at once."""
+        if maker is None or not isinstance(maker.form, Pick) or maker.form.activation != IDENTITY or maker.form.taps.min() < 0:
+            return
+        source = self.tensors[maker.sources[0].tensor]
+        is_whole = maker.sources[0].channels == source.channels and min(maker.form.rows.min(), maker.form.columns.min()) >= 0
+        is_ours = source.name in self.private or (maker.target in self.private and source.name not in self.homed)
+        names = source.parts or (source.name,)
+        if is_whole and is_ours and source.store == F32 and all(name in self.makers for name in names):
+            for name in {source.name, *names}:
+                self.tensors[name] = replace(self.tensors[name], store=store)
 
     def _quantise_channels(self, node: Node, grid: Grid) -> None:
         """Bytes of a scale for each channel: held in steps of 1, each channel counted in its own scale. Floats again unless all who read

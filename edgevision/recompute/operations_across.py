@@ -136,7 +136,13 @@ def multiply(node: Node, reader: Reader) -> None:
     if place < 0 or not arrangement.holds(place, "c"):
         raise Unfit("MatMul along another axis than the channels")
     after = arrangement.with_axis(place, "c", len(kernel))
-    reader.emit(reader.result(node, after), matrix(kernel), (seen.picture,), after.picture)
+    result, found = replace(reader.result(node, after), inputs=()), reader.whole_weights(node, fixed)
+    if found is not None:
+        is_turned = turned[fixed] != (fixed == 1)
+        steps, scale = found[0].reshape(found[0].shape[-2:]), found[1].reshape(found[1].shape[-2:])
+        steps, scale = (steps.T, scale.T) if is_turned else (steps, scale)
+        result = reader.enter_weights(result, steps, scale)
+    reader.emit(result, matrix(kernel), (seen.picture,), after.picture)
 
 
 ACROSS: Mapping[str, Callable[[Node, Reader], None]] = MappingProxyType(

@@ -103,6 +103,8 @@ def take(node: Node, reader: Reader, chosen: Mapping[int, Indices], fill: float 
         arrangement = _along(node, arrangement, dimension, indices, tables)
     channels, is_still = tables["c"], all(_is_all(tables[axis], seen.arrangement.size(axis)) for axis in "hw")
     output = reader.result(node, arrangement, place)
+    if len(node.outputs) > 1:
+        output = replace(output, name=f"{node.name}:{place}")
     if is_still and channels[0] >= 0 and np.all(np.diff(channels) == 1):
         output = replace(output, inputs=(seen.picture, *node.inputs[1:]))
         reader.enter(output, View(seen.picture, ((output.outputs[0], int(channels[0]), len(channels)),)), arrangement.picture)

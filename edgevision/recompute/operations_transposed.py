@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from math import gcd
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from edgevision.kernels.forms import Convolve, Float, Pick, Window
+from edgevision.kernels.forms import Convolve, Pick, Window
 from edgevision.recompute.arrangement import Arrangement
 from edgevision.recompute.node import Node
 from edgevision.recompute.operations import Join
@@ -57,6 +59,7 @@ def transposed(node: Node, reader: Reader) -> None:
     rows, columns = (phases_of(stride[a], kernel.shape[3 + a], int(node.attributes["dilations"][a]), pads[a]) for a in (0, 1))
     result = replace(reader.result(node, Arrangement.plain(*size)), inputs=(seen.picture,))
     if stride == [1, 1]:
+        result = _with_whole(result, node, reader, groups, (rows, columns))
         reader.emit(result, _convolution(kernel, rows, columns), (seen.picture,), size)
         return
     row_groups, column_groups = _grouped(rows, groups > 1), _grouped(columns, groups > 1)
@@ -65,6 +68,7 @@ def transposed(node: Node, reader: Reader) -> None:
     for above in row_groups:
         for left in column_groups:
             form, part = _convolution(kernel, above, left), reader.part(node, f"phase{len(parts)}")
+            part = _with_whole(part, node, reader, groups, (above, left))
             parts.append(reader.emit(part, form, (seen.picture,), (len(form.weights), *phase_px)))
     joined = _join(node, reader, parts, (output[1] * stride[0] * stride[1], *phase_px))
     reader.emit(result, _dealt(row_groups, column_groups, output), (joined,), size)
@@ -99,7 +103,7 @@ def _grouped(phases: list[Phase], is_apart: bool) -> list[list[Phase]]:
     return list(groups.values())
 
 
-def _convolution(kernel: Float, rows: list[Phase], columns: list[Phase]) -> Convolve:
+def _convolution(kernel: NDArray[Any], rows: list[Phase], columns: list[Phase]) -> Convolve:
     """The phases rows x columns, which share their geometry, as one convolution; its channels are theirs, one after another."""
     weights = [_weights(kernel, row.taps, column.taps) for row in rows for column in columns]
     outputs = np.concatenate(weights, axis=0)
@@ -107,10 +111,23 @@ def _convolution(kernel: Float, rows: list[Phase], columns: list[Phase]) -> Conv
     return Convolve(window, outputs, np.zeros(len(outputs), np.float32), groups=len(kernel))
 
 
-def _weights(kernel: Float, rows: tuple[int, ...], columns: tuple[int, ...]) -> Float:
+def _with_whole(part: Node, node: Node, reader: Reader, groups: int, phases: tuple[list[Phase], list[Phase]]) -> Node:
+    """The part with whole-numbered weights, where the file has them."""
+    found = reader.whole_weights(node, 1)
+    if found is None:
+        return part
+    shape = (groups, -1, *found[0].shape[-3:])
+    steps, scale = (
+        np.concatenate([_weights(array.reshape(shape), row.taps, column.taps) for row in phases[0] for column in phases[1]], axis=0)
+        for array in found
+    )
+    return reader.enter_weights(part, steps, scale)
+
+
+def _weights(kernel: NDArray[Any], rows: tuple[int, ...], columns: tuple[int, ...]) -> NDArray[Any]:
     """(output channel, input channel of its group, row, column); one tap of 0 where a phase has none."""
     if not rows or not columns:
-        return np.zeros((kernel.shape[0] * kernel.shape[2], kernel.shape[1], max(1, len(rows)), max(1, len(columns))), np.float32)
+        return np.zeros((kernel.shape[0] * kernel.shape[2], kernel.shape[1], max(1, len(rows)), max(1, len(columns))), kernel.dtype)
     chosen = kernel[:, :, :, rows][..., columns].transpose(0, 2, 1, 3, 4)
     return np.ascontiguousarray(chosen.reshape(-1, *chosen.shape[2:]))
 

@@ -59,7 +59,7 @@ class Step:
         if isinstance(form, Across):
             return form.op if form.op.startswith("arg") or "soft" in form.op else f"channel {form.op}"
         if isinstance(form, Total):
-            return f"{'row' if form.axis == 1 else 'column'} {form.mode}" + (" (all live)" if form.axis == 0 else "")
+            return f"{'row' if form.axis == 1 else 'column'} {form.mode}"
         return "nearest" if form.is_nearest else "bilinear"
 
     @property
@@ -122,6 +122,8 @@ class Plan:
         activation = getattr(form, "activation", None)
         extra = f"+ {activation.kind}" if activation and activation.kind not in ("none", step.op) else ""
         extra = ("+ residual " if getattr(form, "residual", False) else "") + extra
+        if isinstance(form, Total) and (tensor.height, tensor.width) == (1, 1):
+            extra += "(whatever reads it is all live when it moves: gate it)"
         shape = f"{tensor.channels}x{tensor.height}x{tensor.width}"
         how = f"selective  {self.precision(step):<4}  gate {self.gates.get(step.name, 0.0):g}"
         return f"{step.name[-32:]:<32} {step.op:<14} {shape:<16} {how}  {extra}".rstrip()

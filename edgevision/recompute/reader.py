@@ -16,6 +16,7 @@ from edgevision.recompute.arrangement import Arrangement
 from edgevision.recompute.graph import Graph
 from edgevision.recompute.node import Node
 from edgevision.recompute.operations import Compute, Meaning, Unfit, is_picture
+from edgevision.recompute.quantised import WholeWeights
 
 Size = tuple[int, int, int]
 
@@ -40,13 +41,14 @@ class Reader:
     padded: dict[str, tuple[str, int, int]] = field(default_factory=dict)
     shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
     types: dict[str, str] = field(default_factory=dict)
+    weights: dict[str, WholeWeights] = field(default_factory=dict)
     picked: dict[tuple[str, Arrangement], str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, graph: Graph) -> Reader:
         """Nothing read yet."""
-        shapes, types = dict(graph.shapes), dict(graph.types)
-        reader = cls(replace(graph, shapes=shapes, types=types), shapes=shapes, types=types)
+        shapes, types, weights = dict(graph.shapes), dict(graph.types), dict(graph.weights)
+        reader = cls(replace(graph, shapes=shapes, types=types, weights=weights), shapes=shapes, types=types, weights=weights)
         reader.note(graph.input)
         return reader
 
@@ -99,7 +101,8 @@ class Reader:
 
     def emit(self, node: Node, form: Form, sources: tuple[str, ...], size: Size) -> str:
         """A node that computes a picture of (channels, height, width); its name. `node.outputs[0]` names it."""
-        return self.enter(replace(node, inputs=sources), Compute((form,), sources), size)
+        weights = node.inputs[1:] if node.inputs[1:] and node.inputs[1] in self.weights else ()
+        return self.enter(replace(node, inputs=(*sources, *weights)), Compute((form,), sources), size)
 
     def enter(self, node: Node, meaning: Meaning, size: Size) -> str:
         """The same of any meaning; the node already reads what it should."""
@@ -108,6 +111,18 @@ class Reader:
         self.nodes.append(node)
         self.meanings[name] = meaning
         return name
+
+    def whole_weights(self, node: Node, place: int) -> tuple[NDArray[np.int8], NDArray[np.float64]] | None:
+        """A constant that is made of whole numbers, and what each is worth; None for any other."""
+        found = self.graph.weights.get(node.inputs[place])
+        return None if found is None else (found.steps, np.broadcast_to(found.scale, found.steps.shape))
+
+    def enter_weights(self, node: Node, steps: NDArray[np.int8], scale: NDArray[np.float64]) -> Node:
+        """The node with these as its second input, so that a convolution of bytes finds them."""
+        name = f"{node.outputs[0]}/weights"
+        self.weights[name] = WholeWeights(np.ascontiguousarray(steps), np.ascontiguousarray(scale))
+        self.shapes[name], self.types[name] = steps.shape, "i8"
+        return replace(node, inputs=(node.outputs[0], name))
 
     def result(self, node: Node, arrangement: Arrangement, place: int = 0) -> Node:
         """The node with its output `place` alone, named as a picture of this arrangement, which is noted."""
