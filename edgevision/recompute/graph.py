@@ -6,6 +6,7 @@ OpenVINO's frontends do the parsing, so a file means here what it means there. S
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from openvino import Core, Model
 from openvino._offline_transformations import apply_moc_transformations
+from openvino.frontend import FrontEndManager
 from openvino.passes import ConstantFolding, Manager
 
 from edgevision.errors import UnsupportedNetwork
@@ -103,7 +105,27 @@ def _parse(file: Path) -> Model:
     try:
         return Core().read_model(str(file))
     except RuntimeError as error:
+        unknown = _unknown_nodes(file, str(error))
+        if unknown:
+            raise UnsupportedNetwork(f"{file}: {unknown}: not known to OpenVINO; export without pre- and post-processing") from error
         raise UnsupportedNetwork(f"{file}: OpenVINO cannot read it: {reason_of(error)}; {_remedy(str(error))}") from error
+
+
+def _unknown_nodes(file: Path, error: str) -> str:
+    """`node 'name' (domain.Kind), ...` of the operations that OpenVINO has no rule for, "" where that is not what is wrong."""
+    found = re.search(r"No conversion rule found for operations: (.+)", error)
+    if found is None or file.suffix != ".onnx":
+        return ""
+    kinds = {kind.strip() for kind in found.group(1).split(",")}
+    frontend = FrontEndManager().load_by_framework("onnx")
+    read = frontend.load(str(file))  # held: what is decoded points into it
+    decoded, named = frontend.decode(read), []
+    for operation in decoded.get_ordered_ops():
+        attributes = operation.get_attributes()
+        kind = ".".join(filter(None, (attributes.get("ONNX_META_domain"), attributes.get("ONNX_META_type"))))
+        if kind in kinds:
+            named.append(f"node '{operation.get_friendly_name()}' ({kind})")
+    return ", ".join(named or sorted(kinds))
 
 
 def _remedy(error: str) -> str:

@@ -6,14 +6,23 @@ import os
 from pathlib import Path
 
 import numpy as np
+import onnx
+import onnx.numpy_helper
 import openvino
 import pytest
 
 from edgevision.errors import UnsupportedNetwork
 from edgevision.recompute.engine import SelectiveNetwork
+from edgevision.recompute.plan import IslandStep
 
 FOLDER = Path(__file__).parents[3] / "shared" / "data" / "onnx-models"
-NETWORKS = ("mnist", "samplenet_cifar", "ultraface_slim-320_simplified", "yunet_n_320_320", "superres_core_derived")
+REFUSED = "superres_with_prepost_op18"
+NETWORKS = (
+    "FastestDet", "SINet_Softmax", "light_resnet50", "light_shufflenet", "light_squeezenet", "mnist", "samplenet_cifar",
+    "superres_core_derived", "ultraface_RFB-320", "ultraface_slim-320_simplified", "yunet_n_320_320", "yunet_n_dynamic",
+)  # fmt: skip
+ISLANDS = {"mnist": "MatMul", "samplenet_cifar": "MatMul", "ultraface_RFB-320": "Concat", "ultraface_slim-320_simplified": "Concat"}
+LIGHT = ("light_resnet50", "light_shufflenet", "light_squeezenet")
 SHAPES = {"superres_core_derived": (1, 1, 24, 40), "yunet_n_dynamic": (1, 3, 96, 160)}
 
 
@@ -42,13 +51,30 @@ def test_agrees_with_openvino(name, random):
     live = np.zeros(x.shape[2:], bool)
     live[3:9, 5:8] = True
     out = net.next(np.where(live, random.standard_normal(x.shape), 0).astype(np.float32), live)
-    for got, expected in zip(out.values(), expected_outputs(path, shape, net.used()), strict=True):
-        assert got.shape == expected.shape
-        assert np.abs(got - expected).max() <= 1e-4 * max(np.ptp(expected), 1e-6)
+    if name not in LIGHT:
+        for got, expected in zip(out.values(), expected_outputs(path, shape, net.used()), strict=True):
+            assert got.shape == expected.shape
+            assert np.abs(got - expected).max() <= 1e-4 * max(np.ptp(expected), 1e-6)
     assert net.verify() == {}
+    assert [step.why.split()[0] for step in net.plan.steps if isinstance(step, IslandStep)] == [ISLANDS[name]] * (name in ISLANDS)
+
+
+@pytest.mark.parametrize("name", LIGHT)
+def test_gives_the_answer_that_comes_with_the_file(name):
+    """Networks of the onnx package's tests, with weights all alike: sums of 1e9 whose last bits decide, where OpenVINO's own answer is off."""
+    net = SelectiveNetwork.load(path_of(name))
+    expected = onnx.TensorProto.FromString((FOLDER / f"{name}_output_0.pb").read_bytes())
+    count = int(np.prod(net.input_shape))
+    (got,) = net.first((np.arange(count).reshape(net.input_shape) / count).astype(np.float32)).values()
+    assert np.abs(got - onnx.numpy_helper.to_array(expected)).max() <= 1e-6
+
+
+def test_every_network_is_here():
+    names = {path.stem for path in FOLDER.glob("*.onnx")}
+    assert not names or names == {*NETWORKS, REFUSED}
 
 
 def test_prepost_inside_the_network_is_refused_in_one_line():
-    with pytest.raises(UnsupportedNetwork, match="pre-processing") as caught:
-        SelectiveNetwork.load(path_of("superres_with_prepost_op18"))
+    with pytest.raises(UnsupportedNetwork, match="node .pre_process_0. \\(com.microsoft.extensions.DecodeImage\\)") as caught:
+        SelectiveNetwork.load(path_of(REFUSED))
     assert "\n" not in str(caught.value)
