@@ -12,7 +12,7 @@ from numba.extending import intrinsic
 
 from edgevision.kernels.compiled.activations import EMITTERS, Arithmetic
 from edgevision.kernels.compiled.jit import kernel, specialize
-from edgevision.kernels.compiled.store import is_faithful, numbers
+from edgevision.kernels.compiled.store import code_of, is_faithful, numbers
 from edgevision.kernels.compiled.strip import Outline, Piece, Shape, ShapeType, Writer, write_strip
 from edgevision.kernels.forms import F32, Combine, Float, Kernel, Plane, Runs
 
@@ -107,7 +107,7 @@ def bind(form: Combine, sources: tuple[Plane, ...], target: Plane, gate: Float |
         sides, stores = ([fixed, *sides], [F32, *stores]) if form.swapped else ([*sides, fixed], [*stores, F32])
     is_copy = form.op == "copy" and form.activation.kind == "none" and stores[0] == target.store
     outline = Outline.of(target, gate, lanes, is_copy and gate is None and is_faithful(target.store))
-    work = (form.op, form.activation.kind, stores[0].kind, stores[-1].kind)
+    work = (form.op, form.activation.kind, code_of(stores[0]), code_of(stores[-1]))
     shape = CombineShape(*(*outline.literals, *work))
     lines = (*sides[0], *sides[-1], *outline.lines)
     ends = (np.float32(form.activation.alpha), np.float32(form.activation.beta))

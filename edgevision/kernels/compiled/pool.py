@@ -15,7 +15,7 @@ from numba import types
 from numba.core import cgutils
 
 from edgevision.kernels.compiled.jit import kernel, specialize
-from edgevision.kernels.compiled.store import is_faithful, numbers
+from edgevision.kernels.compiled.store import code_of, is_faithful, numbers
 from edgevision.kernels.compiled.strip import I64, Outline, Piece, Shape, ShapeType, Writer, write_strip
 from edgevision.kernels.forms import Float, Kernel, Plane, Pool, Runs
 
@@ -149,7 +149,7 @@ def bind(form: Pool, sources: tuple[Plane, ...], target: Plane, gate: Float | No
     is_raw = is_max and gate is None and store.kind == "u8" and store == target.store and store.scale > 0 and is_faithful(store)
     outline = Outline.of(target, gate, lanes, is_raw)
     taps = form.window.kernel if rows * columns <= UNROLLED_TAPS else (0, 0)
-    shapes = [PoolShape(*(*outline.literals, store.kind, is_max, *count)) for count in (taps, (0, 0))]
+    shapes = [PoolShape(*(*outline.literals, code_of(store), is_max, *count)) for count in (taps, (0, 0))]
     lines = (source.values.ctypes.data, *source.values.strides[:2], *outline.lines)
     window = (*form.window.kernel, *form.window.stride, *form.window.dilation, *form.window.pad)
     size = (source.height, source.width, outline.channels, rows * columns if form.count_pad else 0)

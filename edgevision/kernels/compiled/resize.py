@@ -10,7 +10,7 @@ from llvmlite import ir
 from numba import types
 
 from edgevision.kernels.compiled.jit import kernel, specialize
-from edgevision.kernels.compiled.store import is_faithful, numbers
+from edgevision.kernels.compiled.store import code_of, is_faithful, numbers
 from edgevision.kernels.compiled.strip import I64, Outline, Piece, Shape, ShapeType, Writer, write_strip
 from edgevision.kernels.forms import Float, Kernel, Plane, Resize, Runs
 
@@ -84,7 +84,7 @@ def bind(form: Resize, sources: tuple[Plane, ...], target: Plane, gate: Float | 
     source = sources[0]
     is_raw = form.is_nearest and gate is None and source.store == target.store and is_faithful(target.store)
     outline = Outline.of(target, gate, lanes, is_raw)
-    shape = ResizeShape(*(*outline.literals, source.store.kind, form.is_nearest))
+    shape = ResizeShape(*(*outline.literals, code_of(source.store), form.is_nearest))
     lines = (source.values.ctypes.data, *outline.lines)
     row_bytes, pixel_bytes = source.values.strides[:2]
     rows = np.stack([form.rows.first, form.rows.second]).astype(np.int64) * row_bytes

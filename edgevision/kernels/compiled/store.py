@@ -17,7 +17,8 @@ from edgevision.kernels.forms import Store
 from edgevision.kernels.plain import store as plain
 
 KINDS = ("f32", "bf16", "u8")
-BYTES = {"f32": 4, "bf16": 2, "u8": 1}
+FROM_ZERO = "u8 from 0"  # u8 whose zero is 0: an addition less, the same values
+BYTES = {"f32": 4, "bf16": 2, "u8": 1, FROM_ZERO: 1}
 _ROUNDER = 8388608.0  # 2^23: the sum with 0 .. 255 is rounded to a whole number, ties to even, which is in its last bits
 
 
@@ -30,6 +31,11 @@ def is_faithful(store: Store) -> bool:
     """Whether what is held becomes itself again when it is decoded and encoded, so that it may be copied as it is."""
     held = np.arange(256, dtype=np.uint8)
     return store.kind == "f32" or (store.kind == "u8" and np.array_equal(plain.encode(plain.decode(held, store), store), held))
+
+
+def code_of(store: Store) -> str:
+    """The store's kind as `decode` and `encode` of vectors take it."""
+    return FROM_ZERO if store.kind == "u8" and store.zero == 0 else store.kind
 
 
 def held_type(kind: str, lanes: int) -> Any:
@@ -45,6 +51,8 @@ def decode(math: Arithmetic, held: Any, kind: str, scale: Any, zero: Any) -> Any
         return held
     if kind == "bf16":
         return b.bitcast(b.shl(b.zext(held, math.whole), math.integer(16)), math.kind)
+    if kind == FROM_ZERO:
+        return b.fmul(b.sitofp(b.zext(held, math.whole), math.kind), math.splat(scale))
     return b.fmul(steps(math, held, zero), math.splat(scale))
 
 
@@ -61,7 +69,9 @@ def encode(math: Arithmetic, value: Any, kind: str, inverse: Any, zero: Any) -> 
         return value
     if kind == "bf16":
         return b.trunc(_upper_half(math, value), held_type(kind, math.lanes))
-    scaled = b.fadd(b.fmul(value, math.splat(inverse)), math.splat(zero))
+    scaled = b.fmul(value, math.splat(inverse))
+    if kind != FROM_ZERO:
+        scaled = b.fadd(scaled, math.splat(zero))
     rounded = b.fadd(math.clamp(scaled, 0.0, 255.0), math.number(_ROUNDER))
     return b.trunc(b.bitcast(rounded, math.whole), held_type(kind, math.lanes))
 

@@ -19,7 +19,7 @@ from numba.core import cgutils
 from numba.extending import NativeValue, intrinsic, models, register_model, unbox
 
 from edgevision.kernels.compiled.activations import Arithmetic
-from edgevision.kernels.compiled.store import BYTES, decode, encode, held_type, numbers
+from edgevision.kernels.compiled.store import BYTES, code_of, decode, encode, held_type, numbers
 from edgevision.kernels.forms import Float, Plane
 
 I64, I32, BIT, BYTE = ir.IntType(64), ir.IntType(32), ir.IntType(1), ir.IntType(8)
@@ -92,7 +92,7 @@ class Outline:
     @classmethod
     def of(cls, target: Plane, gate: Float | None, lanes: int, is_raw: bool = False) -> Outline:
         """`lanes` floats fit a vector."""
-        kind, channels = target.store.kind, target.padded.shape[2]
+        kind, channels = code_of(target.store), target.padded.shape[2]
         wide = lanes * 4 // BYTES[kind] if is_raw else lanes
         full, tail = divmod(channels, wide)
         literals = (wide, full if full <= UNROLLED else -1, tail, lanes >= MASKING_LANES, kind, gate is not None, is_raw)
