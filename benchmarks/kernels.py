@@ -45,6 +45,8 @@ SETS: dict[str, list[tuple[int, int, int, int, int, int]]] = {
     "few": [(270, 480, 16, 1, 3, 1), (270, 480, 16, 2, 3, 1), (270, 480, 32, 4, 1, 1), (135, 240, 32, 8, 3, 1), (135, 240, 24, 24, 3, 1)],
 }  # fmt: skip
 
+WORTH_SHARING = 4_000_000  # multiplications below which the engine leaves a step to one thread
+
 
 @dataclass(frozen=True)
 class Layer:
@@ -102,6 +104,7 @@ class Ours:
         self.kernel, _ = backend.bind(form, backend.pack(form), (self.source,), self.target, None)
         self.bind_s = time.perf_counter() - began
         self.helper = ThreadPoolExecutor(1) if layer.threads == 2 else None
+        self.macs_px = layer.inputs * layer.outputs * layer.kernel**2
 
     def spoil(self) -> None:
         """Every pixel differs from what the kernel will find."""
@@ -113,7 +116,7 @@ class Ours:
         self.spoil()
         self.source.padded.max()
         began = time.perf_counter()
-        if self.helper is None:
+        if self.helper is None or (runs[:, 2] - runs[:, 1]).sum() * self.macs_px < WORTH_SHARING:
             self.kernel(runs, 0, len(runs))
         else:
             half = self.helper.submit(self.kernel, runs, len(runs) // 2, len(runs))
