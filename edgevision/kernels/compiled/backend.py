@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from edgevision.errors import InputError
@@ -41,7 +40,6 @@ class Compiled:
         """The kernel of a form over one camera's planes, and the shortest run it takes."""
         if isinstance(form, Convolve) and not form.is_depthwise:
             return convolve.bind(form, packed, sources, target, gate)
-        limit = np.zeros(1, np.float32) if gate is None else gate
         if isinstance(form, Convolve):
             return depthwise.bind(form, packed, sources, target, gate), 1
         if isinstance(form, Pool):

@@ -81,7 +81,7 @@ def erf(v: Float) -> Float:
     p = np.full_like(t, F(1.061405429))
     for c in _ERF:
         p = fma(p, t, F(c))
-    return np.copysign(F(1) - p * t * exp(-(x * x)), v)
+    return np.asarray(np.copysign(F(1) - p * t * exp(-(x * x)), v))
 
 
 def _clamp(v: Float, low: np.float32, high: np.float32) -> Float:
@@ -105,7 +105,7 @@ def _mish(v: Float) -> Float:
     """v * tanh(softplus(v)), as v * n / (n + 2) with n = e^v (e^v + 2)."""
     e = exp(np.where(v < F(30), v, F(30)))
     n = e * (e + F(2))
-    return v * (n / (n + F(2)))
+    return np.asarray(v * (n / (n + F(2))), np.float32)
 
 
 def _tanh(v: Float) -> Float:
@@ -132,10 +132,10 @@ _TABLE: Mapping[str, Callable[[Float, np.float32, np.float32], Float]] = Mapping
         "selu": lambda v, a, b: b * _elu(v, a),
         "softplus": lambda v, a, b: _softplus(v),
         "mish": lambda v, a, b: _mish(v),
-        "gelu": lambda v, a, b: F(0.5) * v * (F(1) + erf(v * F(0.70710678))),
+        "gelu": lambda v, a, b: np.asarray(F(0.5) * v * (F(1) + erf(v * F(0.70710678))), np.float32),
         "gelu_tanh": lambda v, a, b: _gelu_tanh(v),
         "erf": lambda v, a, b: erf(v),
-        "softsign": lambda v, a, b: v / (F(1) + np.abs(v)),
+        "softsign": lambda v, a, b: np.asarray(v / (F(1) + np.abs(v)), np.float32),
         "hard": lambda v, a, b: _clamp(a * v + b, F(0), F(1)),
         "swish": lambda v, a, b: v * _sigmoid(a * v),
         "above": lambda v, a, b: np.where(v > a, F(1), F(0)),

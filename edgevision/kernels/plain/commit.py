@@ -22,7 +22,7 @@ def pixels(runs: Runs, begin: int, end: int) -> tuple[Indices, Indices]:
 
 
 def commit(target: Plane, rows: Indices, columns: Indices, new: Float, gate: float) -> None:
-    """Store the pixels of `new` (pixel, channel), as the target holds them, that moved by more than the gate in any channel; mark them live.
+    """Store the pixels of `new` (pixel, channel), as the target holds them, that moved by more than the gate in any channel; mark them.
 
     A gate of 0 compares what is held, bit by bit, so -0 and NaN are changes.
     """
