@@ -5,6 +5,8 @@ A store's kind, KINDS[number], shapes the code; its `numbers` (scale, zero, inve
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -18,7 +20,7 @@ from edgevision.kernels.plain import store as plain
 
 KINDS = ("f32", "bf16", "u8")
 FROM_ZERO = "u8 from 0"  # u8 whose zero is 0: an addition less, the same values
-BYTES = {"f32": 4, "bf16": 2, "u8": 1, FROM_ZERO: 1}
+BYTES: Mapping[str, int] = MappingProxyType({"f32": 4, "bf16": 2, "u8": 1, FROM_ZERO: 1})
 _ROUNDER = 8388608.0  # 2^23: the sum with 0 .. 255 is rounded to a whole number, ties to even, which is in its last bits
 
 
