@@ -155,10 +155,11 @@ class Pick:
 
 @dataclass(frozen=True, slots=True)
 class Across:
-    """A pixel's channels against each other: softmax, log_softmax, or one number of them: argmax, argmin (the first of equals), max, min,
-    sum, mean."""
+    """A pixel's channels against each other: softmax, log_softmax, or normalise, (v - mean) / sqrt(variance + epsilon); or one number of
+    them: argmax, argmin (the first of equals), max, min, sum, mean."""
 
     op: str
+    epsilon: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

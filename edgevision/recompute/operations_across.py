@@ -33,6 +33,18 @@ def softmax(node: Node, reader: Reader) -> None:
     reader.emit(reader.result(node, seen.arrangement), form, (seen.picture,), seen.arrangement.picture)
 
 
+def normalise(node: Node, reader: Reader) -> None:
+    """MVN over the channels: what a layer normalisation begins with."""
+    seen = reader.floats(node)
+    axes = [axis_of(node, len(seen.arrangement.dimensions), axis) for axis in reader.numbers(node, 1)]
+    if len(axes) != 1 or not seen.arrangement.holds(axes[0], "c") or not node.attributes["normalize_variance"]:
+        raise Unfit("MVN but of the channels")
+    if str(node.attributes["eps_mode"]).lower() != "inside_sqrt":
+        raise Unfit("MVN that adds epsilon to the deviation")
+    form = Across("normalise", float(node.attributes["eps"]))
+    reader.emit(reader.result(node, seen.arrangement), form, (seen.picture,), seen.arrangement.picture)
+
+
 def top(node: Node, reader: Reader) -> None:
     """TopK of the one best channel: its value, its place, or both."""
     seen = reader.floats(node)
@@ -148,6 +160,7 @@ def multiply(node: Node, reader: Reader) -> None:
 ACROSS: Mapping[str, Callable[[Node, Reader], None]] = MappingProxyType(
     {
         **dict.fromkeys(("Softmax", "LogSoftmax"), softmax),
+        "MVN": normalise,
         "TopK": top,
         **dict.fromkeys(_MODES, reduce),
         "AdaptiveAvgPool": pool_all,

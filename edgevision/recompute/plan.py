@@ -57,7 +57,7 @@ class Step:
         if isinstance(form, Broadcast):
             return "constant" if form.op == "copy" else f"{form.op} spread"
         if isinstance(form, Across):
-            return form.op if form.op.startswith("arg") or "soft" in form.op else f"channel {form.op}"
+            return form.op if form.op.startswith(("arg", "norm")) or "soft" in form.op else f"channel {form.op}"
         if isinstance(form, Total):
             return f"{'row' if form.axis == 1 else 'column'} {form.mode}"
         return "nearest" if form.is_nearest else "bilinear"

@@ -112,6 +112,7 @@ def test_channels_against_each_other(name):
     values = np.array([[[0, np.log(3)], [5, 5]]], np.float32)
     assert result(Across("softmax"), [values], (1, 2, 2), name).reshape(-1).tolist() == pytest.approx([0.25, 0.75, 0.5, 0.5])
     assert result(Across("argmax"), [values], (1, 2, 1), name).reshape(-1).tolist() == [1, 0]
+    assert result(Across("normalise", 1.0), [values * 0 + [3, 7]], (1, 2, 2), name)[0, 0].tolist() == pytest.approx([-(0.8**0.5), 0.8**0.5])
     assert result(Across("mean"), [values], (1, 2, 1), name)[0, 1, 0] == 5
 
 
@@ -154,8 +155,8 @@ def operations(draw):
         nothing = np.zeros(height + 1, np.int32), np.zeros(width + 2, np.int32)
         return Pick(rows, columns, taps, *nothing, 0.25, act), [some(*shape)], (height + 1, width + 2, 7)
     if kind == "across":
-        op = draw(st.sampled_from(["softmax", "log_softmax", "argmax", "argmin", "max", "min", "sum", "mean"]))
-        return Across(op), [some(*shape)], (height, width, channels if "softmax" in op else 1)
+        op = draw(st.sampled_from(["softmax", "log_softmax", "normalise", "argmax", "argmin", "max", "min", "sum", "mean"]))
+        return Across(op, 0.01), [some(*shape)], (height, width, channels if "softmax" in op or op == "normalise" else 1)
     axis = draw(st.sampled_from([0, 1]))
     target = (height, 1, channels) if axis == 1 else (1, width, channels)
     return Total(axis, draw(st.sampled_from(["sum", "max", "min"])), 3.0, act), [some(*shape)], target

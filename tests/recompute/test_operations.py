@@ -140,6 +140,13 @@ def logarithm_of_softmax(g):
 
 
 @network()
+def normalisation_over_channels(g):
+    tokens = g.node("Transpose", g.conv("image", 8, 8, act=""), perm=[0, 2, 3, 1])
+    made = g.node("LayerNormalization", tokens, floats(g, 8), floats(g, 8), axis=-1, epsilon=1e-5)
+    return g.conv(g.node("Transpose", made, perm=[0, 3, 1, 2]), 8, 4)
+
+
+@network()
 def place_of_the_best_channel(g):
     return g.node("ArgMax", g.conv("image", 8, 5, act=""), axis=1, keepdims=0)
 

@@ -23,7 +23,7 @@ def bind(form: Across, sources: tuple[Plane, ...], target: Plane, gate: Float) -
     def kernel(runs: Runs, begin: int, end: int) -> None:
         rows, columns = pixels(runs, begin, end)
         with np.errstate(all="ignore"):
-            new = OPERATIONS[form.op](decode(source.values[rows, columns], source.store))
+            new = OPERATIONS[form.op](decode(source.values[rows, columns], source.store), np.float32(form.epsilon))
         commit(target, rows, columns, np.asarray(new, np.float32), float(gate[0]))
 
     return kernel
@@ -56,15 +56,22 @@ def _log_softmax(v: Float) -> Float:
     return np.asarray(shifted - log(_sum(exp(shifted))))
 
 
-OPERATIONS: Mapping[str, Callable[[Float], Float]] = MappingProxyType(
+def _normalise(v: Float, epsilon: np.float32) -> Float:
+    count = np.float32(v.shape[1])
+    apart = v - _sum(v) / count
+    return np.asarray(apart / np.sqrt(_sum(apart * apart) / count + epsilon))
+
+
+OPERATIONS: Mapping[str, Callable[[Float, np.float32], Float]] = MappingProxyType(
     {
-        "softmax": _softmax,
-        "log_softmax": _log_softmax,
-        "argmax": lambda v: _best(v, True)[1],
-        "argmin": lambda v: _best(v, False)[1],
-        "max": lambda v: _best(v, True)[0],
-        "min": lambda v: _best(v, False)[0],
-        "sum": _sum,
-        "mean": lambda v: np.asarray(_sum(v) / np.float32(v.shape[1])),
+        "softmax": lambda v, e: _softmax(v),
+        "log_softmax": lambda v, e: _log_softmax(v),
+        "normalise": _normalise,
+        "argmax": lambda v, e: _best(v, True)[1],
+        "argmin": lambda v, e: _best(v, False)[1],
+        "max": lambda v, e: _best(v, True)[0],
+        "min": lambda v, e: _best(v, False)[0],
+        "sum": lambda v, e: _sum(v),
+        "mean": lambda v, e: np.asarray(_sum(v) / np.float32(v.shape[1])),
     }
 )
