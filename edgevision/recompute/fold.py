@@ -40,6 +40,12 @@ def _bounded(activation: Activation, bound: Combine) -> Activation | None:
     return None
 
 
+def is_positive(form: Form) -> bool:
+    """Whether no value of the form is negative."""
+    activation = getattr(form, "activation", IDENTITY)
+    return activation.kind == "relu" or (activation.kind == "clamp" and activation.alpha >= 0)
+
+
 def on_grid(form: Form, store: Store, scale: NDArray[np.float64]) -> Convolve | None:
     """The convolution with each output channel counted in its own `scale`, to be held in `store`, whose range does what a clamp did."""
     if not isinstance(form, Convolve) or form.residual:

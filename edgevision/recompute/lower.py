@@ -15,7 +15,18 @@ from numpy.typing import NDArray
 from edgevision.errors import UnsupportedNetwork
 from edgevision.kernels.forms import F32, Activation, Combine, Convolve, Form, Pick, Store
 from edgevision.recompute.arrangement import Arrangement
-from edgevision.recompute.fold import IDENTITY, absorb, activated, before_pick, on_grid, only_moves, origins, scale_and_shift, spread
+from edgevision.recompute.fold import (
+    IDENTITY,
+    absorb,
+    activated,
+    before_pick,
+    is_positive,
+    on_grid,
+    only_moves,
+    origins,
+    scale_and_shift,
+    spread,
+)
 from edgevision.recompute.graph import Graph, Node
 from edgevision.recompute.operations import Arrange, Compute, Join, Meaning, Quantise, View, is_picture
 from edgevision.recompute.patterns import understand
@@ -148,8 +159,10 @@ class _Lowering:
         """Bytes of a scale for each channel: held in steps of 1, each channel counted in its own scale. Floats again unless all who read
         them are depthwise convolutions, which take the scales into their factors.
         """
-        source, output, shift = node.inputs[0], node.outputs[0], grid.zeros - grid.store.zero
+        source, output = node.inputs[0], node.outputs[0]
         maker = self._maker(self.where[source]) if self.uses[source] == 1 else None
+        grid = grid.of_positive() if maker is not None and is_positive(maker.form) else grid
+        shift = grid.zeros - grid.store.zero
         folded = on_grid(maker.form, grid.store, grid.scale) if maker is not None and grid.is_even else None
         if maker is not None and folded is not None:
             maker.form, ref = folded, self.where[source]

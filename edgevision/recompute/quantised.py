@@ -123,6 +123,14 @@ class Grid:
         """Whether all channels share a zero."""
         return bool(np.all(self.zeros == self.zeros[0]))
 
+    def of_positive(self) -> Grid:
+        """The same for values that are never negative, with dead channels, whose range around 0 is less than half a step of the others,
+        counted from 0 too: in their range nothing changes, beyond it they stop at twice as much of next to nothing.
+        """
+        is_odd = self.zeros != 0
+        is_dead = (LEVELS - 1 - self.zeros) * self.scale < self.scale.max() / 2
+        return Grid(self.scale, np.where(is_odd & is_dead, 0.0, self.zeros))
+
 
 def channel_grid(node: Node, constants: Mapping[str, NDArray[Any]], channels: int) -> Grid | None:
     """The grid of a FakeQuantize with a range for each channel; None for anything else."""

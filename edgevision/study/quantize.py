@@ -95,9 +95,10 @@ def make_int8(model: Path, out: Path, samples: Iterable[Float], shape: tuple[int
     Raises Unavailable where nncf is not installed, UnsupportedNetwork where it cannot quantise the file. `is_shown`: its progress is.
     """
     check_nncf()
-    from edgevision.study.peers.openvino_model import keep_metadata, read_model, save_model
+    from edgevision.study.peers.openvino_model import keep_metadata, read_model, save_model, simplify
 
     network = read_model(model, shape)
+    simplify(network)
     with _silenced(is_shown):
         import nncf
 

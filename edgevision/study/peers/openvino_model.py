@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import openvino as ov
+from openvino._offline_transformations import apply_moc_transformations
 
 from edgevision.errors import InputError, UnsupportedNetwork
 from edgevision.recompute.graph import reason_of
@@ -22,6 +23,13 @@ def read_model(path: Path, shape: tuple[int, ...] | None = None) -> Any:
     except RuntimeError as error:
         raise UnsupportedNetwork(f"{path}: OpenVINO cannot read it: {reason_of(error)}; export it again, without pre-processing") from error
     return model
+
+
+def simplify(model: Any) -> None:
+    """What compiling would do first, in place: constants folded, chains of nodes as one. Else NNCF takes a wrong axis for the channels of
+    weights that a file reshapes on the way, as every depthwise convolution from ONNX does.
+    """
+    apply_moc_transformations(model, cf=True)
 
 
 def compile_model(model: Any, settings: dict[str, Any], path: Path) -> Any:
