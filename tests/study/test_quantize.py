@@ -8,10 +8,13 @@ import sys
 
 import cv2
 import numpy as np
+import onnx
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 
 from edgevision.cli import main
 from edgevision.errors import InputError
+from edgevision.recompute.engine import SelectiveNetwork
 from edgevision.recompute.graph import read_graph, read_metadata
 from edgevision.study.quantize import QuantizeTask, Samples, quantise
 
@@ -106,3 +109,29 @@ def test_a_file_that_is_no_network_is_78(pictures, tmp_path, capsys):
     (tmp_path / "net.onnx").write_bytes(b"\x08\x07 this is no network")
     assert main(["quantize", str(tmp_path / "net.onnx"), "--data", str(pictures)]) == 78
     assert "OpenVINO cannot read it" in capsys.readouterr().err
+
+
+@needs_nncf
+def test_a_mobile_network_runs_in_int8_throughout(pictures, tmp_path):
+    """Ranges by channel for what depthwise convolutions read, weights that ONNX reshapes on the way: still bytes from end to end."""
+    random, nodes, constants = np.random.default_rng(0), [], []
+
+    def constant(values):
+        constants.append(numpy_helper.from_array(np.asarray(values, np.float32), f"k{len(constants)}"))
+        return constants[-1].name
+
+    def conv(x, inputs, outputs, kernel, group=1):
+        weights = constant(random.standard_normal((outputs, inputs // group, kernel, kernel)) / np.sqrt(inputs / group) / kernel)
+        made = [f"y{len(nodes)}", f"z{len(nodes)}"]
+        nodes.append(helper.make_node("Conv", [x, weights], made[:1], kernel_shape=[kernel] * 2, pads=[kernel // 2] * 4, group=group))
+        nodes.append(helper.make_node("Clip", [made[0], constant(0), constant(6)], made[1:]))
+        return made[1]
+
+    out = conv(conv(conv("image", 3, 8, 3), 8, 8, 3, group=8), 8, 4, 1)
+    ends = [[helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)] for name, shape in (("image", SHAPE), (out, None))]
+    graph = helper.make_graph(nodes, "mobile", *ends, constants)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9), str(tmp_path / "mobile.onnx"))
+    quantise(QuantizeTask(tmp_path / "mobile.onnx", pictures, tmp_path / "mobile.xml"), is_quiet=True)
+    plan = SelectiveNetwork.load(tmp_path / "mobile.xml").plan
+    assert [step.op for step in plan.steps] == ["conv 3x3", "depthwise 3x3", "conv 1x1"]
+    assert {plan.precision(step) for step in plan.steps} == {"int8"}
