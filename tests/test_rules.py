@@ -19,7 +19,8 @@ AT_ROOT = {
     "README.md", "CHANGELOG.md", "LICENSE", "Makefile", "pyproject.toml", ".gitignore", ".gitattributes",
     ".ci", "edgevision", "plugins", "configs", "systemd", "tests", "benchmarks",
 }  # fmt: skip
-MACHINERY = {"blocking.py", "cpu.py", "dot.py", "finish.py", "jit.py", "strip.py", "tile.py"}  # how compiled kernels are made; no operations of their own
+# how compiled kernels are made; no operations of their own
+MACHINERY = {"blocking.py", "cpu.py", "dot.py", "finish.py", "jit.py", "strip.py", "tile.py"}
 VAGUE = {"utils", "util", "helpers", "helper", "common", "misc"}
 MACHINE = re.compile(r"/work/|/opt/ev\b|/home/[a-z]|/root/|/tmp/[a-z]")
 
