@@ -82,7 +82,8 @@ def test_what_is_noted(tmp_path, text, message):
         ("a: &a [*a]\n", "line.yaml:1:8: *a stands for nothing defined above it"),
         (b"a: \xff\n", "line.yaml:1:4: byte 0xff is not UTF-8"),
         (b"a: \x00\n", "line.yaml"),
-        ("a: " + "[" * 5000, "line.yaml:1:28: nested deeper than 24 levels"),
+        ("a: " + "[" * 200, "line.yaml:1:28: nested deeper than 24 levels"),
+        ("a: " + "[" * 5000, "line.yaml:1:"),  # newer PyYAML stops at a depth of its own before we are asked
         ("x" * (MAX_BYTES + 1), f"line.yaml: has more than {MAX_BYTES} bytes"),
     ],
 )

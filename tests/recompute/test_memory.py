@@ -86,13 +86,13 @@ def test_a_limit_too_small_is_refused_with_both_numbers(unet):
 
 
 def test_the_audits_own_memory_counts_when_the_map_is_audited():
-    one = load_for_frames(RecomputeSettings(audit_every=0), 480, 640)
+    one = load_for_frames(RecomputeSettings(audit_every=0, foreign="never"), 480, 640)
     needed = promised(one) / MEGABYTE
     limit = int(needed) + 1
     assert limit >= 16
-    load_for_frames(RecomputeSettings(audit_every=0, memory_limit_mb=limit), 480, 640)
+    load_for_frames(RecomputeSettings(audit_every=0, foreign="never", memory_limit_mb=limit), 480, 640)
     with pytest.raises(UnsupportedNetwork, match="one is for audits"):
-        load_for_frames(RecomputeSettings(audit_every=300, memory_limit_mb=limit), 480, 640)
+        load_for_frames(RecomputeSettings(audit_every=300, foreign="never", memory_limit_mb=limit), 480, 640)
 
 
 def test_large_frames_before_a_small_network_count_too(unet):
