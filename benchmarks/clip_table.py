@@ -1,6 +1,5 @@
 """`edgevision bench net` on recordings, clip by clip and gate by gate: mean times of all frames, change map and audits included.
 
-
     python benchmarks/clip_table.py CLIP... [--network default] [--gates 0,.01,.02] [--frames 150] [--foreign auto] [--into README.md]
 
 The table goes to standard output, or between two `clip table` marks of a file. Where it does not pay, the table says so.
