@@ -157,7 +157,7 @@ class _Lowering:
 
     def _quantise_channels(self, node: Node, grid: Grid) -> None:
         """Bytes of a scale for each channel: held in steps of 1, each channel counted in its own scale. Floats again unless all who read
-        them are depthwise convolutions, which take the scales into their factors.
+        them are depthwise convolutions, which take the scales into their factors, and no output of the network shows them.
         """
         source, output = node.inputs[0], node.outputs[0]
         maker = self._maker(self.where[source]) if self.uses[source] == 1 else None
@@ -170,7 +170,8 @@ class _Lowering:
         else:
             name = f"{node.name}/steps"
             ref = self._add(_Draft(name, spread(1 / grid.scale, shift), [self.where[source]], name), output, grid.store)
-        if grid.is_even and all(self._is_depthwise(reader) for reader in self.graph.nodes if output in reader.inputs):
+        is_shown = output in self.graph.outputs.values()
+        if grid.is_even and not is_shown and all(self._is_depthwise(reader) for reader in self.graph.nodes if output in reader.inputs):
             self.where[output], self.scales[output] = ref, grid.scale
         else:
             self.where[output] = self._add(_Draft(node.name, spread(grid.scale, -shift * grid.scale), [ref], output), output)

@@ -222,3 +222,20 @@ def test_ranges_by_channel_go_into_a_depthwise_convolution(tmp_path, random):
     expected = ov.Core().compile_model(tmp_path / "net.xml", "CPU", EXACT)(picture)[0]
     assert np.abs(got - expected).max() < 0.02 * np.ptp(expected)
     assert np.median(np.abs(got - expected)) < 1e-5
+
+
+@pytest.mark.parametrize("is_read_inside", [False, True])
+def test_an_output_with_ranges_by_channel_is_not_left_in_steps(tmp_path, random, is_read_inside):
+    """Who looks at the output sees values, also where the depthwise convolution behind it takes bytes."""
+    x = op.parameter([1, 3, 7, 9], np.float32)
+    y = op.relu(op.convolution(x, weights(random, (5, 3, 3, 3), 5), [1, 1], [1, 1], [1, 1], [1, 1]))
+    high = random.uniform(0.5, 3, (1, 5, 1, 1))
+    low = np.zeros_like(high)
+    y = op.fake_quantize(y, constant(low), constant(high), constant(low), constant(high), 256)
+    behind = op.group_convolution(y, weights(random, (5, 1, 1, 3, 3), 5), [1, 1], [1, 1], [1, 1], [1, 1])
+    ov.save_model(ov.Model([y, behind] if is_read_inside else [y], [x], "net"), tmp_path / "net.xml", compress_to_fp16=False)
+    net = SelectiveNetwork.load(tmp_path / "net.xml", backend="plain")
+    picture = random.standard_normal(net.input_shape).astype(np.float32)
+    expected = ov.Core().compile_model(tmp_path / "net.xml", "CPU", EXACT)(picture)
+    for place, got in enumerate(net.first(picture).values()):
+        assert np.abs(got - expected[place]).max() <= 0.02 * np.ptp(expected[place])
