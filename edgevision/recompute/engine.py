@@ -137,7 +137,7 @@ class SelectiveNetwork:
 
         Raises UnsupportedNetwork when the file cannot be run, InputError when an argument is wrong; both say what to do.
         """
-        _check_arguments(precision, threads, gate, means.get("foreign", "never"))
+        _check_arguments(precision, threads, gate, means)
         graph = read_graph(path, input_shape)
         chosen = choose_precision(graph, precision)
         plan = lower(graph, dict(gate) if isinstance(gate, Mapping) else {"*": gate}, chosen)
@@ -348,17 +348,21 @@ def _live_box(extent: NDArray[np.int32]) -> Box:
     return int(extent[rows, 0].min()), int(rows[0]), int(extent[rows, 1].max()) + 1, int(rows[-1]) + 1
 
 
-def _check_arguments(precision: str, threads: int, gate: float | Mapping[str, float], foreign: str) -> None:
+def _check_arguments(precision: str, threads: object, gate: object, means: Means) -> None:
+    unknown = set(means) - set(Means.__annotations__)
+    if unknown:
+        raise InputError(f"{min(unknown)}: no such argument; besides those of `load` there are {', '.join(Means.__annotations__)}")
+    foreign = means.get("foreign", "never")
     if foreign not in ("auto", "never"):
         raise InputError(f"foreign is '{foreign}'; it must be auto or never")
     if precision not in ("auto", "f32", "bf16", "int8"):
         raise InputError(f"precision is '{precision}'; it must be auto, f32, bf16 or int8")
-    if not 1 <= threads <= 256:
-        raise InputError(f"threads is {threads}; it must be between 1 and 256")
+    if not isinstance(threads, int | np.integer) or not 1 <= threads <= 256:
+        raise InputError(f"threads is {threads!r}; it must be a whole number between 1 and 256")
     _check_gates(gate)
 
 
-def _check_gates(gate: float | Mapping[str, float]) -> None:
+def _check_gates(gate: object) -> None:
     for value in gate.values() if isinstance(gate, Mapping) else (gate,):
-        if not 0 <= value < 1:
-            raise InputError(f"gate is {value}; it must be at least 0 and below 1, a share of a step's output range")
+        if not isinstance(value, int | float | np.integer | np.floating) or not 0 <= value < 1:
+            raise InputError(f"gate is {value!r}; it must be a number, at least 0 and below 1, a share of a step's output range")

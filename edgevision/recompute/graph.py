@@ -27,6 +27,9 @@ __all__ = ["Graph", "Node", "fitting_shape", "read_graph", "read_metadata", "rea
 
 Shape = tuple[int, ...]
 
+# A serialised ModelProto begins with the tag of one of its fields (onnx.proto): 1 and 5 are numbers, the others have a length.
+_ONNX_STARTS = frozenset(bytes([field << 3 | (0 if field in (1, 5) else 2)]) for field in (1, 2, 3, 4, 5, 6, 7, 8, 14, 20, 25))
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Graph:
@@ -73,7 +76,13 @@ def read_graph(path: str | Path, input_shape: Shape | None = None) -> Graph:
     weights = find_weights(model)
     folding = Manager()
     folding.register_pass(ConstantFolding())
-    folding.run_passes(model)
+    try:
+        folding.run_passes(model)
+    except RuntimeError as error:
+        shape = tuple(model.inputs[0].get_shape())
+        raise UnsupportedNetwork(
+            f"{file}: cannot be folded at input shape {shape}: {reason_of(error)}; give a smaller input_shape"
+        ) from error
     if not any(operation.get_type_name() == "FakeQuantize" for operation in model.get_ops()):
         _simplify(model)
     return _flatten(model, file, weights)
@@ -102,6 +111,7 @@ def fitting_shape(path: str | Path, height: int, width: int, stride: int) -> Sha
 
 
 def _parse(file: Path) -> Model:
+    _check_beginning(file)
     try:
         return Core().read_model(str(file))
     except RuntimeError as error:
@@ -109,6 +119,21 @@ def _parse(file: Path) -> Model:
         if unknown:
             raise UnsupportedNetwork(f"{file}: {unknown}: not known to OpenVINO; export without pre- and post-processing") from error
         raise UnsupportedNetwork(f"{file}: OpenVINO cannot read it: {reason_of(error)}; {_remedy(str(error))}") from error
+
+
+def _check_beginning(file: Path) -> None:
+    """Raises UnsupportedNetwork for what is plainly neither ONNX nor IR; OpenVINO would try other readers, which write to the terminal."""
+    try:
+        with file.open("rb") as opened:
+            start = opened.read(4096)
+    except OSError as error:
+        raise UnsupportedNetwork(f"{file}: {error.strerror}; give an .onnx file or the .xml of an OpenVINO IR") from error
+    kind = file.suffix.lower()
+    if kind not in (".onnx", ".xml"):
+        raise UnsupportedNetwork(f"{file}: is neither .onnx nor .xml; give an .onnx file or the .xml of an OpenVINO IR")
+    is_network = re.search(rb"<net\s+\w", start) is not None if kind == ".xml" else start[:1] in _ONNX_STARTS
+    if not is_network:
+        raise UnsupportedNetwork(f"{file}: OpenVINO cannot read it: it does not begin as {kind} does; {_remedy('')}")
 
 
 def _unknown_nodes(file: Path, error: str) -> str:

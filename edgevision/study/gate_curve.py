@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,11 @@ _LEAST = 1e-6  # where the exact answer is drawn on a logarithmic axis
 
 
 def check_plot(path: Path) -> None:
-    """Raises InputError for a name that is no PNG, Unavailable where matplotlib is not installed."""
+    """Raises InputError for a name that is no PNG or cannot be written, Unavailable where matplotlib is not installed."""
     if path.suffix.lower() != ".png":
         raise InputError(f"{path}: the plot is a PNG; name it FILE.png")
+    if path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise InputError(f"{path}: cannot be written; name a file in a folder that is there and may be written")
     try:
         import matplotlib  # noqa: F401
     except ImportError as error:

@@ -141,9 +141,9 @@ def equal_share(uniform: Sequence[Mapping[str, float]], disagreement: float) -> 
 def _check(task: GateTask) -> None:
     if not 0 < task.limit < 1:
         raise InputError(f"limit is {task.limit:g}; it must be above 0 and below 1: a disagreement, as a share of how far the output moves")
-    for path in (task.out, task.plot):
-        if path is not None and (path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK)):
-            raise InputError(f"{path}: cannot be written; name a file in a folder that is there and may be written")
+    out = task.out
+    if out is not None and (out.is_dir() or not os.access(out if out.exists() else out.parent, os.W_OK)):
+        raise InputError(f"{out}: cannot be written; name a file in a folder that is there and may be written")
     if task.plot is not None:
         check_plot(task.plot)
 

@@ -255,6 +255,9 @@ def test_next_before_first_is_refused(unet, random):
         ({"precision": "f16"}, InputError, "must be auto"),
         ({"precision": "int8"}, UnsupportedNetwork, "int8"),
         ({"threads": 0}, InputError, "threads is 0"),
+        ({"threads": "1"}, InputError, "threads is '1'"),
+        ({"gate": "gates.json"}, InputError, "gate is 'gates.json'"),
+        ({"memory_limit": 1}, InputError, "memory_limit_mb"),
         ({"gate": 2.0}, InputError, "gate is 2.0"),
         ({"gate": {"nobody": 0.1}}, UnsupportedNetwork, "'nobody'"),
         ({"memory_limit_mb": 0.1}, UnsupportedNetwork, "memory_limit_mb"),
@@ -284,3 +287,14 @@ def test_an_open_size_asks_for_input_shape(writer, tmp_path, random):
     with pytest.raises(UnsupportedNetwork, match="give input_shape"):
         SelectiveNetwork.load(path)
     assert SelectiveNetwork.load(path, input_shape=(1, 3, 20, 30)).input_shape == (1, 3, 20, 30)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("net.onnx", b""), ("net.onnx", b"version https://git-lfs"), ("net.xml", b"<net"), ("net.xml", b"\x08\x07"), ("net.txt", b"hello")],
+)
+def test_what_is_plainly_no_network_is_refused_before_openvino_writes_of_it(name, content, tmp_path, capfd):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(UnsupportedNetwork, match=name):
+        SelectiveNetwork.load(tmp_path / name)
+    assert capfd.readouterr() == ("", "")
