@@ -124,7 +124,7 @@ CASES = st.builds(
 
 
 @pytest.mark.parametrize("cpu", CPUS, ids=str)
-@settings(max_examples=20, deadline=None, derandomize=True)
+@settings(max_examples=12, deadline=None, derandomize=True)
 @given(case=CASES, is_odd=st.booleans())
 def test_compiled_equals_plain(cpu, case, is_odd):
     if is_odd and case.groups == 1:
@@ -144,7 +144,7 @@ def test_every_pair_of_stores(cpu, source, target):
         assert results(case, Compiled(cpu), EVERYTHING) == results(case, Plain(), EVERYTHING)
 
 
-@settings(max_examples=40, deadline=None, derandomize=True)
+@settings(max_examples=20, deadline=None, derandomize=True)
 @given(store=st.sampled_from([F32, BF16, SHIFTED]), data=st.data())
 def test_runs_do_not_matter(store, data):
     """A pixel's value is the same in runs of any length and order, and what no run names is left alone."""

@@ -162,7 +162,7 @@ def assert_equal(case: Case, lanes: int, spans: list[tuple[int, int, int]]) -> N
     assert want[0] == got[0]
 
 
-@settings(max_examples=60, deadline=None, derandomize=True, phases=[Phase.generate])
+@settings(max_examples=24, deadline=None, derandomize=True, phases=[Phase.generate])
 @given(case=CASES, lanes=st.sampled_from([4, 8, 16]))
 def test_compiled_equals_plain(case, lanes):
     """Target, its neighbours in a joined buffer, live bytes."""

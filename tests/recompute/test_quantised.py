@@ -78,7 +78,7 @@ def write_layer(folder: Path, layer) -> tuple[Path, float]:
     return path, (high - low) / 255
 
 
-@settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(layer=layers())
 def test_a_layer_is_within_a_step_of_openvino(layer):
     """Of its int8 as it ships, and all but ties equal to what the file says."""
