@@ -46,7 +46,7 @@ def bench(path: Path, options: argparse.Namespace) -> tuple[list[Row], str]:
         "--live",
         options.live,
     ]
-    command += ["--precision", options.precision, "--frames", str(options.frames)]
+    command += ["--precision", options.precision, "--frames", str(options.frames), *["--no-memory"] * options.no_memory]
     if path.stem in OPEN_SIZES:
         command += ["--input-shape", OPEN_SIZES[path.stem]]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -70,7 +70,7 @@ def lines(name: str, rows: list[Row]) -> Iterator[str]:
             name, row["threads"], row["precision"], f"{row['live_input']:.1%}", f"{row['live_macs']:.1%}",
             f"{row['ms_p50']:.2f}", f"{row['ms_mean']:.2f}", f"{row['ms_p99']:.2f}",
             *(f"{peers[engine]:.2f}" if engine in peers else "" for engine in PEERS),
-            share, f"{row['disagreement']:.1e}", f"{row['first_ms']:.0f}", f"{row['peak_mb']:.0f}",
+            share, f"{row['disagreement']:.1e}", f"{row['first_ms']:.0f}", f"{row['peak_mb']:.0f}" if row["peak_mb"] else "",
         )  # fmt: skip
 
 
@@ -106,6 +106,7 @@ def main() -> None:
     arguments.add_argument("--precision", default="f32,bf16,int8")
     arguments.add_argument("--live", default="0,.01,.05,.2,.5,1")
     arguments.add_argument("--frames", type=int, default=20)
+    arguments.add_argument("--no-memory", action="store_true", help="leave peak_mb out, which takes a process an engine")
     arguments.add_argument("--scale", type=float, default=1.0, help="of the sides of the three networks' pictures (default 1)")
     arguments.add_argument("--only", default="", metavar="NAMES", help="of networks, with commas between; all others are passed over")
     arguments.add_argument("--rows", type=Path, metavar="DIR", help="keep the rows as measured, a JSON file a network")

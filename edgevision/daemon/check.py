@@ -11,8 +11,9 @@ from edgevision.config import Config, builtin_registry, load
 from edgevision.daemon.build import open_feed
 from edgevision.errors import EdgevisionError, Unavailable
 from edgevision.publish.mqtt import tail
-from edgevision.recompute.graph import read_metadata
+from edgevision.recompute.graph import is_quantised_file
 from edgevision.recompute.load import gates_of, network_path
+from edgevision.recompute.precision import choose_precision
 from edgevision.registry import Registry
 
 PROBE_S = 10.0
@@ -26,7 +27,7 @@ def check(path: Path, has_probe: bool = False) -> dict[str, Any]:
         lines = [f"{path}: sound, {len(config.cameras)} cameras, sha256 {config.sha256[:12]}"]
         for name, camera in config.cameras.items():
             network = network_path(camera.recompute)
-            read_metadata(network)
+            choose_precision(network, is_quantised_file(network), camera.recompute.precision)
             gates_of(camera.recompute)
             lines.append(f"{name}: source {camera.source.type}, trigger {camera.trigger.type}, network {network.name}")
     except EdgevisionError as error:

@@ -139,7 +139,7 @@ class SelectiveNetwork:
         """
         _check_arguments(precision, threads, gate, means)
         graph = read_graph(path, input_shape)
-        chosen = choose_precision(graph, precision)
+        chosen = choose_precision(graph.path, graph.is_quantised, precision)
         plan = lower(graph, dict(gate) if isinstance(gate, Mapping) else {"*": gate}, chosen)
         backend = means.get("backend", "compiled")
         if chosen == "bf16" and backend == "compiled" and not cpu_has_bf16():
@@ -249,7 +249,7 @@ class SelectiveNetwork:
             step.advance(False)
         self._mode = "cached" if taken == 0 else "full" if taken == self._entrance.plane.size_px else "partial"
         if self._foreign is not None:
-            self._foreign.watch(taken)
+            self._foreign.watch(taken, self._results)
         return self._results()
 
     def _next_foreign(self, foreign: Foreign, taken: int) -> Outputs:

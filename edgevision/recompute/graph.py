@@ -23,7 +23,7 @@ from edgevision.errors import UnsupportedNetwork
 from edgevision.recompute.node import Node
 from edgevision.recompute.quantised import Tidied, WholeWeights, find_weights, tidy
 
-__all__ = ["Graph", "Node", "fitting_shape", "read_graph", "read_metadata", "reason_of"]
+__all__ = ["Graph", "Node", "fitting_shape", "is_quantised_file", "read_graph", "read_metadata", "reason_of"]
 
 Shape = tuple[int, ...]
 
@@ -91,6 +91,11 @@ def read_graph(path: str | Path, input_shape: Shape | None = None) -> Graph:
 def read_metadata(path: str | Path) -> dict[str, str]:
     """What the network file says of itself, before its size is fixed. Raises UnsupportedNetwork, one line."""
     return _metadata(_parse(Path(path)))
+
+
+def is_quantised_file(path: str | Path) -> bool:
+    """Whether the file says which activations are bytes. Raises UnsupportedNetwork, one line."""
+    return any(operation.get_type_name() == "FakeQuantize" for operation in _parse(Path(path)).get_ops())
 
 
 def fitting_shape(path: str | Path, height: int, width: int, stride: int) -> Shape | None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from types import MappingProxyType
 
 import numpy as np
@@ -14,20 +15,17 @@ import numpy as np
 from edgevision.errors import UnsupportedNetwork
 from edgevision.kernels.forms import BF16, F32, Combine, Convolve, Total
 from edgevision.kernels.plain.store import decode, encode
-from edgevision.recompute.graph import Graph
 from edgevision.recompute.plan import IslandStep, Plan, Ref, Step, Tensor
 
 
-def choose_precision(graph: Graph, wanted: str) -> str:
+def choose_precision(path: str | Path, is_quantised: bool, wanted: str) -> str:
     """What the network runs in: `auto` is the file's own. Raises UnsupportedNetwork where the file cannot run as wanted."""
-    if graph.is_quantised:
+    if is_quantised:
         if wanted not in ("auto", "int8"):
-            raise UnsupportedNetwork(f"{graph.path}: is quantised and runs in int8; leave precision out, or give the file it was made of")
+            raise UnsupportedNetwork(f"{path}: is quantised and runs in int8; leave precision out, or give the file it was made of")
         return "int8"
     if wanted == "int8":
-        raise UnsupportedNetwork(
-            f"{graph.path}: precision int8 needs a quantised file; make one with: edgevision quantize {graph.path} --data DIR"
-        )
+        raise UnsupportedNetwork(f"{path}: precision int8 needs a quantised file; make one with: edgevision quantize {path} --data DIR")
     return "f32" if wanted == "auto" else wanted
 
 

@@ -241,6 +241,26 @@ def test_a_network_that_openvino_cannot_run_whole_stays_selective_with_one_warni
         assert net.costs.mode == "full"
 
 
+def test_an_answer_that_is_not_ours_is_not_relied_on(unet, random, fast_openvino, notebook, monkeypatch):
+    """OpenVINO computes some convolutions of unequal strides wrongly: a scene that is busy then stays selective, and says so once."""
+    net = SelectiveNetwork.load(unet, foreign="auto")
+    run = foreign.Foreign.run
+
+    def wrong(self) -> None:
+        run(self)
+        self.outputs = {name: np.zeros_like(array) for name, array in self.outputs.items()}
+
+    monkeypatch.setattr(foreign.Foreign, "run", wrong)
+    with (
+        pytest.warns(UserWarning, match="is not ours; a busy scene stays selective"),
+        pytest.raises(AssertionError, match="never became foreign"),
+    ):
+        make_busy(net, random)
+    twin = net.sibling()
+    twin.first(net.used())
+    assert same_memory(net, twin)
+
+
 def test_the_forecast_is_what_can_be_reached(unet, random):
     net = SelectiveNetwork.load(unet)
     net.first(picture(random, net))

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 
+from edgevision.recompute import bound, crew
 from edgevision.recompute.bound import BoundStep
 from edgevision.recompute.crew import Crew, cuts
 from edgevision.recompute.engine import SelectiveNetwork
@@ -23,7 +24,8 @@ from tests.recompute.test_random_graphs import build, recipes
 @pytest.fixture
 def share_all(monkeypatch):
     """Even the smallest step is shared."""
-    monkeypatch.setattr("edgevision.recompute.bound._WORTH_SHARING_NS", 0.0)
+    monkeypatch.setattr(bound, "WORTH_SHARING_NS", 0.0)
+    monkeypatch.setattr(crew, "SHARE_NS", 1.0)
 
 
 def own_threads() -> set[threading.Thread]:
@@ -142,13 +144,14 @@ def test_threads_start_when_wanted_and_end_with_the_network(unet, share_all, ran
 
 
 def test_small_steps_are_not_shared_and_large_ones_are(unet, random, monkeypatch):
+    monkeypatch.setattr(bound, "WORTH_SHARING_NS", 50_000.0)
     net = SelectiveNetwork.load(unet, threads=2)
     net.first(picture(random, net))
     shared: list[int] = []
-    monkeypatch.setattr(Crew, "run", lambda self, kernel, runs, count, pixels: shared.append(pixels))
+    monkeypatch.setattr(Crew, "run", lambda self, kernel, runs, count, pixels, cost_ns: shared.append(pixels))
     net.next(picture(random, net), patches(random, net.input_shape[2:], 1))
     assert not shared
     net.next(picture(random, net), np.ones(net.input_shape[2:], bool))
-    worth = [step for step in net._steps if isinstance(step, BoundStep) and step.pixel_ns * step.pixels > 50_000]
+    worth = [step for step in net._steps if isinstance(step, BoundStep) and step.pixel_ns * step.pixels > bound.WORTH_SHARING_NS]
     assert shared == [step.pixels for step in worth]
     assert 0 < len(worth) < len(net._steps)
