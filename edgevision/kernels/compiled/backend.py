@@ -58,4 +58,4 @@ class Compiled:
 
     def bind_intake(self, form: Intake, target: Plane) -> Callable[[NDArray[Any], Runs, int], None]:
         """The kernel that takes in a picture."""
-        return intake.bind(form, target, self.lanes)
+        return intake.bind(form, target)
