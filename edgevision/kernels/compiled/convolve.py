@@ -37,6 +37,7 @@ _SIGNATURE = (
 )  # fmt: skip
 _LISTED_BYTES, _LEAST, _MOST, _UNIT = 256 * 1024, 48, 504, 24
 _WORTH_CUTTING = 0.35  # at most this share of steps besides
+_LONG_SUM = 5  # words for each byte of a value: a shorter sum is over before memory has answered
 _FEW_WORDS = 4  # of a tap: written out, as a loop would cost more than they do
 
 
@@ -316,6 +317,7 @@ def _shape(form: Convolve, one: Weights, cpu: Cpu, planes: tuple[tuple[Plane, ..
         residual=sources[1].store.kind if form.residual else "",
         mode=mode,
         is_masked=cpu.lanes == 16,
+        fetches=form.window.kernel[0] * columns * words >= _LONG_SUM * target.padded.itemsize,
     )
 
 
