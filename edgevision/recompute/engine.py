@@ -11,7 +11,7 @@ A file is read (`graph`), lowered to a plan of steps (`lower`, `plan`), and each
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -22,10 +22,9 @@ from numpy.typing import NDArray
 
 from edgevision.errors import InputError, UnsupportedNetwork
 from edgevision.kernels import cpu_has_bf16, open_backend
-from edgevision.kernels.forms import Backend
+from edgevision.kernels.forms import Backend, Chain
 from edgevision.kernels.plain.store import decode
-from edgevision.recompute.bound import BoundStep, bind_step
-from edgevision.recompute.crew import Crew
+from edgevision.recompute.bound import BoundStep, bind_step, join
 from edgevision.recompute.foreign import Foreign, ForeignNetwork
 from edgevision.recompute.graph import Graph, read_graph
 from edgevision.recompute.intake import Entrance
@@ -65,7 +64,7 @@ class Network:
     layout: Layout
     backend: Backend
     packed: tuple[object, ...]
-    crew: Crew
+    helpers: Any
     limit: Limit
     foreign: ForeignNetwork | None = None
 
@@ -78,19 +77,41 @@ class Network:
         packed = tuple(
             compile_island(step, graph, threads) if isinstance(step, IslandStep) else backend.pack(step.form) for step in plan.steps
         )
-        return cls(graph, plan, layout, backend, packed, Crew(threads - 1), limit, foreign)
+        return cls(graph, plan, layout, backend, packed, backend.helpers(threads), limit, foreign)
 
-    def bind(self, memory: Memory, progress: Progress | None = None) -> tuple[BoundStep | Island, ...]:
+    def bind(self, memory: Memory, progress: Progress | None = None) -> Bound:
         """Every step over one camera's Memory."""
-        bound: list[BoundStep | Island] = []
+        steps: list[BoundStep | Island] = []
         for step, packed in zip(self.plan.steps, self.packed, strict=True):
             if isinstance(step, IslandStep):
-                bound.append(bind_island(step, packed, memory, self.backend))
+                steps.append(bind_island(step, packed, memory, self.backend))
             else:
-                bound.append(bind_step(step, packed, memory, self.backend, self.crew))
+                steps.append(bind_step(step, packed, memory, self.backend))
             if progress is not None:
-                progress(len(bound), len(self.packed))
-        return tuple(bound)
+                progress(len(steps), len(self.packed))
+        return Bound(tuple(steps), tuple(self._stages(steps)))
+
+    def _stages(self, steps: Sequence[BoundStep | Island]) -> Iterator[Chain | Island]:
+        """Islands, and what lies between two as one chain."""
+        waiting: list[BoundStep] = []
+        for step in steps:
+            if isinstance(step, BoundStep):
+                waiting.append(step)
+                continue
+            if waiting:
+                yield join(waiting, self.backend, self.helpers)
+                waiting = []
+            yield step
+        if waiting:
+            yield join(waiting, self.backend, self.helpers)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Bound:
+    """A network's steps over one Memory, and what runs them: chains of steps, and islands between."""
+
+    steps: tuple[BoundStep | Island, ...]
+    stages: tuple[Chain | Island, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +137,8 @@ class SelectiveNetwork:
     def __init__(self, network: Network, progress: Progress | None = None) -> None:
         self._network = network
         self._memory = Memory.allocate(network.plan, network.layout)
-        self._steps = network.bind(self._memory, progress)
+        bound = network.bind(self._memory, progress)
+        self._steps, self._stages = bound.steps, bound.stages
         self._entrance = Entrance(self._memory.planes[network.plan.input], network.backend, self._memory.runs)
         self._leaves = {name: tuple(self._memory.leaves(ref)) if isinstance(ref, Ref) else () for name, ref in network.plan.outputs.items()}
         self._foreign = None if network.foreign is None else Foreign(network.foreign, self._steps, self._entrance.plane)
@@ -212,7 +234,8 @@ class SelectiveNetwork:
         gates = gates_by_step(dict(gate) if isinstance(gate, Mapping) else {"*": gate}, plan.steps, plan.path)
         self._memory.plan = replace(plan, gates=gates)
         self._network = replace(self._network, plan=self._memory.plan)
-        self._steps = self._network.bind(self._memory)
+        bound = self._network.bind(self._memory)
+        self._steps, self._stages = bound.steps, bound.stages
         if self._network.foreign is not None:
             self._foreign = Foreign(self._network.foreign, self._steps, self._entrance.plane)
         self.reset()
@@ -227,16 +250,22 @@ class SelectiveNetwork:
         for step in self._steps:
             if isinstance(step, BoundStep):
                 step.open_gate()
-            step.advance(True)
+        self._advance(True)
         for step in self._steps:
             if isinstance(step, BoundStep):
                 step.learn_gate(self.plan.gates[step.step.name])
-        self._memory.is_filled = True
         self._mode = "full"
         if self._foreign is not None:
             self._foreign.leave()
             self._foreign.learn()
         return self._results()
+
+    def _advance(self, everything: bool) -> None:
+        """All stages. What is interrupted leaves a Memory that is in part of another input: it counts as empty."""
+        self._memory.is_filled = False
+        for stage in self._stages:
+            stage(everything)
+        self._memory.is_filled = True
 
     def next(self, x: NDArray[Any], live: Mask) -> Outputs:
         """Take `x` where `live` (bool (H, W), of the tensor or the frame) and recompute what that reaches."""
@@ -245,8 +274,7 @@ class SelectiveNetwork:
         taken = self._entrance.take(x, live)
         if self._foreign is not None and self._foreign.is_on:
             return self._next_foreign(self._foreign, taken)
-        for step in self._steps:
-            step.advance(False)
+        self._advance(False)
         self._mode = "cached" if taken == 0 else "full" if taken == self._entrance.plane.size_px else "partial"
         if self._foreign is not None:
             self._foreign.watch(taken, self._results)

@@ -150,7 +150,7 @@ class Memory:
         """A plane over just these channels; its live bytes are the tensor's own."""
         whole = self.planes[ref.tensor]
         padded = whole.padded[:, :, ref.start : ref.start + ref.channels]
-        return Plane(padded, whole.top, whole.left, whole.height, whole.width, whole.live, whole.extent, store=whole.store)
+        return Plane(padded, whole.top, whole.left, whole.height, whole.width, whole.live, whole.extent, whole.count, whole.store)
 
     def clear(self) -> None:
         """Nothing is known any more. The values stay, unread, until the next `first` writes all of them."""

@@ -21,10 +21,11 @@ from edgevision.kernels.compiled.blocking import Block, pixels, split
 from edgevision.kernels.compiled.cpu import Cpu
 from edgevision.kernels.compiled.dot import CHANNELS, WEIGHTS, arrange, cut, kind_for
 from edgevision.kernels.compiled.finish import COMPARE_BITS, COMPARE_GATE, STORE_ALL
-from edgevision.kernels.compiled.jit import address_of, call, kernel, specialize
+from edgevision.kernels.compiled.jit import address_of, call, kernel
+from edgevision.kernels.compiled.native import native
 from edgevision.kernels.compiled.store import decoded
 from edgevision.kernels.compiled.tile import FIELDS, JOB, Shape, ShapeType, tiles
-from edgevision.kernels.forms import Convolve, Float, Kernel, Plane, Runs
+from edgevision.kernels.forms import Convolve, Float, Kernel, Plane
 
 _PLACE = tuple(FIELDS[name] for name in ("sources", "targets", "marks", "residuals", "count"))
 _BLOCK_FIELDS = (
@@ -231,13 +232,9 @@ def bind(form: Convolve, packed: Packed, sources: tuple[Plane, ...], target: Pla
     room = _room(form, sources[0])
     strip = channels, channels * target.padded.itemsize
     held = store.KINDS.index(target.store.kind)
-    code = specialize(convolve, (*_SIGNATURE, types.literal(held)))
     keep = (packed, sources, target, starts, extras)
 
-    def run(runs: Runs, begin: int, end: int, keep: object = keep) -> None:
-        code(runs, begin, end, lines, job, blocks, room, strip, limit, numbers, held)
-
-    return run, 1
+    return native(convolve, (*_SIGNATURE, types.literal(held)), (lines, job, blocks, room, strip, limit, numbers, held), keep), 1
 
 
 def _room(form: Convolve, source: Plane) -> int:

@@ -11,27 +11,16 @@ from typing import Any
 
 import numpy as np
 from numba import carray, types
-from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from edgevision.kernels.compiled.exact import fma
 from edgevision.kernels.compiled.jit import kernel, specialize
+from edgevision.kernels.compiled.native import at
 from edgevision.kernels.compiled.store import KINDS, encoded, numbers, pointer
 from edgevision.kernels.forms import Float, Intake, Plane, Runs
 
 _RUNS, _LINES, _TENSOR, _FRAME = types.int32[:, ::1], types.UniTuple(types.int64, 5), types.float32[:, :, ::1], types.uint8[:, :, :]
 _HELD = (types.float32, types.uint16, types.uint8)
-
-
-@intrinsic
-def _words(context, address):
-    """The address of 32-bit words, for `carray`."""
-    signature = types.CPointer(types.uint32)(types.int64)
-
-    def code(context, builder, signature, arguments):
-        return builder.inttoptr(arguments[0], context.get_value_type(signature.return_type))
-
-    return signature, code
 
 
 @kernel
@@ -72,7 +61,7 @@ def keep(count, row, start, lines, room, kind):
 @kernel
 def settle(words, place, mark, count, each):
     """Compare `count` pixels of so many words `each` with what lies at `place`, mark those that differ, and store all."""
-    old, live = carray(_words(place), (count * each,)), carray(pointer(mark, 2), (count,))
+    old, live = carray(at(place, np.uint32), (count * each,)), carray(at(mark, np.uint8), (count,))
     if each == 1:
         for x in range(count):
             live[x] |= np.uint8(words[x] != old[x])
