@@ -14,6 +14,11 @@ from edgevision.registry import Chosen, Kind
 class SpliceSettings(Settings):
     """How the splicing engine cuts crops; the selective engine needs none of it."""
 
+    way: Literal["auto", "crops", "split", "tail"] = Field(
+        "auto",
+        description="`crops` of the whole network; `split`: crops of its local part, then of what sees the whole picture; `tail`: the latter "
+        "whole on every change; `auto`: the cheapest, measured at load.",
+    )
     margin_px: int | None = Field(
         None,
         ge=0,
@@ -27,7 +32,8 @@ class SpliceSettings(Settings):
         None,
         gt=0,
         le=1,
-        description="The whole network runs once global pooling has moved by this share of its range; left out: measured.",
+        description="What sees the whole picture runs whole once global pooling has moved by this share of its range; left out: once a crop "
+        "elsewhere shows that the answer has moved by the tolerance.",
     )
     crop_px: tuple[tuple[int, int], ...] = Field(
         (),
