@@ -46,10 +46,8 @@ class Pattern:
 
 def live_squares(live: NDArray[Any], align_px: int) -> NDArray[np.uint8]:
     """Which squares of `align_px` hold a live pixel of (H, W): 1 or 0, (rows, columns)."""
-    rows, columns = (-(-side // align_px) for side in live.shape)
-    padded = np.zeros((rows * align_px, columns * align_px), np.uint8)
-    padded[: live.shape[0], : live.shape[1]] = live
-    return padded.reshape(rows, align_px, columns * align_px).max(axis=1).reshape(rows, columns, align_px).max(axis=2)
+    rows, columns = (np.arange(0, side, align_px) for side in live.shape)
+    return np.minimum(np.maximum.reduceat(np.maximum.reduceat(live, rows, axis=0), columns, axis=1), 1).astype(np.uint8)
 
 
 def live_places(squares: NDArray[np.uint8], pattern: Pattern) -> list[Box]:

@@ -1,4 +1,4 @@
-"""How what a crop gave is set into what is kept. In: a crop's tensors, the kept ones, written in place. Out: which cells moved. Keeps nothing.
+"""How what a crop gave is set into what is kept. In: a crop's tensors, the kept ones, written in place. Out: what moved. Keeps nothing.
 
 Seams: only a crop's core is written, as only its pixels had their full context; so nothing is blended.
 """
@@ -33,29 +33,29 @@ def insert(kept: Mapping[str, Float], found: Mapping[str, Float], spreads: Mappi
 
 
 def insert_moved(
-    kept: Mapping[str, Float], found: Mapping[str, Float], spreads: Mapping[str, Spread], crop: Crop, limits: Mapping[str, float], align_px: int
+    kept: Mapping[str, Float], found: Mapping[str, Float], spreads: Mapping[str, Spread], crop: Crop, limits: Mapping[str, float], side: int
 ) -> Flags:
-    """Write those squares of `align_px` of the core in which a value of any tensor moved by more than that tensor's limit, in all of them;
-    the others keep what their readers saw. Returns which they are, (rows, columns)."""
+    """Write those squares of the core, `side` pixels each, in which a value of any tensor moved by more than that tensor's limit, in all of
+    them; the others keep what their readers saw. Returns which they are, (rows, columns)."""
     x1, y1, x2, y2 = crop.core
-    shape = -(-(y2 - y1) // align_px), -(-(x2 - x1) // align_px)
+    moved = np.zeros((-(-(y2 - y1) // side), -(-(x2 - x1) // side)), bool)
     pairs = [(inner(found[name], spread, crop), kept[name][(..., *spread.window(crop.core))]) for name, spread in spreads.items()]
-    moved = np.zeros(shape, bool)
     for (name, spread), (new, old) in zip(spreads.items(), pairs, strict=True):
-        far = ~(np.abs(new - old).reshape(-1, *old.shape[-2:]).max(axis=0) <= limits[name])
-        moved |= _coarser(far, shape, _cells(spread, align_px))
+        far = new - old
+        np.abs(far, out=far)
+        moved |= _coarser(~(far.reshape(-1, *old.shape[-2:]).max(axis=0) <= limits[name]), moved.shape, _cells(spread, side))
     for spread, (new, old) in zip(spreads.values(), pairs, strict=True):
-        down, across = _cells(spread, align_px)
+        down, across = _cells(spread, side)
         where = moved.repeat(down, axis=0).repeat(across, axis=1)[: old.shape[-2], : old.shape[-1]]
-        np.copyto(old, new, where=where)
+        np.copyto(old, new, where=True if moved.all() else where)
     return moved
 
 
-def _cells(spread: Spread, align_px: int) -> tuple[int, int]:
+def _cells(spread: Spread, side: int) -> tuple[int, int]:
     """How many cells of a tensor lie on a square of that side, down and across."""
     if spread.rows is None or spread.columns is None:
         return 1, 1
-    return align_px * spread.rows.den // spread.rows.num, align_px * spread.columns.den // spread.columns.num
+    return side * spread.rows.den // spread.rows.num, side * spread.columns.den // spread.columns.num
 
 
 def _coarser(fine: Flags, shape: Size, ratios: Size) -> Flags:

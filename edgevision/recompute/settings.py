@@ -16,8 +16,8 @@ class SpliceSettings(Settings):
 
     way: Literal["auto", "crops", "split", "tail"] = Field(
         "auto",
-        description="`crops` of the whole network; `split`: crops of its local part, then of what sees the whole picture; `tail`: the latter "
-        "whole on every change; `auto`: the cheapest, measured at load.",
+        description="`crops` of the whole network; `split`: crops of its local part, then of the rest, which sees the whole picture; "
+        "`tail`: that whole on every change; `auto`: the cheapest, measured at load.",
     )
     margin_px: int | None = Field(
         None,
@@ -26,14 +26,14 @@ class SpliceSettings(Settings):
         description="Context around each crop's answer that is not used, in network pixels; left out: measured at load.",
     )
     tolerance: float = Field(
-        0.005, gt=0, lt=1, description="What may be missing of the whole network's answer, as a share of the output's range."
+        0.01, gt=0, lt=1, description="What may be missing of the whole network's answer, as a share of the output's range."
     )
     context_gate: float | None = Field(
         None,
         gt=0,
         le=1,
-        description="What sees the whole picture runs whole once global pooling has moved by this share of its range; left out: once a crop "
-        "elsewhere shows that the answer has moved by the tolerance.",
+        description="What sees the whole picture runs whole once global pooling has moved by this share of its range; left out: once crops "
+        "elsewhere show that the answer has moved by the tolerance.",
     )
     crop_px: tuple[tuple[int, int], ...] = Field(
         (),

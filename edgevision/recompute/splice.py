@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from edgevision.errors import InputError, UnsupportedNetwork
 from edgevision.kernels import open_backend
 from edgevision.kernels.forms import Backend, Float
-from edgevision.recompute.anatomy import Piece, Spread
+from edgevision.recompute.anatomy import Piece
 from edgevision.recompute.cover import Crop, cover, live_places, live_squares
 from edgevision.recompute.crops import CropNetwork
 from edgevision.recompute.engine import Means
@@ -48,7 +48,7 @@ from edgevision.records import Box, Costs, Mask, StepCost
 Outputs = dict[str, NDArray[np.float32]]
 Size = tuple[int, int]
 
-_STILL = 0.2  # tolerances that a tensor of the body may move by before the tail is run there
+_STILL = 1.0  # tolerances that a tensor of the body may move by before the tail is run there
 _VERIFY_SLACK = 5.0  # a patch may differ by so many tolerances: two seams, and context within its gate ...
 _VERIFY_SHARE = 0.002  # ... and this share of its values by more, as what a crop misses is measured on 99.9 % of values
 
@@ -278,7 +278,7 @@ class SpliceNetwork:
         self._steps.append(StepCost(lane.part.name, "whole", 1.0, lane.part.macs, time.perf_counter() - began))
 
     def _run_body(self, lane: Lane, squares: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Bring what the body gives up to date where squares are live. Returns the squares in which it moved by more than is passed over."""
+        """Bring what the body gives up to date where squares are live. Returns the squares in which it moved enough to be passed on."""
         crops = self._crops_of(lane, squares)
         if crops is None:
             self._run_whole(lane)
@@ -296,16 +296,20 @@ class SpliceNetwork:
     def _run_last(self, lane: Lane, squares: NDArray[np.uint8]) -> None:
         """The whole, or the tail: what it gives where squares are live, or everywhere when the context has moved too far."""
         crops = self._crops_of(lane, squares)
-        if crops is None or (len(self._lanes) > 1 and self._has_context_moved(lane)):
+        if crops is None:
             self._run_whole(lane)
             self._settle()
             return
+        if len(self._lanes) > 1:
+            self._kept.update(self._runner.context(self._kept))
         for crop in crops:
             insert(self._kept, self._run_crop(lane, crop), lane.piece.gives, crop)
             if self._witness:
                 self._witness.note(crop)
         lane.done = crops
-        if self._has_own_pools(lane) and self._has_context_moved(lane):
+        if len(self._lanes) == 1 or self._has_own_pools(lane):
+            self._kept.update(self._runner.context(self._kept))
+        if self._has_context_moved(lane):
             self._run_whole(lane)
             self._settle()
 
@@ -335,23 +339,22 @@ class SpliceNetwork:
             self._witness.reset()
 
     def _has_context_moved(self, lane: Lane) -> bool:
-        """Bring the context up to date. Whether it has left that of the last whole run by more than the gate: as set, as a share of a pool's
-        range; else as a witness finds."""
-        context = self._runner.context(self._kept)
-        self._kept.update(context)
-        pools = {name: context[name] for name in self._shared.crops.pool_names}
+        """Whether the context has left that of the last whole run too far: by the gate, as a share of a pool's range; where none is set, so
+        far that the answer moved by the tolerance, as witnesses tell."""
+        pools = {name: self._kept[name] for name in self._shared.crops.pool_names}
         movement = pool_movement(pools, self._settled) if pools else 0.0
         gate = self.plan.settings.context_gate
         if self._witness is None or movement == 0.0:
             return False
         if gate is not None:
             return not movement <= gate
-        spreads = {name: spread for name, spread in lane.piece.wants.items() if spread.is_picture}
-        far = {name: (np.abs(self._kept[name] - self._settled[name]).max(axis=(0, 1)), spread) for name, spread in spreads.items()}
-        crop = self._witness.place(far)
+        if not self._witness.is_due(movement):
+            return not self._witness.error(movement) <= self.plan.settings.tolerance
+        crop = self._witness.place(self._kept, self._settled, lane.piece.wants)
         found = self._run_crop(lane, crop, "witness")
         answers = {name: spread for name, spread in lane.piece.gives.items() if name in self._shared.crops.anatomy.outputs.values()}
-        return not answer_movement(found, self._kept, answers, crop, self._spans) <= self.plan.settings.tolerance
+        answer = answer_movement(found, self._kept, answers, crop, self._spans)
+        return not self._witness.error(movement, answer) <= self.plan.settings.tolerance
 
     def _results(self) -> Outputs:
         """Read-only views, valid until the next call."""

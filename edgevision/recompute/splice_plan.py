@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from edgevision.kernels.forms import Float
-from edgevision.recompute.cover import Pattern
+from edgevision.recompute.cover import Pattern, Size
 from edgevision.recompute.settings import SpliceSettings
 
 
@@ -23,6 +23,11 @@ class Part:
     error: float
     whole_s: float
     macs: int
+
+    @property
+    def sizes(self) -> tuple[Size, ...]:
+        """Of crops, (height, width)."""
+        return tuple(self.pattern.seconds) if self.pattern else ()
 
     @property
     def break_even(self) -> float:
@@ -79,7 +84,9 @@ class SplicePlan:
         last = self.parts[-1].name
         if gate is not None:
             return f"{last} runs whole when it has moved by {gate:.2%} of its range, as set"
-        return f"{last} runs whole when a witness, a crop elsewhere, shows that the answer moved by {self.settings.tolerance:.2%} of its range"
+        return (
+            f"{last} runs whole when witnesses (crops elsewhere) show the answer moved by {self.settings.tolerance:.2%} of its range"
+        )
 
     def _lines(self, part: Part) -> list[str]:
         share = part.macs / max(1, self.macs)

@@ -10,24 +10,25 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 
 import cv2
 import numpy as np
 
 from edgevision.errors import InputError, UnsupportedNetwork
 from edgevision.kernels.forms import Float
-from edgevision.recompute.anatomy import Piece
-from edgevision.recompute.cover import Pattern
+from edgevision.recompute.anatomy import Piece, Spread
+from edgevision.recompute.cover import Crop, Pattern
 from edgevision.recompute.crops import CropNetwork
 from edgevision.recompute.preprocess import Preprocess, build_intake
-from edgevision.recompute.seams import loss, span_of
+from edgevision.recompute.seams import inner, insert, loss, span_of
 from edgevision.recompute.settings import SpliceSettings
 from edgevision.recompute.splice_plan import Part, SplicePlan
+from edgevision.records import Box
 
 Size = tuple[int, int]
 
-_AREAS = (1 / 40, 1 / 28, 1 / 20, 1 / 14, 1 / 10, 1 / 7, 1 / 5)  # of square crops, as shares of the picture: at most 20 % wider than needed
+_AREAS = tuple(np.geomspace(1 / 40, 1 / 5, 12).tolist())  # of square crops, as shares of the picture: at most 10 % wider than needed
 _WIDE_AREA = 1 / 10  # of a crop twice as wide as high, and of one twice as high as wide
 _PROBE_SHARE = 0.55  # side of the crop on which the margin is measured, as a share of the picture's shorter side
 _PRICED_SHARE = 0.05  # of the picture changes, as one square, where ways are compared
@@ -66,10 +67,9 @@ def measured_plan(
     if prices.get("tail", np.inf) <= _EXACT_WORTH * prices[way]:
         way = "tail"
     parts = tuple(study.part(one) for one in measured[way])
-    crops.keep([key for part in parts for key in ((part.name, None), *((part.name, size) for size in (part.pattern.seconds if part.pattern else ())))])
-    anatomy = crops.anatomy
-    pools = tuple(name for name in (crops.context.gives if crops.context else ()) if name in crops.pool_names)
-    return SplicePlan(path, shape, way, prices, _PRICED_SHARE, parts, pools, settings, anatomy.whole.macs, anatomy.align_px)
+    crops.keep((part.name, size) for part in parts for size in (None, *part.sizes))
+    macs, align = crops.anatomy.whole.macs, crops.anatomy.align_px
+    return SplicePlan(path, shape, way, prices, _PRICED_SHARE, parts, crops.pool_names, settings, macs, align)
 
 
 class _Study:
@@ -116,12 +116,79 @@ class _Study:
 
     def _cropped(self, piece: Piece) -> Measured:
         if piece.name not in self._known:
-            profile = self._error_profile(piece)
             given, align = self._settings.margin_px, self._crops.anatomy.align_px
-            margin = given if given is not None else margin_of(profile, self._settings, align, self._path)
+            errors = self._body_errors(piece) if piece.name == "body" else self._own_errors(piece)
+            last = min(self._probe_px) // 2 // align - 2
+            margin = given if given is not None else self._margin(errors, last) * align
             self._roomy(margin)
-            self._known[piece.name] = Measured(piece, self._whole(piece), margin, float(profile[min(margin, len(profile) - 1)]))
+            self._known[piece.name] = Measured(piece, self._whole(piece), margin, errors(min(margin // align, last)))
         return self._known[piece.name]
+
+    def _margin(self, error: Callable[[int], float], last: int) -> int:
+        """The smallest number of squares up to `last` beyond which no more than the tolerance is missing, by halving."""
+        if not error(last) <= self._settings.tolerance:
+            raise UnsupportedNetwork(
+                f"{self._path}: {last * self._free.align_px} px inside a crop its answer still differs from the whole network's by "
+                f"{error(last):.1%} of its range, recompute.splice.tolerance is {self._settings.tolerance:.1%}; raise it, give margin_px "
+                "to accept that, or use engine selective"
+            )
+        low, high = -1, last
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (low, middle) if error(middle) <= self._settings.tolerance else (middle, high)
+        return high
+
+    @property
+    def _probe_px(self) -> Size:
+        side = _PROBE_SHARE * min(self._free.picture_px)
+        return _fitted(side, side, self._free)
+
+    def _probed(self, piece: Piece) -> tuple[Box, dict[str, Float]]:
+        """A crop in the middle, and what the piece gives of it."""
+        size, align = self._probe_px, self._free.align_px
+        self._crops.add(piece, size)
+        y, x = ((whole - side) // 2 // align * align for whole, side in zip(self._free.picture_px, size, strict=True))
+        box = (x, y, x + size[1], y + size[0])
+        found = self._runner.run(piece, self._picture, self._kept, box)
+        return box, {name: np.array(array) for name, array in found.items()}
+
+    def _own_errors(self, piece: Piece) -> Callable[[int], float]:
+        """How far what a crop gives lies from the whole network's at least so many squares inside its edge, as a share of the range of
+        that tensor; the worst counts, each by its 99.9 % of values. Of labels, the share that differs."""
+        box, found = self._probed(piece)
+
+        def error(squares: int) -> float:
+            return self._worst(found, piece.gives, box, squares * self._free.align_px)
+
+        return error
+
+    def _body_errors(self, body: Piece) -> Callable[[int], float]:
+        """How far the answer lies from the whole network's when the tail reads a crop's tensors, without so many squares at its edge."""
+        box, found = self._probed(body)
+        tail = self._crops.anatomy.halves[1]
+        outputs = self._crops.anatomy.outputs.values()
+
+        @cache
+        def error(squares: int) -> float:
+            distance = squares * self._free.align_px
+            crop = Crop(box, (box[0] + distance, box[1] + distance, box[2] - distance, box[3] - distance))
+            mixed = {name: np.array(self._kept[name]) for name in body.gives}
+            insert(mixed, found, body.gives, crop)
+            answer = self._runner.run(tail, self._picture, {**self._kept, **mixed})
+            late, early = ({name: spread for name, spread in piece.gives.items() if name in outputs} for piece in (tail, body))
+            cut = {name: array[(..., *late[name].window(box))] for name, array in answer.items() if name in late}
+            return max(self._worst(cut, late, box, 0), self._worst(found, early, box, distance))
+
+        return error
+
+    def _worst(self, found: Mapping[str, Float], spreads: Mapping[str, Spread], box: Box, distance: int) -> float:
+        """The error of what was found of a box, at least that far inside; the worst tensor's."""
+        core = (box[0] + distance, box[1] + distance, box[2] - distance, box[3] - distance)
+        errors = [0.0]
+        for name, spread in spreads.items():
+            far = np.abs(inner(found[name], spread, Crop(box, core)) - self._kept[name][(..., *spread.window(core))])
+            errors.append(loss(far, span_of(self._kept[name])))
+        return max(errors)
 
     def price(self, pieces: list[Measured]) -> float:
         """Seconds of one square, with its share of witnesses and of whole runs of the last piece."""
@@ -160,28 +227,6 @@ class _Study:
                 "recompute.splice.crop_px, a smaller margin_px, or use recompute.engine selective"
             )
         return roomy
-
-    def _error_profile(self, piece: Piece) -> Float:
-        """(distance,): how far a crop's answer lies from the whole network's at least so many pixels inside its edge, as a share of the
-        range of that tensor; the worst counts, each by its 99.9 % of values. Of labels, the share that differs."""
-        total, align = self._free.picture_px, self._free.align_px
-        size = _fitted(_PROBE_SHARE * min(total), _PROBE_SHARE * min(total), self._free)
-        self._crops.add(piece, size)
-        y, x = ((whole - side) // 2 // align * align for whole, side in zip(total, size, strict=True))
-        box = (x, y, x + size[1], y + size[0])
-        found = self._runner.run(piece, self._picture, self._kept, box)
-        depth = min(size) // 2
-        profile = np.zeros(depth, np.float32)
-        for name, spread in piece.gives.items():
-            old = self._kept[name][(..., *spread.window(box))]
-            far = np.abs(found[name] - old).reshape(-1, *old.shape[-2:]).max(axis=0)
-            span = span_of(self._kept[name])
-            for distance in range(0, depth, align):
-                rows, columns = (_within(side, count, distance) for side, count in zip(size, far.shape, strict=True))
-                inside = far[rows, columns]
-                worst = loss(inside, span) if inside.size else 0.0
-                profile[distance : distance + align] = np.maximum(profile[distance : distance + align], worst)
-        return profile
 
 
 def _shown(sizes: tuple[Size, ...]) -> str:
@@ -227,23 +272,6 @@ def _probe(shape: tuple[int, int, int, int], preprocess: Preprocess) -> Float:
         raise InputError("preprocess gives no table; this is a defect of edgevision")
     bytes_ = np.clip(levels, 0, 255).astype(np.uint8)
     return np.ascontiguousarray(np.stack([table[c][bytes_[:, :, c % 3]] for c in range(channels)], axis=2))
-
-
-def _within(side_px: int, cells: int, distance: int) -> slice:
-    """The cells at least `distance` pixels inside a side."""
-    return slice(-(-distance * cells // side_px), (side_px - distance) * cells // side_px)
-
-
-def margin_of(profile: Float, settings: SpliceSettings, align: int, path: str) -> int:
-    """The smallest multiple of `align` beyond which no more than the tolerance is missing."""
-    enough = [distance for distance in range(0, len(profile), align) if profile[distance:].max() <= settings.tolerance]
-    if not enough or enough[0] > len(profile) - 2 * align:
-        raise UnsupportedNetwork(
-            f"{path}: {len(profile) - 1} px inside a crop its answer still differs from the whole network's by {float(profile[-1]):.1%} "
-            f"of its range, recompute.splice.tolerance is {settings.tolerance:.1%}; raise it, give margin_px to accept that, or use "
-            "engine selective"
-        )
-    return enough[0]
 
 
 def _timed(run: Callable[[], object], times: int = 3) -> float:
