@@ -63,7 +63,8 @@ def _coarser(fine: Flags, shape: Size, ratios: Size) -> Flags:
     down, across = ratios
     padded = np.zeros((shape[0] * down, shape[1] * across), bool)
     padded[: fine.shape[0], : fine.shape[1]] = fine
-    return padded.reshape(shape[0], down, shape[1] * across).any(axis=1).reshape(shape[0], shape[1], across).any(axis=2)
+    squares: Flags = padded.reshape(shape[0], down, shape[1] * across).any(axis=1).reshape(shape[0], shape[1], across).any(axis=2)
+    return squares
 
 
 def span_of(values: NDArray[Any]) -> float:

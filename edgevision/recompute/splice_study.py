@@ -7,6 +7,7 @@ whole pieces and the areas of the crops that it would take.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -193,7 +194,7 @@ class _Study:
     def price(self, pieces: list[Measured]) -> float:
         """Seconds of one square, with its share of witnesses and of whole runs of the last piece."""
         height, width = self._free.picture_px
-        side, price = (_PRICED_SHARE * height * width) ** 0.5, 0.0
+        side, price = math.sqrt(_PRICED_SHARE * height * width), 0.0
         for one in pieces:
             if one.margin_px is None:
                 return price + one.whole_s
@@ -275,11 +276,11 @@ def _probe(shape: tuple[int, int, int, int], preprocess: Preprocess) -> Float:
 
 
 def _timed(run: Callable[[], object], times: int = 3) -> float:
-    """Median seconds, once warm."""
+    """The fewest seconds, once warm: what else the machine does must not choose the way."""
     run()
     laps = []
     for _ in range(times):
         began = time.perf_counter()
         run()
         laps.append(time.perf_counter() - began)
-    return float(np.median(laps))
+    return min(laps)

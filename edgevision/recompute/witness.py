@@ -81,7 +81,8 @@ class Witness:
         """Of every place's core, the part that is fresh."""
         x1, y1, x2, y2 = -(-self._cores.T // self._pattern.align_px)
         sums = cv2.integral(self._fresh.view(np.uint8))
-        return (sums[y2, x2] - sums[y1, x2] - sums[y2, x1] + sums[y1, x1]) / ((x2 - x1) * (y2 - y1))
+        shares: NDArray[np.float64] = (sums[y2, x2] - sums[y1, x2] - sums[y2, x1] + sums[y1, x1]) / ((x2 - x1) * (y2 - y1))
+        return shares
 
     def note(self, crop: Crop) -> None:
         """What was written there is of the context as it is now."""
