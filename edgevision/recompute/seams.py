@@ -61,10 +61,10 @@ def _cells(spread: Spread, side: int) -> tuple[int, int]:
 def _coarser(fine: Flags, shape: Size, ratios: Size) -> Flags:
     """Whether any of the cells on each square is set."""
     down, across = ratios
-    padded = np.zeros((shape[0] * down, shape[1] * across), bool)
+    padded: Flags = np.zeros((shape[0] * down, shape[1] * across), bool)
     padded[: fine.shape[0], : fine.shape[1]] = fine
-    squares: Flags = padded.reshape(shape[0], down, shape[1] * across).any(axis=1).reshape(shape[0], shape[1], across).any(axis=2)
-    return squares
+    rows = np.asarray(padded.reshape(shape[0], down, shape[1] * across).any(axis=1), bool)
+    return np.asarray(rows.reshape(shape[0], shape[1], across).any(axis=2), bool)
 
 
 def span_of(values: NDArray[Any]) -> float:

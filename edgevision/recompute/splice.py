@@ -91,8 +91,7 @@ class SpliceNetwork:
         self._kept: Outputs = {}  # what the pieces gave, and the context as it is, by tensor
         self._settled: Outputs = {}  # the context when the last piece ran whole
         self._spans: dict[str, float] = {}
-        pattern = shared.plan.parts[-1].pattern
-        self._witness = Witness(pattern) if pattern and shared.crops.context else None
+        self._witness = self._new_witness()
         self._steps: list[StepCost] = []
         self._preprocess: Preprocess | None = None
 
@@ -197,6 +196,7 @@ class SpliceNetwork:
         self._memory.clear()
         for kept in (self._kept, self._settled, self._spans):
             kept.clear()
+        self._witness = self._new_witness()
         self._begin()
 
     def verify(self, window: tuple[float, float, float, float] = (0.0, 0.0, 1.0, 1.0)) -> dict[str, int]:
@@ -262,6 +262,11 @@ class SpliceNetwork:
         is_full = bool(self._steps) and all(lane.is_whole for lane in self._lanes)
         live = 1.0 if is_full else self._plane.live_px / self._plane.size_px
         return Costs(live, macs, self.plan.macs, "full" if is_full else "splice" if self._steps else "cached", list(self._steps))
+
+    def _new_witness(self) -> Witness | None:
+        """None where all context is always right, or there is none."""
+        pattern = self.plan.parts[-1].pattern
+        return Witness(pattern) if pattern and self._shared.crops.context else None
 
     def _begin(self) -> None:
         self._steps = []

@@ -41,13 +41,15 @@ class Part:
 @dataclass(frozen=True, slots=True)
 class SplicePlan:
     """How the network is spliced. `way`: crops (of the whole network), split (of body, then of tail), tail (crops of the body, the tail
-    whole); `prices` are the seconds for which it was chosen, of a square of `priced_share` of the picture."""
+    whole); `prices` are the seconds for which it was chosen, of a square of `priced_share` of the picture; `refused` says why other ways
+    were not to be had."""
 
     path: str
     shape: tuple[int, int, int, int]
     way: str
     prices: Mapping[str, float]
     priced_share: float
+    refused: Mapping[str, str]
     parts: tuple[Part, ...]
     pools: tuple[str, ...]
     settings: SpliceSettings
@@ -60,6 +62,7 @@ class SplicePlan:
             f"{self.path}: input {channels}x{height}x{width}, splice, {self.macs / 1e9:.3f} GMAC",
             "not bit-identical: OpenVINO runs crops, whose inner part is set into the last answer",
             f"way {self.way}: {self._why()}",
+            *(f"not {way}: {reason}" for way, reason in self.refused.items()),
         ]
         for part in self.parts:
             lines += self._lines(part)
@@ -84,9 +87,7 @@ class SplicePlan:
         last = self.parts[-1].name
         if gate is not None:
             return f"{last} runs whole when it has moved by {gate:.2%} of its range, as set"
-        return (
-            f"{last} runs whole when witnesses (crops elsewhere) show the answer moved by {self.settings.tolerance:.2%} of its range"
-        )
+        return f"{last} runs whole when witnesses (crops elsewhere) show the answer moved by {self.settings.tolerance:.2%} of its range"
 
     def _lines(self, part: Part) -> list[str]:
         share = part.macs / max(1, self.macs)

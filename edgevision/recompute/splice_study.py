@@ -29,7 +29,9 @@ from edgevision.records import Box
 
 Size = tuple[int, int]
 
-_AREAS = tuple(np.geomspace(1 / 40, 1 / 5, 12).tolist())  # of square crops, as shares of the picture: at most 10 % wider than needed
+_AREAS: tuple[float, ...] = tuple(
+    np.geomspace(1 / 40, 1 / 5, 12).tolist()
+)  # of square crops, as shares of the picture: a tenth apart in width
 _WIDE_AREA = 1 / 10  # of a crop twice as wide as high, and of one twice as high as wide
 _PROBE_SHARE = 0.55  # side of the crop on which the margin is measured, as a share of the picture's shorter side
 _PRICED_SHARE = 0.05  # of the picture changes, as one square, where ways are compared
@@ -55,22 +57,33 @@ def measured_plan(
     Raises UnsupportedNetwork where no way gives the whole network's answer.
     """
     study = _Study(crops, shape, settings, preprocess, path)
-    measured, refusals = {}, []
+    measured, refused = {}, {}
     for way in study.ways():
         try:
             measured[way] = study.measured(way)
         except UnsupportedNetwork as refusal:
-            refusals.append(refusal)
+            refused[way] = str(refusal)
     if not measured:
-        raise refusals[0]
+        raise UnsupportedNetwork(next(iter(refused.values())))
     prices = {way: study.price(pieces) for way, pieces in measured.items()}
     way = min(prices, key=lambda one: prices[one])
     if prices.get("tail", np.inf) <= _EXACT_WORTH * prices[way]:
         way = "tail"
     parts = tuple(study.part(one) for one in measured[way])
     crops.keep((part.name, size) for part in parts for size in (None, *part.sizes))
-    macs, align = crops.anatomy.whole.macs, crops.anatomy.align_px
-    return SplicePlan(path, shape, way, prices, _PRICED_SHARE, parts, crops.pool_names, settings, macs, align)
+    return SplicePlan(
+        path=path,
+        shape=shape,
+        way=way,
+        prices=prices,
+        priced_share=_PRICED_SHARE,
+        refused={one: reason.removeprefix(f"{path}: ") for one, reason in refused.items()},
+        parts=parts,
+        pools=crops.pool_names,
+        settings=settings,
+        macs=crops.anatomy.whole.macs,
+        align_px=crops.anatomy.align_px,
+    )
 
 
 class _Study:
@@ -198,7 +211,7 @@ class _Study:
         for one in pieces:
             if one.margin_px is None:
                 return price + one.whole_s
-            price += one.whole_s * min(1.0, (side + 4 * one.margin_px) ** 2 / (height * width))
+            price += one.whole_s * min(1.0, math.pow(side + 4 * one.margin_px, 2) / (height * width))
             side += 2 * one.margin_px
         if self._crops.context is None:
             return price

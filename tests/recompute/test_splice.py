@@ -300,6 +300,7 @@ def test_the_whole_runs_where_crops_cost_more(load, random):
 def test_attention_is_refused_until_its_loss_is_accepted(load, random):
     with pytest.raises(UnsupportedNetwork, match=r"still differs from the whole network's.*margin_px"):
         load("attention", way="crops")
+    assert "\nnot crops: " in str(load("attention").plan)  # the tail, which holds the attention, runs whole
     net = load("attention", way="crops", margin_px=16)
     net.first(next(frames(random))[0])
     frame, live = next(scene for scene in frames(random) if scene[1] is not None)
