@@ -36,6 +36,7 @@ _WIDE_AREA = 1 / 10  # of a crop twice as wide as high, and of one twice as high
 _PROBE_SHARE = 0.55  # side of the crop on which the margin is measured, as a share of the picture's shorter side
 _PRICED_SHARE = 0.05  # of the picture changes, as one square, where ways are compared
 _REFRESH_SHARE = 0.1  # of the changes are taken to move the context so far that the last piece runs whole
+_FEATURE_WEIGHT = 0.1  # of an error of what the body gives, beside one of the answer, where the tail misses some context itself
 _EXACT_WORTH = 1.25  # times the cheapest way's price may be paid for a way that misses no context
 
 
@@ -97,7 +98,7 @@ class _Study:
         self._sizes = _sizes(settings, self._free, path)
         self._runner, self._picture = crops.runner(), _probe(shape, preprocess)
         self._kept: dict[str, Float] = {}
-        self._known: dict[str, Measured] = {}
+        self._known: dict[tuple[str, float], Measured] = {}
         for piece in crops.anatomy.halves or (crops.anatomy.whole,):
             self._whole(piece)
         self._kept.update({name: np.array(array) for name, array in self._runner.context(self._kept).items()})
@@ -119,7 +120,9 @@ class _Study:
         if way == "crops":
             return [self._cropped(self._crops.anatomy.whole)]
         body, tail = self._crops.anatomy.halves
-        return [self._cropped(body), self._cropped(tail) if way == "split" else Measured(tail, self._whole(tail))]
+        if way == "split":
+            return [self._cropped(body, _FEATURE_WEIGHT), self._cropped(tail)]
+        return [self._cropped(body), Measured(tail, self._whole(tail))]
 
     def _whole(self, piece: Piece) -> float:
         """Seconds of a whole run, the result of which is kept."""
@@ -128,15 +131,16 @@ class _Study:
         self._kept.update({name: np.array(array) for name, array in found.items() if name not in self._kept})
         return _timed(partial(self._runner.run, piece, self._picture, self._kept))
 
-    def _cropped(self, piece: Piece) -> Measured:
-        if piece.name not in self._known:
+    def _cropped(self, piece: Piece, weight: float = 1.0) -> Measured:
+        """`weight` is that of errors of what a body gives, beside those of the answer."""
+        if (piece.name, weight) not in self._known:
             given, align = self._settings.margin_px, self._crops.anatomy.align_px
-            errors = self._body_errors(piece) if piece.name == "body" else self._own_errors(piece)
+            errors = self._body_errors(piece, weight) if piece.name == "body" else self._own_errors(piece)
             last = min(self._probe_px) // 2 // align - 2
             margin = given if given is not None else self._margin(errors, last) * align
             self._roomy(margin)
-            self._known[piece.name] = Measured(piece, self._whole(piece), margin, errors(min(margin // align, last)))
-        return self._known[piece.name]
+            self._known[piece.name, weight] = Measured(piece, self._whole(piece), margin, errors(min(margin // align, last)))
+        return self._known[piece.name, weight]
 
     def _margin(self, error: Callable[[int], float], last: int) -> int:
         """The smallest number of squares up to `last` beyond which no more than the tolerance is missing, by halving."""
@@ -176,8 +180,9 @@ class _Study:
 
         return error
 
-    def _body_errors(self, body: Piece) -> Callable[[int], float]:
-        """How far the answer lies from the whole network's when the tail reads a crop's tensors, without so many squares at its edge."""
+    def _body_errors(self, body: Piece, weight: float) -> Callable[[int], float]:
+        """How far the answer lies from the whole network's when the tail reads a crop's tensors, without so many squares at its edge; or,
+        weighted, how far these tensors themselves do right there, as one scene may hide what another shows."""
         box, found = self._probed(body)
         tail = self._crops.anatomy.halves[1]
         outputs = self._crops.anatomy.outputs.values()
@@ -191,16 +196,22 @@ class _Study:
             answer = self._runner.run(tail, self._picture, {**self._kept, **mixed})
             late, early = ({name: spread for name, spread in piece.gives.items() if name in outputs} for piece in (tail, body))
             cut = {name: array[(..., *late[name].window(box))] for name, array in answer.items() if name in late}
-            return max(self._worst(cut, late, box, 0), self._worst(found, early, box, distance))
+            own = weight * self._worst(found, body.gives, box, distance, is_edge=True)
+            return max(self._worst(cut, late, box, 0), self._worst(found, early, box, distance), own)
 
         return error
 
-    def _worst(self, found: Mapping[str, Float], spreads: Mapping[str, Spread], box: Box, distance: int) -> float:
-        """The error of what was found of a box, at least that far inside; the worst tensor's."""
+    def _worst(self, found: Mapping[str, Float], spreads: Mapping[str, Spread], box: Box, distance: int, is_edge: bool = False) -> float:
+        """The error of what was found of a box, at least that far inside, or in the one square after that; the worst tensor's."""
         core = (box[0] + distance, box[1] + distance, box[2] - distance, box[3] - distance)
         errors = [0.0]
         for name, spread in spreads.items():
             far = np.abs(inner(found[name], spread, Crop(box, core)) - self._kept[name][(..., *spread.window(core))])
+            if is_edge:
+                rows, columns = (max(1, count * self._free.align_px // (stop - start)) for count, start, stop in _sides(far, core))
+                within = np.ones(far.shape[-2:], bool)
+                within[rows:-rows, columns:-columns] = False
+                far = far[..., within]
             errors.append(loss(far, span_of(self._kept[name])))
         return max(errors)
 
@@ -241,6 +252,11 @@ class _Study:
                 "recompute.splice.crop_px, a smaller margin_px, or use recompute.engine selective"
             )
         return roomy
+
+
+def _sides(values: Float, box: Box) -> tuple[tuple[int, int, int], tuple[int, int, int]]:
+    """(cells, start, stop) of what lies on a box, down and across."""
+    return (values.shape[-2], box[1], box[3]), (values.shape[-1], box[0], box[2])
 
 
 def _shown(sizes: tuple[Size, ...]) -> str:
