@@ -192,7 +192,8 @@ class Intake:
 @dataclass(slots=True, eq=False)
 class Plane:
     """One tensor of one camera. `padded` holds `values` from (top, left) on, as `store` says; what lies around is zero and stays zero
-    (the byte `store.zero` in u8). Pixels lie a multiple of 4 bytes apart, and what fills up the last 4 bytes stays 0, too.
+    (the byte `store.zero` in u8). Pixels lie a multiple of 4 bytes apart; what fills up the last 4 bytes stays 0, too, where
+    `has_filling`, and else may be another tensor's channel.
 
     `extent` (row, 2): first and last live column of each row, NO_LIVE where there is none. `live_px` counts the live bytes.
     """
@@ -206,6 +207,7 @@ class Plane:
     extent: NDArray[np.int32]
     live_px: int = 0
     store: Store = F32
+    has_filling: bool = False
 
     @property
     def values(self) -> NDArray[Any]:

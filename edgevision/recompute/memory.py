@@ -129,7 +129,7 @@ class Memory:
         planes = {}
         for name, tensor in plan.tensors.items():
             root, start = layout.homes[name]
-            planes[name] = _plane(buffers[root][:, :, start : start + tensor.channels], tensor, layout.borders[root])
+            planes[name] = _plane(buffers[root][:, :, start : start + tensor.channels], tensor, layout.borders[root], name == root)
         return cls(plan, layout, planes, np.zeros((run_count(plan), 3), np.int32))
 
     def leaves(self, ref: Ref) -> Iterator[Plane]:
@@ -150,7 +150,8 @@ class Memory:
         """A plane over just these channels; its live bytes are the tensor's own."""
         whole = self.planes[ref.tensor]
         padded = whole.padded[:, :, ref.start : ref.start + ref.channels]
-        return Plane(padded, whole.top, whole.left, whole.height, whole.width, whole.live, whole.extent, store=whole.store)
+        place = whole.top, whole.left, whole.height, whole.width, whole.live, whole.extent
+        return Plane(padded, *place, store=whole.store, has_filling=whole.has_filling and padded.shape == whole.padded.shape)
 
     def clear(self) -> None:
         """Nothing is known any more. The values stay, unread, until the next `first` writes all of them."""
@@ -182,8 +183,9 @@ def _buffer(tensor: Tensor, border: Border) -> NDArray[Any]:
     return padded
 
 
-def _plane(padded: NDArray[Any], tensor: Tensor, border: Border) -> Plane:
+def _plane(padded: NDArray[Any], tensor: Tensor, border: Border, is_root: bool) -> Plane:
     extent = np.empty((tensor.height, 2), np.int32)
     extent[...] = NO_LIVE
     live = np.zeros((tensor.height, tensor.width), np.uint8)
-    return Plane(padded, border.top, border.left, tensor.height, tensor.width, live, extent, store=tensor.store)
+    place = border.top, border.left, tensor.height, tensor.width, live, extent
+    return Plane(padded, *place, store=tensor.store, has_filling=is_root)
