@@ -15,6 +15,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from edgevision.errors import InputError
+
 Float = NDArray[np.float32]
 Runs = NDArray[np.int32]
 Kernel = Callable[[Runs, int, int], None]
@@ -187,6 +189,12 @@ class Intake:
     order: tuple[int, ...] = ()
     resize: Resize | None = None
     fill: Float | None = None
+
+    def check(self, channels: int) -> None:
+        """Raises InputError where frames would not be made into so many channels."""
+        if self.table is not None and not len(self.table) == len(self.order) == channels:
+            made = f"{len(self.order)} channels by a table of {len(self.table)}"
+            raise InputError(f"the intake makes {made}, the network takes {channels}; give an order and a table for each of them")
 
 
 @dataclass(slots=True, eq=False)

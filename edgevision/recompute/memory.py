@@ -81,11 +81,16 @@ def run_count(plan: Plan) -> int:
 def refuse_beyond(limit_mb: float | None, needed_bytes: int, memories: int, path: str) -> None:
     """Raises UnsupportedNetwork when so many Memories of `needed_bytes` each would be more than the limit."""
     if limit_mb is not None and memories * needed_bytes > limit_mb * _MEGABYTE:
-        each = f" ({memories} Memories of {needed_bytes / _MEGABYTE:.1f} MB: one is for audits)" if memories > 1 else ""
+        each = f" ({memories} Memories of {_shown(needed_bytes)} MB: one is for audits)" if memories > 1 else ""
         raise UnsupportedNetwork(
-            f"{path}: needs {memories * needed_bytes / _MEGABYTE:.1f} MB a camera{each}, memory_limit_mb is {limit_mb:g}; "
+            f"{path}: needs {_shown(memories * needed_bytes)} MB a camera{each}, memory_limit_mb is {limit_mb:g}; "
             "raise it or give a smaller input_shape"
         )
+
+
+def _shown(count: int) -> str:
+    """Megabytes, with more digits where there are few."""
+    return f"{count / _MEGABYTE:.1f}" if count >= _MEGABYTE else f"{count / _MEGABYTE:.2g}"
 
 
 def _home(name: str, parents: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> tuple[str, int]:

@@ -15,6 +15,7 @@ from edgevision.errors import InputError, UnsupportedNetwork
 from edgevision.recompute.anatomy import outputs_of
 from edgevision.recompute.engine import SelectiveNetwork
 from edgevision.recompute.graph import read_graph
+from edgevision.recompute.splice import SpliceNetwork
 from tests.recompute.test_engine import patches, picture, same_bits, same_memory, wrong_calls
 
 
@@ -142,3 +143,54 @@ def test_an_output_of_several_names_is_called_by_the_first_of_the_shortest(unet,
     assert (
         list(read_graph(tmp_path / "named.xml").outputs) == list(outputs_of(openvino.Core().read_model(tmp_path / "named.xml"))) == ["aa"]
     )
+
+
+WRONG: dict[str, tuple[object, ...]] = {
+    "path": (None, 5),
+    "input_shape": ("1,3,48,64", 5, (3, 48, 64), (1, 3, 48.5, 64), (1, 3, 0, 64), (1, 3, 48, 10**12)),
+    "memory_limit_mb": ("x", float("nan"), 0, -1),
+    "memories": (0, -1, 2.5, "x"),
+    "backend": (None, 5, "foo"),
+    "progress": (5,),
+    "threads": ("2", 1.5, 0),
+    "precision": ("x", ["f32"]),
+}
+
+
+@pytest.mark.parametrize("engine", [SelectiveNetwork, SpliceNetwork])
+def test_a_wrong_argument_is_named_in_one_line(unet, engine):
+    for name, values in WRONG.items():
+        for value in values:
+            with pytest.raises(InputError, match=f"^{name} is ") as caught:
+                engine.load(**{"path": unet, name: value})
+            assert "\n" not in str(caught.value)
+
+
+def test_a_gate_for_no_step_is_a_wrong_argument(unet):
+    with pytest.raises(InputError, match="gate for 'nobody', but no step has this name"):
+        SelectiveNetwork.load(unet, gate={"nobody": 0.1}, backend="plain")
+
+
+@pytest.mark.parametrize("window", [(-1, -1, 0.5, 0.5), (0, 0, 2, 2), (0.9, 0, 0.1, 1), (float("nan"), 0, 1, 1), "x", (0, 1), None])
+def test_a_patch_outside_the_picture_is_refused(unet, random, window):
+    net = SelectiveNetwork.load(unet, backend="plain")
+    with pytest.raises(InputError, match="window is"):
+        net.verify(window)
+
+
+@pytest.mark.parametrize("settings", ["x", 5, {}, {"mean": (1,)}])
+def test_a_preprocess_that_is_none_is_refused(unet, settings):
+    with pytest.raises(InputError, match=r"preprocess is .*; it must be a Preprocess"):
+        SelectiveNetwork.load(unet, backend="plain").set_preprocess(settings)
+
+
+def test_a_small_limit_shows_its_digits(unet):
+    with pytest.raises(UnsupportedNetwork, match=r"needs 0\.\d*[1-9]\d* MB a camera, memory_limit_mb is 1e-05"):
+        SelectiveNetwork.load(unet, memory_limit_mb=1e-5, backend="plain")
+
+
+def test_a_gather_beyond_its_source_is_refused_by_name(writer, tmp_path):
+    g = writer((1, 3, 8, 8))
+    path = g.save(tmp_path / "gather.onnx", g.node("Relu", g.node("Gather", "image", g.constant(np.array([0, 7])), axis=1)))
+    with pytest.raises(UnsupportedNetwork, match=r"node 'gather0' \(Gather\): takes index 7 of 3"):
+        SelectiveNetwork.load(path, backend="plain")
