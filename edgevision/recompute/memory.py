@@ -90,7 +90,7 @@ def refuse_beyond(limit_mb: float | None, needed_bytes: int, memories: int, path
 
 def _shown(count: int) -> str:
     """Megabytes, with more digits where there are few."""
-    return f"{count / _MEGABYTE:.1f}" if count >= _MEGABYTE else f"{count / _MEGABYTE:.2g}"
+    return f"{count / _MEGABYTE:.1f}" if count >= 100 * _MEGABYTE else f"{count / _MEGABYTE:.4g}"
 
 
 def _home(name: str, parents: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> tuple[str, int]:
