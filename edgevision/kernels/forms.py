@@ -15,6 +15,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from edgevision.errors import InputError
+
 Float = NDArray[np.float32]
 Runs = NDArray[np.int32]
 Kernel = Callable[[Runs, int, int], None]
@@ -188,11 +190,18 @@ class Intake:
     resize: Resize | None = None
     fill: Float | None = None
 
+    def check(self, channels: int) -> None:
+        """Raises InputError where frames would not be made into so many channels."""
+        if self.table is not None and not len(self.table) == len(self.order) == channels:
+            made = f"{len(self.order)} channels by a table of {len(self.table)}"
+            raise InputError(f"the intake makes {made}, the network takes {channels}; give an order and a table for each of them")
+
 
 @dataclass(slots=True, eq=False)
 class Plane:
     """One tensor of one camera. `padded` holds `values` from (top, left) on, as `store` says; what lies around is zero and stays zero
-    (the byte `store.zero` in u8). Pixels lie a multiple of 4 bytes apart, and what fills up the last 4 bytes stays 0, too.
+    (the byte `store.zero` in u8). Pixels lie a multiple of 4 bytes apart; what fills up the last 4 bytes stays 0, too, where
+    `has_filling`, and else may be another tensor's channel.
 
     `extent` (row, 2): first and last live column of each row, NO_LIVE where there is none. `count[0]` is the number of live bytes.
     """
@@ -206,6 +215,7 @@ class Plane:
     extent: NDArray[np.int32]
     count: NDArray[np.int64] = field(default_factory=lambda: np.zeros(1, np.int64))
     store: Store = F32
+    has_filling: bool = False
 
     @property
     def live_px(self) -> int:

@@ -326,7 +326,8 @@ def outputs_of(model: Any) -> dict[str, Any]:
     found = {}
     for port in model.outputs:
         source = port.get_node().input(0).get_source_output()
-        found[min(port.get_names(), key=len) if port.get_names() else source.get_node().get_friendly_name()] = source
+        name = min(port.get_names(), key=lambda name: (len(name), name)) if port.get_names() else source.get_node().get_friendly_name()
+        found[name] = source
     return found
 
 

@@ -11,11 +11,11 @@ A file is read (`graph`), lowered to a plan of steps (`lower`, `plan`), and each
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, TypedDict, Unpack
+from typing import Any, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,7 @@ from edgevision.errors import InputError, UnsupportedNetwork
 from edgevision.kernels import cpu_has_bf16, open_backend
 from edgevision.kernels.forms import Backend, Chain
 from edgevision.kernels.plain.store import decode
+from edgevision.recompute.arguments import Means, Progress, check_gates, check_load, check_window
 from edgevision.recompute.bound import BoundStep, bind_step, join
 from edgevision.recompute.foreign import Foreign, ForeignNetwork
 from edgevision.recompute.graph import Graph, read_graph
@@ -33,26 +34,10 @@ from edgevision.recompute.lower import lower
 from edgevision.recompute.memory import Layout, Memory, refuse_beyond
 from edgevision.recompute.plan import IslandStep, Plan, Ref
 from edgevision.recompute.precision import choose_precision, gates_by_step
-from edgevision.recompute.preprocess import Preprocess, build_intake
+from edgevision.recompute.preprocess import Preprocess, build_intake, checked_preprocess
 from edgevision.records import Box, Costs, Mask, StepCost
 
 Outputs = dict[str, NDArray[np.float32]]
-Progress = Callable[[int, int], object]
-
-
-class Means(TypedDict, total=False):
-    """What a network may use: at most so much a camera for all its `memories` (one, or two with a map audit), and which kernels.
-
-    `backend` is `compiled`, `plain`, or a Backend. `foreign` is `never`, or `auto`: a scene that stays busy may run in OpenVINO; then
-    results are not bit-identical to `first`, and `costs` say so. `progress` is called with the steps that are ready and how many there
-    are, as kernels that must be compiled take half a minute.
-    """
-
-    memory_limit_mb: float | None
-    memories: int
-    foreign: str
-    progress: Progress
-    backend: str | Backend
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -159,8 +144,8 @@ class SelectiveNetwork:
 
         Raises UnsupportedNetwork when the file cannot be run, InputError when an argument is wrong; both say what to do.
         """
-        _check_arguments(precision, threads, gate, means)
-        graph = read_graph(path, input_shape)
+        check_gates(gate)
+        graph = read_graph(path, check_load(path, precision, threads, input_shape, means))
         chosen = choose_precision(graph.path, graph.is_quantised, precision)
         plan = lower(graph, dict(gate) if isinstance(gate, Mapping) else {"*": gate}, chosen)
         backend = means.get("backend", "compiled")
@@ -217,7 +202,7 @@ class SelectiveNetwork:
 
     def set_preprocess(self, settings: Preprocess | None = None) -> None:
         """From now on `first` and `next` take 8-bit frames. Left out: as the file's metadata says. Forgets the Memory."""
-        chosen = settings or Preprocess.from_metadata(self.metadata)
+        chosen = checked_preprocess(settings, self.metadata, self.plan.path)
         _, channels, height, width = self.input_shape
         frame_px, network = chosen.frame_px or (height, width), self._network
         needed = camera_bytes(network.graph, network.plan, network.layout, frame_px)
@@ -229,7 +214,7 @@ class SelectiveNetwork:
 
     def set_gates(self, gate: float | Mapping[str, float]) -> None:
         """Other gates from now on, given as to `load`, for this camera alone and without reading the file again. Forgets the Memory."""
-        _check_gates(gate)
+        check_gates(gate)
         plan = self.plan
         gates = gates_by_step(dict(gate) if isinstance(gate, Mapping) else {"*": gate}, plan.steps, plan.path)
         self._memory.plan = replace(plan, gates=gates)
@@ -299,8 +284,9 @@ class SelectiveNetwork:
     def verify(self, window: tuple[float, float, float, float] = (0.0, 0.0, 1.0, 1.0)) -> dict[str, int]:
         """Recompute a patch, (x1, y1, x2, y2) as shares of the picture, of every step: how many pixels moved, by step; {} if sound.
 
-        In foreign mode there is nothing to verify.
+        In foreign mode there is nothing to verify. Raises InputError for a window that is not in the picture.
         """
+        check_window(window)
         if not self._memory.is_filled or self._is_foreign:
             return {}
         moved = {step.step.name: step.verify(window) for step in self._steps if isinstance(step, BoundStep)}
@@ -340,7 +326,8 @@ class SelectiveNetwork:
         """What the last call cost, step by step."""
         steps = [self._cost(step) for step in self._steps] if not self._is_foreign else [self._foreign_cost()]
         taken = self._entrance.plane.live_px / self._entrance.plane.size_px if self._mode != "full" else 1.0
-        return Costs(taken, sum(step.macs for step in steps), self.plan.dense_macs, self._mode, steps)
+        note = "" if self._network.foreign is None else self._network.foreign.failure
+        return Costs(taken, sum(step.macs for step in steps), self.plan.dense_macs, self._mode, steps, note)
 
     def _cost(self, step: BoundStep | Island) -> StepCost:
         how, macs = ("island", 0) if isinstance(step, Island) else ("selective", step.pixels * step.step.macs_px)
@@ -374,23 +361,3 @@ def _read_only(array: NDArray[np.float32]) -> NDArray[np.float32]:
 def _live_box(extent: NDArray[np.int32]) -> Box:
     rows = np.flatnonzero(extent[:, 0] <= extent[:, 1])
     return int(extent[rows, 0].min()), int(rows[0]), int(extent[rows, 1].max()) + 1, int(rows[-1]) + 1
-
-
-def _check_arguments(precision: str, threads: object, gate: object, means: Means) -> None:
-    unknown = set(means) - set(Means.__annotations__)
-    if unknown:
-        raise InputError(f"{min(unknown)}: no such argument; besides those of `load` there are {', '.join(Means.__annotations__)}")
-    foreign = means.get("foreign", "never")
-    if foreign not in ("auto", "never"):
-        raise InputError(f"foreign is '{foreign}'; it must be auto or never")
-    if precision not in ("auto", "f32", "bf16", "int8"):
-        raise InputError(f"precision is '{precision}'; it must be auto, f32, bf16 or int8")
-    if not isinstance(threads, int | np.integer) or not 1 <= threads <= 256:
-        raise InputError(f"threads is {threads!r}; it must be a whole number between 1 and 256")
-    _check_gates(gate)
-
-
-def _check_gates(gate: object) -> None:
-    for value in gate.values() if isinstance(gate, Mapping) else (gate,):
-        if not isinstance(value, int | float | np.integer | np.floating) or not 0 <= value < 1:
-            raise InputError(f"gate is {value!r}; it must be a number, at least 0 and below 1, a share of a step's output range")

@@ -30,14 +30,14 @@ from edgevision.errors import InputError, UnsupportedNetwork
 from edgevision.kernels import open_backend
 from edgevision.kernels.forms import Backend, Float
 from edgevision.recompute.anatomy import Piece
+from edgevision.recompute.arguments import Means, check_load, check_window
 from edgevision.recompute.cover import Crop, cover, live_places, live_squares
 from edgevision.recompute.crops import CropNetwork
-from edgevision.recompute.engine import Means
 from edgevision.recompute.graph import Graph, read_graph
 from edgevision.recompute.intake import Entrance
 from edgevision.recompute.memory import Layout, Memory, refuse_beyond
 from edgevision.recompute.plan import Plan, Tensor
-from edgevision.recompute.preprocess import Preprocess, build_intake
+from edgevision.recompute.preprocess import Preprocess, build_intake, checked_preprocess
 from edgevision.recompute.seams import inner, insert, insert_moved, span_of
 from edgevision.recompute.settings import SpliceSettings
 from edgevision.recompute.splice_plan import Part, SplicePlan, pool_movement
@@ -62,6 +62,7 @@ class SharedNetwork:
     plan: SplicePlan
     entry: Plan
     backend: Backend
+    limit: tuple[float | None, int] = (None, 1)  # megabytes for so many Memories of one camera
 
 
 @dataclass(slots=True, eq=False)
@@ -109,18 +110,21 @@ class SpliceNetwork:
 
         Raises UnsupportedNetwork when the file cannot be run or spliced, InputError when an argument is wrong; both say what to do.
         """
-        if not 1 <= threads <= 256:
-            raise InputError(f"threads is {threads}; it must be between 1 and 256")
-        graph = read_graph(path, input_shape)
+        if not isinstance(settings, SpliceSettings):
+            raise InputError(f"settings is {settings!r}; it must be SpliceSettings, or be left out")
+        graph = read_graph(path, check_load(path, precision, threads, input_shape, means))
         if precision == "int8" and not graph.is_quantised:
             raise UnsupportedNetwork(f"{path}: precision is int8, the file is not quantised; use auto, or quantise the file first")
         shape = graph.shapes[graph.input]
         crops = CropNetwork(Path(path), shape, threads, precision)
         entry = Plan(str(path), graph.input, {graph.input: Tensor(graph.input, shape[2], shape[3], shape[1])}, (), {}, {})
-        refuse_beyond(means.get("memory_limit_mb"), _kept_bytes(crops, entry), means.get("memories", 1), str(path))
-        plan = measured_plan(crops, (shape[0], shape[1], shape[2], shape[3]), settings, Preprocess.from_metadata(graph.metadata), str(path))
+        limit = means.get("memory_limit_mb"), means.get("memories", 1)
+        refuse_beyond(limit[0], _kept_bytes(crops, entry), limit[1], str(path))
+        plan = measured_plan(
+            crops, (shape[0], shape[1], shape[2], shape[3]), settings, Preprocess.from_metadata(graph.metadata, graph.path), str(path)
+        )
         backend = means.get("backend", "compiled")
-        return cls(SharedNetwork(graph, crops, plan, entry, open_backend(backend) if isinstance(backend, str) else backend))
+        return cls(SharedNetwork(graph, crops, plan, entry, open_backend(backend) if isinstance(backend, str) else backend, limit))
 
     def sibling(self) -> SpliceNetwork:
         """The same network for another camera: compiled models are shared, Memory is its own and empty."""
@@ -162,9 +166,12 @@ class SpliceNetwork:
 
     def set_preprocess(self, settings: Preprocess | None = None) -> None:
         """From now on `first` and `next` take 8-bit frames. Left out: as the file's metadata says. Forgets the Memory."""
-        chosen = settings or Preprocess.from_metadata(self.metadata)
+        chosen = checked_preprocess(settings, self.metadata, self._shared.graph.path)
         _, channels, height, width = self.input_shape
-        self._entrance.take_frames(build_intake(chosen, channels, (height, width)), chosen.frame_px or (height, width))
+        frame_px, (limit_mb, memories) = chosen.frame_px or (height, width), self._shared.limit
+        needed = _kept_bytes(self._shared.crops, self._shared.entry) + frame_px[0] * (frame_px[1] + 8)
+        refuse_beyond(limit_mb, needed, memories, self._shared.graph.path)
+        self._entrance.take_frames(build_intake(chosen, channels, (height, width)), frame_px)
         self._preprocess = chosen
         self.reset()
 
@@ -203,6 +210,7 @@ class SpliceNetwork:
         """Run the crops of a patch, (x1, y1, x2, y2) as shares of the picture, again; what always runs whole, whole. By tensor, how many
         values lie further from those in use than splicing may cause (five tolerances of its range; of labels, that share of them); {} if
         sound."""
+        check_window(window)
         if not self._memory.is_filled:
             return {}
         _, _, height, width = self.input_shape

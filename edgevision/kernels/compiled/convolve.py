@@ -275,7 +275,7 @@ def _job(form: Convolve, source: Plane, kind: str, numbers: Float, limit: Float)
 def _taps(form: Convolve, source: Plane, kind: str) -> tuple[int, int]:
     """(taps of a kernel row, whole words of each). A row whose taps lie side by side is one tap of all their words."""
     words, columns = -(-form.weights.shape[1] // CHANNELS[kind]), form.window.kernel[1]
-    if form.window.dilation[1] == 1 and source.padded.strides[1] == words * 4:
+    if form.window.dilation[1] == 1 and source.padded.strides[1] == words * 4 and not _is_odd(form, source):
         return 1, words * columns
     return columns, words - _is_odd(form, source)
 
@@ -283,7 +283,7 @@ def _taps(form: Convolve, source: Plane, kind: str) -> tuple[int, int]:
 def _is_odd(form: Convolve, source: Plane) -> bool:
     """Whether a word's second half may be another tensor's channel: not to be multiplied, even by 0, as it may be no number."""
     inputs = form.weights.shape[1]
-    return source.store.kind == "bf16" and inputs % 2 == 1 and (form.groups > 1 or source.padded.strides[1] != (inputs + 1) * 2)
+    return source.store.kind == "bf16" and inputs % 2 == 1 and (form.groups > 1 or not source.has_filling)
 
 
 def _numbers(form: Convolve, sources: tuple[Plane, ...], target: Plane) -> Float:

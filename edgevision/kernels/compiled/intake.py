@@ -146,6 +146,7 @@ def find_bad(bits, runs, count):
 
 def bind(intake: Intake, target: Plane) -> Callable[[NDArray[Any], Runs, int], None]:
     """The kernel into this plane."""
+    intake.check(target.padded.shape[2])
     kind, channels, step = KINDS.index(target.store.kind), target.padded.shape[2], target.padded.strides[1]
     line = np.zeros(target.width, np.float32)
     held = np.zeros(target.width * step // target.padded.itemsize, target.padded.dtype)
