@@ -35,7 +35,7 @@ NOISE_ROOM = 1.5
 SPREAD_GUESS_LEVELS = 1.5
 LEAST_SAMPLES = 50
 CALIBRATION_FRAMES = 4
-ROW_ROOM = 64
+ROW_ROOM = 128
 
 
 class Background:
@@ -279,8 +279,8 @@ class ChangeDetector:
                 raise BadFrame(f"the picture is {what}: {share}, {limit} (compare.blind_fraction); check {remedy}")
         return int(n)
 
-    def _limits(self, background: Background, flat: Image) -> tuple[int, int, int]:
-        """This frame's (extra, cut, faint), as `find_weak` takes them. Fits its light and measures its noise."""
+    def _limits(self, background: Background, flat: Image) -> tuple[int, int, int, int]:
+        """This frame's (extra, cut, faint, least), as `find_weak` takes them. Fits its light and measures its noise."""
         n = self._sample(background, flat, background.used)
         settings, scratch, lamp = self.settings, background.scratch, background.lamp
         if settings.photometric == "gain_offset" and n >= LEAST_SAMPLES:
@@ -295,8 +295,9 @@ class ChangeDetector:
             if background.frames < CALIBRATION_FRAMES:
                 self._set_tolerances(background, (0, background.shape[0]))
         if isinstance(settings.pixel_threshold, float | int):
-            return 0, background.cut, 0
-        return extra, background.cut, self._faint(background, flat) if settings.faint_sigmas else 0
+            return 0, background.cut, 0, 0
+        least = int(background.weak_table.min())
+        return extra, background.cut, self._faint(background, flat) if settings.faint_sigmas else 0, least
 
     def _faint(self, background: Background, flat: Image) -> int:
         """How many tolerances, in 1/256, the sum over a window must exceed on this frame."""
@@ -312,7 +313,7 @@ class ChangeDetector:
         self._kernels.count_faint(*frame, start, step, scratch.faint)
         return background.learn_faint(scratch.faint, settings.faint_sigmas, least)
 
-    def _find(self, background: Background, flat: Image, limits: tuple[int, int, int]) -> int:
+    def _find(self, background: Background, flat: Image, limits: tuple[int, int, int, int]) -> int:
         scratch = background.scratch
         frame = (flat, background.used, background.tolerance, background.lamp.light, limits, background.channels, background.span)
         return int(self._kernels.find_weak(*frame, scratch.rows, scratch.weak, scratch.points))

@@ -110,6 +110,8 @@ class Camera:
             light = DISTURBANCES[self.disturbance](scene, k, random)
             noise = random.normal(0, SIGMA, scene.shape)
             labels, contrast = defects(self.size_px, random)
+            brighter = np.maximum(1, light.reshape(*self.size_px, -1).mean(axis=2) / scene.reshape(*self.size_px, -1).mean(axis=2))
+            contrast = contrast * brighter  # a defect is seen in the light that there is
             flawed = light + noise + (contrast[..., None] if scene.ndim == 3 else contrast)
             yield self._delivered(light + noise, k), self._delivered(flawed, k), labels, edges
 
@@ -163,15 +165,16 @@ def sweep(
     camera: Camera, count: int, settings: ChangeSettings, work: Callable[[Image, Mask, bool], float] = lambda image, live, is_full: 0.0
 ) -> Found:
     """Show the frames to a detector. `work(picture in use, live, is_full)` says what share of a network's work that is."""
-    detector, found = ChangeDetector(settings), Found([], [])
+    detector, other, found = ChangeDetector(settings), ChangeDetector(settings), Found([], [])  # the other one is shown the defects
     for k, (clean, flawed, labels, edges) in enumerate(camera.frames(count)):
         if k >= WARM_UP and k % EVERY == 0:
-            live = detector.measure(flawed).live
+            live = other.measure(flawed).live
             seen = set(np.unique(labels[live]).tolist()) - {0}
             near = set(np.unique(labels[edges]).tolist()) - {0}
             every = set(range(1, int(labels.max()) + 1))
             found.away = found.away[0] + len(seen - near), found.away[1] + len(every - near)
             found.on_edges = found.on_edges[0] + len(seen & near), found.on_edges[1] + len(near)
+        other.update(clean)
         change = detector.measure(clean)
         share = work(change.corrected, change.live, change.full_reason is not None)
         detector.commit(change, change.live)

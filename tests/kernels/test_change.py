@@ -43,11 +43,11 @@ def test_a_gain_lies_between_those_of_two_zones(kernels):
     assert out.tolist() == [[100, 1000, 150, 1500, 200, 2000]]
 
 
-def found(kernels, image, used, limits=(0, 254, 0), tolerance=10) -> list[tuple[int, int]]:
+def found(kernels, image, used, limits=(0, 254, 0, 0), tolerance=10) -> list[tuple[int, int]]:
     """Where the pixels lie that are weak, of a gray picture."""
     height, width = image.shape
     weak, points = np.zeros((height + 2, width + 2), np.uint8), np.zeros(image.size, np.int32)
-    space = np.ones((4, width + 128), np.int16)
+    space = np.ones((4, width + 256), np.int16)
     tolerance = np.full_like(used, tolerance)
     place = (light(width, height=height), limits, 1, (0, height, 0, width), space, weak, points)
     count = kernels.find_weak(image, used, tolerance, *place)
@@ -65,27 +65,27 @@ def test_only_what_exceeds_the_tolerance_is_weak(kernels):
 def test_extra_raises_every_tolerance(kernels):
     used = np.full((1, 70), 100, np.uint8)
     image = used + np.uint8(12)
-    assert found(kernels, image, used, (2, 254, 0)) == []
-    assert len(found(kernels, image, used, (1, 254, 0))) == 70
+    assert found(kernels, image, used, (2, 254, 0, 0)) == []
+    assert len(found(kernels, image, used, (1, 254, 0, 0))) == 70
 
 
 def test_what_is_too_faint_for_a_pixel_is_found_by_its_window(kernels):
     used = np.full((12, 70), 100, np.uint8)
     image = used.copy()
     image[4:8, 20:24] = 105
-    once = found(kernels, image, used, (0, 254, 7 * 256))  # 16 x 5 = 80 > 7 x 10; a window that holds 15 of them has 75
+    once = found(kernels, image, used, (0, 254, 7 * 256, 0))  # 16 x 5 = 80 > 7 x 10; a window that holds 15 of them has 75
     assert once == [(r, x) for r in range(4, 8) for x in range(20, 24)]
-    assert found(kernels, image, used, (0, 254, 8 * 256)) == []
-    assert found(kernels, image, used, (0, 9, 7 * 256)) == []  # where every place is an edge, none is looked at
+    assert found(kernels, image, used, (0, 254, 8 * 256, 0)) == []
+    assert found(kernels, image, used, (0, 9, 7 * 256, 0)) == []  # where every place is an edge, none is looked at
     image[4:8, 20:24] = [[105, 95, 105, 95]] * 4
-    assert found(kernels, image, used, (0, 254, 7 * 256)) == []  # noise evens out
+    assert found(kernels, image, used, (0, 254, 7 * 256, 0)) == []  # noise evens out
 
 
 def test_a_window_may_hang_over_the_border(kernels):
     used = np.full((3, 66), 100, np.uint8)
     image = used + np.uint8(9)
     image[:, 3:] = 100
-    once = found(kernels, image, used, (0, 254, 8 * 256))  # 3 x 3 x 9 = 81 > 80
+    once = found(kernels, image, used, (0, 254, 8 * 256, 0))  # 3 x 3 x 9 = 81 > 80
     assert once[0] == (0, 0)
     assert {r for r, _ in once} == {0, 1, 2}
 

@@ -1,7 +1,7 @@
 # ruff: noqa: D103 - each operation is described once, in plain/find.py
 """The one pass over a frame, compiled: the same operations and the same bits as `plain/find.py`, which documents them.
 
-Rows of 8-bit frames go 64 values at a time through `_differences` and `_faint_bits`, in 16-bit vectors; others by plain loops.
+Rows of 8-bit frames go 64 values at a time through `_differences` and `_window_bits`, in 16-bit vectors; others by plain loops.
 """
 
 import numpy as np
@@ -14,7 +14,7 @@ from edgevision.kernels.compiled.light import corrected
 
 LANES = 64
 SKIP = 32
-PAD = 64  # values of room on each side of a row of working space
+PAD = 128  # values of room on each side of a row of working space
 i2 = np.int16
 i4 = np.int32
 
@@ -82,23 +82,19 @@ def _differences(typing, frame, at, light, light_at, limits, out, out_at):
 
 
 @intrinsic
-def _faint_bits(typing, sums, at, step, tolerance, tolerance_at, faint_q8):
-    """One bit for each of the 64 windows from `at`, four sums `step` apart, that exceed the tolerance at their middle x faint_q8 / 256."""
-    signature = types.uint64(sums, types.int64, types.int64, tolerance, types.int64, types.int64)
+def _window_bits(typing, sums, at, limit):
+    """One bit for each of the 64 windows of four sums, from the one about `at` on, that adds up to more than the limit, up or down."""
+    signature = types.uint64(sums, types.int64, types.int64)
 
     def generate(context, builder, signature, args):
-        byte, short, word = _vectors()
-        array, at, step = args[0], args[1], args[2]
+        short = _vectors()[1]
         total = None
         for k in range(-2, 2):
-            here = builder.add(at, builder.mul(step, ir.Constant(ir.IntType(64), k)))
-            part = builder.load(_place(context, builder, signature.args[0], array, here, short), align=2)
+            here = builder.add(args[1], ir.Constant(ir.IntType(64), k))
+            part = builder.load(_place(context, builder, signature.args[0], args[0], here, short), align=2)
             total = part if total is None else builder.add(total, part)
         size = _pick(builder, builder.icmp_signed, ">", total, builder.sub(_fill(short, 0), total))
-        limit = builder.load(_place(context, builder, signature.args[3], args[3], args[4], byte), align=1)
-        high = builder.zext(builder.shl(builder.zext(limit, short), _fill(short, 8)), word)
-        scaled = builder.lshr(builder.mul(high, builder.zext(_spread(builder, args[5], short), word)), _fill(word, 16))
-        return builder.bitcast(builder.icmp_signed(">", size, builder.trunc(scaled, short)), ir.IntType(64))
+        return builder.bitcast(builder.icmp_signed(">", size, _spread(builder, args[2], short)), ir.IntType(64))
 
     return signature, generate
 
@@ -122,12 +118,78 @@ def _add_weak(weak, points, count, r, x):
     return count + 1
 
 
+@intrinsic
+def _add_pairs(typing, space, at, wide):
+    """64 values from `at` of rows 0 and 1 together, and with those of row 2 in row 1; then the pair is row 2. Rows are `wide` apart."""
+    signature = types.void(space, types.int64, types.int64)
+
+    def generate(context, builder, signature, args):
+        short = _vectors()[1]
+        rows = [builder.add(args[1], builder.mul(args[2], ir.Constant(ir.IntType(64), k))) for k in range(3)]
+        places = [_place(context, builder, signature.args[0], args[0], at, short) for at in rows]
+        first, second, last = (builder.load(place, align=2) for place in places)
+        pair = builder.add(first, second)
+        builder.store(builder.add(pair, last), places[1], align=2)
+        builder.store(pair, places[2], align=2)
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
 @kernel
-def _add_window(weak, points, count, r, i, channels):
-    width = weak.shape[1] - 2
-    for row in range(max(r - 3, 0), min(r + 1, weak.shape[0] - 2)):
-        for x in range(max((i - 2 * channels) // channels, 0), min((i + 2 * channels - 1) // channels + 1, width)):
-            count = _add_weak(weak, points, count, row, x)
+def _add_channels(values, channels, out):
+    if channels == 3:
+        for x in range(out.shape[0]):
+            out[x] = values[3 * x] + values[3 * x + 1] + values[3 * x + 2]
+    else:
+        out[:] = values
+
+
+@kernel
+def _add_if_faint(sums, x, channels, tolerance, middle, faint_q8, weak, points, count):
+    """Mark the window about pixel x, the second of whose rows is `middle`, if it exceeds the tolerance at its middle."""
+    k = PAD + x
+    total = abs(np.int64(sums[k - 2]) + sums[k - 1] + sums[k] + sums[k + 1])
+    if total <= np.int64(tolerance[max(middle, 0), x * channels + channels // 2]) * faint_q8 >> 8:
+        return count
+    for row in range(max(middle - 1, 0), min(middle + 3, weak.shape[0] - 2)):
+        for column in range(max(x - 2, 0), min(x + 2, weak.shape[1] - 2)):
+            count = _add_weak(weak, points, count, row, column)
+    return count
+
+
+@kernel
+def _find_bytes(image, used, tolerance, light, limits, channels, span, space, weak, points):
+    gain, offset, block, _, _, _ = light
+    extra, cut, faint_q8, least = limits
+    width, wide = image.shape[1], space.shape[1]
+    left, right = span[2] // channels, span[3] // channels
+    space[:] = 0
+    count = 0
+    for r in range(span[0] - span[0] % 2, span[1] + span[1] % 2):
+        row = space[r % 2]
+        if r >= image.shape[0]:
+            row[:] = 0
+        for start in range(span[2], span[3] if r < image.shape[0] else span[2], LANES):
+            at = min(start, width - LANES)  # steps may overlap, or go beyond the span, where nothing is allowed to be found
+            places = ((r // block) * width + at, at)
+            bits = _differences((image, used, tolerance), r * width + at, (gain, offset), places, (extra, cut), row, PAD + at)
+            while bits:
+                i = at + np.int64(_lowest_bit(bits))
+                count = _add_weak(weak, points, count, r, i // 3 if channels == 3 else i)
+                bits &= bits - np.uint64(1)
+        if r % 2 == 0 or faint_q8 == 0:
+            continue
+        for start in range(span[2], span[3], LANES):
+            _add_pairs(space, PAD + start, wide)
+        _add_channels(space[1, PAD + span[2] : PAD + span[3]], channels, space[3, PAD + left : PAD + right])
+        for start in range(left, right, LANES):
+            bits = _window_bits(space[3], PAD + start, least * faint_q8 >> 8)
+            while bits:
+                x = start + np.int64(_lowest_bit(bits))
+                if x < right:
+                    count = _add_if_faint(space[3], x, channels, tolerance, r - 2, faint_q8, weak, points, count)
+                bits &= bits - np.uint64(1)
     return count
 
 
@@ -140,61 +202,9 @@ def _add_pair(even, odd, before):
 
 
 @kernel
-def _add_three(first, second, third, out):
-    for i in range(out.shape[0]):
-        out[i] = first[i] + second[i] + third[i]
-
-
-@kernel
-def _add_rows(space, channels, lo, hi):
-    """Two rows and the two before them, then (of colour) three values side by side."""
-    _add_pair(space[0, lo:hi], space[1, lo:hi], space[2, lo:hi])
-    if channels == 3:
-        four = space[1]
-        _add_three(four[lo - 2 : hi], four[lo - 1 : hi + 1], four[lo : hi + 2], space[3, lo - 2 : hi])
-    else:
-        space[3, lo:hi] = space[1, lo:hi]
-
-
-@kernel
-def _find_bytes(image, used, tolerance, light, limits, channels, span, space, weak, points):
-    gain, offset, block, _, _, _ = light
-    extra, cut, faint_q8 = limits
-    width = image.shape[1]
-    space[:] = 0
-    count = 0
-    lo, hi = max(span[2] - LANES, 0) + PAD, min(span[3] + LANES, width) + PAD
-    first = span[0] - span[0] % 2
-    for r in range(first, span[1] + span[1] % 2):
-        if r < image.shape[0]:
-            row = space[r % 2]
-            for start in range(span[2], span[3], LANES):
-                at = min(start, width - LANES)  # steps may overlap, or go beyond the span, where nothing is allowed to be found
-                places = ((r // block) * width + at, at)
-                bits = _differences((image, used, tolerance), r * width + at, (gain, offset), places, (extra, cut), row, PAD + at)
-                while bits:
-                    i = at + np.int64(_lowest_bit(bits))
-                    count = _add_weak(weak, points, count, r, i // 3 if channels == 3 else i)
-                    bits &= bits - np.uint64(1)
-        else:
-            space[1] = 0
-        if r % 2 == 0 or faint_q8 == 0:
-            continue
-        _add_rows(space, channels, lo, hi)
-        middle = max(r - 2, 0)
-        for start in range(span[2], span[3], LANES):
-            at = min(start, width - LANES)
-            bits = _faint_bits(space[3], PAD + at, channels, tolerance, middle * width + at, faint_q8)
-            while bits:
-                count = _add_window(weak, points, count, r, at + np.int64(_lowest_bit(bits)), channels)
-                bits &= bits - np.uint64(1)
-    return count
-
-
-@kernel
 def _row_differences(image, used, tolerance, gain, offset, shape, limits, out, flags):
     first, second, top = shape
-    extra, cut, _ = limits
+    extra, cut, _, _ = limits
     for i in range(image.shape[0]):
         far = i4(corrected(image[i], gain[i], offset[i], first, second, top) - i4(used[i]))
         out[i] = far if tolerance[i] <= cut and abs(far) <= 2 * i4(tolerance[i]) else i4(0)
@@ -202,10 +212,9 @@ def _row_differences(image, used, tolerance, gain, offset, shape, limits, out, f
 
 
 @kernel
-def _row_faint(first, second, third, fourth, tolerance, faint_q8, flags):
-    for i in range(tolerance.shape[0]):
-        total = abs(np.int64(first[i]) + second[i] + third[i] + fourth[i])
-        flags[i] = total > np.int64(tolerance[i]) * faint_q8 >> 8
+def _row_windows(first, second, third, fourth, limit, flags):
+    for x in range(flags.shape[0]):
+        flags[x] = abs(np.int64(first[x]) + second[x] + third[x] + fourth[x]) > limit
 
 
 @kernel
@@ -225,8 +234,9 @@ def _next_flag(flags, i):
 @kernel
 def _find_values(image, used, tolerance, light, limits, channels, span, space, weak, points):
     gain, offset, block, first, second, top = light
-    faint_q8 = limits[2]
+    faint_q8, least = limits[2], limits[3]
     lo, hi = span[2], span[3]
+    left, right = lo // channels, hi // channels
     space[:] = 0
     flags = np.zeros(hi - lo, np.uint8)
     count = 0
@@ -242,14 +252,15 @@ def _find_values(image, used, tolerance, light, limits, channels, span, space, w
             space[1] = 0
         if r % 2 == 0 or faint_q8 == 0:
             continue
-        _add_rows(space, channels, PAD + lo, PAD + hi)
-        four, a, b = space[3], PAD + lo, PAD + hi
-        parts = (four[a - 2 * channels : b - 2 * channels], four[a - channels : b - channels], four[a:b], four[a + channels : b + channels])
-        _row_faint(parts[0], parts[1], parts[2], parts[3], tolerance[max(r - 2, 0), lo:hi], faint_q8, flags)
-        i = _next_flag(flags, 0)
-        while i < hi - lo:
-            count = _add_window(weak, points, count, r, lo + i, channels)
-            i = _next_flag(flags, i + 1)
+        _add_pair(space[0, PAD + lo : PAD + hi], space[1, PAD + lo : PAD + hi], space[2, PAD + lo : PAD + hi])
+        sums, a, b = space[3], PAD + left, PAD + right
+        _add_channels(space[1, PAD + lo : PAD + hi], channels, sums[a:b])
+        windows = flags[: right - left]
+        _row_windows(sums[a - 2 : b - 2], sums[a - 1 : b - 1], sums[a:b], sums[a + 1 : b + 1], least * faint_q8 >> 8, windows)
+        x = _next_flag(windows, 0)
+        while x < right - left:
+            count = _add_if_faint(sums, left + x, channels, tolerance, r - 2, faint_q8, weak, points, count)
+            x = _next_flag(windows, x + 1)
     return count
 
 
@@ -280,5 +291,5 @@ def count_faint(image, used, tolerance, light, cut, channels, start, step, count
         for x in range(start[1], image.shape[1] // channels - 4, step):
             total, is_flat = _window_sum(image, used, tolerance, light, cut, r, x * channels, (x + 4) * channels)
             if is_flat:
-                limit = np.int64(tolerance[r + 1, (x + 2) * channels])
+                limit = np.int64(tolerance[r + 1, (x + 2) * channels + channels // 2])
                 counts[min(np.int64(abs(total)) * 8 // max(limit, 1), counts.shape[0] - 1)] += 1
