@@ -19,6 +19,7 @@ from edgevision.compare.light import Lamp
 from edgevision.compare.masks import LiveMask, MaskPool
 from edgevision.compare.settings import ChangeSettings
 from edgevision.compare.settle import TILE_PX, Settle
+from edgevision.compare.steady import CELLS, Steady
 from edgevision.errors import BadFrame, InputError
 from edgevision.kernels.compiled import change as compiled
 from edgevision.records import ChangeMap, Image, Mask, Scene
@@ -27,7 +28,7 @@ __all__ = ["Background", "ChangeDetector", "ChangeSettings"]
 
 BANDS = 32
 LONGEST_SIDE_PX = 32_000
-SAMPLES = 1800
+SAMPLES = 5400
 NOISE_MEMORY_FRAMES = 64
 NOISE_EVERY = 8
 CHANGE_SIGMAS = 7.0
@@ -57,7 +58,6 @@ class Background:
         self.tolerance = np.zeros(flat, image.dtype)
         self.corrected = np.zeros(flat, image.dtype)
         self.noise_counts = np.zeros((measure.NOISE_BINS, measure.RESIDUAL_BINS))
-        self.faint_counts = np.zeros(measure.FAINT_BINS)
         self.mean = np.zeros(flat, np.uint16)  # in 1/256 of a gray level, as is the spread
         self.spread = np.zeros(flat, np.uint16)
         self.raw_foreground = np.zeros((height + 2, width + 2), np.uint8)
@@ -68,6 +68,7 @@ class Background:
         self.noise = np.full(measure.LEVELS, measure.NOISE_GUESS)
         self.finer = 8 - self.level_shift
         self.depth = (self.level_shift, (measure.LEVELS << self.level_shift) - 1)
+        self.steady = Steady((height, width), self.channels, self.level_shift, settings.steady_px)
         self.lamp = Lamp((height, width, self.channels), image.dtype, self.level_shift)
         self.pool, self.pool_foreground = MaskPool(height, width), MaskPool(height, width)
         self.scratch = Scratch(height, width, self.channels, image.dtype)
@@ -100,15 +101,6 @@ class Background:
         if self.frames < NOISE_EVERY or self.frames % NOISE_EVERY == 0:
             self.set_tables(settings)
 
-    def learn_faint(self, counts: NDArray[np.int64], sigmas: float, least: float) -> int:
-        """Take one frame's sums over windows into the slow memory, without those that are changes; the limit for this frame, in 1/256."""
-        now, usual = measure.faint_sigma(counts), measure.faint_sigma(self.faint_counts)
-        if counts[1:].any():
-            most = round(8 * 2 * sigmas * max(usual, now if usual == 0 else 0)) + 1
-            self.faint_counts *= 1 - 1 / NOISE_MEMORY_FRAMES
-            self.faint_counts[:most] += counts[:most]
-        return measure.faint_limit(usual or now, now, sigmas, least)
-
     def restart_reference(self, corrected: Image) -> None:
         """This frame is the reference, as if it had always been so."""
         np.left_shift(corrected, self.finer, out=self.mean, dtype=np.uint16)
@@ -135,7 +127,7 @@ class Scratch:
         self.chosen_runs = np.zeros_like(self.runs)
         self.steep = np.zeros(width * channels, np.int32)
         self.queue = np.zeros(height * width, np.int32)
-        self.step = max(1, int(np.sqrt(height * width / SAMPLES)))
+        self.step = max(1, int(np.sqrt(height * width * channels / SAMPLES)))
         samples = (height // self.step + 1) * (width // self.step + 1) * channels
         self.samples = np.zeros((5, samples), np.int32)
         self.faint = np.zeros(measure.FAINT_BINS, np.int64)
@@ -221,6 +213,7 @@ class ChangeDetector:
             self._sample(background, flat, flat)
             self._background = background
             return self._whole(background, image, flat, Scene.NORMAL, "first")
+        image, flat = self._steadied(background, image, flat)
         limits = self._limits(background, flat)
         found = self._find(background, flat, limits)
         if found > self.settings.global_fraction * background.allowed_px:
@@ -249,9 +242,11 @@ class ChangeDetector:
         self._kernels.take_used(pending.corrected, runs, count, background.channels, background.used)
         if is_whole:
             self._set_tolerances(background, (0, background.shape[0]))
+            background.steady.choose(self._kernels, background.used, background.allowed, CELLS[0])
             background.restart_reference(pending.corrected)
         else:
             self._refresh_tolerances(background, chosen, runs, count)
+            background.steady.choose(self._kernels, background.used, background.allowed)
             self._learn(background, pending, protect)
         background.frames += 1
         self._pending = None
@@ -278,6 +273,15 @@ class ChangeDetector:
                 share = f"{count / seen:.1%} of its samples"
                 raise BadFrame(f"the picture is {what}: {share}, {limit} (compare.blind_fraction); check {remedy}")
         return int(n)
+
+    def _steadied(self, background: Background, image: Image, flat: Image) -> tuple[Image, Image]:
+        """The frame, moved back where the camera shook."""
+        background.lamp.drop_places()
+        shift = background.steady.shift(self._kernels, flat, background.used, background.lamp.light)
+        if shift == (0, 0):
+            return image, flat
+        flat = background.steady.moved(self._kernels, flat, shift)
+        return flat.reshape(image.shape), flat
 
     def _limits(self, background: Background, flat: Image) -> tuple[int, int, int, int]:
         """This frame's (extra, cut, faint, least), as `find_weak` takes them. Fits its light and measures its noise."""
@@ -307,11 +311,13 @@ class ChangeDetector:
         least = measure.FAINT_LEAST_LEVELS * values / tolerance
         if settings.noise_sigma is not None:
             sigma = settings.noise_sigma * math.sqrt(2 * values) / tolerance
-            return measure.faint_limit(sigma, sigma, settings.faint_sigmas, least)
+            return measure.faint_limit(sigma, settings.faint_sigmas, least)
         start, step = (background.frames * 11 % scratch.step, background.frames * 5 % scratch.step), scratch.step
         frame = (flat, background.used, background.tolerance, background.lamp.light, background.cut, background.channels)
         self._kernels.count_faint(*frame, start, step, scratch.faint)
-        return background.learn_faint(scratch.faint, settings.faint_sigmas, least)
+        if scratch.faint.sum() < LEAST_SAMPLES:
+            return 0
+        return measure.faint_limit(measure.faint_sigma(scratch.faint), settings.faint_sigmas, least)
 
     def _find(self, background: Background, flat: Image, limits: tuple[int, int, int, int]) -> int:
         scratch = background.scratch
