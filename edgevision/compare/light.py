@@ -174,7 +174,7 @@ class Lamp:
         Of the fit, the start and no correction at all, it is the one that serves the most samples: when half the view is new, a fit may
         serve nobody.
         """
-        fit, served = start, {}
+        fit, served = start, dict[Line, int]()
         for _ in range(FIT_ROUNDS if doubt == OFFSET_DOUBT else 1):
             counts = self._served(kernels, samples, n, fit, served)
             kernels.fit_sums(samples, n, self.light, self._channels, self._inliers(counts), self._sums)
@@ -290,14 +290,14 @@ def _waves() -> NDArray[np.float64]:
 
 def _is_sure(shares: NDArray[np.float64], weights: NDArray[np.float64]) -> bool:
     """Whether the misfit exceeds what noise alone makes of it."""
-    known = np.count_nonzero(weights)
+    known = int(np.count_nonzero(weights))
     return known > 0 and float(((shares * weights) ** 2).sum()) > known + SURE * math.sqrt(2 * known)
 
 
 def _explains(found: NDArray[np.float64], shares: NDArray[np.float64], weights: NDArray[np.float64]) -> bool:
     """Whether what was found leaves little of the misfit beside the noise."""
     left, every = (float(((part * weights) ** 2).sum()) - np.count_nonzero(weights) for part in (shares - found, shares))
-    return left < (1 - EXPLAINED) * every
+    return bool(left < (1 - EXPLAINED) * every)
 
 
 def _smoothed(basis: NDArray[np.float64], shares: NDArray[np.float64], weights: NDArray[np.float64]) -> tuple[NDArray[np.float64], bool]:
@@ -307,4 +307,4 @@ def _smoothed(basis: NDArray[np.float64], shares: NDArray[np.float64], weights: 
         found = basis @ np.linalg.lstsq(basis * weights[:, None], shares * weights, rcond=None)[0]
         far = np.abs(shares - found) * first
         weights = np.where(far > max(OUTLIER_SIGMAS, 3 * float(np.median(far))), 0, weights)
-    return np.asarray(found), 2 * np.count_nonzero(weights) > np.count_nonzero(first)
+    return np.asarray(found), bool(2 * np.count_nonzero(weights) > np.count_nonzero(first))
