@@ -64,10 +64,10 @@ class ChangeSettings(Settings):
         512, ge=64, le=1_000_000, description="Frames after which the running reference has learnt a change that stays."
     )
     abs_threshold: tuple[Levels, Levels] = Field(
-        (8, 8), description="Gray levels [brighter, darker] a foreground pixel must at least differ."
+        (15, 15), description="Gray levels [brighter, darker] a foreground pixel must at least differ."
     )
     var_threshold: tuple[Spreads, Spreads] = Field(
-        (5, 5), description="Foreground limits [brighter, darker] in multiples of the pixel's own spread."
+        (4, 4), description="Foreground limits [brighter, darker] in multiples of the pixel's own spread."
     )
     bits: int | None = Field(None, ge=8, le=16, description="Bits a uint16 camera really delivers; empty: 8 for uint8, 16 for uint16.")
     blind_fraction: float = Field(0.995, gt=0, le=1, description="Share of black or saturated samples from which a frame is not inspected.")

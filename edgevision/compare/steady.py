@@ -18,7 +18,7 @@ from edgevision.records import Image
 CELLS = (24, 32)
 LEAST_POINTS = 48
 BETTER = 0.75  # what remains of the points' differences, at most, if a shift is to be believed
-LEAST_SHIFT = 2  # eighths of a pixel
+LEAST_SHIFT = 3  # eighths of a pixel
 REACH_MORE = 1
 MOST_LEVELS = 40
 STEEP_LEVELS = 24
