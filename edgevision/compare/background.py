@@ -40,6 +40,7 @@ SPREAD_GUESS_LEVELS = 1.5
 LEAST_SAMPLES = 50
 CALIBRATION_FRAMES = 4
 ROW_ROOM = 128
+POINTS_EVERY = 4
 DAZZLED_SHARE = 0.25
 DAZZLED_FRAMES = 30
 
@@ -259,7 +260,8 @@ class ChangeDetector:
                 background.restart_reference(pending.corrected)
         else:
             self._refresh_tolerances(background, chosen, runs, count)
-            background.steady.choose(self._kernels, background.used, background.allowed)
+            if background.frames % POINTS_EVERY == 0:
+                background.steady.choose(self._kernels, background.used, background.allowed)
             if background.golden is None:
                 self._learn(background, pending, protect)
         background.frames += 1
@@ -335,7 +337,8 @@ class ChangeDetector:
         if settings.noise_sigma is not None:
             sigma = settings.noise_sigma * math.sqrt(2 * values) / tolerance
             return measure.faint_limit(sigma, settings.faint_sigmas, least)
-        start, step = (background.frames * 11 % scratch.step, background.frames * 5 % scratch.step), scratch.step
+        step = scratch.step + scratch.step // 2
+        start = (background.frames * 11 % step, background.frames * 5 % step)
         frame = (flat, background.used, background.tolerance, background.lamp.light, background.cut, background.channels)
         self._kernels.count_faint(*frame, start, step, scratch.faint)
         if scratch.faint.sum() < LEAST_SAMPLES:
