@@ -225,8 +225,12 @@ class ChangeDetector:
             self._sample(background, flat, flat)
             self._background = background
             return self._whole(background, image, flat, Scene.NORMAL, "first")
-        image, flat = self._steadied(background, image, flat)
-        limits = self._limits(background, flat)
+        samples = self._fit_light(background, flat)
+        steadied = self._steadied(background, image, flat)
+        if steadied is not None:
+            image, flat = steadied
+            samples = self._fit_light(background, flat)
+        limits = self._limits(background, flat, samples)
         found = self._find(background, flat, limits)
         if background.dazzled or found > self.settings.global_fraction * background.allowed_px:
             background.scratch.weak[:] = 0
@@ -299,23 +303,26 @@ class ChangeDetector:
             limit = f"the limit is {DAZZLED_SHARE:.0%} for {DAZZLED_FRAMES} frames"
             raise BadFrame(f"{more:.0%} of the picture has just become saturated; {limit}; check exposure, gain and lamp")
 
-    def _steadied(self, background: Background, image: Image, flat: Image) -> tuple[Image, Image]:
-        """The frame, moved back where the camera shook."""
-        background.lamp.drop_places()
+    def _fit_light(self, background: Background, flat: Image) -> int:
+        """Sample the frame and take up its light; returns how many samples there are."""
+        n = self._sample(background, flat, background.used)
+        if self.settings.photometric == "gain_offset" and n >= LEAST_SAMPLES:
+            background.lamp.fit(self._kernels, background.scratch.samples, n, self.settings.photometric_relax)
+        else:
+            background.lamp.reset()
+        return n
+
+    def _steadied(self, background: Background, image: Image, flat: Image) -> tuple[Image, Image] | None:
+        """The frame moved back, as it is and as (row, column x channel), where the camera shook; None where it did not."""
         shift = background.steady.shift(self._kernels, flat, background.used, background.lamp.light)
         if shift == (0, 0):
-            return image, flat
+            return None
         flat = background.steady.moved(self._kernels, flat, shift)
         return flat.reshape(image.shape), flat
 
-    def _limits(self, background: Background, flat: Image) -> tuple[int, int, int, int]:
-        """This frame's (extra, cut, faint, least), as `find_weak` takes them. Fits its light and measures its noise."""
-        n = self._sample(background, flat, background.used)
+    def _limits(self, background: Background, flat: Image, n: int) -> tuple[int, int, int, int]:
+        """This frame's (extra, cut, faint, least), as `find_weak` takes them. Measures its noise by its `n` samples."""
         settings, scratch, lamp = self.settings, background.scratch, background.lamp
-        if settings.photometric == "gain_offset" and n >= LEAST_SAMPLES:
-            lamp.fit(self._kernels, scratch.samples, n, settings.photometric_relax)
-        else:
-            lamp.reset()
         extra = 0
         if n >= LEAST_SAMPLES and settings.noise_sigma is None:
             counts = lamp.count(self._kernels, scratch.samples, n)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from edgevision.records import Image
 
 CELLS = (24, 32)
-LEAST_POINTS = 48
+LEAST_POINTS = 16
 BETTER = 0.75  # what remains of the points' differences, at most, if a shift is to be believed
 LEAST_SHIFT = 3  # eighths of a pixel
 REACH_MORE = 1
@@ -29,7 +29,7 @@ class Steady:
 
     def __init__(self, shape: tuple[int, int], channels: int, level_shift: int, reach_px: float) -> None:
         self._channels, self._level_shift = channels, level_shift
-        self._reach = math.ceil(reach_px) + REACH_MORE if min(shape) > 2 * (math.ceil(reach_px) + REACH_MORE) and reach_px > 0 else 0
+        self._reach = math.ceil(reach_px) + REACH_MORE if min(shape) > 2 * (math.ceil(reach_px) + REACH_MORE + 1) and reach_px > 0 else 0
         self._most = round(8 * reach_px)
         self._height = shape[0]
         self._points = np.full((*CELLS, 2), -1, np.int64)
@@ -43,7 +43,7 @@ class Steady:
         for _ in range(rows if self._reach else 0):
             k = self._row = (self._row + 1) % CELLS[0]
             span = (k * self._height // CELLS[0], (k + 1) * self._height // CELLS[0])
-            kernels.choose_points(used, allowed, self._channels, span, self._reach, STEEP_LEVELS << self._level_shift, self._points[k])
+            kernels.choose_points(used, allowed, self._channels, span, self._reach + 1, STEEP_LEVELS << self._level_shift, self._points[k])
 
     def shift(self, kernels: ModuleType, flat: Image, used: Image, light: tuple[Any, ...]) -> tuple[int, int]:
         """How much further on (x, y), in eighths of a pixel, what was used is seen in this frame; (0, 0) where that is not sure."""

@@ -243,7 +243,7 @@ def test_steady_kernels_agree(seed, channels, dtype):
     shift, results = (int(rng.integers(-20, 21)), int(rng.integers(-20, 21))), []
     for kernels in (plain, compiled):
         points, costs, out = np.zeros((4, 2), np.int64), np.ones((5, 5), np.int64), np.zeros_like(image)
-        kernels.choose_points(used, allowed, channels, (2, height - 1), 2, 9, points)
+        kernels.choose_points(used, allowed, channels, (2, height - 1), 3, 9, points)
         points[points[:, 0] < 0, 1] = 0
         count = kernels.shift_costs(image, used, own, points, channels, 4000, costs)
         kernels.move_back(image, channels, shift, out)

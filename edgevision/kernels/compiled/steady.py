@@ -36,12 +36,13 @@ def shift_costs(image, used, light, points, channels, most, costs):
         if r < 0:
             continue
         n += 1
-        before = i4(used[r, i])
-        own, add = gain[r // block, i], offset[i]
-        for dy in range(-reach, reach + 1):
-            for dx in range(-reach, reach + 1):
-                value = corrected(image[r + dy, i + dx * channels], own, add, first, second, top)
-                costs[dy + reach, dx + reach] += min(abs(value - before), i4(most))
+        for y, x in ((0, 0), (0, -channels), (0, channels), (-1, 0), (1, 0)):
+            before = i4(used[r + y, i + x])
+            own, add = gain[(r + y) // block, i + x], offset[i + x]
+            for dy in range(-reach, reach + 1):
+                for dx in range(-reach, reach + 1):
+                    value = corrected(image[r + y + dy, i + x + dx * channels], own, add, first, second, top)
+                    costs[dy + reach, dx + reach] += min(abs(value - before), i4(most))
     return n
 
 

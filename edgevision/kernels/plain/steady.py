@@ -30,7 +30,8 @@ def choose_points(used: Array, allowed: Array, channels: int, rows: tuple[int, i
 
 
 def shift_costs(image: Array, used: Array, light: Light, points: Array, channels: int, most: int, costs: Array) -> int:
-    """How much the points differ, each by at most `most`, if the frame is read `dy - reach`, `dx - reach` further on; returns how many are.
+    """How much the points and their four neighbours differ, each by at most `most`, if the frame is read `dy - reach`, `dx - reach` further
+    on; returns how many points there are. With both sides of an edge, no direction is preferred.
 
     costs (dy, dx) has 2 reach + 1 of each.
     """
@@ -38,7 +39,7 @@ def shift_costs(image: Array, used: Array, light: Light, points: Array, channels
     reach = len(costs) // 2
     costs[:] = 0
     known = [(int(r), int(i)) for r, i in points if r >= 0]
-    for r, i in known:
+    for r, i in ((r + y, i + x) for r, i in known for y, x in ((0, 0), (0, -channels), (0, channels), (-1, 0), (1, 0))):
         for dy in range(-reach, reach + 1):
             for dx in range(-reach, reach + 1):
                 raw = int(image[r + dy, i + dx * channels])
