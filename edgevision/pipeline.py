@@ -13,9 +13,10 @@ from os import PathLike
 import numpy as np
 
 from edgevision.compare.background import ChangeDetector
+from edgevision.compare.depth import EightBits
 from edgevision.config import CameraConfig, Config, builtin_registry, load
 from edgevision.errors import BadFrame, ConfigError, EngineFault, InputError
-from edgevision.interfaces import Policy, Rule
+from edgevision.interfaces import Policy, Rule, TimedPolicy
 from edgevision.judge.rules import AreaScoreRule, verdict
 from edgevision.judge.tracks import Tracks
 from edgevision.recompute.arguments import Progress
@@ -42,6 +43,7 @@ class Pipeline:
         self._policy = policy
         self._rules = rules
         self._detector = ChangeDetector(settings.compare)
+        self._used_bits, self._raw_bits = (EightBits(settings.compare.bits) for _ in range(2))
         self._refresh = RollingRefresh(settings.recompute.keyframe_s)
         self.tracks = Tracks(settings.judge)
         self._network: CameraNetwork | None = None
@@ -65,7 +67,10 @@ class Pipeline:
         chosen = settings.recompute.policy
         policy = registry.build("policy", chosen.type, chosen.settings)
         rules = tuple(registry.build("rule", rule.type, rule.settings) for rule in settings.rules)
-        return cls(camera, settings, policy, (AreaScoreRule(settings.judge), *rules))
+        try:
+            return cls(camera, settings, policy, (AreaScoreRule(settings.judge), *rules))
+        except InputError as error:
+            raise ConfigError(f"camera {camera}: compare.golden: {error}") from error
 
     def inspect(self, frame: Frame) -> Inspection:
         """Inspect one frame. A frame that cannot be inspected is NOT_INSPECTED with the reason, and the state stays valid."""
@@ -80,12 +85,15 @@ class Pipeline:
             if live is not change.live:
                 self._detector.complete(change, live)
             is_full = change.full_reason is not None
-            outputs = network.first(change.corrected) if is_full else network.next(change.corrected, live)
-            watch.lap("recompute")
+            picture = self._used_bits.of(change.corrected, None if is_full else live)
+            outputs = network.first(picture) if is_full else network.next(picture, live)
+            elapsed_ms = watch.lap("recompute")
+            if isinstance(self._policy, TimedPolicy):
+                self._policy.spent(elapsed_ms)
         except (BadFrame, InputError) as error:
             return self.not_inspected(str(error), frame.ts, frame.seq, frame.part_id, frame.job_id)
         try:
-            disagreement = audits.check(frame.image, outputs, frame.ts)
+            disagreement = audits.check(self._raw_bits.of(frame.image), outputs, frame.ts)
             watch.lap("audit")
             regions = decoder.decode(outputs, network.changed)
         except EngineFault as error:
@@ -228,11 +236,13 @@ class Stopwatch:
         self._start = self._last = time.perf_counter()
         self._laps: dict[str, float] = {}
 
-    def lap(self, stage: str) -> None:
-        """Put the time since the last lap down to this stage."""
+    def lap(self, stage: str) -> float:
+        """Put the time since the last lap down to this stage; returns it."""
         now = time.perf_counter()
-        self._laps[stage] = self._laps.get(stage, 0.0) + (now - self._last) * 1e3
+        elapsed_ms = (now - self._last) * 1e3
+        self._laps[stage] = self._laps.get(stage, 0.0) + elapsed_ms
         self._last = now
+        return elapsed_ms
 
     def read(self) -> dict[str, float]:
         """Every stage's milliseconds, and `total`."""
