@@ -120,8 +120,8 @@ def record(
     return recording
 
 
-def read_frames(clip: Path, count: int) -> Iterator[Frame]:
-    """At most `count` frames, none dropped, read in a process of its own."""
+def read_frames(clip: Path, count: int, lost: Callable[[BadFrame], None] = lambda error: None) -> Iterator[Frame]:
+    """At most `count` frames, none dropped, read in a process of its own. `lost` is told of each that cannot be read."""
     camera = Camera("clip", kind_of(clip), {"path": str(clip)}, CameraSettings(lossless=True))
     with camera:
         left = count
@@ -130,7 +130,8 @@ def read_frames(clip: Path, count: int) -> Iterator[Frame]:
                 frame = camera.next(WAIT_S)
             except EndOfStream:
                 return
-            except BadFrame:
+            except BadFrame as error:
+                lost(error)
                 continue
             if frame is not None:
                 left -= 1

@@ -17,3 +17,10 @@ def loading_bar(what: str) -> Iterator[Callable[[int, int], object]]:
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task(what, total=None)
         yield lambda ready, steps: progress.update(task, completed=ready, total=steps)
+
+
+def counting_bar(is_quiet: bool = False) -> Progress:
+    """A bar that counts, on a terminal; nothing in a pipe. To be entered and given tasks."""
+    console = Console(stderr=True)
+    columns = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed:.0f} of {task.total:.0f}"), TimeElapsedColumn()
+    return Progress(*columns, console=console, disable=is_quiet or not console.is_terminal, transient=True)

@@ -1,0 +1,346 @@
+"""The page that `edgevision assess` hands to an owner: the answer first, then pictures and curves, then tables. In: Findings. Out: HTML."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from edgevision.records import Image
+from edgevision.study import chart
+from edgevision.study.assess import GOOD_AGREEMENT, UNTELLING, Findings, curve_of, grade, layers_of
+from edgevision.study.assess_cost import USABLE, Cost, energy_words
+from edgevision.study.chart import Axis, Mark, Series
+from edgevision.study.report import Card, Level, Section, figures, heat_over, listing, note, page, picture, plot, table
+
+BINS = 120
+LEAST_SHARE = 1e-5
+CHEAPER = 0.85  # a higher threshold is worth naming where it costs at most this part
+COLOURS = (chart.BLUE, chart.ORANGE, chart.GREEN, chart.PURPLE)
+
+
+def assess_page(findings: Findings) -> str:
+    """The whole page."""
+    watched, task = findings.watched, findings.task
+    height, width = watched.picture.shape[:2]
+    subtitle = (
+        f"{task.recording.name}: {width} x {height} pixels, {findings.scene.fps:.3g} frames a second, network {_network(findings)}, "
+        f"on this PC ({_processor()}, {findings.scene.cores} cores)"
+    )
+    sections = [_short(findings), _changes(findings), _speed(findings), _cost(findings), _right(findings), _spread(findings)]
+    if task.reference is not None:
+        sections.insert(2, _reference(findings))
+    return page("What edgevision would save on this camera", subtitle, _cards(findings), [*sections, _method(findings)])
+
+
+def _cards(findings: Findings) -> list[Card]:
+    ours, rival, right = findings.ours, findings.rival, findings.operating
+    agreement = findings.agreement(right)
+    saving_level: Level = "good" if findings.saving >= 2 else "fair" if findings.saving > 1.15 else "poor"
+    right_level: Level = "good" if agreement >= GOOD_AGREEMENT and not right.too_mild else "fair" if agreement > 0.97 else "poor"
+    if right_level == "good" and not findings.is_telling:
+        right_level = "fair"
+    same = f"; the verdict was the same on {sum(right.verdicts)} of {len(right.verdicts)}" if right.verdicts else ""
+    fits: Level = "good" if ours.ms_p99 < 1e3 / findings.scene.fps else "poor"
+    cards = [
+        Card(_times(findings.saving), f"CPU time than the whole network on every frame takes at its cheapest here ({rival.name})", saving_level),
+        Card(f"{_percent(agreement)} same", f"answer as the whole network, on {len(right.errors)} frames compared{same}", right_level),
+        Card(f"{_cameras(ours)} cameras", f"like this one on this PC; {_cameras(rival)} with the whole network", saving_level),
+        Card(f"{_ms(ours.ms_p99)}", f"for the slowest frame in a hundred; a new frame comes every {_ms(1e3 / findings.scene.fps)}", fits),
+    ]
+    return [*cards, *_money_cards(findings)]
+
+
+def _money_cards(findings: Findings) -> list[Card]:
+    ours, rival, prices = findings.ours, findings.rival, findings.task.prices
+    if ours.money_year is None or rival.money_year is None:
+        return []
+    saved = rival.money_year - ours.money_year
+    words = f"of electricity saved a year by {prices.cameras} such cameras ({rival.kwh_year - ours.kwh_year:,.0f} kWh)"
+    cards = [Card(f"{saved:,.0f} {prices.currency}", words, "good" if saved > 0 else "poor")]
+    if ours.money_once is not None and rival.money_once is not None:
+        less = rival.money_once - ours.money_once
+        cards.append(Card(f"{less:,.0f} {prices.currency}", f"of PCs saved once: {ours.pcs} instead of {rival.pcs}", "good" if less > 0 else "plain"))
+    return cards
+
+
+def _short(findings: Findings) -> Section:
+    """The recommendation."""
+    verdict = grade(findings)
+    level: Level = "good" if verdict == "yes" else "fair" if verdict == "maybe" else "poor"
+    words = {
+        "yes": "Worth it here: much less work, and the answer stays what the whole network says.",
+        "maybe": "Worth a closer look: read the points below before you decide.",
+        "no": "Not worth it here as it stands: the reasons are below.",
+    }[verdict]
+    points = "".join(note(text, kind) for text, kind in _points(findings))
+    explanation = (
+        "A neural network usually works through every pixel of every frame. edgevision works only where the picture changed since it last "
+        "looked there. What that saves depends on how much moves in front of your camera; this page measured it on your recording."
+    )
+    return Section("In short", explanation, [note(words, level), points, _settings(findings)])
+
+
+def _points(findings: Findings) -> list[tuple[str, Level]]:
+    """What speaks for and against, one sentence each."""
+    watched, ours, rival = findings.watched, findings.ours, findings.rival
+    points: list[tuple[str, Level]] = []
+    if findings.saving < 2:
+        how = f"{findings.saving:.1f} times less" if findings.saving >= 1 else f"{1 / findings.saving:.1f} times more"
+        points.append((f"It takes {how} CPU time than {rival.name}: on this recording a large part of the picture moves.", "fair"))
+    if not findings.is_telling:
+        points.append((f"{UNTELLING[0].upper()}{UNTELLING[1:]}.", "fair"))
+    if findings.operating.too_mild:
+        points.append((f"On {findings.operating.too_mild} compared frames the verdict was milder than the whole network's.", "poor"))
+    slow = float(np.mean(np.array(findings.race.ours.ms) > rival.ms_p50))
+    if slow > 0.01:
+        points.append((f"On {_percent(slow)} of the frames so much moved that the whole network would have been quicker.", "fair"))
+    if watched.whole:
+        points.append((f"{watched.whole} times the light of the whole picture changed at once; each costs one whole run and a warning.", "fair"))
+    if watched.lost_frames:
+        points.append((f"{watched.lost_frames} frames could not be used: {watched.lost[0]}.", "poor"))
+    if findings.locality is not None and findings.locality.culprit is not None:
+        words = "makes every pixel of the answer depend on every pixel of the picture, so any change costs a whole run from there on"
+        points.append((f"Step {findings.locality.culprit} of the network {words}; see recompute.engine: splice.", "poor"))
+    if ours.ms_p99 > 1e3 / findings.scene.fps:
+        points.append(("The slowest frames take longer than the time until the next one: some frames would be passed over.", "poor"))
+    return points
+
+
+def _settings(findings: Findings) -> str:
+    """What to put into the configuration."""
+    compare, rows = findings.settings.compare, curve_of(findings)
+    now = next(row for row in rows if row["is_operating_point"])
+    lower = [row for row in rows if row["levels"] < now["levels"] and row["agreement"] >= GOOD_AGREEMENT and not row["too_mild"]]
+    higher = [row for row in rows if row["levels"] > now["levels"] and row["agreement"] >= now["agreement"] - 5e-4 and not row["too_mild"]]
+    chosen, why = None, "Leave the thresholds as they are; this is what was in force:"
+    if now["agreement"] < GOOD_AGREEMENT and lower:
+        chosen, why = lower[-1], "A lower change threshold follows the whole network more closely. Try this:"
+    elif findings.is_telling and higher and higher[-1]["ms_mean"] < CHEAPER * now["ms_mean"]:
+        chosen, why = higher[-1], "A higher change threshold gave the same answers for less work. Try this, and watch the next days:"
+    value = compare.pixel_threshold if chosen is None else f"{chosen['levels']:.1f}"
+    comment = f"    # gray levels; {compare.pixel_threshold} was in force" if chosen is not None else ""
+    comment = comment or (f"    # here {findings.watched.levels:.1f} gray levels" if compare.pixel_threshold == "auto" else "")
+    text = f"compare:\n  pixel_threshold: {value}{comment}"
+    return f"{note(why)}{listing(text)}"
+
+
+def _changes(findings: Findings) -> Section:
+    """Heat map, busiest frame, over time, distribution."""
+    watched = findings.watched
+    shares = np.array(watched.shares)
+    peak = float(watched.heat.max()) or 1.0
+    shown = [picture(heat_over(watched.picture, np.sqrt(watched.heat / peak)), f"Where it changes: red changed on {_percent(peak)} of the frames, yellow seldom, gray never.")]
+    if watched.busiest is not None:
+        share, image, live = watched.busiest
+        shown.append(picture(_outlined(image, live), f"The busiest frame: {_percent(share)} of it changed (outlined)."))
+    medians = f"On a median frame {_percent(float(np.median(shares)))} of the picture changed, on the busiest in a hundred "
+    explanation = (
+        f"{medians}{_percent(float(np.percentile(shares, 99)))}; on {_percent(float(np.mean(shares == 0)))} of the frames nothing did. "
+        f"A pixel counts as changed when it moves by more than {watched.levels:.1f} of 256 gray levels, well above this camera's noise "
+        f"(about {watched.noise_levels:.1f})."
+    )
+    return Section("How much of the picture changes", explanation, [figures(*shown), figures(_over_time(findings), _distribution(shares))])
+
+
+def _over_time(findings: Findings) -> str:
+    ts, shares = np.array(findings.watched.ts), np.array(findings.watched.shares)
+    ts = (ts - ts[0]) * (findings.watched.fps / findings.scene.fps)
+    unit, scale = ("minutes", 60.0) if ts[-1] > 300 else ("seconds", 1.0)
+    parts = np.array_split(np.arange(len(ts)), min(BINS, len(ts)))
+    most = [(float(ts[part].mean()) / scale, float(shares[part].max())) for part in parts]
+    mean = [(float(ts[part].mean()) / scale, float(shares[part].mean())) for part in parts]
+    series = [Series("most", most, "area", "#9db9e4"), Series("mean", mean, "area", chart.BLUE)] if len(ts) > BINS else [Series("", mean, "area")]
+    drawing = chart.chart(series, Axis(unit, chart.number), Axis("changed share", chart.share))
+    return plot(drawing, f"Changed share of the picture over time; each of {len(parts)} steps holds about {len(ts) // len(parts)} frames.")
+
+
+def _distribution(shares: np.ndarray[tuple[int], np.dtype[np.float64]]) -> str:
+    ordered = np.sort(np.maximum(shares, LEAST_SHARE))
+    chosen = np.unique(np.linspace(0, len(ordered) - 1, 200).round().astype(int))
+    points = [(float(ordered[place]), (place + 1) / len(ordered)) for place in chosen]
+    points = [(LEAST_SHARE, points[0][1] if points[0][0] <= LEAST_SHARE else 0.0), *points, (1.0, 1.0)]
+    drawing = chart.chart(
+        [Series("", points, "area")],
+        Axis("changed share of the picture", chart.share, is_log=True, ends=(LEAST_SHARE, 1.0)),
+        Axis("share of frames below", chart.share, ends=(0.0, 1.0)),
+        [Mark("median", x=float(np.median(np.maximum(shares, LEAST_SHARE)))), Mark("99 in 100", x=float(np.percentile(np.maximum(shares, LEAST_SHARE), 99)))],
+    )
+    return plot(drawing, "Read: so many of the frames changed by at most so much. The farther left the curve rises, the more is saved.")
+
+
+def _speed(findings: Findings) -> Section:
+    race = findings.race
+    series = []
+    for tally, colour in zip((race.ours, *race.dense), COLOURS, strict=False):
+        levels = np.concatenate([np.linspace(0, 95, 60), np.linspace(95.5, 100, 10)])
+        series.append(Series(tally.name, [(float(q), float(np.percentile(tally.ms, q))) for q in levels], "line", colour))
+    series = [Series(one.name, one.points, "line", one.colour) for one in series]
+    drawing = chart.chart(
+        series, Axis("frames, from the quickest to the slowest, %", chart.number, ends=(0, 100)), Axis("milliseconds a frame", chart.number, is_log=True)
+    )
+    rows = [[cost.name, cost.precision, *(f"{value:.2f}" for value in (cost.ms_mean, cost.ms_p50, cost.ms_p99, cost.ms_worst))] for cost in findings.costs]
+    head = ["milliseconds a frame", "numbers in", "mean", "median", "slowest in 100", "worst"]
+    whole = float(np.median(race.whole_ms))
+    explanation = (
+        "The whole network takes the same time on every frame; edgevision takes as long as much has changed. The worst that can happen to it is a "
+        f"frame on which everything changed, as when the light is switched on: {whole:.1f} ms here."
+    )
+    return Section("How long a frame takes", explanation, [figures(plot(drawing, "Every frame's time, sorted. Both axes start at the left and below with the quickest.")), table(head, rows, [0])])
+
+
+def _cost(findings: Findings) -> Section:
+    prices, scene = findings.task.prices, findings.scene
+    head = ["", "CPU seconds, 1,000 frames", "Wh, 1,000 frames", "cameras on this PC", f"kWh a year, {prices.cameras} cameras", f"PCs for {prices.cameras} cameras"]
+    if prices.kwh is not None:
+        head.append(f"electricity a year, {prices.currency}")
+    if prices.pc is not None:
+        head.append(f"PCs, {prices.currency}")
+    rows = []
+    for cost in findings.costs:
+        row = [cost.name, f"{cost.cpu_s:.2f}", f"{cost.wh:.3f}", _cameras(cost), f"{cost.kwh_year:,.0f}", str(cost.pcs)]
+        row += [f"{money:,.0f}" for money in (cost.money_year, cost.money_once) if money is not None]
+        rows.append(row)
+    explanation = (
+        f"A camera gives {scene.fps:.3g} frames a second, {prices.hours_a_day:g} hours a day. Cameras on this PC: {_percent(USABLE)} of its {scene.cores} cores' "
+        f"time may be used, the rest is kept for peaks. Decoding the video takes {scene.decode_s * 1e3:.2f} ms of CPU a frame whatever inspects it; it is in the "
+        "cameras, the PCs and the electricity, not in the first two columns."
+    )
+    notes = [note(energy_words((findings.race.ours, *findings.race.dense), prices))]
+    if prices.kwh is None or prices.pc is None:
+        notes.append(note("For money, run it again with your own prices: --price-kwh 0.25 --price-pc 900 --cameras 10 --hours-a-day 16."))
+    return Section("What it costs to run", explanation, [table(head, rows, [0]), *notes])
+
+
+def _right(findings: Findings) -> Section:
+    rows = curve_of(findings)
+    now = next(row for row in rows if row["is_operating_point"])
+    levels = Axis("change threshold, gray levels", chart.number, is_log=True)
+    mark = [Mark("in force", x=now["levels"])]
+    differing = [(row["levels"], max(0.0, 1 - row["agreement"])) for row in rows]
+    frozen = max(0.0, 1 - findings.agreement(findings.race.frozen))
+    series = [Series("differs from the whole network", differing, "line", chart.RED), Series("an answer that never changes", [(rows[0]["levels"], frozen), (rows[-1]["levels"], frozen)], "line", chart.GRAY)]
+    left = chart.chart(series, levels, Axis("answer that differs", chart.share), mark)
+    right = chart.chart([Series("", [(row["levels"], row["ms_mean"]) for row in rows])], levels, Axis("milliseconds a frame, mean", chart.number), mark)
+    cells = [
+        [
+            f"{row['levels']:.1f}{' (in force)' if row['is_operating_point'] else ''}",
+            _percent(row["agreement"]),
+            _percent(row["agreement_worst"]),
+            "-" if row["same_verdict"] is None else _percent(row["same_verdict"]),
+            "-" if row["too_mild"] is None else str(row["too_mild"]),
+            _percent(row["macs_share"]),
+            f"{row['ms_mean']:.2f}",
+        ]
+        for row in rows
+    ]
+    head = ["change threshold, gray levels", "same answer, mean", "worst frame", "same verdict", "verdict too mild", "work", "ms a frame"]
+    explanation = (
+        f"On {len(findings.operating.errors)} frames the whole network was run on the raw picture and its answer compared, pixel by pixel, with ours. A higher threshold "
+        "overlooks more and costs less; a lower one follows every flicker. The answer differs by how far its values are off plus the share of "
+        "its decisions (defect or not, which class) that came out otherwise."
+    )
+    marked = [place for place, row in enumerate(rows) if row["is_operating_point"]]
+    warnings = [] if findings.is_telling else [note(f"{UNTELLING[0].upper()}{UNTELLING[1:]}.", "fair")]
+    captions = "How wrong it gets. The gray line is what an answer would be off by that stays as it was on the first frame.", "What each threshold costs."
+    return Section("Is the answer still right", explanation, [*warnings, figures(plot(left, captions[0]), plot(right, captions[1])), table(head, cells, marked)])
+
+
+def _spread(findings: Findings) -> Section:
+    layers = [layer for layer in layers_of(findings) if layer["macs_share"] > 0 or layer["how"] != "selective"]
+    race, where = findings.race, findings.locality
+    start, work = float(np.mean(race.live_input)), float(np.mean(race.macs_share))
+    explanation = (
+        f"Each step of a network looks at a neighbourhood, so a change grows on its way through: {_percent(start)} of the picture changed on the mean frame, "
+        f"and {_percent(work)} of the network's multiplications had to be done again."
+    )
+    parts: list[str] = []
+    if where is not None:
+        rows, columns = where.reach_px
+        if where.culprit is None:
+            level: Level = "good" if where.share < 0.25 else "fair"
+            words = "local enough: what happens in one corner leaves the rest alone" if where.share < 0.25 else "not very local: most changes reach far"
+            text = f"One changed pixel can move the answer in a part of {columns} x {rows} network pixels, {_percent(where.share)} of the picture: {words}."
+            parts.append(note(text, level))
+        else:
+            parts.append(note(f"From step {where.culprit} on, everything depends on the whole picture: this task is not local for this network.", "poor"))
+    if layers:
+        points = [(0.0, start), *((float(place + 1), layer["live"]) for place, layer in enumerate(layers))]
+        drawing = chart.chart([Series("", points, "bars")], Axis("step that multiplies (0: the picture)", chart.number), Axis("live share, mean", chart.share, ends=(0.0, min(1.0, 1.15 * max(y for _, y in points) or 1.0))))
+        parts.append(figures(plot(drawing, "Share of each step's pixels that had to be computed again, on the mean frame.")))
+        rows_of = [[layer["name"], layer["how"], _percent(layer["live"]), _percent(layer["macs_share"])] for layer in layers]
+        parts.append(f"<details><summary>Step by step</summary>{table(['step', 'runs', 'computed again', 'of the work'], rows_of)}</details>")
+    return Section("How far a change spreads", explanation, parts)
+
+
+def _reference(findings: Findings) -> Section:
+    watched = findings.watched
+    peak = float(watched.heat_foreground.max())
+    share = float(np.mean(watched.foreground))
+    shown = picture(heat_over(watched.picture, np.sqrt(watched.heat_foreground / peak) if peak else watched.heat_foreground), f"Where it differs from the reference: red on {_percent(peak)} of the frames.")
+    points = [(float(place), value) for place, value in enumerate(watched.foreground)]
+    step = max(1, len(points) // 400)
+    drawing = chart.chart([Series("", points[::step], "area", chart.PURPLE)], Axis("frame", chart.number), Axis("differs from the reference", chart.share))
+    name = findings.task.reference.name if findings.task.reference is not None else ""
+    parts = [figures(shown, plot(drawing, "Share of the picture that differs from the reference, frame by frame."))]
+    if watched.misaligned:
+        parts.append(note(f"{watched.misaligned} frames do not lie on the reference and would be NOT_INSPECTED.", "poor"))
+    return Section("Against the reference", f"Every frame beside {name}: {_percent(share)} of the picture differs on the mean frame.", parts)
+
+
+def _method(findings: Findings) -> Section:
+    watched, race = findings.watched, findings.race
+    lines = [f"{watched.frames:,} frames went through the change map{', then the time set with --minutes was up' if watched.is_cut_short else ', all that the recording has'}."]
+    run, counted = len(race.chosen.numbers), len(race.ours.ms)
+    spread = "all of them" if run == watched.frames else "stretches of consecutive frames, spread evenly over what was read"
+    lines.append(f"{run:,} frames went through the network ({spread}); {counted:,} count, frames after a gap do not.")
+    lines.append("Times are of this PC as busy as it was; every engine ran one after another on the same frames with as many threads. Ours holds the change map, the network and its regular self-checks.")
+    lines.append("The whole network's time is OpenVINO's inference alone, its input made ready for it.")
+    return Section("How this was measured", "For those who want to check it, or to repeat it.", ["".join(f"<p>{line}</p>" for line in lines), *(note(text) for text in race.notes)])
+
+
+def _outlined(image: Image, live: np.ndarray[tuple[int, int], np.dtype[np.bool_]]) -> Image:
+    from edgevision.study.picture import colour
+
+    shown = colour(image)
+    contours, _ = cv2.findContours(np.ascontiguousarray(live).view(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    cv2.drawContours(shown, contours, -1, (40, 40, 230), max(1, shown.shape[1] // 400))
+    return shown
+
+
+def _network(findings: Findings) -> str:
+    named = findings.settings.recompute.network
+    return "that ships with edgevision" if named == "default" else Path(named).name
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return "unknown processor"
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "unknown processor")
+
+
+def _times(saving: float) -> str:
+    if not math.isfinite(saving):
+        return "no measurable"
+    return f"{saving:.1f} times less" if saving >= 1 else f"{1 / saving:.1f} times more"
+
+
+def _cameras(cost: Cost) -> str:
+    return f"{math.floor(cost.cameras):,}" if cost.cameras >= 1 else f"{cost.cameras:.1f}"
+
+
+def _ms(value: float) -> str:
+    return f"{value:.1f} ms" if value < 100 else f"{value:,.0f} ms"
+
+
+def _percent(value: float) -> str:
+    if math.isnan(value):
+        return "-"
+    return f"{value:.2%}".replace("%", " %") if 0.99 < value < 1 else chart.share(value)
+
+
