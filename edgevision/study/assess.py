@@ -33,6 +33,8 @@ MOST_FRAMES = 3000
 LANES = 7
 BUSY = 0.3  # of a whole run, about what one lane costs a frame when time is planned
 GOOD_AGREEMENT, FAIR_AGREEMENT = 0.995, 0.97
+UNDISTURBED = 0.8  # CPU seconds a second, of one engine that has the PC to itself
+EXCUSED = 1.5  # times the network's own restlessness
 TELLING, LEAST_TELLING = 4.0, 1e-3
 GOOD_SAVING, LEAST_SAVING = 2.0, 1.15
 LOCAL_SHARE = 0.25
@@ -101,6 +103,22 @@ class Findings:
         """Whether the recording moves the whole network's answer enough to tell a right answer from one that never changes."""
         ours, frozen = self.agreement(self.operating), self.agreement(self.race.frozen)
         return 1 - frozen > max(TELLING * (1 - ours), LEAST_TELLING)
+
+    @property
+    def is_disturbed(self) -> bool:
+        """Whether other programs took so much of the PC that times are longer than they would be."""
+        tally = self.race.dense[0]
+        return sum(tally.cpu_s) < UNDISTURBED * sum(tally.ms) / 1e3
+
+    @property
+    def restlessness(self) -> float:
+        """By how much the whole network's answer differs between two frames although next to nothing moved; 0 where that is not known."""
+        return 1.0 - self.agreement(self.race.restless) if self.race.restless.errors else 0.0
+
+    @property
+    def is_right(self) -> bool:
+        """Whether the answer is the whole network's, as far as that is sure of its own."""
+        return 1.0 - self.agreement(self.operating) <= max(1.0 - GOOD_AGREEMENT, EXCUSED * self.restlessness)
 
     def disagreements(self, one: Agreement) -> list[float]:
         """Of each check: of the output where it is worst. Differences between probabilities count as they are, others by their span."""
@@ -181,7 +199,7 @@ def layers_of(findings: Findings) -> list[dict[str, Any]]:
     total = max(1, sum(macs.values()))
     return [
         {"name": name, "how": how, "live": round(float(mean), 6), "macs_share": round(macs.get(name, 0) / total, 5)}
-        for (name, how, _), mean in zip(race.steps, means, strict=True)
+        for (name, how), mean in zip(race.steps, means, strict=True)
     ]
 
 
@@ -193,6 +211,7 @@ def curve_of(findings: Findings) -> list[dict[str, Any]]:
         rows.append(
             {
                 "levels": round(one.levels, 3),
+                "pixel_threshold": one.threshold,
                 "is_operating_point": one.is_operating_point,
                 "agreement": round(1.0 - float(np.mean(differences)), 6),
                 "agreement_worst": round(1.0 - float(np.max(differences)), 6),
@@ -208,9 +227,9 @@ def curve_of(findings: Findings) -> list[dict[str, Any]]:
 def grade(findings: Findings) -> str:
     """The verdict on adopting it here: `yes`, `maybe` or `no`."""
     right = findings.agreement(findings.operating)
-    if right < FAIR_AGREEMENT or findings.saving < LEAST_SAVING:
+    if (right < FAIR_AGREEMENT and not findings.is_right) or findings.saving < LEAST_SAVING:
         return "no"
-    is_sure = right >= GOOD_AGREEMENT and findings.is_telling and not findings.operating.too_mild
+    is_sure = findings.is_right and findings.is_telling and not findings.operating.too_mild
     return "yes" if is_sure and findings.saving >= GOOD_SAVING else "maybe"
 
 
@@ -239,6 +258,8 @@ def _plain(findings: Findings) -> dict[str, Any]:
         "whole_run_ms": round(float(np.median(race.whole_ms)), 3),
         "agreement": round(findings.agreement(findings.operating), 6),
         "frozen_agreement": round(findings.agreement(race.frozen), 6),
+        "restlessness": round(findings.restlessness, 6),
+        "verdicts": race.verdicts,
         "is_telling": findings.is_telling,
         "saving": round(findings.saving, 3),
         "grade": grade(findings),
@@ -248,6 +269,7 @@ def _plain(findings: Findings) -> dict[str, Any]:
         "curve": curve_of(findings),
         "layers": layers_of(findings),
         "reach": None if where is None else {"px": list(where.reach_px), "share": round(where.share, 6), "culprit": where.culprit},
+        "is_disturbed": findings.is_disturbed,
         "notes": race.notes,
     }
 

@@ -40,7 +40,7 @@ def _cards(findings: Findings) -> list[Card]:
     ours, rival, right = findings.ours, findings.rival, findings.operating
     agreement = findings.agreement(right)
     saving_level: Level = "good" if findings.saving >= 2 else "fair" if findings.saving > 1.15 else "poor"
-    right_level: Level = "good" if agreement >= GOOD_AGREEMENT and not right.too_mild else "fair" if agreement > 0.97 else "poor"
+    right_level: Level = "good" if findings.is_right and not right.too_mild else "fair" if agreement > 0.97 else "poor"
     if right_level == "good" and not findings.is_telling:
         right_level = "fair"
     same = f"; the verdict was the same on {sum(right.verdicts)} of {len(right.verdicts)}" if right.verdicts else ""
@@ -95,6 +95,12 @@ def _points(findings: Findings) -> list[tuple[str, Level]]:
         points.append((f"{UNTELLING[0].upper()}{UNTELLING[1:]}.", "fair"))
     if findings.operating.too_mild:
         points.append((f"On {findings.operating.too_mild} compared frames the verdict was milder than the whole network's.", "poor"))
+    if not findings.is_right:
+        different = 1 - findings.agreement(findings.operating)
+        points.append((f"The answer differs from the whole network's by {_percent(different)} on the mean frame; see the curve below.", "poor"))
+    if findings.restlessness > 1 - GOOD_AGREEMENT:
+        words = "is restless here: without anything moving its answer changes from one frame to the next by"
+        points.append((f"The network {words} {_percent(findings.restlessness)}. Is it trained for what this camera shows?", "fair"))
     slow = float(np.mean(np.array(findings.race.ours.ms) > rival.ms_p50))
     if slow > 0.01:
         points.append((f"On {_percent(slow)} of the frames so much moved that the whole network would have been quicker.", "fair"))
@@ -105,6 +111,10 @@ def _points(findings: Findings) -> list[tuple[str, Level]]:
     if findings.locality is not None and findings.locality.culprit is not None:
         words = "makes every pixel of the answer depend on every pixel of the picture, so any change costs a whole run from there on"
         points.append((f"Step {findings.locality.culprit} of the network {words}; see recompute.engine: splice.", "poor"))
+    if race_verdicts(findings)[:1] == [("NG", len(findings.operating.errors))]:
+        points.append(("The whole network calls every frame NG by your settings: is it the right network for this camera?", "fair"))
+    if findings.is_disturbed:
+        points.append(("Other programs kept this PC busy meanwhile: the milliseconds are too long; CPU time and what follows from it are not.", "fair"))
     if ours.ms_p99 > 1e3 / findings.scene.fps:
         points.append(("The slowest frames take longer than the time until the next one: some frames would be passed over.", "poor"))
     return points
@@ -121,8 +131,8 @@ def _settings(findings: Findings) -> str:
         chosen, why = lower[-1], "A lower change threshold follows the whole network more closely. Try this:"
     elif findings.is_telling and higher and higher[-1]["ms_mean"] < CHEAPER * now["ms_mean"]:
         chosen, why = higher[-1], "A higher change threshold gave the same answers for less work. Try this, and watch the next days:"
-    value = compare.pixel_threshold if chosen is None else f"{chosen['levels']:.1f}"
-    comment = f"    # gray levels; {compare.pixel_threshold} was in force" if chosen is not None else ""
+    value = compare.pixel_threshold if chosen is None else chosen["pixel_threshold"]
+    comment = f"    # here {chosen['levels']:.1f} gray levels; {compare.pixel_threshold} was in force" if chosen is not None else ""
     comment = comment or (f"    # here {findings.watched.levels:.1f} gray levels" if compare.pixel_threshold == "auto" else "")
     text = f"compare:\n  pixel_threshold: {value}{comment}"
     return f"{note(why)}{listing(text)}"
@@ -189,7 +199,7 @@ def _speed(findings: Findings) -> Section:
         "The whole network takes the same time on every frame; edgevision takes as long as much has changed. The worst that can happen to it is a "
         f"frame on which everything changed, as when the light is switched on: {whole:.1f} ms here."
     )
-    return Section("How long a frame takes", explanation, [figures(plot(drawing, "Every frame's time, sorted. Both axes start at the left and below with the quickest.")), table(head, rows, [0])])
+    return Section("How long a frame takes", explanation, [figures(plot(drawing, "Every frame's time, sorted: where our line lies below the others, edgevision is quicker.")), table(head, rows, [0])])
 
 
 def _cost(findings: Findings) -> Section:
@@ -245,6 +255,9 @@ def _right(findings: Findings) -> Section:
     )
     marked = [place for place, row in enumerate(rows) if row["is_operating_point"]]
     warnings = [] if findings.is_telling else [note(f"{UNTELLING[0].upper()}{UNTELLING[1:]}.", "fair")]
+    said = ", ".join(f"{count} {name}" for name, count in race_verdicts(findings))
+    if said:
+        warnings.append(note(f"The whole network's verdicts on these frames, by your settings: {said}."))
     captions = "How wrong it gets. The gray line is what an answer would be off by that stays as it was on the first frame.", "What each threshold costs."
     return Section("Is the answer still right", explanation, [*warnings, figures(plot(left, captions[0]), plot(right, captions[1])), table(head, cells, marked)])
 
@@ -309,6 +322,11 @@ def _outlined(image: Image, live: np.ndarray[tuple[int, int], np.dtype[np.bool_]
     contours, _ = cv2.findContours(np.ascontiguousarray(live).view(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     cv2.drawContours(shown, contours, -1, (40, 40, 230), max(1, shown.shape[1] // 400))
     return shown
+
+
+def race_verdicts(findings: Findings) -> list[tuple[str, int]]:
+    """What the whole network said, commonest first."""
+    return sorted(findings.race.verdicts.items(), key=lambda pair: -pair[1])
 
 
 def _network(findings: Findings) -> str:

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgevision.compare import measure
 from edgevision.compare.background import ChangeDetector
 from edgevision.config import CameraConfig
 from edgevision.errors import BadFrame, ConfigError, EngineFault, InputError
@@ -38,6 +39,7 @@ STRETCHES = 12
 CHECKS = 60
 SCALES = (0.35, 0.5, 0.7, 1.4, 2.0, 3.0)  # of the change threshold in force
 LEAST_LEVELS = 2.0
+QUIET_SHARE = 0.002
 Answers = Mapping[str, NDArray[np.float32]]
 
 
@@ -83,13 +85,14 @@ class Tally:
 
 @dataclass(slots=True)
 class Agreement:
-    """How the answers with one threshold (gray levels) compare with the whole network's on the raw frames, check by check.
+    """How the answers with one threshold (`levels` as gray levels, `threshold` as it is set) compare with the whole network's on the raw frames, check by check.
 
     `errors` and `flips` are by output: rms difference, and the share of decisions that differ. `verdicts`: whether the frame's was the same.
     """
 
     levels: float
     is_operating_point: bool
+    threshold: float | str = ""
     macs_share: list[float] = field(default_factory=list)
     ms: list[float] = field(default_factory=list)
     errors: list[dict[str, float]] = field(default_factory=list)
@@ -100,18 +103,24 @@ class Agreement:
 
 @dataclass(slots=True, eq=False)
 class Race:
-    """Everything measured. `steps` are (name, how, share of MACs, mean live share) in the network's order, `spans` how far outputs move."""
+    """Everything measured. `steps` are (name, how) in the network's order, `live_steps` the live share of each, frame by frame.
+
+    `frozen` is an answer that never changes, `restless` the whole network's own answer to the frame before, where next to nothing moved:
+    both beside the whole network's answer. `spans` tell how far outputs move, `probable` which are probabilities.
+    """
 
     chosen: Chosen
     ours: Tally
     dense: list[Tally]
     curve: list[Agreement]
     frozen: Agreement
+    restless: Agreement
+    verdicts: dict[str, int] = field(default_factory=dict)
     spans: dict[str, Span] = field(default_factory=dict)
     macs_share: list[float] = field(default_factory=list)
     live_input: list[float] = field(default_factory=list)
     live_steps: list[NDArray[np.float64]] = field(default_factory=list)
-    steps: list[tuple[str, str, int]] = field(default_factory=list)
+    steps: list[tuple[str, str]] = field(default_factory=list)
     whole_ms: list[float] = field(default_factory=list)
     probable: frozenset[str] = frozenset()
     network: CameraNetwork | None = None
@@ -177,6 +186,15 @@ def chosen_frames(recording: Path, chosen: Chosen) -> Iterator[tuple[int, Frame]
             yield number, frame
 
 
+def scaled(threshold: float | str, scale: float, levels: float) -> float | str:
+    """A threshold that many times as high, of the same kind: in sigmas of the noise where that is what makes it, else in gray levels."""
+    if isinstance(threshold, str) and threshold != "auto":
+        return f"{scale * measure.sigmas_of(threshold):.3g} sigma"
+    if threshold == "auto" and levels > measure.AUTO_LEAST_LEVELS:
+        return f"{scale * measure.AUTO_SIGMAS:.3g} sigma"
+    return round(max(LEAST_LEVELS, scale * levels), 2)
+
+
 class Racer:
     """Runs a race. Throwaway."""
 
@@ -184,23 +202,26 @@ class Racer:
         self._settings, self._network, self._meter = settings, network, Meter()
         self._ours = SelectiveLane(settings, network, is_audited=True)
         self._twin = network.sibling()
-        self._lanes = [self._lane(scale * levels) for scale in SCALES]
+        thresholds = [scaled(settings.compare.pixel_threshold, scale, levels) for scale in SCALES]
+        self._lanes = [self._lane(threshold) for threshold in thresholds]
         self._dense = self._peers(int8)
         self._scales: dict[str, Scale] = {}
         self._judge: Judge | None = None
         self._first: dict[str, NDArray[np.float32]] = {}
-        curve = [Agreement(max(LEAST_LEVELS, scale * levels), False) for scale in SCALES]
+        self._before: Frame | None = None
+        curve = [Agreement(scale * levels, False, threshold) for scale, threshold in zip(SCALES, thresholds, strict=True)]
         self.race = Race(
             chosen,
             Tally("edgevision", _precision(network)),
             [Tally(name, peer.precision) for name, peer in self._dense],
-            [*curve, Agreement(levels, True)],
+            [*curve, Agreement(levels, True, settings.compare.pixel_threshold)],
+            Agreement(levels, False),
             Agreement(levels, False),
             network=network,
         )
 
-    def _lane(self, levels: float) -> SelectiveLane:
-        compare = self._settings.compare.model_copy(update={"pixel_threshold": float(max(LEAST_LEVELS, levels))})
+    def _lane(self, threshold: float | str) -> SelectiveLane:
+        compare = self._settings.compare.model_copy(update={"pixel_threshold": threshold})
         return SelectiveLane(self._settings.model_copy(update={"compare": compare}), self._network.sibling())
 
     def _peers(self, int8: Path | None) -> list[tuple[str, OpenVinoDense]]:
@@ -261,6 +282,9 @@ class Racer:
             self._run_other(lane, agreement, frame, truth, is_counted)
         if truth is not None:
             self._note(race.frozen, truth, self._first, frame, change)
+            if self._before is not None and change.fraction < QUIET_SHARE:
+                self._note(race.restless, truth, self._twin.first(self._before.image), frame, change)
+        self._before = frame
 
     def _run_other(self, lane: SelectiveLane, agreement: Agreement, frame: Frame, truth: _Truth | None, is_counted: bool) -> None:
         began = time.perf_counter()
@@ -275,7 +299,7 @@ class Racer:
     def _note_steps(self, costs: Costs) -> None:
         race = self.race
         if not race.steps:
-            race.steps = [(step.name, step.how, 0) for step in costs.steps]
+            race.steps = [(step.name, step.how) for step in costs.steps]
         if len(costs.steps) == len(race.steps):
             race.live_steps.append(np.array([step.live_fraction for step in costs.steps]))
 
@@ -293,7 +317,11 @@ class Racer:
         self._first = self._first or {name: values.copy() for name, values in answers.items()}
         for name, values in answers.items():
             self.race.spans.setdefault(name, Span()).add(values)
-        return _Truth(answers, self._verdict(answers, frame, change))
+        answers = {name: values.copy() for name, values in answers.items()}
+        said = self._verdict(answers, frame, change)
+        if said is not None:
+            self.race.verdicts[said.value] = self.race.verdicts.get(said.value, 0) + 1
+        return _Truth(answers, said)
 
     def _set_scales(self, answers: Answers) -> None:
         network = self._network

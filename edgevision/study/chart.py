@@ -58,7 +58,7 @@ class Mark:
 def share(value: float) -> str:
     """A share as a percentage, with as many digits as it needs."""
     percent = value * 100
-    return f"{percent:.0f} %" if percent >= 10 or percent == 0 else f"{percent:.2g} %" if percent >= 0.01 else f"{percent:.0e} %"
+    return f"{percent:.0f} %" if percent >= 10 or percent == 0 else f"{percent:.2g} %"
 
 
 def number(value: float) -> str:
@@ -74,7 +74,7 @@ def chart(series: Sequence[Series], x: Axis, y: Axis, marks: Sequence[Mark] = ()
     levels = _Scale(y, [point[1] for one in series for point in one.points], (HEIGHT - BOTTOM, top))
     parts = [legend, *_grid(columns, levels, top)]
     parts += [_drawn(one, columns, levels) for one in series if one.points]
-    parts += [_marked(mark, columns, levels, top) for mark in marks]
+    parts += [_marked(mark, columns, levels, top + 14 * place) for place, mark in enumerate(marks)]
     parts.append(_text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 8, x.label, "middle"))
     middle = (top + HEIGHT - BOTTOM) / 2
     parts.append(f'<text transform="translate(13 {middle:.1f}) rotate(-90)" text-anchor="middle" fill="{_INK}">{escape(y.label)}</text>')
@@ -112,7 +112,7 @@ class _Scale:
             return linear_ticks(self.low, self.high)
         first, last = math.ceil(self._ends[0] - 1e-9), math.floor(self._ends[1] + 1e-9)
         decades = [10.0**k for k in range(first, last + 1)]
-        if len(decades) >= 2:
+        if len(decades) > 2:
             return decades[:: 1 + len(decades) // 7]
         steps = [factor * 10.0**k for k in range(first - 1, last + 1) for factor in (1, 2, 3, 5)]
         return [step for step in steps if self.low <= step <= self.high]
@@ -184,7 +184,7 @@ def _marked(mark: Mark, columns: _Scale, levels: _Scale, top: float) -> str:
         column = columns.at(mark.x)
         is_right = column > (LEFT + WIDTH) * 0.6
         word = _text(column + (-5 if is_right else 5), top + 12, mark.text, "end" if is_right else "start", mark.colour)
-        return f'<line x1="{column:.1f}" x2="{column:.1f}" y1="{top}" y2="{HEIGHT - BOTTOM}" {style}/>{word}'
+        return f'<line x1="{column:.1f}" x2="{column:.1f}" y1="{top:.0f}" y2="{HEIGHT - BOTTOM}" {style}/>{word}'
     level = levels.at(mark.y or 0.0)
     word = _text(WIDTH - RIGHT - 4, level - 5 if level > top + 16 else level + 14, mark.text, "end", mark.colour)
     return f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{level:.1f}" y2="{level:.1f}" {style}/>{word}'

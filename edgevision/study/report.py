@@ -25,6 +25,7 @@ from edgevision.study.picture import colour
 
 WIDEST_PX = 900
 JPEG_QUALITY = 82
+LEAST_HEAT = 0.04
 Level = Literal["good", "fair", "poor", "plain"]
 
 _STYLE = """
@@ -40,7 +41,7 @@ section{background:#fff;border:1px solid #e0e5ec;border-radius:10px;padding:16px
 .note{border-left:5px solid #9aa5b3;background:#f7f9fb;border-radius:6px;padding:8px 12px;margin:10px 0}
 .note.good{border-color:#2e8b57}.note.fair{border-color:#d99a1c}.note.poor{border-color:#c62828}
 .figures{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,400px),1fr));gap:16px;margin-top:10px}
-figure{margin:0;min-width:0}figure svg,figure img{width:100%;height:auto;display:block}figure img{border-radius:6px}
+figure{margin:0;min-width:0;max-width:560px}figure svg,figure img{width:100%;height:auto;display:block}figure img{border-radius:6px}
 figcaption{color:#56616f;font-size:.9rem;margin-top:4px}
 .scroll{overflow-x:auto}table{border-collapse:collapse;width:100%;font-size:.93rem;margin:8px 0}
 th,td{padding:5px 10px;text-align:right;border-bottom:1px solid #e8ecf1;white-space:nowrap}
@@ -132,13 +133,13 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], marked: Sequence[i
 
 
 def heat_over(image: Image, heat: NDArray[Any]) -> NDArray[np.uint8]:
-    """The picture (H, W[, C]) in gray with `heat` (H, W), from 0 to 1, laid over it from yellow to red; where it is 0 nothing is laid."""
+    """The picture (H, W[, C]) in gray with `heat` (H, W), from 0 to 1, laid over it from yellow to red, ever denser."""
     gray = cv2.cvtColor(cv2.cvtColor(colour(image), cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR).astype(np.float32)
     strength = np.clip(np.asarray(heat, np.float32), 0, 1)
     tint = np.zeros_like(gray)
     tint[..., 1] = 220 * (1 - strength)
     tint[..., 2] = 255 - 35 * strength
-    weight = np.where(strength > 0, 0.35 + 0.5 * strength, 0)[..., None]
+    weight = np.where(strength > LEAST_HEAT, 0.15 + 0.65 * strength, 0)[..., None]
     return np.asarray(gray * (1 - weight) + tint * weight, np.uint8)
 
 
