@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from edgevision.compare import measure
 from edgevision.records import Polygon, Settings
@@ -43,9 +44,16 @@ class ChangeSettings(Settings):
     )
     ignore: tuple[Polygon, ...] = Field((), description="Polygons [[x, y], ...] in frame pixels never looked at, such as a burnt-in clock.")
     roi: Polygon | None = Field(None, description="Polygon outside of which nothing is looked at; empty: the whole frame.")
-    reference: Literal["running"] = Field(
-        "running", description="What foreground is judged against: running (mean and noise of the stream)."
+    reference: Literal["running", "golden"] = Field(
+        "running", description="What foreground is judged against: running (mean and noise of the stream) or golden (a taught picture)."
     )
+    golden: Path | None = Field(
+        None, description="The taught picture: an .npz from `edgevision reference learn`, or a PNG or JPEG; for reference golden."
+    )
+    align_px: float = Field(
+        8.0, ge=0, le=200, description="How far a frame may lie from the golden picture; further is not inspected; 0: it is not aligned."
+    )
+    align_degrees: float = Field(2.0, ge=0, le=15, description="How far a frame may be turned against the golden picture.")
     reference_frames: int = Field(
         512, ge=64, le=1_000_000, description="Frames after which the running reference has learnt a change that stays."
     )
@@ -78,3 +86,11 @@ class ChangeSettings(Settings):
             if len(polygon) < 3:
                 raise ValueError(f"has a polygon of {len(polygon)} corners; give at least 3 points [x, y]")
         return value
+
+    @model_validator(mode="after")
+    def _golden_is_named(self) -> Self:
+        if self.reference == "golden" and self.golden is None:
+            raise ValueError(
+                "reference is golden, but golden names no file; teach one with `edgevision reference learn`, or give a picture"
+            )
+        return self
