@@ -121,8 +121,9 @@ def record(
 
 
 def read_frames(clip: Path, count: int, lost: Callable[[BadFrame], None] = lambda error: None) -> Iterator[Frame]:
-    """At most `count` frames, none dropped, read in a process of its own. `lost` is told of each that cannot be read."""
-    camera = Camera("clip", kind_of(clip), {"path": str(clip)}, CameraSettings(lossless=True))
+    """At most `count` frames, none dropped, read in a process of its own; a folder's pictures are parts. `lost` is told of each that cannot be read."""
+    source = {"path": str(clip)} | ({"part_id": "stem"} if clip.is_dir() else {})
+    camera = Camera(clip.name, kind_of(clip), source, CameraSettings(lossless=True))
     with camera:
         left = count
         while left > 0:

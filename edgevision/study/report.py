@@ -26,6 +26,7 @@ from edgevision.study.picture import colour
 WIDEST_PX = 900
 JPEG_QUALITY = 82
 LEAST_HEAT = 0.04
+LONG_CELL = 30
 Level = Literal["good", "fair", "poor", "plain"]
 
 _STYLE = """
@@ -46,7 +47,7 @@ figcaption{color:#56616f;font-size:.9rem;margin-top:4px}
 .scroll{overflow-x:auto}table{border-collapse:collapse;width:100%;font-size:.93rem;margin:8px 0}
 th,td{padding:5px 10px;text-align:right;border-bottom:1px solid #e8ecf1;white-space:nowrap}
 th:first-child,td:first-child{text-align:left;white-space:normal;min-width:9em}
-th{color:#56616f;font-weight:600;vertical-align:bottom;white-space:normal}tr.us td{font-weight:700;background:#eef4fc}
+th{color:#56616f;font-weight:600;vertical-align:bottom;white-space:normal}td.words,th.words{text-align:left;white-space:normal;min-width:16em}tr.us td{font-weight:700;background:#eef4fc}
 pre{background:#f1f4f8;border-radius:6px;padding:10px 12px;overflow-x:auto;font-size:.88rem}code{background:#f1f4f8;padding:0 .25em}
 pre code{padding:0}
 """
@@ -123,12 +124,18 @@ def picture(image: Image, caption: str) -> str:
     return f'<figure><img src="data:image/jpeg;base64,{source}" alt="{alt}"><figcaption>{escape(caption)}</figcaption></figure>'
 
 
+def tables(*markup: str) -> str:
+    """Small tables side by side where there is room."""
+    return figures(*(f"<figure>{one}</figure>" for one in markup))
+
+
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], marked: Sequence[int] = ()) -> str:
     """Rows under a head; the marked ones stand out."""
-    lines = [f"<tr>{''.join(f'<th>{escape(cell)}</th>' for cell in head)}</tr>"]
+    wide = [' class="words"' if any(len(row[column]) > LONG_CELL for row in rows) else "" for column in range(len(head))]
+    lines = [f"<tr>{''.join(f'<th{kind}>{escape(cell)}</th>' for kind, cell in zip(wide, head, strict=True))}</tr>"]
     for place, row in enumerate(rows):
-        kind = ' class="us"' if place in marked else ""
-        lines.append(f"<tr{kind}>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>")
+        marking = ' class="us"' if place in marked else ""
+        lines.append(f"<tr{marking}>{''.join(f'<td{kind}>{escape(cell)}</td>' for kind, cell in zip(wide, row, strict=True))}</tr>")
     return f'<div class="scroll"><table>{"".join(lines)}</table></div>'
 
 

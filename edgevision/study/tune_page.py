@@ -14,12 +14,13 @@ from edgevision.records import Image, Mask
 from edgevision.study import chart
 from edgevision.study.chart import Axis, Mark, Series
 from edgevision.study.picture import colour
-from edgevision.study.report import Card, Level, Section, figures, heat_over, listing, note, page, picture, plot, table
+from edgevision.study.report import Card, Level, Section, figures, heat_over, listing, note, page, picture, plot, table, tables
 from edgevision.study.tune import Tuned, drift, snippet, together, yaml_of
 from edgevision.study.tune_measure import Seen, marks_of
 from edgevision.study.tune_propose import Proposal
 
 BINS = 24
+SHOWN_REGIONS = 8
 
 
 def tune_page(tuned: Tuned) -> str:
@@ -77,11 +78,16 @@ def _points(tuned: Tuned) -> list[tuple[str, Level]]:
         why = f" In {unseen} of them the network finds nothing at all, which no threshold mends: it must be trained for these parts." if unseen else ""
         points.append((f"{then['ng_missed']} of {counts['bad']} bad pictures are not called NG.{why}", "poor"))
     if then["ng_false"]:
-        points.append((f"{then['ng_false']} of {counts['inspected_good']} good pictures are called NG.", "poor" if then["ng_false"] > 1 else "fair"))
+        doubt = " Is it the right network for these parts?" if then["ng_false"] > 0.2 * counts["inspected_good"] else ""
+        points.append((f"{then['ng_false']} of {counts['inspected_good']} good pictures are called NG.{doubt}", "poor" if then["ng_false"] > 1 else "fair"))
     if tuned.bad_seen and then["foreground_missed"] is not None:
+        aligned = [seen for seen in tuned.bad_seen if seen.levels is not None]
         found = counts["bad"] - then["foreground_missed"]
-        words = f"Against the reference taught from the good pictures, {found} of {counts['bad']} bad ones differ, and {then['foreground_false']} of {counts['good']} good ones."
-        points.append((words, "good" if found == counts["bad"] and not then["foreground_false"] else "fair"))
+        words = f"Against the reference taught from the good pictures, {found} of {len(aligned)} bad ones differ, and {then['foreground_false']} of {counts['good']} good ones."
+        points.append((words, "good" if found == len(aligned) and not then["foreground_false"] else "fair"))
+        if len(aligned) < counts["bad"]:
+            why = next(seen.problem for seen in tuned.bad_seen if seen.levels is None)
+            points.append((f"{counts['bad'] - len(aligned)} bad pictures do not lie on the reference and would be NOT_INSPECTED: {why}.", "fair"))
     light = drift(tuned.good)
     if tuned.good.light_changes:
         points.append((f"The light of the whole picture changed at once {tuned.good.light_changes} times.", "fair"))
@@ -163,7 +169,7 @@ def _outlined(image: Image, marks: Mask) -> Image:
 
 def _regions(seen: Seen) -> Image:
     shown = colour(seen.image)
-    for region in seen.regions:
+    for region in sorted(seen.regions, key=lambda region: -region.score)[:SHOWN_REGIONS]:
         x1, y1, x2, y2 = region.box_px
         cv2.rectangle(shown, (x1 - 3, y1 - 3), (x2 + 3, y2 + 3), (40, 40, 230), 2)
         cv2.putText(shown, f"{region.label} {region.score:.2f}", (x1, max(14, y1 - 7)), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (40, 40, 230), 1, cv2.LINE_AA)
@@ -193,7 +199,7 @@ def _populations(tuned: Tuned) -> Section | None:
 def _histogram(good: Sequence[float], bad: Sequence[float], axis: Axis, marks: Sequence[Mark]) -> str:
     values = [*good, *bad]
     if axis.is_log:
-        edges = np.geomspace(min([*values, 0.5]), max([*values, 2.0]) * 1.01, BINS + 1)
+        edges = np.geomspace(0.95 * min([*values, 0.5]), max([*values, 2.0]) * 1.05, BINS + 1)
         middles = np.sqrt(edges[1:] * edges[:-1])
     else:
         low, high = axis.ends or (min(values), max(values))
@@ -216,7 +222,7 @@ def _limits(tuned: Tuned) -> Section:
     marked = [place for place, proposal in enumerate(tuned.proposals) if proposal.is_new]
     around = [_around(proposal) for proposal in tuned.proposals if proposal.around]
     explanation = "Each threshold with its margins: 2 times below means that the strongest good picture reaches half of it. Below 1 they overlap."
-    return Section("Every threshold", explanation, [table(head, rows, marked), *around])
+    return Section("Every threshold", explanation, [table(head, rows, marked), tables(*around)])
 
 
 def _margin(value: float | None) -> str:
@@ -240,6 +246,8 @@ def _camera(tuned: Tuned) -> Section:
     points = [(float(at), level) for at, level in zip((ts - ts[0])[::step], means[::step], strict=True)]
     span = max(2.0, float(np.ptp(means)))
     middle = float(np.mean(means))
+    if not tuned.is_stream:
+        shown = []
     axis = Axis("seconds" if tuned.is_stream else "picture", chart.number)
     shown.append(plot(chart.chart([Series("", points)], axis, Axis("mean gray level", chart.number, ends=(middle - span, middle + span))), "Brightness of the whole picture over the good recording: drift of lamp or camera."))
     light = drift(good)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -97,8 +97,7 @@ def propose(settings: CameraConfig, good: Population, bad: Population | None, is
     found = [_pixel_threshold(compare, good, bad_seen, is_stream), _min_area(compare, good), _vibration(compare, good, is_stream)]
     found.append(_global_fraction(compare, good, is_stream))
     held_out = [seen for seen in good.seen if not seen.is_taught and seen.levels is not None]
-    for key in ("abs_threshold", "var_threshold"):
-        found.append(_pair(compare, key, held_out, [seen for seen in bad_seen if seen.levels is not None]))
+    found += _foreground(compare, held_out, [seen for seen in bad_seen if seen.levels is not None])
     return [*found, *_judge(judge, good.seen, bad_seen)]
 
 
@@ -121,7 +120,7 @@ def _pixel_threshold(compare: ChangeSettings, good: Population, bad: Sequence[Se
     )
     if max(value / usual.levels, usual.levels / value) <= SAME or not quiet:
         why = f"what is in force, {usual.levels:.1f} gray levels here, lies within {SAME:.2f} times of what was measured"
-        why = why if quiet else "even the highest value tried flickers; look for a lamp or a fan in the picture, and ignore it"
+        why = why if quiet else "even the highest value tried flickers; look for a lamp, a fan, or a camera that sets its own exposure"
         return Proposal(path, now, now, why, margins, around)
     chosen: float | str = round(value, 1) if isinstance(now, float | int) else f"{value / (usual.levels / _sigmas(now, usual.levels, sigma)):.1f} sigma"
     return Proposal(path, now, chosen, f"{value:.1f} gray levels: noise alone stays below {floor:.1f}", margins, around)
@@ -171,6 +170,23 @@ def _global_fraction(compare: ChangeSettings, good: Population, is_stream: bool)
         return Proposal(path, now, now, why, margins)
     value = round(min(0.95, 1.3 * share), 2)
     return Proposal(path, now, value, f"up to {share:.0%} of the picture moves at once in normal work", (value / share, None))
+
+
+def _foreground(compare: ChangeSettings, good: Sequence[Seen], bad: Sequence[Seen]) -> list[Proposal]:
+    """abs_threshold and var_threshold. A pixel must pass both, so only the one that tells good from bad better is moved."""
+    by_level, by_spread = (_pair(compare, key, good, bad) for key in ("abs_threshold", "var_threshold"))
+    if not (by_level.is_new and by_spread.is_new):
+        return [by_level, by_spread]
+    kept, moved = (by_spread, by_level) if _worth(by_level) >= _worth(by_spread) else (by_level, by_spread)
+    stays = replace(kept, value=kept.now, why=f"{moved.path[1]} tells good from bad better; a pixel must pass both")
+    return [stays, moved] if kept is by_level else [moved, stays]
+
+
+def _worth(proposal: Proposal) -> tuple[float, float]:
+    """Few errors first, then a wide margin."""
+    chosen = next((one for one in proposal.around if one.is_proposed), None)
+    wrong = 0 if chosen is None else (chosen.false or 0) + MISS_WEIGHT * (chosen.missed or 0)
+    return -wrong, min(margin for margin in (*proposal.margins, 99.0) if margin is not None)
 
 
 def _pair(compare: ChangeSettings, key: str, good: Sequence[Seen], bad: Sequence[Seen]) -> Proposal:
