@@ -20,15 +20,18 @@ from edgevision.compare.golden import Golden, learn, load
 from edgevision.compare.settings import ChangeSettings
 from edgevision.errors import BadFrame, InputError
 from edgevision.records import Frame, Image
+from edgevision.study import chart
 from edgevision.study.against import UNIT, Away, Teacher
+from edgevision.study.chart import Axis, Series
 from edgevision.study.recording import read_frames
 from edgevision.study.replay import pipeline_for
-from edgevision.study.report import Card, Level, Section, check_page, figures, heat_over, note, page, picture, table, write_whole
+from edgevision.study.report import Card, Level, Section, check_page, figures, heat_over, note, page, picture, plot, table, write_whole
 from edgevision.study.waiting import counting_bar
 
 MOST_BYTES = 400_000_000
 MOST_TAUGHT = 200
 SHOWN = 8
+TOLD = 4
 FULL_LEVELS = 20.0  # a spread so wide is drawn in full red
 
 
@@ -89,8 +92,7 @@ def teach(task: ReferenceTask, is_quiet: bool = False) -> dict[str, Any]:
     golden.save(task.reference)
     report = {**facts(golden), "reference": str(task.reference), "left_out": left_out}
     lines = [f"{task.reference}: taught from {golden.images} pictures, {golden.mean.shape[1]}x{golden.mean.shape[0]}", _spread_words(golden)]
-    lines += [f"left out: {text}" for text in left_out[:SHOWN]]
-    lines += [f"left out: {len(left_out) - SHOWN} more"] if len(left_out) > SHOWN else []
+    lines += [f"left out: {text}" for text in few(left_out)]
     if golden.images < 5:
         lines.append("so few pictures say little of how good parts differ; give 10 or more")
     return {**report, "text": "\n".join([*lines, "use it with compare.reference: golden and compare.golden: FILE"])}
@@ -177,7 +179,7 @@ def _diff_report(rows: list[Difference], lost: list[str], task: ReferenceTask) -
     for row in rows:
         numbers = f"{row.share:>10.3%}{row.groups:>8}{row.largest_px:>12}{row.brightest:>10.0f}{row.darkest:>8.0f}"
         lines.append(f"{row.name[-39:]:<40}{numbers if not row.problem else '  not compared: ' + row.problem}")
-    lines += [f"not read: {text}" for text in lost[:SHOWN]]
+    lines += [f"not read: {text}" for text in few(lost)]
     lines.append(f"{differing} of {len(rows)} differ, {unfit} could not be compared{f'; page: {task.out}' if task.out is not None else ''}")
     return {"reference": str(task.reference), "pictures": plain, "differing": differing, "not_compared": unfit, "lost": lost, "text": "\n".join(lines)}
 
@@ -221,9 +223,12 @@ def _diff_page(rows: list[Difference], lost: list[str], golden: Golden, task: Re
     ]
     head = ["picture", "not compared because", "differs", "places", "largest, pixels", "brighter by, gray levels", "darker by"]
     explanation = "Marked is what is brighter or darker than good parts ever were, by more than the thresholds allow; the larger ones are boxed."
+    points = [(float(place), row.share) for place, row in enumerate(rows, 1) if not row.problem]
+    over = chart.chart([Series("", points)], Axis("picture, in the order read", chart.number), Axis("share that differs", chart.share))
+    trend = plot(over, "How much of each picture differs. A slow rise is wear, or a lamp that ages; one high point is one bad picture.")
     sections = [
         Section("What differs most", explanation, [figures(picture(golden.mean, f"The reference, from {golden.images} pictures."), *(row.markup for row in worst))]),
-        Section("Every picture", "In the order in which they were read.", [table(head, cells), *(note(text, "fair") for text in lost[:SHOWN])]),
+        Section("Every picture", "In the order in which they were read.", [figures(trend), table(head, cells), *(note(text, "fair") for text in few(lost))]),
     ]
     return page("Pictures beside the reference", f"{task.pictures and task.pictures.name} against {task.reference.name}", cards, sections)
 
@@ -258,6 +263,11 @@ def _frames(pictures: Path | None, count: int, lost: list[str]) -> Iterator[Fram
         yield Frame(read_picture(pictures, "auto", MOST_BYTES), 0.0, 0, part_id=pictures.stem)
         return
     yield from read_frames(pictures, count, lose)
+
+
+def few(texts: list[str]) -> list[str]:
+    """The first ones, and how many more there are."""
+    return texts if len(texts) <= TOLD else [*texts[: TOLD - 1], f"{len(texts) - TOLD + 1} more"]
 
 
 def _name(frame: Frame) -> str:

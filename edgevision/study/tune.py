@@ -125,6 +125,11 @@ def _measured(task: TuneTask, is_quiet: bool) -> Tuned:
                 pipeline.reset()
                 _inspect(population, pipeline, told, notes)
     proposals = propose(settings, good, bad, is_stream)
+    if settings.compare.reference != "golden" and any(one.is_new and one.path[1] in ("abs_threshold", "var_threshold") for one in proposals):
+        notes.append(
+            "abs_threshold and var_threshold were measured against a reference taught from the good pictures: teach yours with `edgevision "
+            "reference learn GOOD`, and set compare.reference: golden"
+        )
     return Tuned(task, settings, _with(settings, proposals), good, bad, teacher, proposals, is_stream, notes)
 
 

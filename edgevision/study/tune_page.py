@@ -172,7 +172,9 @@ def _regions(seen: Seen) -> Image:
     for region in sorted(seen.regions, key=lambda region: -region.score)[:SHOWN_REGIONS]:
         x1, y1, x2, y2 = region.box_px
         cv2.rectangle(shown, (x1 - 3, y1 - 3), (x2 + 3, y2 + 3), (40, 40, 230), 2)
-        cv2.putText(shown, f"{region.label} {region.score:.2f}", (x1, max(14, y1 - 7)), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (40, 40, 230), 1, cv2.LINE_AA)
+        size = max(0.5, shown.shape[1] / 1200)
+        words = f"{region.label} {region.score:.2f}"
+        cv2.putText(shown, words, (x1, max(round(28 * size), y1 - 7)), cv2.FONT_HERSHEY_SIMPLEX, size, (40, 40, 230), 1, cv2.LINE_AA)
     return shown
 
 

@@ -76,7 +76,10 @@ def between(good: Sequence[float], bad: Sequence[float], least: float) -> tuple[
         value = math.sqrt(strongest * faintest)
     else:
         candidates = sorted({least, *(one * 1.02 for one in good if one > 0), *(one * 0.98 for one in bad if one > 0)})
-        value = min(candidates, key=lambda limit: (cost_of(limit, good, bad), limit))
+        lowest = min(cost_of(limit, good, bad) for limit in candidates)
+        best = [limit for limit in candidates if cost_of(limit, good, bad) == lowest]
+        middle = math.sqrt(best[0] * best[-1])
+        value = middle if cost_of(middle, good, bad) == lowest else best[0]
     return value, (value / strongest, faintest / value)
 
 
@@ -98,7 +101,7 @@ def propose(settings: CameraConfig, good: Population, bad: Population | None, is
     found.append(_global_fraction(compare, good, is_stream))
     held_out = [seen for seen in good.seen if not seen.is_taught and seen.levels is not None]
     found += _foreground(compare, held_out, [seen for seen in bad_seen if seen.levels is not None])
-    return [*found, *_judge(judge, good.seen, bad_seen)]
+    return [*found, *propose_judge(judge, good.seen, bad_seen)]
 
 
 def _pixel_threshold(compare: ChangeSettings, good: Population, bad: Sequence[Seen], is_stream: bool) -> Proposal:
@@ -212,7 +215,7 @@ def _pair(compare: ChangeSettings, key: str, good: Sequence[Seen], bad: Sequence
     return Proposal(path, now, value, f"good pictures reach {ends[0]:.1f} brighter and {ends[1]:.1f} darker ({unit})", margins, tuple(rows))
 
 
-def _judge(judge: JudgeSettings, good: Sequence[Seen], bad: Sequence[Seen]) -> list[Proposal]:
+def propose_judge(judge: JudgeSettings, good: Sequence[Seen], bad: Sequence[Seen]) -> list[Proposal]:
     """warn, ng and the least area, from the network's regions."""
     scores = [[seen.score(judge.min_area_px) for seen in group] for group in (good, bad)]
     strongest, faintest = max(scores[0], default=0.0), min(scores[1], default=1.0)
