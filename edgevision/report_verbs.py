@@ -1,4 +1,5 @@
-"""The verbs that look at a camera's pictures and tell what to do: `assess`, `tune`, `reference`. In: the grammar. Out: the same with these."""
+"""The verbs that look at a camera's pictures and tell what to do: `assess`, `tune`, `reference`. In: the grammar. "
+"Out: the same with these."""
 
 from __future__ import annotations
 
@@ -47,7 +48,9 @@ def _add_assess(verbs: Any, add: AddVerb) -> None:
     assess.add_argument("recording", type=Path, metavar="RECORDING", help=f"{_PICTURES}, as the camera would give them")
     assess.add_argument("--network", metavar="NET", help="an .onnx or .xml file, or `default` (default: the configuration's)")
     assess.add_argument("--int8", type=Path, metavar="FILE", help="the same network quantised, to be timed in OpenVINO beside it")
-    assess.add_argument("--reference", type=Path, metavar="GOLDEN", help="also hold every frame beside this reference: an .npz, or a picture")
+    assess.add_argument(
+        "--reference", type=Path, metavar="GOLDEN", help="also hold every frame beside this reference: an .npz, or a picture"
+    )
     assess.add_argument("--out", type=Path, metavar="FILE.html", help="the report (default ./assess-RECORDING.html)")
     assess.add_argument("--minutes", type=_positive, default=4.0, metavar="N", help="how long it may take, about (default 4)")
     assess.add_argument("--frames", type=whole_number, metavar="N", help="frames to run the network on (default: what the time allows)")

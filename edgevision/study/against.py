@@ -1,7 +1,7 @@
 """How far one picture lies from a golden reference, in gray levels. In: a Golden, a picture. Out: `Away`. Keeps nothing.
 
-Two pictures that are taught together tell their difference: what the second is brighter and darker by, once it has been moved onto the first
-and brought to its light. So this rests on `compare.golden.learn` alone, and a picture that cannot be aligned is refused as it is there.
+Two pictures that are taught together tell their difference: what the second is brighter and darker by, once it has been moved onto the
+first and brought to its light. So this rests on `compare.golden.learn` alone, and what cannot be aligned is refused as it is there.
 """
 
 from __future__ import annotations
@@ -57,7 +57,8 @@ class Teacher:
         both = learn([self.golden.mean, image], self._limits)
         levels = [np.maximum(_most(part / UNIT) - self._shake, 0) * self._allowed for part in (both.bright, both.dark)]
         brighter, darker = (np.asarray(part, np.float32) for part in levels)
-        return Away(brighter, darker, brighter / self._spreads[0], darker / self._spreads[1])
+        spreads = [np.asarray(level / spread, np.float32) for level, spread in zip((brighter, darker), self._spreads, strict=True)]
+        return Away(brighter, darker, spreads[0], spreads[1])
 
 
 def strength(values: Levels, min_area: int, despeckle: int) -> float:

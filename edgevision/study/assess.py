@@ -1,15 +1,15 @@
 """`edgevision assess`: what an owner asks before adopting this, answered from a recording of his own camera.
 
-In: a recording, perhaps a configuration, a network, prices. Out: a report as plain data, and as one HTML file (`assess_page`). The recording
-is looked at twice: all of it through the change map alone (`assess_watch`), and frames spread over it through ours and through the whole
-network (`assess_race`). Both stop when their time is up, and the report says what was looked at.
+In: a recording, perhaps a configuration, a network, prices. Out: a report as plain data, and as one HTML file (`assess_page`). The
+recording is looked at twice: all of it through the change map alone (`assess_watch`), and frames spread over it through ours and through
+the whole network (`assess_race`). Both stop when their time is up, and the report says what was looked at.
 """
 
 from __future__ import annotations
 
 import os
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +59,7 @@ class AssessTask:
     fps: float | None = None
     frames: int | None = None
     minutes: float = 4.0
-    prices: Prices = Prices()
+    prices: Prices = field(default_factory=Prices)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -250,7 +250,10 @@ def _plain(findings: Findings) -> dict[str, Any]:
         "frames_compared": len(findings.operating.errors),
         "light_changes": watched.whole,
         "misaligned": watched.misaligned,
-        "changed_share": {**{f"p{q}": round(float(np.percentile(shares, q)), 6) for q in (50, 90, 99)}, "mean": round(float(shares.mean()), 6)},
+        "changed_share": {
+            **{f"p{q}": round(float(np.percentile(shares, q)), 6) for q in (50, 90, 99)},
+            "mean": round(float(shares.mean()), 6),
+        },
         "nothing_changed": round(float(np.mean(shares == 0)), 6),
         "threshold_levels": round(watched.levels, 3),
         "noise_levels": round(watched.noise_levels, 4),
@@ -279,7 +282,8 @@ def text_of(report: dict[str, Any], task: AssessTask) -> str:
     ours, *dense = report["engines"]
     lines = [
         f"{Path(report['recording']).name}: {report['frames_watched']} frames looked at, {report['frames_run']} run through the network",
-        f"changed: {report['changed_share']['p50']:.2%} of the picture on a median frame, {report['changed_share']['p99']:.2%} on a busy one",
+        f"changed: {report['changed_share']['p50']:.2%} of the picture on a median frame, "
+        f"{report['changed_share']['p99']:.2%} on a busy one",
         f"{'engine':<20}{'ms mean':>9}{'p99':>8}{'worst':>8}{'CPU s/1000':>12}{'Wh/1000':>9}{'cameras':>9}",
         *(
             f"{row['name']:<20}{row['ms_mean']:>9.2f}{row['ms_p99']:>8.1f}{row['ms_worst']:>8.1f}{row['cpu_s']:>12.2f}{row['wh']:>9.3f}"
@@ -297,5 +301,3 @@ def text_of(report: dict[str, Any], task: AssessTask) -> str:
 def default_out(recording: Path, what: str) -> Path:
     """Where a report goes when no file was named."""
     return Path(f"{what}-{recording.resolve().stem or 'recording'}.html")
-
-

@@ -109,7 +109,8 @@ def energy_words(tallies: Sequence[Tally], prices: Prices) -> str:
     if all(tally.joules for tally in tallies):
         return "Energy was read from the processor's own counters (RAPL) while each engine ran."
     return (
-        f"This PC does not let its energy counters be read, so energy is CPU time times {ASSUMED_WATTS:g} W for one busy core, an assumption: "
+        f"This PC does not let its energy counters be read, so energy is CPU time times {ASSUMED_WATTS:g} W for one "
+        f"busy core, an assumption: "
         "give your own figure with --watts, or run this as root."
     )
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -46,7 +45,11 @@ def _cards(findings: Findings) -> list[Card]:
     same = f"; the verdict was the same on {sum(right.verdicts)} of {len(right.verdicts)}" if right.verdicts else ""
     fits: Level = "good" if ours.ms_p99 < 1e3 / findings.scene.fps else "poor"
     cards = [
-        Card(_times(findings.saving), f"CPU time than the whole network on every frame takes at its cheapest here ({rival.name})", saving_level),
+        Card(
+            _times(findings.saving),
+            f"CPU time than the whole network on every frame takes at its cheapest here ({rival.name})",
+            saving_level,
+        ),
         Card(f"{_percent(agreement)} same", f"answer as the whole network, on {len(right.errors)} frames compared{same}", right_level),
         Card(f"{_cameras(ours)} cameras", f"like this one on this PC; {_cameras(rival)} with the whole network", saving_level),
         Card(f"{_ms(ours.ms_p99)}", f"for the slowest frame in a hundred; a new frame comes every {_ms(1e3 / findings.scene.fps)}", fits),
@@ -63,7 +66,9 @@ def _money_cards(findings: Findings) -> list[Card]:
     cards = [Card(f"{saved:,.0f} {prices.currency}", words, "good" if saved > 0 else "poor")]
     if ours.money_once is not None and rival.money_once is not None:
         less = rival.money_once - ours.money_once
-        cards.append(Card(f"{less:,.0f} {prices.currency}", f"of PCs saved once: {ours.pcs} instead of {rival.pcs}", "good" if less > 0 else "plain"))
+        cards.append(
+            Card(f"{less:,.0f} {prices.currency}", f"of PCs saved once: {ours.pcs} instead of {rival.pcs}", "good" if less > 0 else "plain")
+        )
     return cards
 
 
@@ -97,7 +102,9 @@ def _points(findings: Findings) -> list[tuple[str, Level]]:
         points.append((f"On {findings.operating.too_mild} compared frames the verdict was milder than the whole network's.", "poor"))
     if not findings.is_right:
         different = 1 - findings.agreement(findings.operating)
-        points.append((f"The answer differs from the whole network's by {_percent(different)} on the mean frame; see the curve below.", "poor"))
+        points.append(
+            (f"The answer differs from the whole network's by {_percent(different)} on the mean frame; see the curve below.", "poor")
+        )
     if findings.restlessness > 1 - GOOD_AGREEMENT:
         words = "is restless here: without anything moving its answer changes from one frame to the next by"
         points.append((f"The network {words} {_percent(findings.restlessness)}. Is it trained for what this camera shows?", "fair"))
@@ -105,7 +112,9 @@ def _points(findings: Findings) -> list[tuple[str, Level]]:
     if slow > 0.01:
         points.append((f"On {_percent(slow)} of the frames so much moved that the whole network would have been quicker.", "fair"))
     if watched.whole:
-        points.append((f"{watched.whole} times the light of the whole picture changed at once; each costs one whole run and a warning.", "fair"))
+        points.append(
+            (f"{watched.whole} times the light of the whole picture changed at once; each costs one whole run and a warning.", "fair")
+        )
     if watched.lost_frames:
         points.append((f"{watched.lost_frames} frames could not be used: {watched.lost[0]}.", "poor"))
     if findings.locality is not None and findings.locality.culprit is not None:
@@ -114,7 +123,12 @@ def _points(findings: Findings) -> list[tuple[str, Level]]:
     if race_verdicts(findings)[:1] == [("NG", len(findings.operating.errors))]:
         points.append(("The whole network calls every frame NG by your settings: is it the right network for this camera?", "fair"))
     if findings.is_disturbed:
-        points.append(("Other programs kept this PC busy meanwhile: the milliseconds are too long; CPU time and what follows from it are not.", "fair"))
+        points.append(
+            (
+                "Other programs kept this PC busy meanwhile: the milliseconds are too long; CPU time and what follows from it are not.",
+                "fair",
+            )
+        )
     if ours.ms_p99 > 1e3 / findings.scene.fps:
         points.append(("The slowest frames take longer than the time until the next one: some frames would be passed over.", "poor"))
     return points
@@ -143,7 +157,12 @@ def _changes(findings: Findings) -> Section:
     watched = findings.watched
     shares = np.array(watched.shares)
     peak = float(watched.heat.max()) or 1.0
-    shown = [picture(heat_over(watched.picture, np.sqrt(watched.heat / peak)), f"Where it changes: red changed on {_percent(peak)} of the frames, yellow seldom, gray never.")]
+    shown = [
+        picture(
+            heat_over(watched.picture, np.sqrt(watched.heat / peak)),
+            f"Where it changes: red changed on {_percent(peak)} of the frames, yellow seldom, gray never.",
+        )
+    ]
     if watched.busiest is not None:
         share, image, live = watched.busiest
         shown.append(picture(_outlined(image, live), f"The busiest frame: {_percent(share)} of it changed (outlined)."))
@@ -163,7 +182,11 @@ def _over_time(findings: Findings) -> str:
     parts = np.array_split(np.arange(len(ts)), min(BINS, len(ts)))
     most = [(float(ts[part].mean()) / scale, float(shares[part].max())) for part in parts]
     mean = [(float(ts[part].mean()) / scale, float(shares[part].mean())) for part in parts]
-    series = [Series("most", most, "area", "#9db9e4"), Series("mean", mean, "area", chart.BLUE)] if len(ts) > BINS else [Series("", mean, "area")]
+    series = (
+        [Series("most", most, "area", "#9db9e4"), Series("mean", mean, "area", chart.BLUE)]
+        if len(ts) > BINS
+        else [Series("", mean, "area")]
+    )
     drawing = chart.chart(series, Axis(unit, chart.number), Axis("changed share", chart.share))
     return plot(drawing, f"Changed share of the picture over time; each of {len(parts)} steps holds about {len(ts) // len(parts)} frames.")
 
@@ -177,7 +200,10 @@ def _distribution(shares: np.ndarray[tuple[int], np.dtype[np.float64]]) -> str:
         [Series("", points, "area")],
         Axis("changed share of the picture", chart.share, is_log=True, ends=(LEAST_SHARE, 1.0)),
         Axis("share of frames below", chart.share, ends=(0.0, 1.0)),
-        [Mark("median", x=float(np.median(np.maximum(shares, LEAST_SHARE)))), Mark("99 in 100", x=float(np.percentile(np.maximum(shares, LEAST_SHARE), 99)))],
+        [
+            Mark("median", x=float(np.median(np.maximum(shares, LEAST_SHARE)))),
+            Mark("99 in 100", x=float(np.percentile(np.maximum(shares, LEAST_SHARE), 99))),
+        ],
     )
     return plot(drawing, "Read: so many of the frames changed by at most so much. The farther left the curve rises, the more is saved.")
 
@@ -190,21 +216,41 @@ def _speed(findings: Findings) -> Section:
         series.append(Series(tally.name, [(float(q), float(np.percentile(tally.ms, q))) for q in levels], "line", colour))
     series = [Series(one.name, one.points, "line", one.colour) for one in series]
     drawing = chart.chart(
-        series, Axis("frames, from the quickest to the slowest, %", chart.number, ends=(0, 100)), Axis("milliseconds a frame", chart.number, is_log=True)
+        series,
+        Axis("frames, from the quickest to the slowest, %", chart.number, ends=(0, 100)),
+        Axis("milliseconds a frame", chart.number, is_log=True),
     )
-    rows = [[cost.name, cost.precision, *(f"{value:.2f}" for value in (cost.ms_mean, cost.ms_p50, cost.ms_p99, cost.ms_worst))] for cost in findings.costs]
+    rows = [
+        [cost.name, cost.precision, *(f"{value:.2f}" for value in (cost.ms_mean, cost.ms_p50, cost.ms_p99, cost.ms_worst))]
+        for cost in findings.costs
+    ]
     head = ["milliseconds a frame", "numbers in", "mean", "median", "slowest in 100", "worst"]
     whole = float(np.median(race.whole_ms))
     explanation = (
-        "The whole network takes the same time on every frame; edgevision takes as long as much has changed. The worst that can happen to it is a "
+        "The whole network takes the same time on every frame; edgevision takes as long as much has changed. The "
+        "worst that can happen to it is a "
         f"frame on which everything changed, as when the light is switched on: {whole:.1f} ms here."
     )
-    return Section("How long a frame takes", explanation, [figures(plot(drawing, "Every frame's time, sorted: where our line lies below the others, edgevision is quicker.")), table(head, rows, [0])])
+    return Section(
+        "How long a frame takes",
+        explanation,
+        [
+            figures(plot(drawing, "Every frame's time, sorted: where our line lies below the others, edgevision is quicker.")),
+            table(head, rows, [0]),
+        ],
+    )
 
 
 def _cost(findings: Findings) -> Section:
     prices, scene = findings.task.prices, findings.scene
-    head = ["", "CPU seconds, 1,000 frames", "Wh, 1,000 frames", "cameras on this PC", f"kWh a year, {prices.cameras} cameras", f"PCs for {prices.cameras} cameras"]
+    head = [
+        "",
+        "CPU seconds, 1,000 frames",
+        "Wh, 1,000 frames",
+        "cameras on this PC",
+        f"kWh a year, {prices.cameras} cameras",
+        f"PCs for {prices.cameras} cameras",
+    ]
     if prices.kwh is not None:
         head.append(f"electricity a year, {prices.currency}")
     if prices.pc is not None:
@@ -215,8 +261,10 @@ def _cost(findings: Findings) -> Section:
         row += [f"{money:,.0f}" for money in (cost.money_year, cost.money_once) if money is not None]
         rows.append(row)
     explanation = (
-        f"A camera gives {scene.fps:.3g} frames a second, {prices.hours_a_day:g} hours a day. Cameras on this PC: {_percent(USABLE)} of its {scene.cores} cores' "
-        f"time may be used, the rest is kept for peaks. Decoding the video takes {scene.decode_s * 1e3:.2f} ms of CPU a frame whatever inspects it; it is in the "
+        f"A camera gives {scene.fps:.3g} frames a second, {prices.hours_a_day:g} hours a day. Cameras on this PC: "
+        f"{_percent(USABLE)} of its {scene.cores} cores' "
+        f"time may be used, the rest is kept for peaks. Decoding the video takes {scene.decode_s * 1e3:.2f} ms of CPU "
+        f"a frame whatever inspects it; it is in the "
         "cameras, the PCs and the electricity, not in the first two columns."
     )
     notes = [note(energy_words((findings.race.ours, *findings.race.dense), prices))]
@@ -232,9 +280,14 @@ def _right(findings: Findings) -> Section:
     mark = [Mark("in force", x=now["levels"])]
     differing = [(row["levels"], max(0.0, 1 - row["agreement"])) for row in rows]
     frozen = max(0.0, 1 - findings.agreement(findings.race.frozen))
-    series = [Series("differs from the whole network", differing, "line", chart.RED), Series("an answer that never changes", [(rows[0]["levels"], frozen), (rows[-1]["levels"], frozen)], "line", chart.GRAY)]
+    series = [
+        Series("differs from the whole network", differing, "line", chart.RED),
+        Series("an answer that never changes", [(rows[0]["levels"], frozen), (rows[-1]["levels"], frozen)], "line", chart.GRAY),
+    ]
     left = chart.chart(series, levels, Axis("answer that differs", chart.share), mark)
-    right = chart.chart([Series("", [(row["levels"], row["ms_mean"]) for row in rows])], levels, Axis("milliseconds a frame, mean", chart.number), mark)
+    right = chart.chart(
+        [Series("", [(row["levels"], row["ms_mean"]) for row in rows])], levels, Axis("milliseconds a frame, mean", chart.number), mark
+    )
     cells = [
         [
             f"{row['levels']:.1f}{' (in force)' if row['is_operating_point'] else ''}",
@@ -249,8 +302,10 @@ def _right(findings: Findings) -> Section:
     ]
     head = ["change threshold, gray levels", "same answer, mean", "worst frame", "same verdict", "verdict too mild", "work", "ms a frame"]
     explanation = (
-        f"On {len(findings.operating.errors)} frames the whole network was run on the raw picture and its answer compared, pixel by pixel, with ours. A higher threshold "
-        "overlooks more and costs less; a lower one follows every flicker. The answer differs by how far its values are off plus the share of "
+        f"On {len(findings.operating.errors)} frames the whole network was run on the raw picture and its answer "
+        f"compared, pixel by pixel, with ours. A higher threshold "
+        "overlooks more and costs less; a lower one follows every flicker. The answer differs by how far its values "
+        "are off plus the share of "
         "its decisions (defect or not, which class) that came out otherwise."
     )
     marked = [place for place, row in enumerate(rows) if row["is_operating_point"]]
@@ -258,8 +313,15 @@ def _right(findings: Findings) -> Section:
     said = ", ".join(f"{count} {name}" for name, count in race_verdicts(findings))
     if said:
         warnings.append(note(f"The whole network's verdicts on these frames, by your settings: {said}."))
-    captions = "How wrong it gets. The gray line is what an answer would be off by that stays as it was on the first frame.", "What each threshold costs."
-    return Section("Is the answer still right", explanation, [*warnings, figures(plot(left, captions[0]), plot(right, captions[1])), table(head, cells, marked)])
+    captions = (
+        "How wrong it gets. The gray line is what an answer would be off by that stays as it was on the first frame.",
+        "What each threshold costs.",
+    )
+    return Section(
+        "Is the answer still right",
+        explanation,
+        [*warnings, figures(plot(left, captions[0]), plot(right, captions[1])), table(head, cells, marked)],
+    )
 
 
 def _spread(findings: Findings) -> Section:
@@ -267,7 +329,8 @@ def _spread(findings: Findings) -> Section:
     race, where = findings.race, findings.locality
     start, work = float(np.mean(race.live_input)), float(np.mean(race.macs_share))
     explanation = (
-        f"Each step of a network looks at a neighbourhood, so a change grows on its way through: {_percent(start)} of the picture changed on the mean frame, "
+        f"Each step of a network looks at a neighbourhood, so a change grows on its way through: {_percent(start)} of "
+        f"the picture changed on the mean frame, "
         f"and {_percent(work)} of the network's multiplications had to be done again."
     )
     parts: list[str] = []
@@ -275,17 +338,35 @@ def _spread(findings: Findings) -> Section:
         rows, columns = where.reach_px
         if where.culprit is None:
             level: Level = "good" if where.share < 0.25 else "fair"
-            words = "local enough: what happens in one corner leaves the rest alone" if where.share < 0.25 else "not very local: most changes reach far"
-            text = f"One changed pixel can move the answer in a part of {columns} x {rows} network pixels, {_percent(where.share)} of the picture: {words}."
+            words = (
+                "local enough: what happens in one corner leaves the rest alone"
+                if where.share < 0.25
+                else "not very local: most changes reach far"
+            )
+            text = (
+                f"One changed pixel can move the answer in a part of {columns} x {rows} network pixels, "
+                f"{_percent(where.share)} of the picture: {words}."
+            )
             parts.append(note(text, level))
         else:
-            parts.append(note(f"From step {where.culprit} on, everything depends on the whole picture: this task is not local for this network.", "poor"))
+            parts.append(
+                note(
+                    f"From step {where.culprit} on, everything depends on the whole picture: this task is not local for this network.",
+                    "poor",
+                )
+            )
     if layers:
         points = [(0.0, start), *((float(place + 1), layer["live"]) for place, layer in enumerate(layers))]
-        drawing = chart.chart([Series("", points, "bars")], Axis("step that multiplies (0: the picture)", chart.number), Axis("live share, mean", chart.share, ends=(0.0, min(1.0, 1.15 * max(y for _, y in points) or 1.0))))
+        drawing = chart.chart(
+            [Series("", points, "bars")],
+            Axis("step that multiplies (0: the picture)", chart.number),
+            Axis("live share, mean", chart.share, ends=(0.0, min(1.0, 1.15 * max(y for _, y in points) or 1.0))),
+        )
         parts.append(figures(plot(drawing, "Share of each step's pixels that had to be computed again, on the mean frame.")))
         rows_of = [[layer["name"], layer["how"], _percent(layer["live"]), _percent(layer["macs_share"])] for layer in layers]
-        parts.append(f"<details><summary>Step by step</summary>{table(['step', 'runs', 'computed again', 'of the work'], rows_of)}</details>")
+        parts.append(
+            f"<details><summary>Step by step</summary>{table(['step', 'runs', 'computed again', 'of the work'], rows_of)}</details>"
+        )
     return Section("How far a change spreads", explanation, parts)
 
 
@@ -293,26 +374,43 @@ def _reference(findings: Findings) -> Section:
     watched = findings.watched
     peak = float(watched.heat_foreground.max())
     share = float(np.mean(watched.foreground))
-    shown = picture(heat_over(watched.picture, np.sqrt(watched.heat_foreground / peak) if peak else watched.heat_foreground), f"Where it differs from the reference: red on {_percent(peak)} of the frames.")
+    shown = picture(
+        heat_over(watched.picture, np.sqrt(watched.heat_foreground / peak) if peak else watched.heat_foreground),
+        f"Where it differs from the reference: red on {_percent(peak)} of the frames.",
+    )
     points = [(float(place), value) for place, value in enumerate(watched.foreground)]
     step = max(1, len(points) // 400)
-    drawing = chart.chart([Series("", points[::step], "area", chart.PURPLE)], Axis("frame", chart.number), Axis("differs from the reference", chart.share))
+    drawing = chart.chart(
+        [Series("", points[::step], "area", chart.PURPLE)], Axis("frame", chart.number), Axis("differs from the reference", chart.share)
+    )
     name = findings.task.reference.name if findings.task.reference is not None else ""
     parts = [figures(shown, plot(drawing, "Share of the picture that differs from the reference, frame by frame."))]
     if watched.misaligned:
         parts.append(note(f"{watched.misaligned} frames do not lie on the reference and would be NOT_INSPECTED.", "poor"))
-    return Section("Against the reference", f"Every frame beside {name}: {_percent(share)} of the picture differs on the mean frame.", parts)
+    return Section(
+        "Against the reference", f"Every frame beside {name}: {_percent(share)} of the picture differs on the mean frame.", parts
+    )
 
 
 def _method(findings: Findings) -> Section:
     watched, race = findings.watched, findings.race
-    lines = [f"{watched.frames:,} frames went through the change map{', then the time set with --minutes was up' if watched.is_cut_short else ', all that the recording has'}."]
+    lines = [
+        f"{watched.frames:,} frames went through the change "
+        f"map{', then the time set with --minutes was up' if watched.is_cut_short else ', all that the recording has'}."
+    ]
     run, counted = len(race.chosen.numbers), len(race.ours.ms)
     spread = "all of them" if run == watched.frames else "stretches of consecutive frames, spread evenly over what was read"
     lines.append(f"{run:,} frames went through the network ({spread}); {counted:,} count, frames after a gap do not.")
-    lines.append("Times are of this PC as busy as it was; every engine ran one after another on the same frames with as many threads. Ours holds the change map, the network and its regular self-checks.")
+    lines.append(
+        "Times are of this PC as busy as it was; every engine ran one after another on the same frames with as many "
+        "threads. Ours holds the change map, the network and its regular self-checks."
+    )
     lines.append("The whole network's time is OpenVINO's inference alone, its input made ready for it.")
-    return Section("How this was measured", "For those who want to check it, or to repeat it.", ["".join(f"<p>{line}</p>" for line in lines), *(note(text) for text in race.notes)])
+    return Section(
+        "How this was measured",
+        "For those who want to check it, or to repeat it.",
+        ["".join(f"<p>{line}</p>" for line in lines), *(note(text) for text in race.notes)],
+    )
 
 
 def _outlined(image: Image, live: np.ndarray[tuple[int, int], np.dtype[np.bool_]]) -> Image:
@@ -360,5 +458,3 @@ def _percent(value: float) -> str:
     if math.isnan(value):
         return "-"
     return f"{value:.2%}".replace("%", " %") if 0.99 < value < 1 else chart.share(value)
-
-

@@ -27,6 +27,7 @@ from edgevision.recompute.audit import Audits, AuditSettings
 from edgevision.recompute.camera_network import CameraNetwork
 from edgevision.recompute.engine import SelectiveNetwork
 from edgevision.recompute.load import network_path, threshold_of
+from edgevision.recompute.plan import Step
 from edgevision.recompute.refresh import RollingRefresh
 from edgevision.records import ChangeMap, Costs, Frame, Verdict
 from edgevision.segment.decoders import decoder_for
@@ -85,9 +86,10 @@ class Tally:
 
 @dataclass(slots=True)
 class Agreement:
-    """How the answers with one threshold (`levels` as gray levels, `threshold` as it is set) compare with the whole network's on the raw frames, check by check.
+    """How the answers with one threshold (`levels` as gray levels, `threshold` as it is set) compare with the whole "
+    "network's on the raw frames, check by check.
 
-    `errors` and `flips` are by output: rms difference, and the share of decisions that differ. `verdicts`: whether the frame's was the same.
+    `errors` and `flips` are by output: rms difference, and the share of decisions that differ. `verdicts`: whether a frame's was the same.
     """
 
     levels: float
@@ -146,8 +148,9 @@ class SelectiveLane:
         """Compile what is still to be compiled, so that no frame pays for it. Forgets the scene."""
         self._detector.prepare(frame.image)
         self.network.first(frame.image)
-        spot = np.zeros(frame.image.shape[:2], np.bool_)
-        spot[: spot.shape[0] // 4, : spot.shape[1] // 4] = True
+        height, width = frame.image.shape[:2]
+        spot = np.zeros((height, width), np.bool_)
+        spot[: height // 4, : width // 4] = True
         self.network.next(frame.image, spot)
         self.network.verify((0.0, 0.0, 0.2, 0.2))
         self.network.reset()
@@ -230,7 +233,10 @@ class Racer:
         is_quantised = isinstance(self._network, SelectiveNetwork) and self._network.graph.is_quantised
         if is_quantised:
             return [("OpenVINO int8", OpenVinoDense(path, shape, "default", threads))]
-        peers = [("OpenVINO f32", OpenVinoDense(path, shape, "f32", threads)), ("OpenVINO default", OpenVinoDense(path, shape, "default", threads))]
+        peers = [
+            ("OpenVINO f32", OpenVinoDense(path, shape, "f32", threads)),
+            ("OpenVINO default", OpenVinoDense(path, shape, "default", threads)),
+        ]
         if int8 is not None:
             peers.append(("OpenVINO int8", OpenVinoDense(int8, shape, "default", threads)))
         return peers
@@ -342,7 +348,9 @@ class Racer:
     def _note(self, agreement: Agreement, truth: _Truth | None, outputs: Answers, frame: Frame, change: ChangeMap) -> None:
         if truth is None or not outputs:
             return
-        found = {name: disagreement({name: outputs[name]}, {name: truth.answers[name]}, {name: scale}) for name, scale in self._scales.items()}
+        found = {
+            name: disagreement({name: outputs[name]}, {name: truth.answers[name]}, {name: scale}) for name, scale in self._scales.items()
+        }
         agreement.errors.append({name: one.error for name, one in found.items()})
         agreement.flips.append({name: one.flips for name, one in found.items()})
         said = self._verdict(outputs, frame, change)
@@ -364,5 +372,5 @@ def _precision(network: Any) -> str:
     """Of our arithmetic, in a word."""
     if not isinstance(network, SelectiveNetwork):
         return "f32"
-    kinds = [network.plan.precision(step) for step in network.plan.steps if hasattr(step, "form")]
+    kinds = [network.plan.precision(step) for step in network.plan.steps if isinstance(step, Step)]
     return "int8" if "int8" in kinds else "bf16" if "bf16" in kinds else "f32"

@@ -32,8 +32,8 @@ BUSY_SHARE = 0.9  # the quantile of the changed share that is shown as a busy fr
 class Watched:
     """What was seen. `shares` of the picture that changed and `ts` (seconds), of every frame but those taken whole.
 
-    `heat` (H, W): share of the frames on which a pixel changed. `whole` counts frames taken whole for another light, `misaligned` those that
-    did not fit the reference; `lost` says of frames that could not be used why, `levels` is the change threshold in gray levels.
+    `heat` (H, W): share of the frames on which a pixel changed. `whole` counts frames taken whole for another light, `misaligned` those
+    that did not fit the reference; `lost` says of frames that could not be used why, `levels` is the change threshold in gray levels.
     """
 
     picture: Image
@@ -113,7 +113,9 @@ def watch(recording: Path, settings: ChangeSettings, limit_s: float, told: Calla
     usable = len(watched.shares) if watched is not None else 0
     if watched is None or usable < LEAST_FRAMES:
         why = f" ({problems.lost[0]})" if problems.lost else ""
-        raise InputError(f"{recording}: {usable} frames could be compared; at least {LEAST_FRAMES} are needed: give a longer recording{why}")
+        raise InputError(
+            f"{recording}: {usable} frames could be compared; at least {LEAST_FRAMES} are needed: give a longer recording{why}"
+        )
     watched.lost_frames, watched.lost, watched.is_cut_short = problems.lost_frames, problems.lost, is_cut_short
     watched.decode_s = max(0.0, _children_s() - children_s)
     watched.heat /= usable

@@ -121,7 +121,10 @@ def record(
 
 
 def read_frames(clip: Path, count: int, lost: Callable[[BadFrame], None] = lambda error: None) -> Iterator[Frame]:
-    """At most `count` frames, none dropped, read in a process of its own; a folder's pictures are parts. `lost` is told of each that cannot be read."""
+    """At most `count` frames, none dropped, read in a process of its own; a folder's pictures are parts.
+
+    `lost` is told of each that cannot be read.
+    """
     source = {"path": str(clip)} | ({"part_id": "stem"} if clip.is_dir() else {})
     camera = Camera(clip.name, kind_of(clip), source, CameraSettings(lossless=True))
     with camera:

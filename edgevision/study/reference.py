@@ -65,7 +65,8 @@ class Difference:
 def teach(task: ReferenceTask, is_quiet: bool = False) -> dict[str, Any]:
     """Learn a reference and write it. The result has `text` for a person.
 
-    A picture that does not fit the first is left out and named; with `is_strict` it is refused. Raises InputError, ConfigError, CameraError.
+    A picture that does not fit the first is left out and named; with `is_strict` it is refused. Raises InputError, ConfigError or
+    CameraError.
     """
     if task.pictures is None:
         raise InputError("name a folder or a video of good parts to learn from")
@@ -91,7 +92,10 @@ def teach(task: ReferenceTask, is_quiet: bool = False) -> dict[str, Any]:
         golden = learn(fitting(), limits)
     golden.save(task.reference)
     report = {**facts(golden), "reference": str(task.reference), "left_out": left_out}
-    lines = [f"{task.reference}: taught from {golden.images} pictures, {golden.mean.shape[1]}x{golden.mean.shape[0]}", _spread_words(golden)]
+    lines = [
+        f"{task.reference}: taught from {golden.images} pictures, {golden.mean.shape[1]}x{golden.mean.shape[0]}",
+        _spread_words(golden),
+    ]
     lines += [f"left out: {text}" for text in few(left_out)]
     if golden.images < 5:
         lines.append("so few pictures say little of how good parts differ; give 10 or more")
@@ -138,7 +142,10 @@ def facts(golden: Golden) -> dict[str, Any]:
 def _spread_words(golden: Golden) -> str:
     found = facts(golden)
     if golden.images == 1:
-        return "one picture says nothing of how good parts differ: only abs_threshold counts; teach it from several with `edgevision reference learn`"
+        return (
+            "one picture says nothing of how good parts differ: only abs_threshold counts; teach it from several "
+            "with `edgevision reference learn`"
+        )
     middle, most = found["spread_levels_median"], found["spread_levels_p99"]
     return (
         f"good parts differ by {middle['brighter']:.1f} gray levels (one sigma) at a median place, by {most['brighter']:.1f} brighter and "
@@ -162,7 +169,9 @@ def diff(task: ReferenceTask, is_quiet: bool = False) -> dict[str, Any]:
             rows.append(_difference(frame, teacher, has_picture=task.out is not None and number <= 4 * SHOWN))
             bar.update(line, completed=number)
     if not rows:
-        raise InputError(f"{task.pictures}: no picture could be read{': ' + lost[0] if lost else ''}; give pictures of the reference's size")
+        raise InputError(
+            f"{task.pictures}: no picture could be read{': ' + lost[0] if lost else ''}; give pictures of the reference's size"
+        )
     if task.out is not None:
         write_whole(task.out, _diff_page(rows, lost, golden, task))
     return _diff_report(rows, lost, task)
@@ -170,8 +179,8 @@ def diff(task: ReferenceTask, is_quiet: bool = False) -> dict[str, Any]:
 
 def _diff_report(rows: list[Difference], lost: list[str], task: ReferenceTask) -> dict[str, Any]:
     plain = [
-        {"name": row.name, "share": round(row.share, 6), "groups": row.groups, "largest_px": row.largest_px, "brightest": round(row.brightest, 1),
-         "darkest": round(row.darkest, 1), "problem": row.problem or None}
+        {"name": row.name, "share": round(row.share, 6), "groups": row.groups, "largest_px": row.largest_px,
+         "brightest": round(row.brightest, 1), "darkest": round(row.darkest, 1), "problem": row.problem or None}
         for row in rows
     ]  # fmt: skip
     differing, unfit = sum(row.groups > 0 for row in rows), sum(bool(row.problem) for row in rows)
@@ -181,7 +190,14 @@ def _diff_report(rows: list[Difference], lost: list[str], task: ReferenceTask) -
         lines.append(f"{row.name[-39:]:<40}{numbers if not row.problem else '  not compared: ' + row.problem}")
     lines += [f"not read: {text}" for text in few(lost)]
     lines.append(f"{differing} of {len(rows)} differ, {unfit} could not be compared{f'; page: {task.out}' if task.out is not None else ''}")
-    return {"reference": str(task.reference), "pictures": plain, "differing": differing, "not_compared": unfit, "lost": lost, "text": "\n".join(lines)}
+    return {
+        "reference": str(task.reference),
+        "pictures": plain,
+        "differing": differing,
+        "not_compared": unfit,
+        "lost": lost,
+        "text": "\n".join(lines),
+    }
 
 
 def _difference(frame: Frame, teacher: Teacher, has_picture: bool) -> Difference:
@@ -219,16 +235,35 @@ def _diff_page(rows: list[Difference], lost: list[str], golden: Golden, task: Re
     cards.append(Card(f"{unfit}", "could not be compared and would be NOT_INSPECTED", "good" if not unfit else "poor"))
     worst = sorted((row for row in rows if row.markup), key=lambda row: -row.share)[:SHOWN]
     cells = [
-        [row.name, row.problem or "-", f"{row.share:.3%}", str(row.groups), str(row.largest_px), f"{row.brightest:.0f}", f"{row.darkest:.0f}"] for row in rows
+        [
+            row.name,
+            row.problem or "-",
+            f"{row.share:.3%}",
+            str(row.groups),
+            str(row.largest_px),
+            f"{row.brightest:.0f}",
+            f"{row.darkest:.0f}",
+        ]
+        for row in rows
     ]
     head = ["picture", "not compared because", "differs", "places", "largest, pixels", "brighter by, gray levels", "darker by"]
-    explanation = "Marked is what is brighter or darker than good parts ever were, by more than the thresholds allow; the larger ones are boxed."
+    explanation = (
+        "Marked is what is brighter or darker than good parts ever were, by more than the thresholds allow; the larger ones are boxed."
+    )
     points = [(float(place), row.share) for place, row in enumerate(rows, 1) if not row.problem]
     over = chart.chart([Series("", points)], Axis("picture, in the order read", chart.number), Axis("share that differs", chart.share))
     trend = plot(over, "How much of each picture differs. A slow rise is wear, or a lamp that ages; one high point is one bad picture.")
     sections = [
-        Section("What differs most", explanation, [figures(picture(golden.mean, f"The reference, from {golden.images} pictures."), *(row.markup for row in worst))]),
-        Section("Every picture", "In the order in which they were read.", [figures(trend), table(head, cells), *(note(text, "fair") for text in few(lost))]),
+        Section(
+            "What differs most",
+            explanation,
+            [figures(picture(golden.mean, f"The reference, from {golden.images} pictures."), *(row.markup for row in worst))],
+        ),
+        Section(
+            "Every picture",
+            "In the order in which they were read.",
+            [figures(trend), table(head, cells), *(note(text, "fair") for text in few(lost))],
+        ),
     ]
     return page("Pictures beside the reference", f"{task.pictures and task.pictures.name} against {task.reference.name}", cards, sections)
 
@@ -236,13 +271,30 @@ def _diff_page(rows: list[Difference], lost: list[str], golden: Golden, task: Re
 def _page_of(golden: Golden, task: ReferenceTask) -> str:
     level: Level = "good" if golden.images >= 10 else "fair"
     cards = [Card(str(golden.images), "pictures of good parts taught it", level)]
-    cards.append(Card(f"{facts(golden)['spread_levels_median']['brighter']:.1f} levels", "is how much good parts differ at a median place (one sigma)"))
+    cards.append(
+        Card(
+            f"{facts(golden)['spread_levels_median']['brighter']:.1f} levels", "is how much good parts differ at a median place (one sigma)"
+        )
+    )
     shown = [picture(golden.mean, "How a good part looks: the mean of all pictures, aligned and brought to one light.")]
     for part, word in ((golden.bright, "brighter"), (golden.dark, "darker")):
         spread = (part if part.ndim == 2 else part.max(axis=2)) / UNIT
-        shown.append(picture(heat_over(golden.mean, spread / FULL_LEVELS), f"Where good parts are at times {word}: red by {FULL_LEVELS:g} gray levels and more."))
-    text = "A place where good parts differ much is judged mildly. A red place where defects are to be found needs better light, or parts laid more alike."
-    return page("A golden reference", f"{task.reference.name}, {golden.mean.shape[1]} x {golden.mean.shape[0]} pixels", cards, [Section("What it holds", text, [figures(*shown)])])
+        shown.append(
+            picture(
+                heat_over(golden.mean, spread / FULL_LEVELS),
+                f"Where good parts are at times {word}: red by {FULL_LEVELS:g} gray levels and more.",
+            )
+        )
+    text = (
+        "A place where good parts differ much is judged mildly. A red place where defects are to be found needs "
+        "better light, or parts laid more alike."
+    )
+    return page(
+        "A golden reference",
+        f"{task.reference.name}, {golden.mean.shape[1]} x {golden.mean.shape[0]} pixels",
+        cards,
+        [Section("What it holds", text, [figures(*shown)])],
+    )
 
 
 def _settings(task: ReferenceTask) -> ChangeSettings:
@@ -272,4 +324,3 @@ def few(texts: list[str]) -> list[str]:
 
 def _name(frame: Frame) -> str:
     return frame.part_id or f"frame {frame.seq}"
-

@@ -47,7 +47,9 @@ figcaption{color:#56616f;font-size:.9rem;margin-top:4px}
 .scroll{overflow-x:auto}table{border-collapse:collapse;width:100%;font-size:.93rem;margin:8px 0}
 th,td{padding:5px 10px;text-align:right;border-bottom:1px solid #e8ecf1;white-space:nowrap}
 th:first-child,td:first-child{text-align:left;white-space:normal;min-width:9em}
-th{color:#56616f;font-weight:600;vertical-align:bottom;white-space:normal}td.words,th.words{text-align:left;white-space:normal;min-width:16em}tr.us td{font-weight:700;background:#eef4fc}
+th{color:#56616f;font-weight:600;vertical-align:bottom;white-space:normal}
+td.words,th.words{text-align:left;white-space:normal;min-width:16em}
+tr.us td{font-weight:700;background:#eef4fc}
 pre{background:#f1f4f8;border-radius:6px;padding:10px 12px;overflow-x:auto;font-size:.88rem}code{background:#f1f4f8;padding:0 .25em}
 pre code{padding:0}
 """

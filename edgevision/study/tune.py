@@ -99,7 +99,8 @@ def tune(task: TuneTask, is_quiet: bool = False) -> dict[str, Any]:
 def _measured(task: TuneTask, is_quiet: bool) -> Tuned:
     camera = task.camera if task.config is not None else None
     pipeline = pipeline_for(task.good, task.config, camera)
-    settings, notes = pipeline.settings, []
+    settings = pipeline.settings
+    notes: list[str] = []
     with counting_bar(is_quiet) as bar:
         lines: dict[str, Any] = {}
 
@@ -125,7 +126,9 @@ def _measured(task: TuneTask, is_quiet: bool) -> Tuned:
                 pipeline.reset()
                 _inspect(population, pipeline, told, notes)
     proposals = propose(settings, good, bad, is_stream)
-    if settings.compare.reference != "golden" and any(one.is_new and one.path[1] in ("abs_threshold", "var_threshold") for one in proposals):
+    if settings.compare.reference != "golden" and any(
+        one.is_new and one.path[1] in ("abs_threshold", "var_threshold") for one in proposals
+    ):
         notes.append(
             "abs_threshold and var_threshold were measured against a reference taught from the good pictures: teach yours with `edgevision "
             "reference learn GOOD`, and set compare.reference: golden"
@@ -139,7 +142,8 @@ def _refuse_other_size(good: Population, bad: Population) -> None:
     if not kept:
         other_height, other_width = bad.kept.frames[0].image.shape[:2]
         raise InputError(
-            f"--bad {bad.path}: its pictures are {other_width}x{other_height}, the good ones {width}x{height}; give pictures of one camera and size"
+            f"--bad {bad.path}: its pictures are {other_width}x{other_height}, the good ones {width}x{height}; give "
+            f"pictures of one camera and size"
         )
     bad.kept.frames = kept
 
@@ -149,7 +153,8 @@ def _teacher(good: Population, settings: CameraConfig, is_stream: bool, notes: l
     moving = float(np.mean(np.array(good.moving) > MOVING_SHARE)) if good.moving else 0.0
     if is_stream and moving > MOST_MOVING:
         notes.append(
-            f"parts move on {moving:.0%} of the good frames, so they teach no reference: for abs_threshold and var_threshold give a folder of "
+            f"parts move on {moving:.0%} of the good frames, so they teach no reference: for abs_threshold and "
+            f"var_threshold give a folder of "
             "pictures of good parts, all in the same place"
         )
         return None
@@ -194,7 +199,9 @@ def snippet(tuned: Tuned) -> str:
 def _written(tuned: Tuned) -> Tuned:
     """The same with the configuration written, where there is anything to write."""
     task = tuned.task
-    changes = {("cameras", task.camera, *proposal.path): yaml_of(proposal.value) for proposal in tuned.proposals if proposal.is_new}
+    changes: dict[tuple[str, ...], str] = {
+        ("cameras", task.camera, *proposal.path): yaml_of(proposal.value) for proposal in tuned.proposals if proposal.is_new
+    }
     if task.config is None or task.is_dry or not changes:
         return tuned
     with open(task.config, encoding="utf-8", newline="") as file:
@@ -205,7 +212,17 @@ def _written(tuned: Tuned) -> Tuned:
     write_whole(task.config, after)
     notes = [*tuned.notes, *_not_in_force(tuned)]
     return Tuned(
-        task, tuned.settings, tuned.proposed, tuned.good, tuned.bad, tuned.teacher, tuned.proposals, tuned.is_stream, notes, task.config, backup
+        task,
+        tuned.settings,
+        tuned.proposed,
+        tuned.good,
+        tuned.bad,
+        tuned.teacher,
+        tuned.proposals,
+        tuned.is_stream,
+        notes,
+        task.config,
+        backup,
     )
 
 
@@ -216,7 +233,8 @@ def _not_in_force(tuned: Tuned) -> list[str]:
     except ConfigError as error:
         return [f"the file as written is refused: {error}"]
     return [
-        f"{proposal.key} is written, but an environment variable goes over it: {getattr(getattr(loaded, proposal.path[0]), proposal.path[1])}"
+        f"{proposal.key} is written, but an environment variable goes over it: "
+        f"{getattr(getattr(loaded, proposal.path[0]), proposal.path[1])}"
         for proposal in tuned.proposals
         if proposal.is_new and getattr(getattr(loaded, proposal.path[0]), proposal.path[1]) != proposal.value
     ]
@@ -255,7 +273,9 @@ def _plain_proposal(proposal: Proposal) -> dict[str, Any]:
         "why": proposal.why,
         "margin_to_good": None if proposal.margins[0] is None else round(proposal.margins[0], 3),
         "margin_to_bad": None if proposal.margins[1] is None else round(proposal.margins[1], 3),
-        "around": [{"value": one.value, "false": one.false, "missed": one.missed, "is_proposed": one.is_proposed} for one in proposal.around],
+        "around": [
+            {"value": one.value, "false": one.false, "missed": one.missed, "is_proposed": one.is_proposed} for one in proposal.around
+        ],
     }
 
 
@@ -274,7 +294,9 @@ def together(tuned: Tuned) -> dict[str, Any]:
     for name, settings in (("now", tuned.settings), ("proposed", tuned.proposed)):
         counts[name] = {
             "foreground_false": sum(tuned.differs(seen, settings) for seen in tuned.held_out) if tuned.teacher else None,
-            "foreground_missed": sum(not tuned.differs(seen, settings) for seen in tuned.bad_seen) if tuned.teacher and tuned.bad_seen else None,
+            "foreground_missed": sum(not tuned.differs(seen, settings) for seen in tuned.bad_seen)
+            if tuned.teacher and tuned.bad_seen
+            else None,
             "ng_false": sum(tuned.is_ng(seen, settings) for seen in tuned.good.seen),
             "ng_missed": sum(not tuned.is_ng(seen, settings) for seen in tuned.bad_seen) if tuned.bad_seen else None,
         }
@@ -290,7 +312,10 @@ def text_of(tuned: Tuned, out: Path) -> str:
         lines.append(f"{proposal.key:<24}{yaml_of(proposal.now):>16}{new:>16}   {proposal.why}")
     now, then = counts["now"], counts["proposed"]
     if tuned.teacher is not None:
-        lines.append(f"false changes on {counts['good']} good pictures held out: {now['foreground_false']} now, {then['foreground_false']} as proposed")
+        lines.append(
+            f"false changes on {counts['good']} good pictures held out: {now['foreground_false']} now, "
+            f"{then['foreground_false']} as proposed"
+        )
     lines.append(f"good pictures called NG: {now['ng_false']} of {counts['inspected_good']} now, {then['ng_false']} as proposed")
     if tuned.bad_seen:
         lines.append(f"bad pictures not called NG: {now['ng_missed']} of {counts['bad']} now, {then['ng_missed']} as proposed")

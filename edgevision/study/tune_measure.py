@@ -157,7 +157,9 @@ def read(path: Path, what: str, settings: ChangeSettings, told: Told) -> Populat
     if population.frames < least:
         why = f"; {population.lost_frames} could not be used: {population.lost[0]}" if population.lost else ""
         remedy = "record a longer one, or give more pictures"
-        raise InputError(f"--{what} {path}: {population.frames} pictures are too few to tune from; at least {least} are needed: {remedy}{why}")
+        raise InputError(
+            f"--{what} {path}: {population.frames} pictures are too few to tune from; at least {least} are needed: {remedy}{why}"
+        )
     population.noise = detector.noise
     return population
 

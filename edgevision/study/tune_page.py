@@ -4,7 +4,7 @@ values around it. In: a Tuned. Out: HTML. Keeps nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -40,12 +40,25 @@ def _cards(tuned: Tuned) -> list[Card]:
     cards.append(Card(f"{new} of {len(tuned.proposals)}", f"thresholds should change: {where}"))
     if tuned.bad_seen:
         missed = then["ng_missed"]
-        cards.append(Card(f"{missed} of {counts['bad']}", "bad pictures are not called NG with what is proposed", _level(missed, counts["bad"])))
-    cards.append(Card(f"{then['ng_false']} of {counts['inspected_good']}", "good pictures are called NG with what is proposed", _level(then["ng_false"], counts["inspected_good"])))
+        cards.append(
+            Card(f"{missed} of {counts['bad']}", "bad pictures are not called NG with what is proposed", _level(missed, counts["bad"]))
+        )
+    cards.append(
+        Card(
+            f"{then['ng_false']} of {counts['inspected_good']}",
+            "good pictures are called NG with what is proposed",
+            _level(then["ng_false"], counts["inspected_good"]),
+        )
+    )
     if then["foreground_false"] is not None:
         words = "good pictures differ from the reference more than is allowed; it was taught from others"
         cards.append(Card(f"{then['foreground_false']} of {counts['good']}", words, _level(then["foreground_false"], counts["good"])))
-    cards.append(Card(f"{float(np.median(tuned.good.noise)):.1f} levels", "is the camera's noise, of 256 gray levels" if tuned.is_stream else "lie between one picture and the next, of 256 gray levels"))
+    cards.append(
+        Card(
+            f"{float(np.median(tuned.good.noise)):.1f} levels",
+            "is the camera's noise, of 256 gray levels" if tuned.is_stream else "lie between one picture and the next, of 256 gray levels",
+        )
+    )
     return cards
 
 
@@ -57,42 +70,66 @@ def _short(tuned: Tuned) -> Section:
     parts = [note(text, level) for text, level in _points(tuned)]
     lines = snippet(tuned)
     if lines:
-        told = f"This stands in {tuned.written.name} now; the file as it was is {tuned.backup.name if tuned.backup else ''}." if tuned.written else "Put this into the configuration:"
+        told = (
+            f"This stands in {tuned.written.name} now; the file as it was is {tuned.backup.name if tuned.backup else ''}."
+            if tuned.written
+            else "Put this into the configuration:"
+        )
         parts += [note(told), listing(lines)]
     else:
         parts.append(note("Nothing needs to change: what is in force fits what was measured.", "good"))
     explanation = (
-        "A threshold must lie above everything that good parts show and below the faintest thing that must be found. The farther from both, "
+        "A threshold must lie above everything that good parts show and below the faintest thing that must be found. "
+        "The farther from both, "
         "the safer. This page shows how far that is, and what would happen at the values around each threshold."
     )
     return Section("In short", explanation, parts)
 
 
 def _points(tuned: Tuned) -> list[tuple[str, Level]]:
-    counts, points = together(tuned), []
+    counts = together(tuned)
+    points: list[tuple[str, Level]] = []
     then = counts["proposed"]
     if not tuned.bad_seen:
-        points.append(("No bad parts were shown, so nothing here says what would be missed: collect some, and run it again with --bad.", "fair"))
+        points.append(
+            ("No bad parts were shown, so nothing here says what would be missed: collect some, and run it again with --bad.", "fair")
+        )
     elif then["ng_missed"]:
         unseen = sum(seen.score(0) == 0 for seen in tuned.bad_seen)
-        why = f" In {unseen} of them the network finds nothing at all, which no threshold mends: it must be trained for these parts." if unseen else ""
+        why = (
+            f" In {unseen} of them the network finds nothing at all, which no threshold mends: it must be trained for these parts."
+            if unseen
+            else ""
+        )
         points.append((f"{then['ng_missed']} of {counts['bad']} bad pictures are not called NG.{why}", "poor"))
     if then["ng_false"]:
         doubt = " Is it the right network for these parts?" if then["ng_false"] > 0.2 * counts["inspected_good"] else ""
-        points.append((f"{then['ng_false']} of {counts['inspected_good']} good pictures are called NG.{doubt}", "poor" if then["ng_false"] > 1 else "fair"))
+        points.append(
+            (
+                f"{then['ng_false']} of {counts['inspected_good']} good pictures are called NG.{doubt}",
+                "poor" if then["ng_false"] > 1 else "fair",
+            )
+        )
     if tuned.bad_seen and then["foreground_missed"] is not None:
         aligned = [seen for seen in tuned.bad_seen if seen.levels is not None]
         found = counts["bad"] - then["foreground_missed"]
-        words = f"Against the reference taught from the good pictures, {found} of {len(aligned)} bad ones differ, and {then['foreground_false']} of {counts['good']} good ones."
+        words = (
+            f"Against the reference taught from the good pictures, {found} of {len(aligned)} bad ones differ, and "
+            f"{then['foreground_false']} of {counts['good']} good ones."
+        )
         points.append((words, "good" if found == len(aligned) and not then["foreground_false"] else "fair"))
         if len(aligned) < counts["bad"]:
             why = next(seen.problem for seen in tuned.bad_seen if seen.levels is None)
-            points.append((f"{counts['bad'] - len(aligned)} bad pictures do not lie on the reference and would be NOT_INSPECTED: {why}.", "fair"))
+            points.append(
+                (f"{counts['bad'] - len(aligned)} bad pictures do not lie on the reference and would be NOT_INSPECTED: {why}.", "fair")
+            )
     light = drift(tuned.good)
     if tuned.good.light_changes:
         points.append((f"The light of the whole picture changed at once {tuned.good.light_changes} times.", "fair"))
     if light["gain_most"] / max(light["gain_least"], 1e-6) > 1.1:
-        points.append((f"The light wanders: it was corrected by a factor of {light['gain_least']:.2f} to {light['gain_most']:.2f}.", "fair"))
+        points.append(
+            (f"The light wanders: it was corrected by a factor of {light['gain_least']:.2f} to {light['gain_most']:.2f}.", "fair")
+        )
     points += [(f"{text[0].upper()}{text[1:]}.", "fair") for text in tuned.notes]
     lost = tuned.good.lost_frames + (tuned.bad.lost_frames if tuned.bad is not None else 0)
     if lost:
@@ -104,9 +141,17 @@ def _points(tuned: Tuned) -> list[tuple[str, Level]]:
 def _pictures(tuned: Tuned) -> Section | None:
     """The cases that decide: closest to the limit on either side, and what is on the wrong side."""
     shown = []
-    flicker = max(tuned.good.flicker, key=lambda one: (one.threshold == tuned.settings.compare.pixel_threshold, one.largest_px), default=None)
+    flicker = max(
+        tuned.good.flicker, key=lambda one: (one.threshold == tuned.settings.compare.pixel_threshold, one.largest_px), default=None
+    )
     if flicker is not None and flicker.worst is not None:
-        shown.append(picture(_outlined(flicker.worst[1], flicker.worst[2]), f"The worst false change on a good recording: {flicker.worst[0]} pixels, at the threshold in force ({flicker.levels:.1f} gray levels)."))
+        shown.append(
+            picture(
+                _outlined(flicker.worst[1], flicker.worst[2]),
+                f"The worst false change on a good recording: {flicker.worst[0]} pixels, at the threshold in force "
+                f"({flicker.levels:.1f} gray levels).",
+            )
+        )
     if tuned.held_out and tuned.teacher is not None:
         worst = max(tuned.held_out, key=lambda seen: _nearness(seen, tuned))
         shown.append(_against(worst, tuned, f"The good picture that differs most from the reference ({worst.name})"))
@@ -120,7 +165,11 @@ def _pictures(tuned: Tuned) -> Section | None:
     shown += _scored(tuned)
     if not shown:
         return None
-    return Section("The cases that decide", "Outlined in red: what counts as different with the proposed thresholds. Look here first: are these right?", [figures(*shown)])
+    return Section(
+        "The cases that decide",
+        "Outlined in red: what counts as different with the proposed thresholds. Look here first: are these right?",
+        [figures(*shown)],
+    )
 
 
 def _scored(tuned: Tuned) -> list[str]:
@@ -128,18 +177,28 @@ def _scored(tuned: Tuned) -> list[str]:
     area, shown = tuned.proposed.judge.min_area_px, []
     best = max(tuned.good.seen, key=lambda seen: seen.score(area), default=None)
     if best is not None and best.score(area) > 0:
-        shown.append(picture(_regions(best), f"The good picture that the network doubts most ({best.name}): score {best.score(area):.2f}, NG from {tuned.proposed.judge.ng:g}."))
+        shown.append(
+            picture(
+                _regions(best),
+                f"The good picture that the network doubts most ({best.name}): score {best.score(area):.2f}, NG from "
+                f"{tuned.proposed.judge.ng:g}.",
+            )
+        )
     found = [seen for seen in tuned.bad_seen if tuned.is_ng(seen, tuned.proposed)]
     if found:
         faintest = min(found, key=lambda seen: seen.score(area))
-        shown.append(picture(_regions(faintest), f"The bad picture that is only just NG ({faintest.name}): score {faintest.score(area):.2f}."))
+        shown.append(
+            picture(_regions(faintest), f"The bad picture that is only just NG ({faintest.name}): score {faintest.score(area):.2f}.")
+        )
     return shown
 
 
 def _nearness(seen: Seen, tuned: Tuned) -> float:
     """How many times a picture passes the proposed limits, of level and of spread together."""
     levels, spreads, compare = seen.levels or (0.0, 0.0), seen.spreads or (0.0, 0.0), tuned.proposed.compare
-    pairs = [(levels[sign] / max(compare.abs_threshold[sign], 1e-6), spreads[sign] / max(compare.var_threshold[sign], 1e-6)) for sign in (0, 1)]
+    pairs = [
+        (levels[sign] / max(compare.abs_threshold[sign], 1e-6), spreads[sign] / max(compare.var_threshold[sign], 1e-6)) for sign in (0, 1)
+    ]
     return max(min(pair) for pair in pairs)
 
 
@@ -151,7 +210,12 @@ def _against(seen: Seen, tuned: Tuned, caption: str) -> str:
         away = tuned.teacher.away(seen.image)
     except InputError:
         return picture(seen.image, caption)
-    heat = np.maximum(away.brighter / max(tuned.proposed.compare.abs_threshold[0], 1), away.darker / max(tuned.proposed.compare.abs_threshold[1], 1)) / 2
+    heat = (
+        np.maximum(
+            away.brighter / max(tuned.proposed.compare.abs_threshold[0], 1), away.darker / max(tuned.proposed.compare.abs_threshold[1], 1)
+        )
+        / 2
+    )
     times = _nearness(seen, tuned)
     return picture(_outlined(heat_over(seen.image, np.minimum(heat, 1.0)), marks), f"{caption}: {times:.1f} times the limit.")
 
@@ -183,19 +247,32 @@ def _populations(tuned: Tuned) -> Section | None:
     shown = []
     if tuned.held_out:
         marks = [Mark("limit", x=1.0)]
-        read: Callable[[Seen], float] = lambda seen: max(_nearness(seen, tuned), 0.02)
-        bad = [seen for seen in tuned.bad_seen if seen.levels is not None]
+        good, bad = (
+            [max(_nearness(seen, tuned), 0.02) for seen in group if seen.levels is not None] for group in (tuned.held_out, tuned.bad_seen)
+        )
         axis = Axis("difference from the reference, times the proposed limit", chart.number, is_log=True)
-        shown.append(plot(_histogram([read(seen) for seen in tuned.held_out], [read(seen) for seen in bad], axis, marks), "Pictures by how much they differ from the taught reference. Good ones belong left of the line, bad ones right of it."))
+        shown.append(
+            plot(
+                _histogram(good, bad, axis, marks),
+                "Pictures by how much they differ from the taught reference. Good ones belong left of the line, bad ones right of it.",
+            )
+        )
     area = tuned.proposed.judge.min_area_px
     scores = [[seen.score(area) for seen in group] for group in (tuned.good.seen, tuned.bad_seen)]
     if any(scores[0]) or any(scores[1]):
         marks = [Mark("warn", x=tuned.proposed.judge.warn, colour=chart.ORANGE), Mark("ng", x=tuned.proposed.judge.ng)]
         axis = Axis("the network's score", chart.number, ends=(0.0, 1.0))
-        shown.append(plot(_histogram(*scores, axis, marks), "Pictures by the highest score that the network gives in them; 0: it finds nothing. Good ones belong left, bad ones right."))
+        shown.append(
+            plot(
+                _histogram(scores[0], scores[1], axis, marks),
+                "Pictures by the highest score that the network gives in them; 0: it finds nothing. Good ones belong left, bad ones right.",
+            )
+        )
     if not shown:
         return None
-    return Section("Good and bad side by side", "The wider the gap between the two colours, the safer any threshold in it.", [figures(*shown)])
+    return Section(
+        "Good and bad side by side", "The wider the gap between the two colours, the safer any threshold in it.", [figures(*shown)]
+    )
 
 
 def _histogram(good: Sequence[float], bad: Sequence[float], axis: Axis, marks: Sequence[Mark]) -> str:
@@ -218,12 +295,21 @@ def _histogram(good: Sequence[float], bad: Sequence[float], axis: Axis, marks: S
 def _limits(tuned: Tuned) -> Section:
     head = ["key", "in force", "proposed", "good lie below by", "bad lie above by", "why"]
     rows = [
-        [proposal.key, yaml_of(proposal.now), yaml_of(proposal.value) if proposal.is_new else "stays", _margin(proposal.margins[0]), _margin(proposal.margins[1]), proposal.why]
+        [
+            proposal.key,
+            yaml_of(proposal.now),
+            yaml_of(proposal.value) if proposal.is_new else "stays",
+            _margin(proposal.margins[0]),
+            _margin(proposal.margins[1]),
+            proposal.why,
+        ]
         for proposal in tuned.proposals
     ]
     marked = [place for place, proposal in enumerate(tuned.proposals) if proposal.is_new]
     around = [_around(proposal) for proposal in tuned.proposals if proposal.around]
-    explanation = "Each threshold with its margins: 2 times below means that the strongest good picture reaches half of it. Below 1 they overlap."
+    explanation = (
+        "Each threshold with its margins: 2 times below means that the strongest good picture reaches half of it. Below 1 they overlap."
+    )
     return Section("Every threshold", explanation, [table(head, rows, marked), tables(*around)])
 
 
@@ -241,7 +327,16 @@ def _around(proposal: Proposal) -> str:
 def _camera(tuned: Tuned) -> Section:
     good = tuned.good
     noise = [(float(level), float(good.noise[level])) for level in range(4, 256, 4)]
-    shown = [plot(chart.chart([Series("", noise)], Axis("gray level", chart.number, ends=(0, 255)), Axis("noise, gray levels", chart.number, ends=(0.0, 1.2 * float(good.noise.max())))), "Noise from frame to frame (one sigma), by how bright a place is.")]
+    shown = [
+        plot(
+            chart.chart(
+                [Series("", noise)],
+                Axis("gray level", chart.number, ends=(0, 255)),
+                Axis("noise, gray levels", chart.number, ends=(0.0, 1.2 * float(good.noise.max()))),
+            ),
+            "Noise from frame to frame (one sigma), by how bright a place is.",
+        )
+    ]
     ts = np.array([ts for ts, _ in good.means])
     means = [level for _, level in good.means]
     step = max(1, len(means) // 300)
@@ -251,20 +346,36 @@ def _camera(tuned: Tuned) -> Section:
     if not tuned.is_stream:
         shown = []
     axis = Axis("seconds" if tuned.is_stream else "picture", chart.number)
-    shown.append(plot(chart.chart([Series("", points)], axis, Axis("mean gray level", chart.number, ends=(middle - span, middle + span))), "Brightness of the whole picture over the good recording: drift of lamp or camera."))
+    shown.append(
+        plot(
+            chart.chart([Series("", points)], axis, Axis("mean gray level", chart.number, ends=(middle - span, middle + span))),
+            "Brightness of the whole picture over the good recording: drift of lamp or camera.",
+        )
+    )
     light = drift(good)
-    explanation = f"Brightness wanders by {light['levels']:.1f} gray levels over the recording; its light was corrected by factors of {light['gain_least']:.3f} to {light['gain_most']:.3f}."
+    explanation = (
+        f"Brightness wanders by {light['levels']:.1f} gray levels over the recording; its light was "
+        f"corrected by factors of {light['gain_least']:.3f} to {light['gain_most']:.3f}."
+    )
     return Section("The camera itself", explanation, [figures(*shown)])
 
 
 def _method(tuned: Tuned) -> Section:
     good, lines = tuned.good, []
-    lines.append(f"{good.frames:,} good frames were read{' (no more are)' if good.is_cut_short else ''}; {len(good.seen)} of them, spread evenly, were compared and inspected.")
+    lines.append(
+        f"{good.frames:,} good frames were read{' (no more are)' if good.is_cut_short else ''}; {len(good.seen)} of "
+        f"them, spread evenly, were compared and inspected."
+    )
     if tuned.teacher is not None:
-        lines.append(f"The reference was taught from {tuned.teacher.golden.images} of them; false changes are counted on the {len(tuned.held_out)} others.")
+        lines.append(
+            f"The reference was taught from {tuned.teacher.golden.images} of them; false changes are counted on the "
+            f"{len(tuned.held_out)} others."
+        )
     if tuned.is_stream:
         lines.append("A false change is one where nothing moves: where within half a second and 25 pixels nothing passed 40 gray levels.")
     if tuned.bad is not None:
-        lines.append(f"Every one of the {len(tuned.bad_seen)} pictures in {tuned.bad.path.name} was taken to show something that must be found.")
+        lines.append(
+            f"Every one of the {len(tuned.bad_seen)} pictures in {tuned.bad.path.name} was taken to show something that must be found."
+        )
     lines.append("In numbers of the tables, one picture counts once, however much is wrong in it.")
     return Section("How this was measured", "For those who want to check it.", ["".join(f"<p>{line}</p>" for line in lines)])

@@ -8,7 +8,7 @@ good ones. Where the two overlap, a miss counts as much as MISS_WEIGHT false ala
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -118,14 +118,21 @@ def _pixel_threshold(compare: ChangeSettings, good: Population, bad: Sequence[Se
     value = floor * 1.25 if not faint else floor if min(faint) <= floor else min(math.sqrt(floor * min(faint)), max(floor, min(faint) / 2))
     margins = (value / floor, min(faint) / value if faint else None)
     around = tuple(
-        Around(_threshold_text(flicker.threshold, flicker.levels), flicker.frames, sum(one <= flicker.levels for one in faint) if faint else None, flicker is usual)
+        Around(
+            _threshold_text(flicker.threshold, flicker.levels),
+            flicker.frames,
+            sum(one <= flicker.levels for one in faint) if faint else None,
+            flicker is usual,
+        )
         for flicker in good.flicker
     )
     if max(value / usual.levels, usual.levels / value) <= SAME or not quiet:
         why = f"what is in force, {usual.levels:.1f} gray levels here, lies within {SAME:.2f} times of what was measured"
         why = why if quiet else "even the highest value tried flickers; look for a lamp, a fan, or a camera that sets its own exposure"
         return Proposal(path, now, now, why, margins, around)
-    chosen: float | str = round(value, 1) if isinstance(now, float | int) else f"{value / (usual.levels / _sigmas(now, usual.levels, sigma)):.1f} sigma"
+    chosen: float | str = (
+        round(value, 1) if isinstance(now, float | int) else f"{value / (usual.levels / _sigmas(now, usual.levels, sigma)):.1f} sigma"
+    )
     return Proposal(path, now, chosen, f"{value:.1f} gray levels: noise alone stays below {floor:.1f}", margins, around)
 
 
@@ -147,7 +154,10 @@ def _min_area(compare: ChangeSettings, good: Population) -> Proposal:
     usual = next((flicker for flicker in good.flicker if flicker.threshold == compare.pixel_threshold), None)
     if usual is None or usual.frames <= FLICKER_SHARE * max(1, good.frames):
         return Proposal(path, now, now, "false changes of a still picture are rare; a smaller one would not be believed as it is")
-    why = f"false changes of up to {usual.largest_px} pixels were seen, which is more than noise: a higher pixel_threshold is the remedy, not this"
+    why = (
+        f"false changes of up to {usual.largest_px} pixels were seen, which is more than noise: a higher "
+        "pixel_threshold is the remedy, not this"
+    )
     return Proposal(path, now, now, why)
 
 
@@ -160,7 +170,9 @@ def _vibration(compare: ChangeSettings, good: Population, is_stream: bool) -> Pr
     shake = float(np.percentile(np.hypot(x - np.median(x), y - np.median(y)), 99))
     value = min(8.0, max(0.5, math.ceil(shake * 12) / 10))
     if value <= now * SAME:
-        return Proposal(path, now, now, f"the picture moves by {shake:.2f} pixels at most, which is forgiven already", (now / max(shake, 0.01), None))
+        return Proposal(
+            path, now, now, f"the picture moves by {shake:.2f} pixels at most, which is forgiven already", (now / max(shake, 0.01), None)
+        )
     return Proposal(path, now, value, f"the picture moves by up to {shake:.2f} pixels", (value / max(shake, 0.01), None))
 
 
@@ -198,15 +210,21 @@ def _pair(compare: ChangeSettings, key: str, good: Sequence[Seen], bad: Sequence
     path, now = ("compare", key), getattr(compare, key)
     if len(good) < LEAST_HELD_OUT:
         return Proposal(path, now, now, "fewer than four good pictures could be compared with the others; give more, of parts at rest")
-    read: Callable[[Seen], tuple[float, float]] = lambda seen: (seen.levels if is_level else seen.spreads) or (0.0, 0.0)
     least = 4.0 if is_level else 2.0
-    ends = [max(least, float(np.percentile([read(seen)[sign] for seen in good], 99))) for sign in (0, 1)]
-    ratios = [[max(read(seen)[sign] / ends[sign] for sign in (0, 1)) for seen in group] for group in (good, bad)]
+    strengths = [[(seen.levels if is_level else seen.spreads) or (0.0, 0.0) for seen in group] for group in (good, bad)]
+    ends = [max(least, float(np.percentile([one[sign] for one in strengths[0]], 99))) for sign in (0, 1)]
+    ratios = [[max(one[sign] / ends[sign] for sign in (0, 1)) for one in group] for group in strengths]
     factor, margins = between(ratios[0], ratios[1], 1.0)
     top = 255.0 if is_level else 100.0
     value = tuple(min(top, round(end * factor, 1)) for end in ends)
     rows = [
-        counted(factor * step, ratios[0], ratios[1], f"[{min(top, ends[0] * factor * step):.1f}, {min(top, ends[1] * factor * step):.1f}]", step == 1.0)
+        counted(
+            factor * step,
+            ratios[0],
+            ratios[1],
+            f"[{min(top, ends[0] * factor * step):.1f}, {min(top, ends[1] * factor * step):.1f}]",
+            step == 1.0,
+        )
         for step in RATIO_STEPS
     ]
     unit = "gray levels" if is_level else "times the spread of good parts"
@@ -223,12 +241,21 @@ def propose_judge(judge: JudgeSettings, good: Sequence[Seen], bad: Sequence[Seen
     is_kept = strongest < judge.warn <= ng or (ng == judge.ng and strongest >= ng)
     warn = judge.warn if is_kept else round(min(ng, max(0.05, (strongest + ng) / 2)), 2)
     around = tuple(
-        counted(min(0.999, max(0.0, ng + step)) - 1e-9, *scores, f"{min(1.0, max(0.0, ng + step)):.2f}", step == 0.0) for step in SCORE_STEPS
+        counted(min(0.999, max(0.0, ng + step)) - 1e-9, scores[0], scores[1], f"{min(1.0, max(0.0, ng + step)):.2f}", step == 0.0)
+        for step in SCORE_STEPS
     )
-    because = f"halfway between the highest score of a good picture ({strongest:.2f}) and ng" if warn != judge.warn else _unmoved(strongest, warn)
+    because = (
+        f"halfway between the highest score of a good picture ({strongest:.2f}) and ng" if warn != judge.warn else _unmoved(strongest, warn)
+    )
     areas = [[float(seen.area(warn)) for seen in group] for group in (good, bad)]
     found = [
-        Proposal(("judge", "warn"), judge.warn, warn, because, (warn / strongest if strongest else None, faintest / warn if bad and warn else None)),
+        Proposal(
+            ("judge", "warn"),
+            judge.warn,
+            warn,
+            because,
+            (warn / strongest if strongest else None, faintest / warn if bad and warn else None),
+        ),
         Proposal(("judge", "ng"), judge.ng, ng, why, margins, around),
     ]
     return [*found, _least_area(judge, areas[0], areas[1])]
@@ -254,7 +281,10 @@ def _ng(judge: JudgeSettings, good: Sequence[float], bad: Sequence[float]) -> tu
         value, why = round(strongest + 0.5 * (1 - strongest), 2), f"a good picture scores {strongest:.2f}"
     if value > MOST_NG:
         wrong = sum(one >= judge.ng for one in good)
-        value, why = judge.ng, f"{wrong} of {len(good)} good pictures are NG by up to {strongest:.2f}, which no threshold mends: train the network for them"
+        value, why = (
+            judge.ng,
+            f"{wrong} of {len(good)} good pictures are NG by up to {strongest:.2f}, which no threshold mends: train the network for them",
+        )
     if abs(value - judge.ng) <= 0.03:
         value = judge.ng
     return value, why, (value / strongest if strongest else None, faintest / value if bad and value else None)
@@ -270,4 +300,11 @@ def _least_area(judge: JudgeSettings, good: Sequence[float], bad: Sequence[float
         return Proposal(path, now, now, f"areas do not tell good from bad here (good reach {strongest:.0f} pixels)")
     value = round(math.sqrt(strongest * min(seen)))
     rows = tuple(counted(value * step, good, seen, f"{value * step:.0f}", step == 1.0) for step in STEPS)
-    return Proposal(path, now, value, f"good reach {strongest:.0f} pixels, bad have {min(seen):.0f} at least", (value / strongest, min(seen) / value), rows)
+    return Proposal(
+        path,
+        now,
+        value,
+        f"good reach {strongest:.0f} pixels, bad have {min(seen):.0f} at least",
+        (value / strongest, min(seen) / value),
+        rows,
+    )

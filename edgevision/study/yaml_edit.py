@@ -1,6 +1,7 @@
 """Values set in a YAML file without touching anything else of it: comments, order, quotes, blank lines stay, byte for byte.
 
-In: the file's text, values by path. Out: the new text. Keeps nothing. A value that is there is replaced where it stands; a key that is not is
+In: the file's text, values by path. Out: the new text. Keeps nothing. A value that is there is replaced where it '
+'stands; a key that is not is
 added behind the last one of its section. What cannot be done so (a value shared by an anchor) is refused, and nothing is changed.
 """
 
@@ -98,7 +99,8 @@ def _refuse_shared(text: str, pair: Any, path: Path, where: str) -> None:
     found = re.match(r"\s*:\s*([*&!]\S*)", behind)
     if found:
         raise ConfigError(
-            f"{_at(pair[0], where)}: {'.'.join(path)} is shared by {found[1]}; write it out there, so that only this camera changes, and try again"
+            f"{_at(pair[0], where)}: {'.'.join(path)} is shared by {found[1]}; write it out there, so that only this "
+            f"camera changes, and try again"
         )
 
 

@@ -18,7 +18,8 @@ def parsed(text: str) -> ElementTree.Element:
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "ticks"), [(0, 10, [0, 2, 4, 6, 8, 10]), (0, 1, [0, 0.2, 0.4, 0.6, 0.8, 1.0]), (-3, 3, [-2, 0, 2]), (112, 123, [115, 120])]
+    ("low", "high", "ticks"),
+    [(0, 10, [0, 2, 4, 6, 8, 10]), (0, 1, [0, 0.2, 0.4, 0.6, 0.8, 1.0]), (-3, 3, [-2, 0, 2]), (112, 123, [115, 120])],
 )
 def test_ticks_are_round(low, high, ticks):
     assert linear_ticks(low, high) == pytest.approx(ticks)

@@ -30,7 +30,12 @@ class Nesting(HTMLParser):
 
 def everything() -> str:
     image = np.full((40, 60, 3), 90, np.uint8)
-    parts = [figures(picture(image, "<script>")), table(["a", "b"], [["1", "x" * 40], ["<b>", "2"]], [0]), note("a & b", "poor"), listing("x: <y>")]
+    parts = [
+        figures(picture(image, "<script>")),
+        table(["a", "b"], [["1", "x" * 40], ["<b>", "2"]], [0]),
+        note("a & b", "poor"),
+        listing("x: <y>"),
+    ]
     return page("<title>", "sub & title", [Card("5 < 6", "words", "good")], [Section("head<ing", "explained", parts)])
 
 
