@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgevision.compare import measure
+from edgevision.compare.light import Lamp
 from edgevision.compare.masks import LiveMask, MaskPool
-from edgevision.compare.measure import Line
 from edgevision.compare.settings import ChangeSettings
 from edgevision.compare.settle import TILE_PX, Settle
 from edgevision.errors import BadFrame, InputError
@@ -35,6 +35,7 @@ NOISE_ROOM = 1.5
 SPREAD_GUESS_LEVELS = 1.5
 LEAST_SAMPLES = 50
 CALIBRATION_FRAMES = 4
+ROW_ROOM = 128
 
 
 class Background:
@@ -56,6 +57,7 @@ class Background:
         self.tolerance = np.zeros(flat, image.dtype)
         self.corrected = np.zeros(flat, image.dtype)
         self.noise_counts = np.zeros((measure.NOISE_BINS, measure.RESIDUAL_BINS))
+        self.faint_counts = np.zeros(measure.FAINT_BINS)
         self.mean = np.zeros(flat, np.uint16)  # in 1/256 of a gray level, as is the spread
         self.spread = np.zeros(flat, np.uint16)
         self.raw_foreground = np.zeros((height + 2, width + 2), np.uint8)
@@ -66,9 +68,9 @@ class Background:
         self.noise = np.full(measure.LEVELS, measure.NOISE_GUESS)
         self.finer = 8 - self.level_shift
         self.depth = (self.level_shift, (measure.LEVELS << self.level_shift) - 1)
-        self.line = measure.line(1.0, 0.0, self.level_shift)
+        self.lamp = Lamp((height, width, self.channels), image.dtype, self.level_shift)
         self.pool, self.pool_foreground = MaskPool(height, width), MaskPool(height, width)
-        self.scratch = Scratch(height, width, self.channels)
+        self.scratch = Scratch(height, width, self.channels, image.dtype)
         self.set_tables(settings)
         self.restart_reference(image.reshape(flat))
 
@@ -81,6 +83,7 @@ class Background:
         weak = settings.hysteresis * measure.strong_levels(settings.pixel_threshold, noise)
         self.weak_table = measure.to_table(weak, self.level_shift)
         self.tables = (self.weak_table, measure.to_table(measure.EDGE_SIGMAS * noise, self.level_shift), self.level_shift)
+        self.cut = min(2 * int(self.weak_table.max()), np.iinfo(self.dtype).max - 1)
         self.stale_bands = BANDS
 
     def learn_noise(self, residuals: NDArray[np.int64], settings: ChangeSettings) -> None:
@@ -96,6 +99,15 @@ class Background:
         self.noise_counts[:, : limit + 1] += residuals[:, : limit + 1]
         if self.frames < NOISE_EVERY or self.frames % NOISE_EVERY == 0:
             self.set_tables(settings)
+
+    def learn_faint(self, counts: NDArray[np.int64], sigmas: float, least: float) -> int:
+        """Take one frame's sums over windows into the slow memory, without those that are changes; the limit for this frame, in 1/256."""
+        now, usual = measure.faint_sigma(counts), measure.faint_sigma(self.faint_counts)
+        if counts[1:].any():
+            most = round(8 * 2 * sigmas * max(usual, now if usual == 0 else 0)) + 1
+            self.faint_counts *= 1 - 1 / NOISE_MEMORY_FRAMES
+            self.faint_counts[:most] += counts[:most]
+        return measure.faint_limit(usual or now, now, sigmas, least)
 
     def restart_reference(self, corrected: Image) -> None:
         """This frame is the reference, as if it had always been so."""
@@ -115,7 +127,7 @@ class Background:
 class Scratch:
     """Working space of the kernels: its contents mean nothing between calls, but `weak` is left all zero."""
 
-    def __init__(self, height: int, width: int, channels: int) -> None:
+    def __init__(self, height: int, width: int, channels: int, dtype: Any) -> None:
         self.flags = np.zeros(width * channels, np.uint8)
         self.weak = np.zeros((height + 2, width + 2), np.uint8)
         self.points = np.zeros(height * width, np.int32)
@@ -125,9 +137,9 @@ class Scratch:
         self.queue = np.zeros(height * width, np.int32)
         self.step = max(1, int(np.sqrt(height * width / SAMPLES)))
         samples = (height // self.step + 1) * (width // self.step + 1) * channels
-        self.xs = np.zeros(samples, np.int32)
-        self.ys = np.zeros(samples, np.int32)
-        self.residuals = np.zeros((measure.NOISE_BINS, measure.RESIDUAL_BINS), np.int64)
+        self.samples = np.zeros((5, samples), np.int32)
+        self.faint = np.zeros(measure.FAINT_BINS, np.int64)
+        self.rows = np.zeros((4, width * channels + 2 * ROW_ROOM), np.int16 if dtype == np.uint8 else np.int32)
         self.first = np.zeros(height, np.int32)
         self.last = np.zeros(height, np.int32)
         self.none = np.zeros((height, width), np.bool_)
@@ -154,7 +166,6 @@ class _Pending(NamedTuple):
     change: ChangeMap
     image: Image
     corrected: Image
-    line: Line
     live: Mask
     run_count: int
 
@@ -215,13 +226,13 @@ class ChangeDetector:
             self._sample(background, flat, flat)
             self._background = background
             return self._whole(background, image, flat, Scene.NORMAL, "first")
-        line, extra = self._light(background, flat)
-        found = self._find(background, flat, line, extra)
+        limits = self._limits(background, flat)
+        found = self._find(background, flat, limits)
         if found > self.settings.global_fraction * background.allowed_px:
             background.scratch.weak[:] = 0
             return self._whole(background, image, flat, Scene.LIGHT_CHANGE, "global_change")
-        taken, live_px = self._grow(background, flat, line, extra, found, force_rows)
-        return self._partial(background, image, flat, line, taken, live_px)
+        taken, live_px = self._grow(background, flat, limits[0], found, force_rows)
+        return self._partial(background, image, flat, taken, live_px)
 
     def complete(self, change: ChangeMap, live: Mask) -> None:
         """Make `change.corrected` valid at `live` too, for a policy that goes beyond `change.live`. It must be the last measured."""
@@ -265,7 +276,7 @@ class ChangeDetector:
         scratch, step = background.scratch, background.scratch.step
         start = (background.frames * 7 % step, background.frames * 13 % step)
         place = ((background.allowed, background.tables[1]), background.depth, background.channels, start, step)
-        n, seen, dark, bright = self._kernels.gather(flat, used, *place, scratch.xs, scratch.ys)
+        n, seen, dark, bright = self._kernels.gather(flat, used, *place, scratch.samples)
         for count, what, remedy in ((dark, "black", "lens cap, lamp and cable"), (bright, "saturated", "exposure, gain and lamp")):
             if seen and count >= self.settings.blind_fraction * seen:
                 limit = f"the limit is {self.settings.blind_fraction:.1%}"
@@ -273,43 +284,52 @@ class ChangeDetector:
                 raise BadFrame(f"the picture is {what}: {share}, {limit} (compare.blind_fraction); check {remedy}")
         return int(n)
 
-    def _light(self, background: Background, flat: Image) -> tuple[Line, int]:
-        """This frame's correction, and by how much (values) its noise exceeds the usual, as on a compression pulse. Measures the noise."""
+    def _limits(self, background: Background, flat: Image) -> tuple[int, int, int, int]:
+        """This frame's (extra, cut, faint, least), as `find_weak` takes them. Fits its light and measures its noise."""
         n = self._sample(background, flat, background.used)
+        settings, scratch, lamp = self.settings, background.scratch, background.lamp
+        if settings.photometric == "gain_offset" and n >= LEAST_SAMPLES:
+            lamp.fit(self._kernels, scratch.samples, n, settings.photometric_relax)
+        else:
+            lamp.reset()
+        extra = 0
+        if n >= LEAST_SAMPLES and settings.noise_sigma is None:
+            counts = lamp.count(self._kernels, scratch.samples, n)
+            extra = measure.excess_levels(counts, background.noise_counts) << background.level_shift
+            background.learn_noise(counts, settings)
+            if background.frames < CALIBRATION_FRAMES:
+                self._set_tolerances(background, (0, background.shape[0]))
+        if isinstance(settings.pixel_threshold, float | int):
+            return 0, background.cut, 0, 0
+        least = int(background.weak_table.min())
+        return extra, background.cut, self._faint(background, flat) if settings.faint_sigmas else 0, least
+
+    def _faint(self, background: Background, flat: Image) -> int:
+        """How many tolerances, in 1/256, the sum over a window must exceed on this frame."""
+        settings, scratch = self.settings, background.scratch
+        values = measure.FAINT_WINDOW_PX * background.channels
+        tolerance = max(1, int(background.weak_table.min())) / (1 << background.level_shift)
+        least = measure.FAINT_LEAST_LEVELS * values / tolerance
+        if settings.noise_sigma is not None:
+            sigma = settings.noise_sigma * math.sqrt(2 * values) / tolerance
+            return measure.faint_limit(sigma, sigma, settings.faint_sigmas, least)
+        start, step = (background.frames * 11 % scratch.step, background.frames * 5 % scratch.step), scratch.step
+        frame = (flat, background.used, background.tolerance, background.lamp.light, background.cut, background.channels)
+        self._kernels.count_faint(*frame, start, step, scratch.faint)
+        return background.learn_faint(scratch.faint, settings.faint_sigmas, least)
+
+    def _find(self, background: Background, flat: Image, limits: tuple[int, int, int, int]) -> int:
         scratch = background.scratch
+        frame = (flat, background.used, background.tolerance, background.lamp.light, limits, background.channels, background.span)
+        return int(self._kernels.find_weak(*frame, scratch.rows, scratch.weak, scratch.points))
 
-        def counts_of(line: Line) -> NDArray[np.int64]:
-            self._kernels.count_residuals(scratch.xs, scratch.ys, n, line.fixed, background.level_shift, scratch.residuals)
-            return scratch.residuals
-
-        def sums_of(line: Line, limit: int) -> tuple[int, ...]:
-            return tuple(self._kernels.fit_sums(scratch.xs, scratch.ys, n, line.fixed, limit))
-
-        line = measure.line(1.0, 0.0, background.level_shift)
-        if self.settings.photometric == "gain_offset" and n >= LEAST_SAMPLES:
-            background.line = measure.fit_line(counts_of, sums_of, background.line, background.level_shift)
-            line = measure.relaxed(background.line, self.settings.photometric_relax, background.level_shift)
-        if n < LEAST_SAMPLES or self.settings.noise_sigma is not None:
-            return line, 0
-        excess = measure.excess_levels(counts_of(line), background.noise_counts)
-        background.learn_noise(scratch.residuals, self.settings)
-        if background.frames < CALIBRATION_FRAMES:
-            self._set_tolerances(background, (0, background.shape[0]))
-        return line, 0 if isinstance(self.settings.pixel_threshold, float) else excess << background.level_shift
-
-    def _find(self, background: Background, flat: Image, line: Line, extra: int) -> int:
-        frame = (flat, background.used, background.tolerance, line.fixed, extra, background.channels)
-        return int(self._kernels.find_weak(*frame, background.span, background.scratch.weak, background.scratch.points))
-
-    def _grow(
-        self, background: Background, flat: Image, line: Line, extra: int, found: int, force_rows: slice | None
-    ) -> tuple[LiveMask, int]:
+    def _grow(self, background: Background, flat: Image, extra: int, found: int, force_rows: slice | None) -> tuple[LiveMask, int]:
         """The weak pixels that hold: beside a seed, in a large enough group, widened; with what hold, confirm and force add or take."""
         kernels, scratch, settings = self._kernels, background.scratch, self.settings
         taken = background.pool.take()
         kernels.clear_live(*taken)
         limits = (round(256 / settings.hysteresis), settings.despeckle, settings.min_area, settings.grow_px)
-        frame = (flat, background.used, background.tolerance, line.fixed, extra, background.channels)
+        frame = (flat, background.used, background.tolerance, background.lamp.light, extra, background.channels)
         live_px = kernels.grow_live(*frame, limits, scratch.weak, scratch.points, found, scratch.queue, background.allowed, *taken)
         if settings.confirm_frames > 1:
             kernels.confirm_live(taken.mask, background.streak, settings.confirm_frames)
@@ -325,23 +345,23 @@ class ChangeDetector:
             live_px += kernels.force_live(background.allowed, start, stop, *taken)
         return taken, int(live_px)
 
-    def _partial(self, background: Background, image: Image, flat: Image, line: Line, taken: LiveMask, live_px: int) -> ChangeMap:
-        scratch = background.scratch
+    def _partial(self, background: Background, image: Image, flat: Image, taken: LiveMask, live_px: int) -> ChangeMap:
+        scratch, lamp = background.scratch, background.lamp
         count = self._kernels.find_runs(*taken, scratch.runs)
         corrected = flat
-        if not line.is_identity:
+        if not lamp.is_identity:
             corrected = read_only(background.corrected)
-            self._kernels.correct_runs(flat, line.fixed, scratch.runs, count, background.channels, background.corrected)
+            self._kernels.correct_runs(flat, lamp.light, scratch.runs, count, background.channels, background.corrected)
         change = ChangeMap(
             live=read_only(taken.mask),
-            foreground=self._foreground(background, flat, line, taken, count),
+            foreground=self._foreground(background, flat, taken, count),
             fraction=live_px / taken.mask.size,
-            gain=line.gain,
-            offset=line.offset,
+            gain=lamp.gain,
+            offset=lamp.offset,
             scene=Scene.NORMAL,
             corrected=read_only(corrected.reshape(image.shape)),
         )
-        self._pending = _Pending(change, flat, corrected, line, taken.mask, count)
+        self._pending = _Pending(change, flat, corrected, taken.mask, count)
         return change
 
     def _whole(self, background: Background, image: Image, flat: Image, scene: Scene, reason: str) -> ChangeMap:
@@ -349,16 +369,16 @@ class ChangeDetector:
         height, width = background.shape[:2]
         live = np.ones((height, width), np.bool_)
         background.scratch.runs[:height] = [(row, 0, width) for row in range(height)]
-        line = background.line = measure.line(1.0, 0.0, background.level_shift)
+        background.lamp.reset()
         foreground = read_only(np.zeros((height, width), np.bool_))
         change = ChangeMap(read_only(live), foreground, 1.0, 1.0, 0.0, scene, read_only(flat.reshape(image.shape)), reason)
-        self._pending = _Pending(change, flat, flat, line, live, height)
+        self._pending = _Pending(change, flat, flat, live, height)
         return change
 
-    def _foreground(self, background: Background, flat: Image, line: Line, taken: LiveMask, count: int) -> Mask:
+    def _foreground(self, background: Background, flat: Image, taken: LiveMask, count: int) -> Mask:
         """Judge anew the pixels that moved and the band that is due; elsewhere the last answer stands, because the picture does."""
         raw, band, channels = background.raw_foreground, background.band(), background.channels
-        against = (line.fixed, (background.finer, background.mean, background.spread), self._bounds)
+        against = (background.lamp.light, (background.finer, background.mean, background.spread), self._bounds)
         scratch = background.scratch
         self._kernels.judge_runs(flat, *against, background.allowed, scratch.runs, count, channels, scratch.flags, raw)
         self._kernels.judge_band(flat, *against, background.allowed, band, channels, scratch.flags, raw)
@@ -379,15 +399,15 @@ class ChangeDetector:
         count = int(self._kernels.find_runs(*extents, scratch.chosen_runs))
         if pending.corrected is not pending.image:
             self._kernels.correct_runs(
-                pending.image, pending.line.fixed, scratch.chosen_runs, count, background.channels, background.corrected
+                pending.image, background.lamp.light, scratch.chosen_runs, count, background.channels, background.corrected
             )
         return count
 
     def _learn(self, background: Background, pending: _Pending, protect: Mask | None) -> None:
         masks = (pending.live, background.scratch.none if protect is None else protect, background.allowed)
         state = (background.scratch.flags, background.mean, background.spread)
-        line = pending.line.fixed
-        self._kernels.learn_rows(pending.image, line, background.finer, masks, background.band(), background.channels, self._rate, *state)
+        light = background.lamp.light
+        self._kernels.learn_rows(pending.image, light, background.finer, masks, background.band(), background.channels, self._rate, *state)
 
     def _refresh_tolerances(self, background: Background, live: Mask, runs: NDArray[np.int32], count: int) -> None:
         """Around what was committed and, while the noise tables have just moved, in the band that is due."""

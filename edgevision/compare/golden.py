@@ -37,7 +37,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edgevision.compare import measure
+from edgevision.compare import light, measure
 from edgevision.compare.align import LEAST_LANDMARKS, Landmarks, Limits, Pose
 from edgevision.errors import InputError
 from edgevision.records import Image
@@ -190,13 +190,13 @@ class _Taught:
         x, y = values[::step, ::step].ravel().astype(np.float64), self._mean[::step, ::step].ravel().astype(np.float64)
         gain, offset = 1.0, 0.0
         lit = (x > 2) & (x < 253) & (y > 2) & (y < 253)
-        for _ in range(measure.FIT_ROUNDS):
+        for _ in range(light.FIT_ROUNDS):
             far = np.abs(gain * x + offset - y)
             near = lit & (far <= max(2.0, 4.5 * float(np.median(far[lit])) if lit.any() else 2.0))
             if near.sum() < measure.ENOUGH_SAMPLES:
                 break
             a, b = x[near], y[near]
-            gain, offset = measure.solve_line((len(a), a.sum(), b.sum(), (a * a).sum(), (a * b).sum()), 0)
+            gain, offset = light.solve_line((len(a), a.sum(), b.sum(), (a * a).sum(), (a * b).sum()), 0)
         return np.asarray(gain * values + offset, np.float32)
 
 

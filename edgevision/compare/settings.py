@@ -24,6 +24,9 @@ class ChangeSettings(Settings):
     hysteresis: float = Field(
         0.8, ge=0.2, le=1, description="Share of pixel_threshold that suffices beside pixels already live; 1 turns it off."
     )
+    faint_sigmas: float = Field(
+        5.0, ge=0, le=50, description="How far the mean of 4x4 pixels must move to be live, in sigmas of its measured noise; 0: never."
+    )
     despeckle: int = Field(3, ge=1, le=9, description="Changed pixels that a 3x3 neighbourhood must hold before a change is believed.")
     min_area: int = Field(8, ge=1, le=100_000, description="Smallest connected change in pixels; smaller ones are noise.")
     grow_px: int = Field(1, ge=0, le=16, description="Pixels by which every change is widened, so that its soft rim is recomputed too.")
