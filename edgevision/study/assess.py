@@ -9,21 +9,26 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from edgevision.compare.background import allowed_pixels
+from edgevision.compare.golden import Golden
+from edgevision.compare.golden import load as load_golden
 from edgevision.config import CameraConfig
+from edgevision.errors import InputError
 from edgevision.recompute.camera_network import CameraNetwork
 from edgevision.recompute.engine import SelectiveNetwork
 from edgevision.recompute.load import DEFAULT, load_for_frames
 from edgevision.recompute.plan import Step
+from edgevision.study.against import Teacher
 from edgevision.study.assess_cost import Cost, Prices, Scene, best_dense, cost_of, energy_words
 from edgevision.study.assess_race import Agreement, Race, Racer, choose, chosen_frames
 from edgevision.study.assess_reach import Locality, locality
-from edgevision.study.assess_watch import Watched, watch
+from edgevision.study.assess_watch import Beside, Watched, beside, watch
 from edgevision.study.replay import pipeline_for
 from edgevision.study.report import check_page, write_whole
 from edgevision.study.waiting import counting_bar
@@ -73,6 +78,7 @@ class Findings:
     scene: Scene
     costs: tuple[Cost, ...]
     locality: Locality | None
+    beside: Beside | None = None
 
     @property
     def ours(self) -> Cost:
@@ -137,17 +143,20 @@ def assess(task: AssessTask, is_quiet: bool = False) -> dict[str, Any]:
         check_page(task.out)
     began = time.perf_counter()
     settings = _settings(task)
+    golden = None if task.reference is None else load_golden(task.reference)
     with counting_bar(is_quiet) as bar:
         watching = bar.add_task("looking at every frame", total=None)
         limit_s = task.minutes * 60
         watched = watch(task.recording, settings.compare, 0.4 * limit_s, lambda number: bar.update(watching, completed=number))
         bar.remove_task(watching)
+        teacher = None if golden is None else _teacher(golden, settings, watched, task)
         network = load_for_frames(settings.recompute, *watched.picture.shape[:2])
         chosen = choose(watched.frames, task.frames or _affordable(network, watched, 0.6 * limit_s))
         racing = bar.add_task("running the network", total=len(chosen.numbers))
         racer = Racer(settings, network, watched.levels, chosen, task.int8)
         race = racer.run(chosen_frames(task.recording, chosen), lambda done: bar.update(racing, completed=done))
-    findings = _findings(task, settings, watched, race)
+        held = None if teacher is None else beside(chosen_frames(task.recording, race.chosen.only(race.chosen.checked)), teacher)
+    findings = replace(_findings(task, settings, watched, race), beside=held)
     report = {**_plain(findings), "seconds": round(time.perf_counter() - began, 1)}
     if task.out is not None:
         from edgevision.study.assess_page import assess_page
@@ -164,6 +173,14 @@ def _settings(task: AssessTask) -> CameraConfig:
         named = task.network if task.network == DEFAULT else Path(task.network)
         changes |= {"network": named} | ({"gate": 0.0} if named != settings.recompute.network else {})
     return settings.model_copy(update={"recompute": settings.recompute.model_copy(update=changes)})
+
+
+def _teacher(golden: Golden, settings: CameraConfig, watched: Watched, task: AssessTask) -> Teacher:
+    """Raises InputError for a reference of another size than the recording's."""
+    if golden.mean.shape != watched.picture.shape:
+        sizes = f"{golden.mean.shape}, the recording's pictures are {watched.picture.shape}"
+        raise InputError(f"{task.reference}: the reference is {sizes}; teach one from this camera with `edgevision reference learn GOOD`")
+    return Teacher(golden, settings.compare, allowed_pixels(settings.compare, *golden.mean.shape[:2]))
 
 
 def _affordable(network: CameraNetwork, watched: Watched, limit_s: float) -> int:
@@ -249,7 +266,7 @@ def _plain(findings: Findings) -> dict[str, Any]:
         "frames_run": len(race.chosen.numbers),
         "frames_compared": len(findings.operating.errors),
         "light_changes": watched.whole,
-        "misaligned": watched.misaligned,
+        "reference": None if findings.beside is None else _plain_beside(findings.beside),
         "changed_share": {
             **{f"p{q}": round(float(np.percentile(shares, q)), 6) for q in (50, 90, 99)},
             "mean": round(float(shares.mean()), 6),
@@ -274,6 +291,16 @@ def _plain(findings: Findings) -> dict[str, Any]:
         "reach": None if where is None else {"px": list(where.reach_px), "share": round(where.share, 6), "culprit": where.culprit},
         "is_disturbed": findings.is_disturbed,
         "notes": race.notes,
+    }
+
+
+def _plain_beside(held: Beside) -> dict[str, Any]:
+    shares = [share for _, share in held.shares] or [0.0]
+    return {
+        "frames": len(held.shares),
+        "misaligned": held.misaligned,
+        "differs_mean": round(float(np.mean(shares)), 6),
+        "differs_most": round(float(np.max(shares)), 6),
     }
 
 

@@ -12,6 +12,7 @@ from edgevision.records import Image
 from edgevision.study import chart
 from edgevision.study.assess import GOOD_AGREEMENT, UNTELLING, Findings, curve_of, grade, layers_of
 from edgevision.study.assess_cost import USABLE, Cost, energy_words
+from edgevision.study.assess_watch import Beside
 from edgevision.study.chart import Axis, Mark, Series
 from edgevision.study.report import Card, Level, Section, figures, heat_over, listing, note, page, picture, plot, table
 
@@ -30,8 +31,8 @@ def assess_page(findings: Findings) -> str:
         f"on this PC ({_processor()}, {findings.scene.cores} cores)"
     )
     sections = [_short(findings), _changes(findings), _speed(findings), _cost(findings), _right(findings), _spread(findings)]
-    if task.reference is not None:
-        sections.insert(2, _reference(findings))
+    if findings.beside is not None:
+        sections.insert(2, _reference(findings.beside, findings))
     return page("What edgevision would save on this camera", subtitle, _cards(findings), [*sections, _method(findings)])
 
 
@@ -370,26 +371,23 @@ def _spread(findings: Findings) -> Section:
     return Section("How far a change spreads", explanation, parts)
 
 
-def _reference(findings: Findings) -> Section:
-    watched = findings.watched
-    peak = float(watched.heat_foreground.max())
-    share = float(np.mean(watched.foreground))
+def _reference(held: Beside, findings: Findings) -> Section:
+    peak = float(held.heat.max())
+    shares = [share for _, share in held.shares]
+    heat = np.sqrt(held.heat / peak) if peak else held.heat
     shown = picture(
-        heat_over(watched.picture, np.sqrt(watched.heat_foreground / peak) if peak else watched.heat_foreground),
-        f"Where it differs from the reference: red on {_percent(peak)} of the frames.",
+        heat_over(findings.watched.picture, heat), f"Where it differs from the reference: red on {_percent(peak)} of the frames."
     )
-    points = [(float(place), value) for place, value in enumerate(watched.foreground)]
-    step = max(1, len(points) // 400)
+    points = [(float(number), share) for number, share in held.shares]
     drawing = chart.chart(
-        [Series("", points[::step], "area", chart.PURPLE)], Axis("frame", chart.number), Axis("differs from the reference", chart.share)
+        [Series("", points, "line", chart.PURPLE)], Axis("frame", chart.number), Axis("differs from the reference", chart.share)
     )
     name = findings.task.reference.name if findings.task.reference is not None else ""
-    parts = [figures(shown, plot(drawing, "Share of the picture that differs from the reference, frame by frame."))]
-    if watched.misaligned:
-        parts.append(note(f"{watched.misaligned} frames do not lie on the reference and would be NOT_INSPECTED.", "poor"))
-    return Section(
-        "Against the reference", f"Every frame beside {name}: {_percent(share)} of the picture differs on the mean frame.", parts
-    )
+    parts = [figures(shown, plot(drawing, "Share of the picture that differs from the reference, on frames spread over the recording."))]
+    if held.misaligned:
+        parts.append(note(f"{held.misaligned} frames do not lie on the reference and would be NOT_INSPECTED: {held.problem}.", "poor"))
+    mean = _percent(float(np.mean(shares))) if shares else "-"
+    return Section("Against the reference", f"{len(shares)} frames beside {name}: {mean} of the picture differs on the mean frame.", parts)
 
 
 def _method(findings: Findings) -> Section:

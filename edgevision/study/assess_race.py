@@ -14,11 +14,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from edgevision.compare import measure
-from edgevision.compare.background import ChangeDetector
+from edgevision.compare.background import ChangeDetector, allowed_pixels
+from edgevision.compare.settings import ChangeSettings
 from edgevision.config import CameraConfig
 from edgevision.errors import BadFrame, ConfigError, EngineFault, InputError
 from edgevision.judge.rules import AreaScoreRule
@@ -26,7 +28,7 @@ from edgevision.pipeline import facts_of
 from edgevision.recompute.audit import Audits, AuditSettings
 from edgevision.recompute.camera_network import CameraNetwork
 from edgevision.recompute.engine import SelectiveNetwork
-from edgevision.recompute.load import network_path, threshold_of
+from edgevision.recompute.load import network_path, span_px_of, threshold_of
 from edgevision.recompute.plan import Step
 from edgevision.recompute.refresh import RollingRefresh
 from edgevision.records import ChangeMap, Costs, Frame, Verdict
@@ -51,6 +53,10 @@ class Chosen:
     numbers: tuple[int, ...]
     counted: frozenset[int]
     checked: frozenset[int]
+
+    def only(self, numbers: frozenset[int]) -> Chosen:
+        """These frames alone."""
+        return Chosen(tuple(sorted(numbers)), self.counted & numbers, self.checked & numbers)
 
 
 def choose(frames: int, wanted: int, checks: int = CHECKS) -> Chosen:
@@ -181,6 +187,21 @@ class Judge:
         return Verdict.NG if Verdict.NG in levels else Verdict.WARN if levels else Verdict.OK
 
 
+def looked_at(settings: ChangeSettings, network: CameraNetwork, size_px: tuple[int, int]) -> dict[str, NDArray[np.float32]]:
+    """By output that is a picture: 1 where compare.roi and compare.ignore let anything be seen, else 0. Empty where they let all be."""
+    allowed = allowed_pixels(settings, *size_px)
+    if allowed.all():
+        return {}
+    height, width = span_px_of(network, *size_px)
+    seen = np.zeros((height, width), np.uint8)
+    seen[: size_px[0], : size_px[1]] = allowed[:height, :width]
+    pictures = {name: shape[2:] for name, shape in network.outputs.items() if len(shape) == 4}
+    return {
+        name: cv2.resize(seen, (columns, rows), interpolation=cv2.INTER_NEAREST).astype(np.float32)
+        for name, (rows, columns) in pictures.items()
+    }
+
+
 def chosen_frames(recording: Path, chosen: Chosen) -> Iterator[tuple[int, Frame]]:
     """The chosen frames that can be read, with their numbers."""
     wanted = set(chosen.numbers)
@@ -211,6 +232,7 @@ class Racer:
         self._scales: dict[str, Scale] = {}
         self._judge: Judge | None = None
         self._first: dict[str, NDArray[np.float32]] = {}
+        self._masks: dict[str, NDArray[np.float32]] = {}
         self._before: Frame | None = None
         curve = [Agreement(scale * levels, False, threshold) for scale, threshold in zip(SCALES, thresholds, strict=True)]
         self.race = Race(
@@ -260,6 +282,7 @@ class Racer:
 
     def _start(self, frame: Frame) -> None:
         size = frame.image.shape[0], frame.image.shape[1]
+        self._masks = looked_at(self._settings.compare, self._network, size)
         try:
             self._judge = Judge(self._settings, self._network, size)
         except (InputError, ConfigError) as error:
@@ -312,22 +335,26 @@ class Racer:
     def _truth(self, frame: Frame, change: ChangeMap) -> _Truth:
         """The whole network's answer on the raw frame, and the peers' times on the same input."""
         began = time.perf_counter()
-        answers = self._twin.first(frame.image)
+        whole = self._twin.first(frame.image)
         self.race.whole_ms.append((time.perf_counter() - began) * 1e3)
         x = self._twin.used()
         for tally, (_, peer) in zip(self.race.dense, self._dense, strict=True):
             elapsed, spent = self._meter.measured(lambda peer=peer: peer.infer(x)[1])  # type: ignore[misc]
             tally.add(Spent(elapsed / 1e3, spent.cpu_s, spent.joules))
+        answers = self._masked(whole)
         if not self._scales:
             self._set_scales(answers)
         self._first = self._first or {name: values.copy() for name, values in answers.items()}
         for name, values in answers.items():
             self.race.spans.setdefault(name, Span()).add(values)
-        answers = {name: values.copy() for name, values in answers.items()}
         said = self._verdict(answers, frame, change)
         if said is not None:
             self.race.verdicts[said.value] = self.race.verdicts.get(said.value, 0) + 1
         return _Truth(answers, said)
+
+    def _masked(self, outputs: Answers) -> dict[str, NDArray[np.float32]]:
+        """A copy in which nothing is said of places that are not looked at."""
+        return {name: values * self._masks[name] if name in self._masks else values.copy() for name, values in outputs.items()}
 
     def _set_scales(self, answers: Answers) -> None:
         network = self._network
@@ -348,6 +375,7 @@ class Racer:
     def _note(self, agreement: Agreement, truth: _Truth | None, outputs: Answers, frame: Frame, change: ChangeMap) -> None:
         if truth is None or not outputs:
             return
+        outputs = self._masked(outputs)
         found = {
             name: disagreement({name: outputs[name]}, {name: truth.answers[name]}, {name: scale}) for name, scale in self._scales.items()
         }

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import resource
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from edgevision.compare.background import ChangeDetector
 from edgevision.compare.settings import ChangeSettings
 from edgevision.errors import BadFrame, InputError
 from edgevision.records import ChangeMap, Frame, Image, Mask, Scene
+from edgevision.study.against import Teacher
 from edgevision.study.recording import read_frames
 
 LEAST_FRAMES = 10
@@ -32,8 +33,8 @@ BUSY_SHARE = 0.9  # the quantile of the changed share that is shown as a busy fr
 class Watched:
     """What was seen. `shares` of the picture that changed and `ts` (seconds), of every frame but those taken whole.
 
-    `heat` (H, W): share of the frames on which a pixel changed. `whole` counts frames taken whole for another light, `misaligned` those
-    that did not fit the reference; `lost` says of frames that could not be used why, `levels` is the change threshold in gray levels.
+    `heat` (H, W): share of the frames on which a pixel changed. `whole` counts frames taken whole for another light;
+    `lost` says of frames that could not be used why, `levels` is the change threshold in gray levels.
     """
 
     picture: Image
@@ -41,11 +42,8 @@ class Watched:
     shares: list[float] = field(default_factory=list)
     ts: list[float] = field(default_factory=list)
     numbers: list[int] = field(default_factory=list)
-    foreground: list[float] = field(default_factory=list)
     heat: NDArray[Any] = field(default_factory=lambda: np.zeros((0, 0)))
-    heat_foreground: NDArray[Any] = field(default_factory=lambda: np.zeros((0, 0)))
     whole: int = 0
-    misaligned: int = 0
     lost_frames: int = 0
     lost: list[str] = field(default_factory=list)
     busiest: tuple[float, Image, Mask] | None = None
@@ -65,10 +63,6 @@ class Watched:
 
     def add(self, frame: Frame, change: ChangeMap) -> None:
         """Take one frame's change map."""
-        if change.scene is Scene.MISALIGNED:
-            self.misaligned += 1
-        self.foreground.append(float(change.foreground.mean()))
-        self.heat_foreground += change.foreground
         if change.full_reason is not None:
             self.whole += change.scene is Scene.LIGHT_CHANGE
             return
@@ -119,7 +113,6 @@ def watch(recording: Path, settings: ChangeSettings, limit_s: float, told: Calla
     watched.lost_frames, watched.lost, watched.is_cut_short = problems.lost_frames, problems.lost, is_cut_short
     watched.decode_s = max(0.0, _children_s() - children_s)
     watched.heat /= usable
-    watched.heat_foreground /= watched.frames
     watched.fps = _fps(watched.ts)
     _note_levels(watched, detector, settings)
     return watched
@@ -127,7 +120,7 @@ def watch(recording: Path, settings: ChangeSettings, limit_s: float, told: Calla
 
 def _begun(frame: Frame) -> Watched:
     shape = frame.image.shape[:2]
-    return Watched(frame.image, heat=np.zeros(shape, np.float32), heat_foreground=np.zeros(shape, np.float32))
+    return Watched(frame.image, heat=np.zeros(shape, np.float32))
 
 
 def _note_levels(watched: Watched, detector: ChangeDetector, settings: ChangeSettings) -> None:
@@ -142,6 +135,34 @@ def _fps(ts: list[float]) -> float:
     gaps = np.diff(ts)
     gaps = gaps[gaps > 0]
     return 1.0 / float(np.median(gaps)) if gaps.size else 1.0
+
+
+@dataclass(slots=True)
+class Beside:
+    """Frames held beside a reference: `shares` of the picture that differ, (frame, share); `heat` (H, W): share of the frames on which a
+    pixel did; how many do not lie on it, and why the first does not.
+    """
+
+    heat: NDArray[Any]
+    shares: list[tuple[int, float]] = field(default_factory=list)
+    misaligned: int = 0
+    problem: str = ""
+
+
+def beside(frames: Iterable[tuple[int, Frame]], teacher: Teacher) -> Beside:
+    """Hold numbered frames beside a reference."""
+    found = Beside(np.zeros(teacher.golden.mean.shape[:2], np.float32))
+    for number, frame in frames:
+        try:
+            marks = teacher.away(frame.image).foreground(teacher.settings)
+        except InputError as error:
+            found.misaligned += 1
+            found.problem = found.problem or str(error).replace("image 2", "it").replace("the first", "the reference")
+            continue
+        found.shares.append((number, float(marks.mean())))
+        found.heat += marks
+    found.heat /= max(1, len(found.shares))
+    return found
 
 
 def _children_s() -> float:

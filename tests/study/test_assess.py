@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 
 from edgevision.cli import main
+from edgevision.compare.settings import ChangeSettings
 from edgevision.recompute.engine import SelectiveNetwork
 from edgevision.study.assess_cost import Prices, Scene, cost_of
 from edgevision.study.assess_energy import Meter
-from edgevision.study.assess_race import Tally, choose, scaled
+from edgevision.study.assess_race import Tally, choose, looked_at, scaled
 from edgevision.study.assess_reach import locality
 
 FRAMES = 40
@@ -160,3 +161,12 @@ def test_a_recording_too_short_is_refused(tmp_path, capsys, monkeypatch):
         cv2.imwrite(str(folder / f"{number}.png"), scene(number))
     assert main(["assess", str(folder)]) == 2
     assert "at least 10 are needed" in capsys.readouterr().err
+
+
+def test_nothing_is_compared_where_nothing_is_looked_at(chain):
+    net = SelectiveNetwork.load(chain((1, 1, 16, 24)))
+    assert looked_at(ChangeSettings(), net, (16, 24)) == {}
+    mask = looked_at(ChangeSettings(roi=((0, 0), (11, 0), (11, 15), (0, 15))), net, (16, 24))["answer"]
+    assert mask.shape == (8, 12)
+    assert mask[:, :6].all()
+    assert not mask[:, 6:].any()
