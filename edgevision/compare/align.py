@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from edgevision.records import Image
 
 PATCH_PX = 32
-GRID = (4, 5)  # landmarks are taken from so many rows and columns of the picture, one each
+GRID = (3, 4)  # landmarks are taken from so many rows and columns of the picture, one each
 LEAST_LANDMARKS = 3
 LEAST_TEXTURE = 4.0  # gray levels a pixel, in the direction that shows least
 AGREE_PX = 1.0

@@ -15,10 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgevision.compare import measure
+from edgevision.compare.golden import Golden
+from edgevision.compare.golden import load as load_golden
+from edgevision.compare.golden_view import GoldenView
 from edgevision.compare.light import Lamp
 from edgevision.compare.masks import LiveMask, MaskPool
 from edgevision.compare.settings import ChangeSettings
 from edgevision.compare.settle import TILE_PX, Settle
+from edgevision.compare.steady import CELLS, Steady
 from edgevision.errors import BadFrame, InputError
 from edgevision.kernels.compiled import change as compiled
 from edgevision.records import ChangeMap, Image, Mask, Scene
@@ -27,7 +31,7 @@ __all__ = ["Background", "ChangeDetector", "ChangeSettings"]
 
 BANDS = 32
 LONGEST_SIDE_PX = 32_000
-SAMPLES = 1800
+SAMPLES = 5400
 NOISE_MEMORY_FRAMES = 64
 NOISE_EVERY = 8
 CHANGE_SIGMAS = 7.0
@@ -41,7 +45,7 @@ ROW_ROOM = 128
 class Background:
     """The state of one camera's change map. Built from its first frame, seen as (row, column x channel)."""
 
-    def __init__(self, settings: ChangeSettings, image: Image) -> None:
+    def __init__(self, settings: ChangeSettings, image: Image, golden: Golden | None = None) -> None:
         height, width = image.shape[:2]
         self.shape = image.shape
         self.dtype = image.dtype
@@ -57,7 +61,6 @@ class Background:
         self.tolerance = np.zeros(flat, image.dtype)
         self.corrected = np.zeros(flat, image.dtype)
         self.noise_counts = np.zeros((measure.NOISE_BINS, measure.RESIDUAL_BINS))
-        self.faint_counts = np.zeros(measure.FAINT_BINS)
         self.mean = np.zeros(flat, np.uint16)  # in 1/256 of a gray level, as is the spread
         self.spread = np.zeros(flat, np.uint16)
         self.raw_foreground = np.zeros((height + 2, width + 2), np.uint8)
@@ -68,6 +71,8 @@ class Background:
         self.noise = np.full(measure.LEVELS, measure.NOISE_GUESS)
         self.finer = 8 - self.level_shift
         self.depth = (self.level_shift, (measure.LEVELS << self.level_shift) - 1)
+        self.golden = None if golden is None else GoldenView(golden, image, self.allowed, self.level_shift, settings)
+        self.steady = Steady((height, width), self.channels, self.level_shift, settings.steady_px)
         self.lamp = Lamp((height, width, self.channels), image.dtype, self.level_shift)
         self.pool, self.pool_foreground = MaskPool(height, width), MaskPool(height, width)
         self.scratch = Scratch(height, width, self.channels, image.dtype)
@@ -100,15 +105,6 @@ class Background:
         if self.frames < NOISE_EVERY or self.frames % NOISE_EVERY == 0:
             self.set_tables(settings)
 
-    def learn_faint(self, counts: NDArray[np.int64], sigmas: float, least: float) -> int:
-        """Take one frame's sums over windows into the slow memory, without those that are changes; the limit for this frame, in 1/256."""
-        now, usual = measure.faint_sigma(counts), measure.faint_sigma(self.faint_counts)
-        if counts[1:].any():
-            most = round(8 * 2 * sigmas * max(usual, now if usual == 0 else 0)) + 1
-            self.faint_counts *= 1 - 1 / NOISE_MEMORY_FRAMES
-            self.faint_counts[:most] += counts[:most]
-        return measure.faint_limit(usual or now, now, sigmas, least)
-
     def restart_reference(self, corrected: Image) -> None:
         """This frame is the reference, as if it had always been so."""
         np.left_shift(corrected, self.finer, out=self.mean, dtype=np.uint16)
@@ -135,7 +131,7 @@ class Scratch:
         self.chosen_runs = np.zeros_like(self.runs)
         self.steep = np.zeros(width * channels, np.int32)
         self.queue = np.zeros(height * width, np.int32)
-        self.step = max(1, int(np.sqrt(height * width / SAMPLES)))
+        self.step = max(1, int(np.sqrt(height * width * channels / SAMPLES)))
         samples = (height // self.step + 1) * (width // self.step + 1) * channels
         self.samples = np.zeros((5, samples), np.int32)
         self.faint = np.zeros(measure.FAINT_BINS, np.int64)
@@ -186,6 +182,7 @@ class ChangeDetector:
         self._kernels = kernels
         self._vibration_q8 = round(self.settings.vibration_px * 256)
         self._bounds = tuple(round(v * 256) for v in (*self.settings.abs_threshold, *self.settings.var_threshold))
+        self.golden = load_golden(self.settings.golden) if self.settings.reference == "golden" and self.settings.golden else None
         self._rate = max(1, round(math.log2(self.settings.reference_frames / BANDS)))
         self.reset()
 
@@ -201,7 +198,9 @@ class ChangeDetector:
 
     def prepare(self, image: Image) -> None:
         """Compile what frames of this dtype and number of channels need, so that the first one does not wait. Forgets nothing."""
-        other = ChangeDetector(self.settings.model_copy(update={"roi": None, "ignore": (), "blind_fraction": 1.0}), self._kernels)
+        other = ChangeDetector(
+            self.settings.model_copy(update={"roi": None, "ignore": (), "blind_fraction": 1.0, "reference": "running"}), self._kernels
+        )
         texture = np.arange(64 * 64).reshape(64, 64) % 100 + 50
         texture = texture if image.ndim == 2 else np.repeat(texture[..., None], image.shape[2], axis=2)
         for step in range(4):
@@ -222,10 +221,11 @@ class ChangeDetector:
         flat = checked(image, self._background)
         background = self._background
         if background is None or background.frames == 0:
-            background = Background(self.settings, image)
+            background = Background(self.settings, image, self.golden)
             self._sample(background, flat, flat)
             self._background = background
             return self._whole(background, image, flat, Scene.NORMAL, "first")
+        image, flat = self._steadied(background, image, flat)
         limits = self._limits(background, flat)
         found = self._find(background, flat, limits)
         if found > self.settings.global_fraction * background.allowed_px:
@@ -254,10 +254,14 @@ class ChangeDetector:
         self._kernels.take_used(pending.corrected, runs, count, background.channels, background.used)
         if is_whole:
             self._set_tolerances(background, (0, background.shape[0]))
-            background.restart_reference(pending.corrected)
+            background.steady.choose(self._kernels, background.used, background.allowed, CELLS[0])
+            if background.golden is None:
+                background.restart_reference(pending.corrected)
         else:
             self._refresh_tolerances(background, chosen, runs, count)
-            self._learn(background, pending, protect)
+            background.steady.choose(self._kernels, background.used, background.allowed)
+            if background.golden is None:
+                self._learn(background, pending, protect)
         background.frames += 1
         self._pending = None
 
@@ -283,6 +287,15 @@ class ChangeDetector:
                 share = f"{count / seen:.1%} of its samples"
                 raise BadFrame(f"the picture is {what}: {share}, {limit} (compare.blind_fraction); check {remedy}")
         return int(n)
+
+    def _steadied(self, background: Background, image: Image, flat: Image) -> tuple[Image, Image]:
+        """The frame, moved back where the camera shook."""
+        background.lamp.drop_places()
+        shift = background.steady.shift(self._kernels, flat, background.used, background.lamp.light)
+        if shift == (0, 0):
+            return image, flat
+        flat = background.steady.moved(self._kernels, flat, shift)
+        return flat.reshape(image.shape), flat
 
     def _limits(self, background: Background, flat: Image) -> tuple[int, int, int, int]:
         """This frame's (extra, cut, faint, least), as `find_weak` takes them. Fits its light and measures its noise."""
@@ -312,11 +325,13 @@ class ChangeDetector:
         least = measure.FAINT_LEAST_LEVELS * values / tolerance
         if settings.noise_sigma is not None:
             sigma = settings.noise_sigma * math.sqrt(2 * values) / tolerance
-            return measure.faint_limit(sigma, sigma, settings.faint_sigmas, least)
+            return measure.faint_limit(sigma, settings.faint_sigmas, least)
         start, step = (background.frames * 11 % scratch.step, background.frames * 5 % scratch.step), scratch.step
         frame = (flat, background.used, background.tolerance, background.lamp.light, background.cut, background.channels)
         self._kernels.count_faint(*frame, start, step, scratch.faint)
-        return background.learn_faint(scratch.faint, settings.faint_sigmas, least)
+        if scratch.faint.sum() < LEAST_SAMPLES:
+            return 0
+        return measure.faint_limit(measure.faint_sigma(scratch.faint), settings.faint_sigmas, least)
 
     def _find(self, background: Background, flat: Image, limits: tuple[int, int, int, int]) -> int:
         scratch = background.scratch
@@ -354,12 +369,13 @@ class ChangeDetector:
             self._kernels.correct_runs(flat, lamp.light, scratch.runs, count, background.channels, background.corrected)
         change = ChangeMap(
             live=read_only(taken.mask),
-            foreground=self._foreground(background, flat, taken, count),
+            foreground=self._foreground(background, image, flat, taken, count),
             fraction=live_px / taken.mask.size,
             gain=lamp.gain,
             offset=lamp.offset,
-            scene=Scene.NORMAL,
+            scene=scene_of(background, Scene.NORMAL),
             corrected=read_only(corrected.reshape(image.shape)),
+            golden=background.golden.picture if background.golden is not None else None,
         )
         self._pending = _Pending(change, flat, corrected, taken.mask, count)
         return change
@@ -370,23 +386,48 @@ class ChangeDetector:
         live = np.ones((height, width), np.bool_)
         background.scratch.runs[:height] = [(row, 0, width) for row in range(height)]
         background.lamp.reset()
+        background.raw_foreground[:] = 0
+        background.foreground[:] = False
         foreground = read_only(np.zeros((height, width), np.bool_))
-        change = ChangeMap(read_only(live), foreground, 1.0, 1.0, 0.0, scene, read_only(flat.reshape(image.shape)), reason)
+        golden = None
+        if background.golden is not None:
+            background.golden.is_aligned = False  # so that all of the frame is judged
+            taken = LiveMask(live, np.zeros(height, np.int32), np.full(height, width, np.int32))
+            foreground = self._foreground(background, image, flat, taken, 0)
+            golden, scene = background.golden.picture, scene_of(background, scene)
+        corrected = read_only(flat.reshape(image.shape))
+        change = ChangeMap(read_only(live), foreground, 1.0, 1.0, 0.0, scene, corrected, reason, golden)
         self._pending = _Pending(change, flat, flat, live, height)
         return change
 
-    def _foreground(self, background: Background, flat: Image, taken: LiveMask, count: int) -> Mask:
+    def _foreground(self, background: Background, image: Image, flat: Image, taken: LiveMask, count: int) -> Mask:
         """Judge anew the pixels that moved and the band that is due; elsewhere the last answer stands, because the picture does."""
-        raw, band, channels = background.raw_foreground, background.band(), background.channels
-        against = (background.lamp.light, (background.finer, background.mean, background.spread), self._bounds)
-        scratch = background.scratch
-        self._kernels.judge_runs(flat, *against, background.allowed, scratch.runs, count, channels, scratch.flags, raw)
-        self._kernels.judge_band(flat, *against, background.allowed, band, channels, scratch.flags, raw)
+        raw, band, channels, scratch = background.raw_foreground, background.band(), background.channels, background.scratch
+        if background.golden is None:
+            against = (background.lamp.light, (background.finer, background.mean, background.spread), self._bounds, background.allowed)
+            self._kernels.judge_runs(flat, *against, scratch.runs, count, channels, scratch.flags, raw)
+            self._kernels.judge_band(flat, *against, band, channels, scratch.flags, raw)
+        else:
+            band = self._judge_golden(background.golden, background, image, flat, count)
         if self._kernels.despeckle(raw, taken.first, taken.last, band, self.settings.despeckle, background.foreground):
             shown = background.pool_foreground.take().mask
             np.copyto(shown, background.foreground)
             background.shown_foreground = read_only(shown)
         return background.shown_foreground
+
+    def _judge_golden(self, golden: GoldenView, background: Background, image: Image, flat: Image, count: int) -> tuple[int, int]:
+        """Judge against the golden picture; returns the rows that were judged whole. A part that is not found has no foreground."""
+        scratch, height = background.scratch, background.shape[0]
+        is_anew = golden.align(image)
+        if not golden.is_aligned:
+            background.raw_foreground[:] = 0
+            return 0, height
+        start = (background.frames * 7 % scratch.step, background.frames * 13 % scratch.step)
+        golden.fit(self._kernels, flat, background.tables[1], scratch.samples, (start, scratch.step))
+        band = (0, height) if is_anew else background.band()
+        golden.judge_runs(self._kernels, flat, (scratch.runs, count), scratch.flags, background.raw_foreground)
+        golden.judge_band(self._kernels, flat, band, scratch.flags, background.raw_foreground)
+        return band
 
     def _fill(self, pending: _Pending, live: Mask) -> int:
         """List the runs of `live`, which goes beyond or stays below what was measured, and make the corrected frame valid there."""
@@ -420,6 +461,11 @@ class ChangeDetector:
     def _set_tolerances(self, background: Background, rows: tuple[int, int]) -> None:
         place = (background.allowed, rows, background.scratch.steep, background.tolerance)
         self._kernels.set_tolerances(background.used, background.channels, background.tables, self._vibration_q8, *place)
+
+
+def scene_of(background: Background, otherwise: Scene) -> Scene:
+    """Misaligned where the part does not lie where it may, which is NOT_INSPECTED, whatever else the frame shows."""
+    return Scene.MISALIGNED if background.golden is not None and not background.golden.is_aligned else otherwise
 
 
 def span_of(allowed: NDArray[np.uint8], channels: int) -> tuple[int, int, int, int]:

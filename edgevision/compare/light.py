@@ -8,6 +8,7 @@ mains light draws under a rolling shutter. A part is none of these: what few row
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -18,23 +19,22 @@ from numpy.typing import NDArray
 from edgevision.compare.measure import LEVELS, NOISE_BINS, RESIDUAL_BINS, quantile
 
 OFFSET_PRIOR = 0.02  # how strongly an offset is doubted: little where the line explains all of the picture,
-OFFSET_DOUBT = 1.0  # much while it does not: a gain that varies by place looks like one
+OFFSET_DOUBT = 30.0  # much while it does not: a gain that varies by place looks like one
 GAIN_BOUNDS = (0.4, 2.5)
 FIT_ROUNDS = 3
 SERVED_LEVELS = 5
 WELL_SERVED = 0.8  # share of the samples from which a fit need not be weighed against none
 SETTLED_LEVELS = 0.25
+SERVED_BY_PLACE = 0.6  # share of the samples that a gain by place must serve: another scene is no light
 NEGLIGIBLE_LEVELS = 0.4
 INLIER_MEDIANS = 4.5
-ROW_BANDS = 64
+BANDS = (64, 3)  # rows, and thirds of a row, which a wave runs through alike
 ZONES = (6, 8)
 BLOCK_ROWS = 8
 UNIT_FACTOR = 1 << 14
-SURE_SIGMAS = 3.0
-SURE_LEVELS = 0.3
 LEAST_IN_ZONE = 8
-ROWS_AFFECTED = 0.5  # share of the rows from which bands are light
-ZONES_AFFECTED = 0.3
+SURE = 6.0  # sigmas by which the zones' misfit must exceed what noise alone makes of it
+EXPLAINED = 0.6  # share of the misfit that a surface or a wave must explain: of a stain, neither does
 CYCLES = tuple(k / 10 for k in range(10, 81))  # of the mains' bands in a picture, that are looked for
 OUTLIER_SIGMAS = 4.0
 FIELD_ROUNDS = 3
@@ -108,15 +108,17 @@ class Lamp:
         self._gain = np.zeros((1, wide), np.uint16 if is_bytes else np.int32)
         self._gain_by_place = np.zeros((-(-height // BLOCK_ROWS), wide), self._gain.dtype)
         self._offset = np.zeros(wide, np.int16 if is_bytes else np.int32)
-        self._bands = (np.arange(height) * ROW_BANDS // height).astype(np.int64), np.zeros(width, np.int64)
-        self._zones = tuple((np.arange(size) * count // size).astype(np.int64) for size, count in zip((height, width), ZONES, strict=True))
+        self._bands, self._zones = (
+            tuple((np.arange(size) * count // size).astype(np.int64) for size, count in zip((height, width), counts, strict=True))
+            for counts in (BANDS, ZONES)
+        )
         middle = (np.arange(width) + 0.5) * ZONES[1] / width - 0.5
         self._left = np.clip(np.floor(middle), 0, ZONES[1] - 2).astype(np.int64)
         self._weight = np.rint((middle - self._left) * 256).astype(np.int64)  # beyond the outermost middles the line goes on
         self._surfaces, self._waves = _surfaces(), _waves()
         self.counts = np.zeros((NOISE_BINS, RESIDUAL_BINS), np.int64)
         self._sums = np.zeros((channels, 5), np.int64)
-        self._band_sums, self._zone_sums = np.zeros((ROW_BANDS, 4), np.int64), np.zeros((ZONES[0] * ZONES[1], 4), np.int64)
+        self._band_sums, self._zone_sums = np.zeros((BANDS[0] * BANDS[1], 4), np.int64), np.zeros((ZONES[0] * ZONES[1], 4), np.int64)
         self.reset()
 
     def reset(self) -> None:
@@ -124,6 +126,11 @@ class Lamp:
         self.line = self.used_line = Line.none(self._channels)
         self.has_places = False
         self.light = self._uniform(self.line)
+
+    def drop_places(self) -> None:
+        """The last line alone: what the last frame's gain by place was says little of the next one's."""
+        self.has_places = False
+        self.light = self._uniform(self.used_line)
 
     @property
     def is_identity(self) -> bool:
@@ -145,6 +152,8 @@ class Lamp:
         self.line = self._fit_line(kernels, samples, n, self.line, OFFSET_DOUBT)
         self._take(relax)
         self._fit_places(kernels, samples, n, relax)
+        if self.has_places and self.count(kernels, samples, n)[:, :SERVED_LEVELS].sum() < SERVED_BY_PLACE * n:
+            self.drop_places()
         if not self.has_places:
             self.line = self._fit_line(kernels, samples, n, self.line, OFFSET_PRIOR)
             self._take(relax)
@@ -165,7 +174,7 @@ class Lamp:
         Of the fit, the start and no correction at all, it is the one that serves the most samples: when half the view is new, a fit may
         serve nobody.
         """
-        fit, served = start, {}
+        fit, served = start, dict[Line, int]()
         for _ in range(FIT_ROUNDS if doubt == OFFSET_DOUBT else 1):
             counts = self._served(kernels, samples, n, fit, served)
             kernels.fit_sums(samples, n, self.light, self._channels, self._inliers(counts), self._sums)
@@ -191,44 +200,52 @@ class Lamp:
 
     def _fit_places(self, kernels: ModuleType, samples: NDArray[np.int32], n: int, relax: float) -> None:
         """The gain by place, where enough of the picture shows one: a curved surface, and waves along the rows."""
-        surface, waves = np.ones(ZONES), np.ones(ROW_BANDS)
+        surface, waves = np.ones(ZONES), np.ones(BANDS[0])
         for _ in range(FIELD_ROUNDS):
             limit = self._inliers(self.count(kernels, samples, n).sum(axis=0))
             kernels.zone_sums(samples, n, self.light, self._channels, self._zones, limit, self._zone_sums)
-            bent = self._misfits(self._zone_sums, ZONES_AFFECTED)
+            bent = self._bend(*self._misfits(self._zone_sums))
             if bent is not None:
-                surface *= 1 + _smoothed(self._surfaces, *bent).reshape(ZONES)
+                surface *= 1 + bent
                 self._set_places(kernels, waves, surface, relax)
             kernels.zone_sums(samples, n, self.light, self._channels, self._bands, limit, self._band_sums)
-            waved = self._misfits(self._band_sums, ROWS_AFFECTED)
+            waved = self._wave(*self._misfits(self._band_sums))
             if waved is not None:
-                waves *= 1 + self._wave(*waved)
+                waves *= 1 + waved
                 self._set_places(kernels, waves, surface, relax)
             if bent is None and waved is None:
                 return
 
-    def _misfits(self, sums: NDArray[np.int64], affected: float) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
-        """By what share the light of each zone differs from what is corrected already, and one sigma of that (infinite: not known).
-
-        None where fewer than `affected` of the zones surely differ.
-        """
+    def _misfits(self, sums: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """By what share the light of each zone differs from what is corrected already, and 1 / sigma of that (0: not known)."""
         n = np.maximum(sums[:, 0], 1)
-        mean, used = sums[:, 1] / n, sums[:, 2] / n - self.offset
-        sigma = np.sqrt(np.maximum(sums[:, 3] / n - mean**2, 1e-9) / n)
+        mean, used = sums[:, 1] / n, np.maximum(sums[:, 2] / n - self.offset, 1)
+        sigma = np.sqrt(np.maximum(sums[:, 3] / n - mean**2, 0.1) / n)
         known = (sums[:, 0] >= LEAST_IN_ZONE) & (used > (8 << self._level_shift))
-        differs = known & (np.abs(mean) > np.maximum(SURE_SIGMAS * sigma, SURE_LEVELS * (1 << self._level_shift)))
-        if differs.sum() < max(affected * known.sum(), 1):
-            return None
-        used = np.maximum(used, 1)
-        return np.where(known, mean / used, 0), np.where(known, sigma / used, np.inf)
+        return np.where(known, mean / used, 0), np.where(known, used / sigma, 0)
 
-    def _wave(self, shares: NDArray[np.float64], sigmas: NDArray[np.float64]) -> NDArray[np.float64]:
-        """The wave, with its first overtone, that explains most of the rows' misfit."""
-        known = np.isfinite(sigmas)
-        filled = np.interp(np.arange(ROW_BANDS), np.flatnonzero(known), shares[known])
+    def _bend(self, shares: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64] | None:
+        """The surface that explains most of the zones' misfit; None where that is noise, or no surface."""
+        if not _is_sure(shares, weights):
+            return None
+        found, kept = _smoothed(self._surfaces, shares, weights)
+        return found.reshape(ZONES) if _explains(found, shares, weights) and kept else None
+
+    def _wave(self, shares: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64] | None:
+        """The wave, with its first overtone, that explains most of the rows' misfit; None where that is noise, or no wave."""
+        if not _is_sure(shares, weights):
+            return None
+        parts = weights.reshape(BANDS) ** 2
+        heavy = parts.sum(axis=1)
+        known = np.flatnonzero(heavy)
+        if len(known) < BANDS[0] // 2:
+            return None
+        by_row = (shares.reshape(BANDS) * parts).sum(axis=1)[known] / heavy[known]
+        filled = np.interp(np.arange(BANDS[0]), known, by_row)
         strength = ((self._waves.transpose(0, 2, 1) @ filled) ** 2).sum(axis=1)
         best = self._waves[int(np.argmax(strength))]
-        return np.asarray(best @ (best.T @ filled))
+        found = np.asarray(best @ (best.T @ filled))
+        return found if _explains(np.repeat(found, BANDS[1]), shares, weights) else None
 
     def _uniform(self, line: Line) -> tuple[Any, ...]:
         """The line as the kernels take it."""
@@ -242,7 +259,7 @@ class Lamp:
     def _set_places(self, kernels: ModuleType, waves: NDArray[np.float64], surface: NDArray[np.float64], relax: float) -> None:
         self._uniform(self.used_line)
         at = (np.arange(len(self._gain_by_place)) + 0.5) * BLOCK_ROWS / self._height
-        by_row = _interpolated(at * ROW_BANDS - 0.5, waves)
+        by_row = _interpolated(at * BANDS[0] - 0.5, waves)
         by_zone = np.stack([_interpolated(at * ZONES[0] - 0.5, column) for column in surface.T], axis=1)
         factors = 1 + (by_row[:, None] * by_zone - 1) * (1 - relax)
         gains = self._gain[0, : self._channels].astype(np.int64)
@@ -266,17 +283,28 @@ def _surfaces() -> NDArray[np.float64]:
 
 def _waves() -> NDArray[np.float64]:
     """(cycles, band, 5): for each number of cycles in the picture an orthonormal basis of constant, wave and first overtone."""
-    at = 2 * np.pi * (np.arange(ROW_BANDS) + 0.5) / ROW_BANDS
+    at = 2 * np.pi * (np.arange(BANDS[0]) + 0.5) / BANDS[0]
     bases = [np.stack([np.ones_like(at), *(f(k * c * at) for k in (1, 2) for f in (np.cos, np.sin))], axis=1) for c in CYCLES]
     return np.stack([np.linalg.qr(base)[0] for base in bases])
 
 
-def _smoothed(basis: NDArray[np.float64], shares: NDArray[np.float64], sigmas: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Least squares of the shares in the basis, twice, the second time without the zones that are far off: something else covers them."""
-    weight = 1 / (sigmas + 1e-3)
+def _is_sure(shares: NDArray[np.float64], weights: NDArray[np.float64]) -> bool:
+    """Whether the misfit exceeds what noise alone makes of it."""
+    known = int(np.count_nonzero(weights))
+    return known > 0 and float(((shares * weights) ** 2).sum()) > known + SURE * math.sqrt(2 * known)
+
+
+def _explains(found: NDArray[np.float64], shares: NDArray[np.float64], weights: NDArray[np.float64]) -> bool:
+    """Whether what was found leaves little of the misfit beside the noise."""
+    left, every = (float(((part * weights) ** 2).sum()) - np.count_nonzero(weights) for part in (shares - found, shares))
+    return bool(left < (1 - EXPLAINED) * every)
+
+
+def _smoothed(basis: NDArray[np.float64], shares: NDArray[np.float64], weights: NDArray[np.float64]) -> tuple[NDArray[np.float64], bool]:
+    """Least squares of the shares in the basis, the second time without what is far off; and whether most of the zones were kept."""
+    first = weights
     for _ in range(2):
-        own = basis * weight[:, None]
-        found = basis @ np.linalg.lstsq(own, shares * weight, rcond=None)[0]
-        far = np.abs(shares - found) * weight
-        weight = np.where(far > max(OUTLIER_SIGMAS, 3 * float(np.median(far))), 0, weight)
-    return np.asarray(found)
+        found = basis @ np.linalg.lstsq(basis * weights[:, None], shares * weights, rcond=None)[0]
+        far = np.abs(shares - found) * first
+        weights = np.where(far > max(OUTLIER_SIGMAS, 3 * float(np.median(far))), 0, weights)
+    return np.asarray(found), bool(2 * np.count_nonzero(weights) > np.count_nonzero(first))

@@ -25,8 +25,7 @@ EXCESS_FROM = 1.15
 EXCESS_SIGMAS = 5.0
 EXCESS_MOST = 8
 FAINT_BINS = 512
-FAINT_TAILS = ((0.5, 0.6745), (0.9, 1.645))
-FAINT_EXCESS = 1.1
+FAINT_TAILS = ((0.5, 0.6745), (0.9, 1.645), (0.96, 2.054))
 FAINT_LEAST_LEVELS = 1.25  # that the mean over a window must move at least
 FAINT_WINDOW_PX = 16
 FAINT_MOST_Q8 = 25_000
@@ -98,14 +97,14 @@ def to_table(levels: NDArray[np.float64], level_shift: int) -> NDArray[np.int32]
 
 
 def faint_sigma(counts: NDArray[np.float64] | NDArray[np.int64]) -> float:
-    """One sigma of the sums over windows, in tolerances, from counts of their eighths. By the median, or by the tail where that is wider:
-    what compression leaves is no bell curve."""
-    if counts.sum() < ENOUGH_SAMPLES:
-        return 0.0
-    return max((quantile(counts, share) + 0.5) / 8 / sigmas for share, sigmas in FAINT_TAILS)
+    """One sigma of the sums over windows, in tolerances, from counts of their eighths: by the median, and by the tail where that is wider.
+
+    What compression leaves is no bell curve; beyond twice the median's sigma the tail is taken for changes.
+    """
+    middle, *tails = ((quantile(counts, share) + 0.5) / 8 / sigmas for share, sigmas in FAINT_TAILS)
+    return min(max(middle, *tails), 2 * middle)
 
 
-def faint_limit(usual: float, now: float, sigmas: float, least: float) -> int:
-    """How many tolerances, in 1/256, the sum over a window must exceed; more on a frame that is noisier than usual."""
-    sigma = now if now > FAINT_EXCESS * usual else usual
+def faint_limit(sigma: float, sigmas: float, least: float) -> int:
+    """How many tolerances, in 1/256, the sum over a window must exceed."""
     return min(round(256 * max(sigmas * sigma, least)), FAINT_MOST_Q8)

@@ -4,9 +4,12 @@ import cv2
 import numpy as np
 import pytest
 
+import edgevision as ev
 from edgevision.compare import golden
 from edgevision.compare.align import Limits, Pose, warped
 from edgevision.errors import InputError
+from edgevision.judge.rules import verdict
+from edgevision.records import Scene, Verdict
 
 
 def textured(height=240, width=320, seed=0) -> np.ndarray:
@@ -129,3 +132,62 @@ def test_what_is_absent_or_no_picture_is_refused(tmp_path):
         golden.load(tmp_path / "part.png")
     with pytest.raises(InputError, match=r"part.npz"):
         golden.from_picture(np.zeros((2, 2), np.uint8)).save(tmp_path / "part.png")
+
+
+def taught(tmp_path, scene: np.ndarray, **settings) -> ev.ChangeDetector:
+    golden.from_picture(scene.astype(np.uint8)).save(tmp_path / "part.npz")
+    return ev.ChangeDetector(ev.ChangeSettings(reference="golden", golden=tmp_path / "part.npz", **settings))
+
+
+def shown(scene: np.ndarray, pose=Pose(), gain=1.0, seed=0) -> np.ndarray:  # noqa: B008
+    return (warped(scene, pose) * gain + np.random.default_rng(seed).normal(0, 2, scene.shape)).clip(0, 255).astype(np.uint8)
+
+
+def test_a_flaw_of_the_first_part_is_foreground_in_any_light_and_place(tmp_path):
+    scene = textured()
+    flawed = scene.copy()
+    flawed[100:112, 150:165] += 45
+    for pose in (Pose(), Pose(4.3, -2.6, 0.01)):
+        change = taught(tmp_path, scene).update(shown(flawed, pose, gain=0.8))
+        assert change.scene == Scene.NORMAL
+        inside = warped((flawed - scene > 0).astype(np.float32), pose) > 0.9
+        assert change.foreground[inside].mean() > 0.9
+        assert change.foreground[~inside].mean() < 0.02
+        assert change.golden is not None
+        far = np.abs(change.golden.astype(float) - warped(scene, pose))[20:-20, 20:-20]
+        assert far.mean() < 1.5
+
+
+def test_a_flaw_that_stays_is_foreground_an_hour_of_frames_later(tmp_path):
+    scene = textured(96, 128)
+    detector = taught(tmp_path, scene)
+    detector.update(shown(scene))
+    flawed = scene.copy()
+    flawed[40:52, 60:75] += 45
+    frames = [shown(flawed, seed=k) for k in range(8)]
+    for k in range(2000):
+        change = detector.update(frames[k % 8])
+    assert change.foreground[41:51, 61:74].mean() > 0.9
+    assert detector.update(shown(scene)).foreground[40:52, 60:75].mean() < 0.05
+
+
+def test_a_part_that_lies_too_far_off_is_misaligned_until_it_is_back(tmp_path):
+    scene = textured()
+    detector = taught(tmp_path, scene)
+    assert detector.update(shown(scene, Pose(11, 0))).scene == Scene.MISALIGNED
+    assert detector.update(shown(textured(seed=9))).scene == Scene.MISALIGNED
+    assert detector.update(shown(scene, Pose(2, 1))).scene == Scene.NORMAL
+    said, reason = verdict((), detector.update(shown(scene, Pose(11, 0))))
+    assert (said, reason) == (Verdict.NOT_INSPECTED, "misaligned")
+
+
+def test_a_reference_of_another_size_is_refused_with_the_remedy(tmp_path):
+    detector = taught(tmp_path, textured())
+    with pytest.raises(InputError, match=r"part.npz: is uint8 \(240, 320\), the camera gives .*reference learn"):
+        detector.update(textured(120, 160).astype(np.uint8))
+    with pytest.raises(InputError, match="align_px: 0"):
+        taught(tmp_path, np.full((60, 80), 90.0)).update(np.full((60, 80), 90, np.uint8))
+    flat_part = taught(tmp_path, np.full((60, 80), 90.0), align_px=0)
+    assert flat_part.update(np.full((60, 80), 90, np.uint8)).scene == Scene.NORMAL
+    with pytest.raises(ValueError, match="golden names no file"):
+        ev.ChangeSettings(reference="golden")

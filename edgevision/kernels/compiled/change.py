@@ -9,8 +9,10 @@ import numpy as np
 from edgevision.kernels.compiled.find import count_faint, find_weak
 from edgevision.kernels.compiled.jit import kernel
 from edgevision.kernels.compiled.light import correct_runs, corrected, count_residuals, fit_sums, gather, spread_gain, steepness, zone_sums
+from edgevision.kernels.compiled.steady import choose_points, move_back, shift_costs
 
 __all__ = [
+    "choose_points",
     "clear_live",
     "confirm_live",
     "correct_runs",
@@ -30,10 +32,12 @@ __all__ = [
     "judge_band",
     "judge_runs",
     "learn_rows",
+    "move_back",
     "outside_band",
     "outside_runs",
     "refresh_tolerances",
     "set_tolerances",
+    "shift_costs",
     "spread_gain",
     "take_used",
     "zone_sums",

@@ -30,8 +30,10 @@ from edgevision.kernels.plain.light import (
     steepness,
     zone_sums,
 )
+from edgevision.kernels.plain.steady import choose_points, move_back, shift_costs
 
 __all__ = [
+    "choose_points",
     "clear_live",
     "confirm_live",
     "correct_runs",
@@ -51,10 +53,12 @@ __all__ = [
     "judge_band",
     "judge_runs",
     "learn_rows",
+    "move_back",
     "outside_band",
     "outside_runs",
     "refresh_tolerances",
     "set_tolerances",
+    "shift_costs",
     "spread_gain",
     "take_used",
     "zone_sums",
