@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edgevision.compare.background import allowed_pixels
 from edgevision.compare.golden import Golden
@@ -26,7 +27,7 @@ from edgevision.recompute.load import DEFAULT, load_for_frames
 from edgevision.recompute.plan import Step
 from edgevision.study.against import Teacher
 from edgevision.study.assess_cost import Cost, Prices, Scene, best_dense, cost_of, energy_words
-from edgevision.study.assess_race import Agreement, Race, Racer, choose, chosen_frames
+from edgevision.study.assess_race import Agreement, Race, Racer, Tally, choose, chosen_frames
 from edgevision.study.assess_reach import Locality, locality
 from edgevision.study.assess_watch import Beside, Watched, beside, watch
 from edgevision.study.replay import pipeline_for
@@ -40,7 +41,7 @@ BUSY = 0.3  # of a whole run, about what one lane costs a frame when time is pla
 GOOD_AGREEMENT, FAIR_AGREEMENT = 0.995, 0.97
 UNDISTURBED = 0.8  # CPU seconds a second, of one engine that has the PC to itself
 EXCUSED = 1.5  # times the network's own restlessness
-TELLING, LEAST_TELLING = 4.0, 1e-3
+TELLING, LEAST_TELLING, STEADY_VERDICTS = 4.0, 1e-3, 0.95
 GOOD_SAVING, LEAST_SAVING = 2.0, 1.15
 LOCAL_SHARE = 0.25
 
@@ -107,6 +108,9 @@ class Findings:
     @property
     def is_telling(self) -> bool:
         """Whether the recording moves the whole network's answer enough to tell a right answer from one that never changes."""
+        said = self.race.frozen.verdicts
+        if said and float(np.mean(said)) < STEADY_VERDICTS:
+            return True
         ours, frozen = self.agreement(self.operating), self.agreement(self.race.frozen)
         return 1 - frozen > max(TELLING * (1 - ours), LEAST_TELLING)
 
@@ -115,6 +119,15 @@ class Findings:
         """Whether other programs took so much of the PC that times are longer than they would be."""
         tally = self.race.dense[0]
         return sum(tally.cpu_s) < UNDISTURBED * sum(tally.ms) / 1e3
+
+    def frame_ms(self, tally: Tally) -> NDArray[np.float64]:
+        """What each frame took; on a disturbed PC, what it took of one core."""
+        return np.array(tally.cpu_s) * 1e3 if self.is_disturbed and self.settings.recompute.threads == 1 else np.array(tally.ms)
+
+    @property
+    def is_in_time(self) -> bool:
+        """Whether the slowest frame in a hundred is done before the next one comes."""
+        return float(np.percentile(self.frame_ms(self.race.ours), 99)) < 1e3 / self.scene.fps
 
     @property
     def restlessness(self) -> float:
@@ -289,6 +302,7 @@ def _plain(findings: Findings) -> dict[str, Any]:
         "curve": curve_of(findings),
         "layers": layers_of(findings),
         "reach": None if where is None else {"px": list(where.reach_px), "share": round(where.share, 6), "culprit": where.culprit},
+        "is_in_time": findings.is_in_time,
         "is_disturbed": findings.is_disturbed,
         "notes": race.notes,
     }

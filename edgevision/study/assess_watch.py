@@ -92,6 +92,7 @@ def watch(recording: Path, settings: ChangeSettings, limit_s: float, told: Calla
         if watched is None:
             watched = _begun(frame)
             detector.prepare(frame.image)
+            began_s = time.perf_counter()  # compiling is done once, and is not the recording's time
         watched.frames += 1
         try:
             change = detector.measure(frame.image, frame.ts)

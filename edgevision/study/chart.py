@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 
 WIDTH, HEIGHT = 460, 290
-LEFT, RIGHT, TOP, BOTTOM = 62, 16, 14, 46
+LEFT, RIGHT, TOP, BOTTOM = 62, 24, 14, 46
 LEGEND_ROW = 18
 CHARACTER = 6.3  # about how wide a letter of the legend is
 BLUE, ORANGE, GREEN, RED, GRAY, PURPLE = "#1f5fbf", "#c8741a", "#2e8b57", "#c62828", "#7a8594", "#7b4fa3"
@@ -70,7 +70,7 @@ def chart(series: Sequence[Series], x: Axis, y: Axis, marks: Sequence[Mark] = ()
     """The SVG. On a logarithmic axis a point that is not above 0 stands at its lower end."""
     legend, rows = _legend([one for one in series if one.name])
     top = TOP + LEGEND_ROW * rows
-    columns = _Scale(x, [point[0] for one in series for point in one.points], (LEFT, WIDTH - RIGHT))
+    columns = _Scale(x, [*(point[0] for one in series for point in one.points), *_room(series, x.is_log)], (LEFT, WIDTH - RIGHT))
     levels = _Scale(y, [point[1] for one in series for point in one.points], (HEIGHT - BOTTOM, top))
     parts = [legend, *_grid(columns, levels, top)]
     parts += [_drawn(one, columns, levels) for one in series if one.points]
@@ -81,6 +81,16 @@ def chart(series: Sequence[Series], x: Axis, y: Axis, marks: Sequence[Mark] = ()
     label = escape(f"{y.label} over {x.label}", quote=True)
     body = "".join(parts)
     return f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{label}" font-size="12" font-family="inherit">{body}</svg>'
+
+
+def _room(series: Sequence[Series], is_log: bool) -> list[float]:
+    """Half a bar's room beside the first and the last bar."""
+    places = sorted({point[0] for one in series if one.kind == "bars" for point in one.points})
+    if len(places) < 2:
+        return []
+    if is_log:
+        return [places[0] ** 1.5 / places[1] ** 0.5, places[-1] ** 1.5 / places[-2] ** 0.5] if places[0] > 0 else []
+    return [1.5 * places[0] - 0.5 * places[1], 1.5 * places[-1] - 0.5 * places[-2]]
 
 
 class _Scale:
