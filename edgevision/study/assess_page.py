@@ -46,7 +46,7 @@ def _cards(findings: Findings) -> list[Card]:
     same = f"; the verdict was the same on {sum(right.verdicts)} of {len(right.verdicts)}" if right.verdicts else ""
     fits: Level = "good" if findings.is_in_time else "poor"
     slowest = float(np.percentile(findings.frame_ms(findings.race.ours), 99))
-    of_cpu = " of CPU time" if findings.is_disturbed else ""
+    of_cpu = "of CPU time " if findings.is_disturbed else ""
     cards = [
         Card(
             _times(findings.saving),
@@ -57,7 +57,7 @@ def _cards(findings: Findings) -> list[Card]:
         Card(f"{_cameras(ours)} cameras", f"like this one on this PC; {_cameras(rival)} with the whole network", saving_level),
         Card(
             _ms(slowest),
-            f"{of_cpu.lstrip()}{' ' if of_cpu else ''}for the slowest frame in a hundred; a new frame comes every {_ms(1e3 / findings.scene.fps)}",
+            f"{of_cpu}for the slowest frame in a hundred; a new frame comes every {_ms(1e3 / findings.scene.fps)}",
             fits,
         ),
     ]
