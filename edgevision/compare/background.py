@@ -40,6 +40,9 @@ SPREAD_GUESS_LEVELS = 1.5
 LEAST_SAMPLES = 50
 CALIBRATION_FRAMES = 4
 ROW_ROOM = 128
+POINTS_EVERY = 4
+DAZZLED_SHARE = 0.25
+DAZZLED_FRAMES = 30
 
 
 class Background:
@@ -68,6 +71,8 @@ class Background:
         self.streak = np.zeros((height, width) if settings.confirm_frames > 1 else (1, 1), np.uint8)
         self.held = np.zeros((height, width) if settings.hold_frames else (1, 1), np.uint8)
         self.frames = 0
+        self.bright = self.bright_before = 0.0  # saturated share of the samples, now and when the network last ran whole
+        self.dazzled = 0
         self.noise = np.full(measure.LEVELS, measure.NOISE_GUESS)
         self.finer = 8 - self.level_shift
         self.depth = (self.level_shift, (measure.LEVELS << self.level_shift) - 1)
@@ -228,8 +233,9 @@ class ChangeDetector:
         image, flat = self._steadied(background, image, flat)
         limits = self._limits(background, flat)
         found = self._find(background, flat, limits)
-        if found > self.settings.global_fraction * background.allowed_px:
+        if background.dazzled or found > self.settings.global_fraction * background.allowed_px:
             background.scratch.weak[:] = 0
+            self._refuse_dazzled(background)
             return self._whole(background, image, flat, Scene.LIGHT_CHANGE, "global_change")
         taken, live_px = self._grow(background, flat, limits[0], found, force_rows)
         return self._partial(background, image, flat, taken, live_px)
@@ -259,7 +265,8 @@ class ChangeDetector:
                 background.restart_reference(pending.corrected)
         else:
             self._refresh_tolerances(background, chosen, runs, count)
-            background.steady.choose(self._kernels, background.used, background.allowed)
+            if background.frames % POINTS_EVERY == 0:
+                background.steady.choose(self._kernels, background.used, background.allowed)
             if background.golden is None:
                 self._learn(background, pending, protect)
         background.frames += 1
@@ -286,7 +293,16 @@ class ChangeDetector:
                 limit = f"the limit is {self.settings.blind_fraction:.1%}"
                 share = f"{count / seen:.1%} of its samples"
                 raise BadFrame(f"the picture is {what}: {share}, {limit} (compare.blind_fraction); check {remedy}")
+        background.bright = bright / max(seen, 1)
         return int(n)
+
+    def _refuse_dazzled(self, background: Background) -> None:
+        """Raises BadFrame while much of the picture has just become saturated: the camera's exposure is still catching up."""
+        more = background.bright - background.bright_before
+        if more > DAZZLED_SHARE and background.dazzled < DAZZLED_FRAMES:
+            background.dazzled += 1
+            limit = f"the limit is {DAZZLED_SHARE:.0%} for {DAZZLED_FRAMES} frames"
+            raise BadFrame(f"{more:.0%} of the picture has just become saturated; {limit}; check exposure, gain and lamp")
 
     def _steadied(self, background: Background, image: Image, flat: Image) -> tuple[Image, Image]:
         """The frame, moved back where the camera shook."""
@@ -326,7 +342,8 @@ class ChangeDetector:
         if settings.noise_sigma is not None:
             sigma = settings.noise_sigma * math.sqrt(2 * values) / tolerance
             return measure.faint_limit(sigma, settings.faint_sigmas, least)
-        start, step = (background.frames * 11 % scratch.step, background.frames * 5 % scratch.step), scratch.step
+        step = scratch.step + scratch.step // 2
+        start = (background.frames * 11 % step, background.frames * 5 % step)
         frame = (flat, background.used, background.tolerance, background.lamp.light, background.cut, background.channels)
         self._kernels.count_faint(*frame, start, step, scratch.faint)
         if scratch.faint.sum() < LEAST_SAMPLES:
@@ -386,6 +403,7 @@ class ChangeDetector:
         live = np.ones((height, width), np.bool_)
         background.scratch.runs[:height] = [(row, 0, width) for row in range(height)]
         background.lamp.reset()
+        background.dazzled, background.bright_before = 0, background.bright
         background.raw_foreground[:] = 0
         background.foreground[:] = False
         foreground = read_only(np.zeros((height, width), np.bool_))

@@ -115,6 +115,8 @@ class Lamp:
         middle = (np.arange(width) + 0.5) * ZONES[1] / width - 0.5
         self._left = np.clip(np.floor(middle), 0, ZONES[1] - 2).astype(np.int64)
         self._weight = np.rint((middle - self._left) * 256).astype(np.int64)  # beyond the outermost middles the line goes on
+        self._set: Line | None = None  # what the arrays hold
+        self._counted: tuple[Line | None, bool] | None = None  # what the counts are of
         self._surfaces, self._waves = _surfaces(), _waves()
         self.counts = np.zeros((NOISE_BINS, RESIDUAL_BINS), np.int64)
         self._sums = np.zeros((channels, 5), np.int64)
@@ -148,15 +150,26 @@ class Lamp:
         return sum(self.used_line.offsets) / self._channels
 
     def fit(self, kernels: ModuleType, samples: NDArray[np.int32], n: int, relax: float) -> None:
-        """Fit `n` samples (value now, value as used, channel, row, column) of a frame."""
-        self.line = self._fit_line(kernels, samples, n, self.line, OFFSET_DOUBT)
+        """Fit `n` samples (value now, value as used, channel, row, column) of a frame.
+
+        Where a line that begins with the last frame's serves the picture, that is all; else the gain by place is looked for, from lines
+        that leave the offset alone.
+        """
+        self._counted = None
+        start = self.line
+        self.line, is_served = self._fit_line(kernels, samples, n, start, OFFSET_PRIOR)
         self._take(relax)
-        self._fit_places(kernels, samples, n, relax)
-        if self.has_places and self.count(kernels, samples, n)[:, :SERVED_LEVELS].sum() < SERVED_BY_PLACE * n:
-            self.drop_places()
-        if not self.has_places:
-            self.line = self._fit_line(kernels, samples, n, self.line, OFFSET_PRIOR)
+        if is_served:
+            self._fit_places(kernels, samples, n, relax)
+        if self.has_places or not is_served:
+            self.line, _ = self._fit_line(kernels, samples, n, start, OFFSET_DOUBT)
             self._take(relax)
+            self._fit_places(kernels, samples, n, relax)
+            if self.has_places and self.count(kernels, samples, n)[:, :SERVED_LEVELS].sum() < SERVED_BY_PLACE * n:
+                self.drop_places()
+            if not self.has_places:
+                self.line, _ = self._fit_line(kernels, samples, n, self.line, OFFSET_PRIOR)
+                self._take(relax)
 
     def _take(self, relax: float) -> None:
         self.used_line = relaxed(self.line, relax, self._level_shift)
@@ -165,14 +178,16 @@ class Lamp:
 
     def count(self, kernels: ModuleType, samples: NDArray[np.int32], n: int) -> NDArray[np.int64]:
         """How often each |residual| occurs in each gray bin in this light, (NOISE_BINS, RESIDUAL_BINS); overwritten by the next."""
-        kernels.count_residuals(samples, n, self.light, self._channels, self._level_shift, self.counts)
+        if self._counted != (self._set, self.has_places):
+            kernels.count_residuals(samples, n, self.light, self._channels, self._level_shift, self.counts)
+            self._counted = None if self.has_places else (self._set, False)
         return self.counts
 
-    def _fit_line(self, kernels: ModuleType, samples: NDArray[np.int32], n: int, start: Line, doubt: float) -> Line:
-        """The line that brings most samples to what was used: least squares on those within 4.5 medians, from the line `start` on.
+    def _fit_line(self, kernels: ModuleType, samples: NDArray[np.int32], n: int, start: Line, doubt: float) -> tuple[Line, bool]:
+        """The line that brings most samples to what was used, and whether it serves most of them.
 
-        Of the fit, the start and no correction at all, it is the one that serves the most samples: when half the view is new, a fit may
-        serve nobody.
+        It is least squares on those within 4.5 medians, from the line `start` on. Of the fit, the start and no correction at all, it is the
+        one that serves the most samples: when half the view is new, a fit may serve nobody.
         """
         fit, served = start, dict[Line, int]()
         for _ in range(FIT_ROUNDS if doubt == OFFSET_DOUBT else 1):
@@ -186,7 +201,8 @@ class Lamp:
         self._served(kernels, samples, n, fit, served)
         if served[fit] < WELL_SERVED * n:
             self._served(kernels, samples, n, Line.none(self._channels), served)
-        return max(reversed(served), key=lambda one: served[one]) if max(served.values()) > served[fit] else fit
+        best = max(reversed(served), key=lambda one: served[one]) if max(served.values()) > served[fit] else fit
+        return best, served[best] >= WELL_SERVED * n
 
     def _served(self, kernels: ModuleType, samples: NDArray[np.int32], n: int, line: Line, served: dict[Line, int]) -> NDArray[np.int64]:
         """Note how many samples the line serves; the counts of its residuals."""
@@ -249,11 +265,12 @@ class Lamp:
 
     def _uniform(self, line: Line) -> tuple[Any, ...]:
         """The line as the kernels take it."""
-        scale, unit = 1 << (self._first + self._second), 1 << self._second
-        most = 0.9 * self._top
-        self._gain.reshape(-1, self._channels)[:] = [round(gain * scale) for gain in line.gains]
-        offsets = [round(min(max(offset, -most), most) * unit) + unit // 2 for offset in line.offsets]
-        self._offset.reshape(-1, self._channels)[:] = offsets
+        if line != self._set:
+            scale, unit, most = 1 << (self._first + self._second), 1 << self._second, 0.9 * self._top
+            for c, (gain, offset) in enumerate(zip(*line, strict=True)):
+                self._gain[0, c :: self._channels] = round(gain * scale)
+                self._offset[c :: self._channels] = round(min(max(offset, -most), most) * unit) + unit // 2
+            self._set = line
         return (self._gain, self._offset, self._height, *self._shape)
 
     def _set_places(self, kernels: ModuleType, waves: NDArray[np.float64], surface: NDArray[np.float64], relax: float) -> None:

@@ -64,10 +64,10 @@ class ChangeSettings(Settings):
         512, ge=64, le=1_000_000, description="Frames after which the running reference has learnt a change that stays."
     )
     abs_threshold: tuple[Levels, Levels] = Field(
-        (8, 8), description="Gray levels [brighter, darker] a foreground pixel must at least differ."
+        (15, 15), description="Gray levels [brighter, darker] a foreground pixel must at least differ."
     )
     var_threshold: tuple[Spreads, Spreads] = Field(
-        (5, 5), description="Foreground limits [brighter, darker] in multiples of the pixel's own spread."
+        (4, 4), description="Foreground limits [brighter, darker] in multiples of the pixel's own spread."
     )
     bits: int | None = Field(None, ge=8, le=16, description="Bits a uint16 camera really delivers; empty: 8 for uint8, 16 for uint16.")
     blind_fraction: float = Field(0.995, gt=0, le=1, description="Share of black or saturated samples from which a frame is not inspected.")
@@ -91,6 +91,9 @@ class ChangeSettings(Settings):
         for polygon in value if value and not isinstance(value[0][0], int) else [value] if value else []:
             if len(polygon) < 3:
                 raise ValueError(f"has a polygon of {len(polygon)} corners; give at least 3 points [x, y]")
+            if crossing := crossing_sides(polygon):
+                a, b = crossing
+                raise ValueError(f"has a polygon whose sides {a} and {b} cross; give its corners in order, around the place that is meant")
         return value
 
     @model_validator(mode="after")
@@ -100,3 +103,30 @@ class ChangeSettings(Settings):
                 "reference is golden, but golden names no file; teach one with `edgevision reference learn`, or give a picture"
             )
         return self
+
+
+def crossing_sides(polygon: Polygon) -> tuple[int, int] | None:
+    """Two sides (counted from 1, side k begins at corner k) that cross or touch; None for a polygon without any."""
+    sides = [(polygon[k], polygon[(k + 1) % len(polygon)]) for k in range(len(polygon))]
+    for k in range(len(sides)):
+        for other in range(k + 2, len(sides) - (k == 0)):
+            if _cross(*sides[k], *sides[other]):
+                return k + 1, other + 1
+    return None
+
+
+def _cross(a: tuple[int, int], b: tuple[int, int], c: tuple[int, int], d: tuple[int, int]) -> bool:
+    """Whether the side from a to b and that from c to d have a point in common."""
+    sides = [_side(a, b, c), _side(a, b, d), _side(c, d, a), _side(c, d, b)]
+    if sides[0] * sides[1] < 0 and sides[2] * sides[3] < 0:
+        return True
+    points = ((c, a, b), (d, a, b), (a, c, d), (b, c, d))
+    return any(side == 0 and _is_between(*three) for side, three in zip(sides, points, strict=True))
+
+
+def _side(a: tuple[int, int], b: tuple[int, int], point: tuple[int, int]) -> int:
+    return (b[0] - a[0]) * (point[1] - a[1]) - (b[1] - a[1]) * (point[0] - a[0])
+
+
+def _is_between(point: tuple[int, int], a: tuple[int, int], b: tuple[int, int]) -> bool:
+    return all(min(a[k], b[k]) <= point[k] <= max(a[k], b[k]) for k in (0, 1))

@@ -18,7 +18,7 @@ from edgevision.records import Image
 CELLS = (24, 32)
 LEAST_POINTS = 48
 BETTER = 0.75  # what remains of the points' differences, at most, if a shift is to be believed
-LEAST_SHIFT = 2  # eighths of a pixel
+LEAST_SHIFT = 3  # eighths of a pixel
 REACH_MORE = 1
 MOST_LEVELS = 40
 STEEP_LEVELS = 24
@@ -33,6 +33,7 @@ class Steady:
         self._most = round(8 * reach_px)
         self._height = shape[0]
         self._points = np.full((*CELLS, 2), -1, np.int64)
+        self._near = np.zeros((3, 3), np.int64)
         self._costs = np.zeros((2 * self._reach + 1, 2 * self._reach + 1), np.int64)
         self._room: NDArray[Any] = np.zeros((0, 0), np.uint8)
         self._row = 0
@@ -48,23 +49,23 @@ class Steady:
         """How much further on (x, y), in eighths of a pixel, what was used is seen in this frame; (0, 0) where that is not sure."""
         if not self._reach:
             return 0, 0
-        points = self._points.reshape(-1, 2)
-        count = kernels.shift_costs(flat, used, light, points, self._channels, MOST_LEVELS << self._level_shift, self._costs)
+        points, most = self._points.reshape(-1, 2), MOST_LEVELS << self._level_shift
+        count = kernels.shift_costs(flat, used, light, points, self._channels, most, self._near)
         if count < LEAST_POINTS:
             return 0, 0
-        y, x = (int(k) for k in np.unravel_index(int(np.argmin(self._costs)), self._costs.shape))
-        last = 2 * self._reach
-        if x in (0, last) or y in (0, last):
+        costs, reach = self._near, 1
+        if int(np.argmin(costs)) != 4:
+            costs, reach = self._costs, self._reach
+            kernels.shift_costs(flat, used, light, points, self._channels, most, costs)
+        y, x = (int(k) for k in np.unravel_index(int(np.argmin(costs)), costs.shape))
+        if x in (0, 2 * reach) or y in (0, 2 * reach):
             return 0, 0
-        across, along = self._costs[y, x - 1 : x + 2], self._costs[y - 1 : y + 2, x]
-        x8, y8 = 8 * (x - self._reach) + _between(*across), 8 * (y - self._reach) + _between(*along)
-        is_sure = self._costs[y, x] < BETTER * min(across.max(), along.max(), self._farthest(x, y))
+        across, along = costs[y, x - 1 : x + 2], costs[y - 1 : y + 2, x]
+        x8, y8 = 8 * (x - reach) + _between(*across), 8 * (y - reach) + _between(*along)
+        is_near = max(abs(x - reach), abs(y - reach)) <= 1
+        none = costs.max() if is_near else costs[reach, reach]  # what no shift costs, where it is not a neighbour of the best
+        is_sure = costs[y, x] < BETTER * min(across.max(), along.max(), none)
         return (x8, y8) if is_sure and LEAST_SHIFT <= max(abs(x8), abs(y8)) <= self._most else (0, 0)
-
-    def _farthest(self, x: int, y: int) -> int:
-        """What no shift costs, where it is not a neighbour of the best."""
-        is_near = max(abs(x - self._reach), abs(y - self._reach)) <= 1
-        return int(self._costs.max() if is_near else self._costs[self._reach, self._reach])
 
     def moved(self, kernels: ModuleType, flat: Image, shift: tuple[int, int]) -> Image:
         """The frame so far back; valid until the next."""

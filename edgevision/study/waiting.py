@@ -1,4 +1,7 @@
-"""A bar on the terminal while a network is made ready, as its kernels are compiled at the first start. Silent in a pipe."""
+"""Bars on the terminal: while a network is made ready, as its kernels are compiled at the first start; while something is measured.
+
+Silent in a pipe.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,17 @@ def loading_bar(what: str) -> Iterator[Callable[[int, int], object]]:
 
 
 def counting_bar(is_quiet: bool = False) -> Progress:
-    """A bar that counts, on a terminal; nothing in a pipe. To be entered and given tasks."""
+    """A bar that counts, on a terminal; nothing in a pipe. To be entered and given tasks, of which the total need not be known."""
     console = Console(stderr=True)
-    columns = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed:.0f} of {task.total:.0f}"), TimeElapsedColumn()
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
     return Progress(*columns, console=console, disable=is_quiet or not console.is_terminal, transient=True)
+
+
+@contextmanager
+def telling(is_quiet: bool) -> Iterator[Callable[[str], None]]:
+    """Yields what is called with a line that says what is being done."""
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, disable=is_quiet or not console.is_terminal, transient=True) as bar:
+        line = bar.add_task("", total=None)
+        yield lambda text: bar.update(line, description=text)

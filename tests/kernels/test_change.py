@@ -230,3 +230,31 @@ def test_tiles_are_counted_and_forced_alike(seed, size):
         results.append((counts.tolist(), added, mask.tolist(), first.tolist(), last.tolist()))
     assert results[0] == results[1]
     assert sum(map(sum, results[0][0])) == live.sum()
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.sampled_from([1, 3]), st.sampled_from([np.uint8, np.uint16]))
+def test_steady_kernels_agree(seed, channels, dtype):
+    rng = np.random.default_rng(seed)
+    height, width = int(rng.integers(12, 24)), int(rng.integers(14, 30))
+    used, image = (rng.integers(0, np.iinfo(dtype).max, (height, width * channels)).astype(dtype) for _ in range(2))
+    allowed = (rng.random((height, width)) < 0.8).astype(np.uint8)
+    own = light(width * channels, 1.1, 3.0, dtype, height)
+    shift, results = (int(rng.integers(-20, 21)), int(rng.integers(-20, 21))), []
+    for kernels in (plain, compiled):
+        points, costs, out = np.zeros((4, 2), np.int64), np.ones((5, 5), np.int64), np.zeros_like(image)
+        kernels.choose_points(used, allowed, channels, (2, height - 1), 2, 9, points)
+        points[points[:, 0] < 0, 1] = 0
+        count = kernels.shift_costs(image, used, own, points, channels, 4000, costs)
+        kernels.move_back(image, channels, shift, out)
+        results.append((points.tolist(), count, costs.tolist(), out.tolist()))
+    assert results[0] == results[1]
+
+
+def test_a_frame_is_moved_back_by_hand(kernels):
+    image = np.array([[0, 80, 160, 240]], np.uint8)
+    out = np.zeros_like(image)
+    kernels.move_back(image, 1, (8, 0), out)
+    assert out.tolist() == [[80, 160, 240, 240]]
+    kernels.move_back(image, 1, (-4, 0), out)
+    assert out.tolist() == [[40, 40, 120, 200]]
