@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 
 import cv2
@@ -10,15 +9,15 @@ import numpy as np
 
 from edgevision.records import Image
 from edgevision.study import chart
-from edgevision.study.assess import GOOD_AGREEMENT, UNTELLING, Findings, curve_of, grade, layers_of
-from edgevision.study.assess_cost import USABLE, Cost, energy_words
+from edgevision.study.assess import UNTELLING, Findings, curve_of, layers_of
+from edgevision.study.assess_cost import USABLE, energy_words
+from edgevision.study.assess_short import cameras, cards_of, percent, short, verdicts_of
 from edgevision.study.assess_watch import Beside
 from edgevision.study.chart import Axis, Mark, Series
-from edgevision.study.report import Card, Level, Section, figures, heat_over, listing, note, page, picture, plot, table
+from edgevision.study.report import Level, Section, figures, heat_over, note, page, picture, plot, table
 
 BINS = 120
 LEAST_SHARE = 1e-5
-CHEAPER = 0.85  # a higher threshold is worth naming where it costs at most this part
 COLOURS = (chart.BLUE, chart.ORANGE, chart.GREEN, chart.PURPLE)
 
 
@@ -30,135 +29,10 @@ def assess_page(findings: Findings) -> str:
         f"{task.recording.name}: {width} x {height} pixels, {findings.scene.fps:.3g} frames a second, network {_network(findings)}, "
         f"on this PC ({_processor()}, {findings.scene.cores} cores)"
     )
-    sections = [_short(findings), _changes(findings), _speed(findings), _cost(findings), _right(findings), _spread(findings)]
+    sections = [short(findings), _changes(findings), _speed(findings), _cost(findings), _right(findings), _spread(findings)]
     if findings.beside is not None:
         sections.insert(2, _reference(findings.beside, findings))
-    return page("What edgevision would save on this camera", subtitle, _cards(findings), [*sections, _method(findings)])
-
-
-def _cards(findings: Findings) -> list[Card]:
-    ours, rival, right = findings.ours, findings.rival, findings.operating
-    agreement = findings.agreement(right)
-    saving_level: Level = "good" if findings.saving >= 2 else "fair" if findings.saving > 1.15 else "poor"
-    right_level: Level = "good" if findings.is_right and not right.too_mild else "fair" if agreement > 0.97 else "poor"
-    if right_level == "good" and not findings.is_telling:
-        right_level = "fair"
-    same = f"; the verdict was the same on {sum(right.verdicts)} of {len(right.verdicts)}" if right.verdicts else ""
-    fits: Level = "good" if findings.is_in_time else "poor"
-    slowest = float(np.percentile(findings.frame_ms(findings.race.ours), 99))
-    of_cpu = "of CPU time " if findings.is_disturbed else ""
-    cards = [
-        Card(
-            _times(findings.saving),
-            f"CPU time than the whole network on every frame takes at its cheapest here ({rival.name})",
-            saving_level,
-        ),
-        Card(f"{_percent(agreement)} same", f"answer as the whole network, on {len(right.errors)} frames compared{same}", right_level),
-        Card(f"{_cameras(ours)} cameras", f"like this one on this PC; {_cameras(rival)} with the whole network", saving_level),
-        Card(
-            _ms(slowest),
-            f"{of_cpu}for the slowest frame in a hundred; a new frame comes every {_ms(1e3 / findings.scene.fps)}",
-            fits,
-        ),
-    ]
-    return [*cards, *_money_cards(findings)]
-
-
-def _money_cards(findings: Findings) -> list[Card]:
-    ours, rival, prices = findings.ours, findings.rival, findings.task.prices
-    if ours.money_year is None or rival.money_year is None:
-        return []
-    saved = rival.money_year - ours.money_year
-    words = f"of electricity saved a year by {prices.cameras} such cameras ({rival.kwh_year - ours.kwh_year:,.0f} kWh)"
-    cards = [Card(f"{saved:,.0f} {prices.currency}", words, "good" if saved > 0 else "poor")]
-    if ours.money_once is not None and rival.money_once is not None:
-        less = rival.money_once - ours.money_once
-        cards.append(
-            Card(f"{less:,.0f} {prices.currency}", f"of PCs saved once: {ours.pcs} instead of {rival.pcs}", "good" if less > 0 else "plain")
-        )
-    return cards
-
-
-def _short(findings: Findings) -> Section:
-    """The recommendation."""
-    verdict = grade(findings)
-    level: Level = "good" if verdict == "yes" else "fair" if verdict == "maybe" else "poor"
-    words = {
-        "yes": "Worth it here: much less work, and the answer stays what the whole network says.",
-        "maybe": "Worth a closer look: read the points below before you decide.",
-        "no": "Not worth it here as it stands: the reasons are below.",
-    }[verdict]
-    points = "".join(note(text, kind) for text, kind in _points(findings))
-    explanation = (
-        "A neural network usually works through every pixel of every frame. edgevision works only where the picture changed since it last "
-        "looked there. What that saves depends on how much moves in front of your camera; this page measured it on your recording."
-    )
-    return Section("In short", explanation, [note(words, level), points, _settings(findings)])
-
-
-def _points(findings: Findings) -> list[tuple[str, Level]]:
-    """What speaks for and against, one sentence each."""
-    watched, rival = findings.watched, findings.rival
-    points: list[tuple[str, Level]] = []
-    if findings.saving < 2:
-        how = f"{findings.saving:.1f} times less" if findings.saving >= 1 else f"{1 / findings.saving:.1f} times more"
-        points.append((f"It takes {how} CPU time than {rival.name}: on this recording a large part of the picture moves.", "fair"))
-    if not findings.is_telling:
-        points.append((f"{UNTELLING[0].upper()}{UNTELLING[1:]}.", "fair"))
-    if findings.operating.too_mild:
-        points.append((f"On {findings.operating.too_mild} compared frames the verdict was milder than the whole network's.", "poor"))
-    if not findings.is_right:
-        different = 1 - findings.agreement(findings.operating)
-        points.append(
-            (f"The answer differs from the whole network's by {_percent(different)} on the mean frame; see the curve below.", "poor")
-        )
-    if findings.restlessness > 1 - GOOD_AGREEMENT:
-        words = "is restless here: without anything moving its answer changes from one frame to the next by"
-        points.append((f"The network {words} {_percent(findings.restlessness)}. Is it trained for what this camera shows?", "fair"))
-    whole = next(tally for tally in findings.race.dense if tally.name == rival.name)
-    slow = float(np.mean(findings.frame_ms(findings.race.ours) > np.median(findings.frame_ms(whole))))
-    if slow > 0.01:
-        points.append((f"On {_percent(slow)} of the frames so much moved that the whole network would have been quicker.", "fair"))
-    if watched.whole:
-        points.append(
-            (f"{watched.whole} times the light of the whole picture changed at once; each costs one whole run and a warning.", "fair")
-        )
-    if watched.lost_frames:
-        points.append((f"{watched.lost_frames} frames could not be used: {watched.lost[0]}.", "poor"))
-    if findings.locality is not None and findings.locality.culprit is not None:
-        words = "makes every pixel of the answer depend on every pixel of the picture, so any change costs a whole run from there on"
-        points.append((f"Step {findings.locality.culprit} of the network {words}; see recompute.engine: splice.", "poor"))
-    if race_verdicts(findings)[:1] == [("NG", len(findings.operating.errors))]:
-        points.append(("The whole network calls every frame NG by your settings: is it the right network for this camera?", "fair"))
-    if findings.is_disturbed:
-        points.append(
-            (
-                "Other programs kept this PC busy meanwhile: the milliseconds are too long; CPU time and what follows from it are not.",
-                "fair",
-            )
-        )
-    if not findings.is_in_time:
-        points.append(("The slowest frames take longer than the time until the next one: some frames would be passed over.", "poor"))
-    return points
-
-
-def _settings(findings: Findings) -> str:
-    """What to put into the configuration."""
-    compare, rows = findings.settings.compare, curve_of(findings)
-    now = next(row for row in rows if row["is_operating_point"])
-    lower = [row for row in rows if row["levels"] < now["levels"] and row["agreement"] >= GOOD_AGREEMENT and not row["too_mild"]]
-    higher = [row for row in rows if row["levels"] > now["levels"] and row["agreement"] >= now["agreement"] - 5e-4 and not row["too_mild"]]
-    chosen, why = None, "Leave the thresholds as they are; this is what was in force:"
-    if now["agreement"] < GOOD_AGREEMENT and lower:
-        chosen, why = lower[-1], "A lower change threshold follows the whole network more closely. Try this:"
-    elif findings.is_telling and higher and higher[-1]["ms_mean"] < CHEAPER * now["ms_mean"]:
-        chosen, why = higher[-1], "A higher change threshold gave the same answers for less work. Try this, and watch the next days:"
-    value = compare.pixel_threshold if chosen is None else chosen["pixel_threshold"]
-    comment = "" if value != "auto" else f"  # here {findings.watched.levels:.1f} gray levels\n"
-    if chosen is not None:
-        comment = f"  # here {chosen['levels']:.1f} gray levels; {compare.pixel_threshold} was in force\n"
-    text = f"compare:\n{comment}  pixel_threshold: {value}"
-    return f"{note(why)}{listing(text)}"
+    return page("What edgevision would save on this camera", subtitle, cards_of(findings), [*sections, _method(findings)])
 
 
 def _changes(findings: Findings) -> Section:
@@ -169,15 +43,15 @@ def _changes(findings: Findings) -> Section:
     shown = [
         picture(
             heat_over(watched.picture, np.sqrt(watched.heat / peak)),
-            f"Where it changes: red changed on {_percent(peak)} of the frames, yellow seldom, gray never.",
+            f"Where it changes: red changed on {percent(peak)} of the frames, yellow seldom, gray never.",
         )
     ]
     if watched.busiest is not None:
         share, image, live = watched.busiest
-        shown.append(picture(_outlined(image, live), f"The busiest frame: {_percent(share)} of it changed (outlined)."))
-    medians = f"On a median frame {_percent(float(np.median(shares)))} of the picture changed, on the busiest in a hundred "
+        shown.append(picture(_outlined(image, live), f"The busiest frame: {percent(share)} of it changed (outlined)."))
+    medians = f"On a median frame {percent(float(np.median(shares)))} of the picture changed, on the busiest in a hundred "
     explanation = (
-        f"{medians}{_percent(float(np.percentile(shares, 99)))}; on {_percent(float(np.mean(shares == 0)))} of the frames nothing did. "
+        f"{medians}{percent(float(np.percentile(shares, 99)))}; on {percent(float(np.mean(shares == 0)))} of the frames nothing did. "
         f"A pixel counts as changed when it moves by more than {watched.levels:.1f} of 256 gray levels, well above this camera's noise "
         f"(about {watched.noise_levels:.1f})."
     )
@@ -266,12 +140,12 @@ def _cost(findings: Findings) -> Section:
         head.append(f"PCs, {prices.currency}")
     rows = []
     for cost in findings.costs:
-        row = [cost.name, f"{cost.cpu_s:.2f}", f"{cost.wh:.3f}", _cameras(cost), f"{cost.kwh_year:,.0f}", str(cost.pcs)]
+        row = [cost.name, f"{cost.cpu_s:.2f}", f"{cost.wh:.3f}", cameras(cost), f"{cost.kwh_year:,.0f}", str(cost.pcs)]
         row += [f"{money:,.0f}" for money in (cost.money_year, cost.money_once) if money is not None]
         rows.append(row)
     explanation = (
         f"A camera gives {scene.fps:.3g} frames a second, {prices.hours_a_day:g} hours a day. Cameras on this PC: "
-        f"{_percent(USABLE)} of its {scene.cores} cores' "
+        f"{percent(USABLE)} of its {scene.cores} cores' "
         f"time may be used, the rest is kept for peaks. Decoding the video takes {scene.decode_s * 1e3:.2f} ms of CPU "
         f"a frame whatever inspects it; it is in the "
         "cameras, the PCs and the electricity, not in the first two columns."
@@ -300,11 +174,11 @@ def _right(findings: Findings) -> Section:
     cells = [
         [
             f"{row['levels']:.1f}{' (in force)' if row['is_operating_point'] else ''}",
-            _percent(row["agreement"]),
-            _percent(row["agreement_worst"]),
-            "-" if row["same_verdict"] is None else _percent(row["same_verdict"]),
+            percent(row["agreement"]),
+            percent(row["agreement_worst"]),
+            "-" if row["same_verdict"] is None else percent(row["same_verdict"]),
             "-" if row["too_mild"] is None else str(row["too_mild"]),
-            _percent(row["macs_share"]),
+            percent(row["macs_share"]),
             f"{row['ms_mean']:.2f}",
         ]
         for row in rows
@@ -319,7 +193,7 @@ def _right(findings: Findings) -> Section:
     )
     marked = [place for place, row in enumerate(rows) if row["is_operating_point"]]
     warnings = [] if findings.is_telling else [note(f"{UNTELLING[0].upper()}{UNTELLING[1:]}.", "fair")]
-    said = ", ".join(f"{count} {name}" for name, count in race_verdicts(findings))
+    said = ", ".join(f"{count} {name}" for name, count in verdicts_of(findings))
     if said:
         warnings.append(note(f"The whole network's verdicts on these frames, by your settings: {said}."))
     captions = (
@@ -338,9 +212,9 @@ def _spread(findings: Findings) -> Section:
     race, where = findings.race, findings.locality
     start, work = float(np.mean(race.live_input)), float(np.mean(race.macs_share))
     explanation = (
-        f"Each step of a network looks at a neighbourhood, so a change grows on its way through: {_percent(start)} of "
+        f"Each step of a network looks at a neighbourhood, so a change grows on its way through: {percent(start)} of "
         f"the picture changed on the mean frame, "
-        f"and {_percent(work)} of the network's multiplications had to be done again."
+        f"and {percent(work)} of the network's multiplications had to be done again."
     )
     parts: list[str] = []
     if where is not None:
@@ -354,7 +228,7 @@ def _spread(findings: Findings) -> Section:
             )
             text = (
                 f"One changed pixel can move the answer in a part of {columns} x {rows} network pixels, "
-                f"{_percent(where.share)} of the picture: {words}."
+                f"{percent(where.share)} of the picture: {words}."
             )
             parts.append(note(text, level))
         else:
@@ -372,7 +246,7 @@ def _spread(findings: Findings) -> Section:
             Axis("live share, mean", chart.share, ends=(0.0, min(1.0, 1.15 * max(y for _, y in points) or 1.0))),
         )
         parts.append(figures(plot(drawing, "Share of each step's pixels that had to be computed again, on the mean frame.")))
-        rows_of = [[layer["name"], layer["how"], _percent(layer["live"]), _percent(layer["macs_share"])] for layer in layers]
+        rows_of = [[layer["name"], layer["how"], percent(layer["live"]), percent(layer["macs_share"])] for layer in layers]
         parts.append(
             f"<details><summary>Step by step</summary>{table(['step', 'runs', 'computed again', 'of the work'], rows_of)}</details>"
         )
@@ -384,7 +258,7 @@ def _reference(held: Beside, findings: Findings) -> Section:
     shares = [share for _, share in held.shares]
     heat = np.sqrt(held.heat / peak) if peak else held.heat
     shown = picture(
-        heat_over(findings.watched.picture, heat), f"Where it differs from the reference: red on {_percent(peak)} of the frames."
+        heat_over(findings.watched.picture, heat), f"Where it differs from the reference: red on {percent(peak)} of the frames."
     )
     points = [(float(number), share) for number, share in held.shares]
     drawing = chart.chart(
@@ -394,7 +268,7 @@ def _reference(held: Beside, findings: Findings) -> Section:
     parts = [figures(shown, plot(drawing, "Share of the picture that differs from the reference, on frames spread over the recording."))]
     if held.misaligned:
         parts.append(note(f"{held.misaligned} frames do not lie on the reference and would be NOT_INSPECTED: {held.problem}.", "poor"))
-    mean = _percent(float(np.mean(shares))) if shares else "-"
+    mean = percent(float(np.mean(shares))) if shares else "-"
     return Section("Against the reference", f"{len(shares)} frames beside {name}: {mean} of the picture differs on the mean frame.", parts)
 
 
@@ -428,11 +302,6 @@ def _outlined(image: Image, live: np.ndarray[tuple[int, int], np.dtype[np.bool_]
     return shown
 
 
-def race_verdicts(findings: Findings) -> list[tuple[str, int]]:
-    """What the whole network said, commonest first."""
-    return sorted(findings.race.verdicts.items(), key=lambda pair: -pair[1])
-
-
 def _network(findings: Findings) -> str:
     named = findings.settings.recompute.network
     return "that ships with edgevision" if named == "default" else Path(named).name
@@ -444,23 +313,3 @@ def _processor() -> str:
     except OSError:
         return "unknown processor"
     return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "unknown processor")
-
-
-def _times(saving: float) -> str:
-    if not math.isfinite(saving):
-        return "no measurable"
-    return f"{saving:.1f} times less" if saving >= 1 else f"{1 / saving:.1f} times more"
-
-
-def _cameras(cost: Cost) -> str:
-    return f"{math.floor(cost.cameras):,}" if cost.cameras >= 1 else f"{cost.cameras:.1f}"
-
-
-def _ms(value: float) -> str:
-    return f"{value:.1f} ms" if value < 100 else f"{value:,.0f} ms"
-
-
-def _percent(value: float) -> str:
-    if math.isnan(value):
-        return "-"
-    return f"{value:.2%}".replace("%", " %") if 0.99 < value < 1 else chart.share(value)
