@@ -185,7 +185,7 @@ class Pipeline:
         """The network, its decoder and its audits, made for the first frame's size. Raises BadFrame for a frame of another size."""
         if self._network is None or self._decoder is None or self._audits is None:
             self._network = load_for_frames(self.settings.recompute, height, width, progress)
-            self._decoder = decoder_for(self.settings.segment, (height, width), _facts_of(self._network, height, width))
+            self._decoder = decoder_for(self.settings.segment, (height, width), facts_of(self._network, height, width))
             self._audits = Audits(self._network, AuditSettings.of(self.settings.recompute))
             self._size_px = (height, width)
         if (height, width) != self._size_px:
@@ -260,7 +260,7 @@ def protected(regions: tuple[Region, ...], shape: tuple[int, int]) -> Mask | Non
     return mask
 
 
-def _facts_of(network: CameraNetwork, height: int, width: int) -> NetworkFacts:
+def facts_of(network: CameraNetwork, height: int, width: int) -> NetworkFacts:
     """What a decoder must know of the network that watches frames of (height, width)."""
     said, settings = network.metadata, network.preprocess
     placement = Placement.of((height, width), network.input_shape[2:], settings.resize if settings is not None else "stretch")

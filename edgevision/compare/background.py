@@ -196,6 +196,11 @@ class ChangeDetector:
         self._background: Background | None = None
         self._pending: _Pending | None = None
 
+    @property
+    def noise(self) -> NDArray[np.float64]:
+        """The noise at each of the 256 gray levels (levels, one sigma), as measured so far or given."""
+        return self._open().noise.copy()
+
     def prepare(self, image: Image) -> None:
         """Compile what frames of this dtype and number of channels need, so that the first one does not wait. Forgets nothing."""
         other = ChangeDetector(
