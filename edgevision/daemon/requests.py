@@ -8,9 +8,8 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 
-from edgevision.capture.feed import Feed
 from edgevision.capture.trigger import MAX_MESSAGE_BYTES
 from edgevision.errors import CameraError, InputError
 from edgevision.publish.topics import Topics
@@ -19,10 +18,17 @@ from edgevision.registry import nearest
 log = logging.getLogger("edgevision")
 
 
-class Requests:
-    """Called by the publisher's thread with each message. `respond` sends a response, once the publisher exists."""
+class TakesParts(Protocol):
+    """A camera that may be asked for parts, as Keeper and Feed are."""
 
-    def __init__(self, topics: Topics, feeds: Mapping[str, Feed]):
+    def offer(self, message: Mapping[str, Any]) -> bool:
+        """Take a request. False when the part waits already. Raises InputError or CameraError."""
+
+
+class Requests:
+    """Called by the publisher's thread with each message. `feeds` may change meanwhile: cameras come and go."""
+
+    def __init__(self, topics: Topics, feeds: Mapping[str, TakesParts]):
         self._root = f"{topics.base}/{topics.node}"
         self._feeds = feeds
 
