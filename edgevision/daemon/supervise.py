@@ -20,6 +20,7 @@ from edgevision.daemon.sinks import SinkRunner
 from edgevision.daemon.worker import Worker
 from edgevision.errors import EdgevisionError, Unavailable
 from edgevision.publish.mqtt import Publisher
+from edgevision.publish.orders import heed
 from edgevision.publish.outbox import Outbox
 from edgevision.publish.payload import Identity, camera_state_body, encode, health_body, state_body
 from edgevision.publish.topics import Topics
@@ -139,6 +140,7 @@ class Supervisor:
     def _tick(self, now_s: float) -> None:
         """Once a second: states that changed, the figures when due, a sign of life for systemd."""
         parts = self._parts
+        heed(parts.outbox)
         for camera in parts.board.take_changed():
             self.announce(camera)
         if now_s - self._health_s >= HEALTH_S:
