@@ -182,14 +182,37 @@ class Inspection:
 
 
 @dataclass(frozen=True, slots=True)
+class Histogram:
+    """How many values were at most each bound: `counts` has one more, for those above the last. `total` is their sum."""
+
+    bounds: tuple[float, ...]
+    counts: tuple[int, ...]
+    total: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What the board shows of one camera: its last inspection, its counters and its figures (latency, live share)."""
+    """What is known of one camera as of now. Counters only grow, also over the lives of its worker process.
+
+    `availability` is online | offline | disabled, `trouble` why it is not online, `warnings` what its source said of itself when it was
+    opened. `figures` are of the newest inspections: `total_ms_p50`, `total_ms_p99`, `live_fraction_mean`, and of the last one
+    `live_fraction`, `frame_age_s`, `audit_disagreement`. `drops` counts frames that were not looked at and `reconnects` lost decoders,
+    both by reason; `full_runs` whole-network runs by reason; `stage_s` seconds by stage; `inspect_s` the time an inspection took.
+    """
 
     camera: str
     availability: str
     last: Inspection | None
     counters: Mapping[str, float]
     figures: Mapping[str, float]
+    trouble: str | None = None
+    warnings: tuple[str, ...] = ()
+    verdicts: Mapping[str, int] = field(default_factory=dict)
+    drops: Mapping[str, int] = field(default_factory=dict)
+    reconnects: Mapping[str, int] = field(default_factory=dict)
+    full_runs: Mapping[str, int] = field(default_factory=dict)
+    stage_s: Mapping[str, float] = field(default_factory=dict)
+    inspect_s: Histogram = Histogram((), (0,))
 
 
 @dataclass(frozen=True, slots=True)
