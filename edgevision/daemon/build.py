@@ -7,6 +7,7 @@ import hashlib
 import importlib.metadata
 import logging
 import platform
+from collections.abc import Mapping
 from functools import partial
 from importlib.resources import files
 from pathlib import Path
@@ -17,11 +18,13 @@ from edgevision import __version__
 from edgevision.capture.camera import Camera
 from edgevision.capture.feed import Feed
 from edgevision.config import Config, builtin_registry, load
+from edgevision.daemon.audit import Audit
 from edgevision.daemon.board import Board
+from edgevision.daemon.changes import Changes
 from edgevision.daemon.journal import start_journal
 from edgevision.daemon.messages import Composer
 from edgevision.daemon.notify import Notifier
-from edgevision.daemon.requests import Requests
+from edgevision.daemon.requests import Body, Done, Requests
 from edgevision.daemon.sinks import SinkRunner
 from edgevision.daemon.supervise import Parts, Supervisor
 from edgevision.daemon.track_file import TrackFile
@@ -73,11 +76,36 @@ def build(path: Path) -> Supervisor:
             warm_up(config, name, registry, notifier)
             warm.append(cameras[name].recompute)
         workers.append(Worker(open_feed(config, name, registry), Pipeline.from_config(config, name, registry), outlets))
-    publisher = Publisher(
-        config.mqtt, topics, outbox, on_message=Requests(topics, {worker.name: worker.feed for worker in workers}), tell=_tell
-    )
+    state = config.node.state_dir
+    node = _Node(config, {worker.name: worker.feed for worker in workers})
+    requests = Requests(topics, node, Changes(state / "changes.json"), Audit(state / "audit.jsonl"), outbox)
+    publisher = Publisher(config.mqtt, topics, outbox, on_message=requests, tell=_tell)
+    requests.start(publisher.reply, lambda: None)
     parts = Parts(path, config, topics, identities, outbox, publisher, board, tuple(workers), tuple(sinks), notifier)
     return Supervisor(parts, identity_of(config, None, outbox.boot_id))
+
+
+class _Node:
+    """What commands can have done while all cameras are threads of this process."""
+
+    def __init__(self, config: Config, feeds: Mapping[str, Feed]):
+        self._config = config
+        self._feeds = feeds
+
+    def cameras(self) -> tuple[str, ...]:
+        return tuple(self._feeds)
+
+    def offer(self, camera: str, body: Body) -> bool:
+        return self._feeds[camera].offer(body)
+
+    def ask(self, camera: str, verb: str, body: Body, done: Done) -> None:
+        done({"status": "error", "error": f"{verb} is not known yet"})
+
+    def reload(self, changes: Mapping[str, str], done: Done) -> None:
+        done({"status": "error", "error": "restart the service to use it"})
+
+    def try_changes(self, changes: Mapping[str, str]) -> Config:
+        return self._config
 
 
 def warm_up(config: Config, name: str, registry: Registry, notifier: Notifier) -> None:
