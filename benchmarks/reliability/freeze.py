@@ -117,9 +117,7 @@ def main() -> int:
             "cameras_held": [name for name in "ab" if is_held(folder / f"{name}.lock")],
         }  # fmt: skip
     froze = [facts["decoder"], facts["worker"]]
-    holds_all = all(
-        found["offline_s"] is not None and found["offline_s"] <= LIMIT_S and found["back_s"] and found["other_camera_untouched"] for found in froze
-    )
+    holds_all = all((found["offline_s"] or 99) <= LIMIT_S and found["back_s"] and found["other_camera_untouched"] for found in froze)
     holds_all &= service.killed_by_watchdog == 1 and facts["supervisor_frozen"]["restarted_s"] <= WATCHDOG_S + 2
     holds_all &= facts["supervisor_killed"]["gone_s"] is not None and not facts["supervisor_killed"]["cameras_held"]
     return verdict(facts, holds_all)

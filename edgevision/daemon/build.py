@@ -11,12 +11,15 @@ from importlib.resources import files
 from pathlib import Path
 
 from edgevision.config import Config, builtin_registry, load, read
+from edgevision.daemon.audit import Audit
 from edgevision.daemon.board import Board
 from edgevision.daemon.change import enabled
+from edgevision.daemon.changes import Changes
 from edgevision.daemon.committer import Committer
 from edgevision.daemon.journal import start_journal
 from edgevision.daemon.keeper import Desk, Keeper
 from edgevision.daemon.messages import speaker
+from edgevision.daemon.node import Node
 from edgevision.daemon.notify import Notifier
 from edgevision.daemon.requests import Requests
 from edgevision.daemon.supervise import Parts, Supervisor
@@ -33,19 +36,28 @@ def build(path: Path) -> Supervisor:
 
     Raises ConfigError (exit 78), Unavailable (69) for a state folder that cannot be written.
     """
-    written = read(path)
+    start_journal()
+    config = load(path, registry=builtin_registry())
+    state = config.node.state_dir
+    outbox = Outbox(state / "outbox.sqlite", config.outbox, tell=_tell)
+    changes = Changes(state / "changes.json")
+    changes.read(_tell)
+    written = read(path, changes=changes.kept)
     config = load(written, registry=builtin_registry())
-    start_journal(logging.getLevelNamesMapping()[config.node.log_level.upper()])
+    log.setLevel(config.node.log_level.upper())
     topics = Topics(config.mqtt.base, config.node.id)
-    outbox = Outbox(config.node.state_dir / "outbox.sqlite", config.outbox, tell=_tell)
     wakes: queue.SimpleQueue[None] = queue.SimpleQueue()
     wake = partial(wakes.put, None)
     board = Board(config.cameras, on_news=wake)
     desk = Desk(topics, outbox.boot_id, Committer(outbox.commit).commit, outbox.last_of_tracks, board, wake)
     keepers = _keepers(config, desk)
-    publisher = Publisher(config.mqtt, topics, outbox, on_message=Requests(topics, keepers), tell=_tell)
+    node = Node(path, keepers, lambda: tuple(board.snapshots()))
+    requests = Requests(topics, node, changes, Audit(state / "audit.jsonl"), outbox)
+    publisher = Publisher(config.mqtt, topics, outbox, on_message=requests, tell=_tell)
     order = Order(1, written, config.sha256, config.node, config.mqtt.base)
-    return Supervisor(Parts(path, order, config, topics, outbox, publisher, board, desk, keepers, Notifier(), wakes))
+    supervisor = Supervisor(Parts(path, order, config, topics, outbox, publisher, requests, board, desk, keepers, Notifier(), wakes))
+    node.wish = supervisor.reload
+    return supervisor
 
 
 def _keepers(config: Config, desk: Desk) -> dict[str, Keeper]:

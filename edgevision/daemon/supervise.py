@@ -18,12 +18,15 @@ from typing import Any
 from edgevision.config import Config, builtin_registry, load, read
 from edgevision.daemon.board import Board
 from edgevision.daemon.change import APPLY_S, PREPARE_S, Change, Wish, differing, effective
+from edgevision.daemon.changes import KEYS, states
 from edgevision.daemon.keeper import Desk, Keeper, Stage
 from edgevision.daemon.messages import speaker
 from edgevision.daemon.notify import Notifier
+from edgevision.daemon.requests import Requests
 from edgevision.daemon.talk import Order
 from edgevision.errors import EdgevisionError, Unavailable
 from edgevision.publish.mqtt import Publisher
+from edgevision.publish.orders import heed
 from edgevision.publish.outbox import Outbox
 from edgevision.publish.payload import camera_state_body, encode, health_body, state_body
 from edgevision.publish.topics import Topics
@@ -49,6 +52,7 @@ class Parts:
     topics: Topics
     outbox: Outbox
     publisher: Publisher
+    requests: Requests
     board: Board
     desk: Desk
     keepers: dict[str, Keeper]
@@ -120,6 +124,8 @@ class Supervisor:
         """All is loaded: connect, let the cameras run, say so."""
         parts = self._parts
         parts.publisher.start()
+        parts.requests.start(parts.publisher.reply, self._show_settings)
+        self._show_settings()
         for keeper in parts.keepers.values():
             keeper.go()
         self._has_started = True
@@ -154,6 +160,7 @@ class Supervisor:
     def _turn(self, now_s: float) -> None:
         """Look after the workers and the change under way; tell what is news, the figures when due, and systemd that all stages go on."""
         parts = self._parts
+        heed(parts.outbox)
         for keeper in parts.keepers.values():
             keeper.tend(now_s)
         self._step_change(now_s)
@@ -194,6 +201,12 @@ class Supervisor:
         outbox = {"pending": stats.pending, "oldest_age_s": stats.oldest_age_s}
         body = state_body(self._identity, self._since_ts, self._refused is None, outbox, cameras, (*stats.alarms, *self.alarms()))
         parts.publisher.retain(parts.topics.state(), encode(body))
+
+    def _show_settings(self) -> None:
+        """Publish what may be set over MQTT, as it is in force; from any thread."""
+        parts = self._parts
+        for (camera, key), text in states(self.config).items():
+            parts.publisher.retain(parts.topics.setting(camera, key), text.encode())
 
     def alarms(self) -> tuple[str, ...]:
         """What an operator should look at, beside what the outbox says."""
@@ -283,7 +296,8 @@ class Supervisor:
         parts = self._parts
         for camera in cameras:
             parts.board.remove(camera)
-            for topic in (parts.topics.availability(camera), parts.topics.state(camera)):
+            settings = (parts.topics.setting(camera, key) for key in KEYS)
+            for topic in (parts.topics.availability(camera), parts.topics.state(camera), *settings):
                 parts.publisher.retain(topic, b"")
 
     def _end_change(self, wish: Wish, refusal: str | None) -> None:
@@ -301,6 +315,7 @@ class Supervisor:
             log.warning("reload: %s will change with the next restart", ", ".join(self._restart_keys))
         parts.notifier.send("READY=1", f"STATUS={self._status()}")
         self._publish_figures()
+        self._show_settings()
         answer: dict[str, Any] = {"status": "ok" if refusal is None else "error", "config_sha256": self.config.sha256}
         wish.on_done(answer | {"restart_keys": list(self._restart_keys)} | ({} if refusal is None else {"error": refusal}))
         if not self._wishes.empty():
@@ -310,6 +325,7 @@ class Supervisor:
         """Cameras first, then what they produced, then the connection."""
         parts = self._parts
         parts.notifier.send("STOPPING=1", "STATUS=draining")
+        parts.requests.stop(1.0)
         keepers = {**parts.keepers, **(self._change[0].keepers if self._change else {})}
         for keeper in keepers.values():
             keeper.stop()

@@ -50,7 +50,7 @@ ANY_SIZE = 268_435_455
 PUMP_S = 0.25
 GOODBYE_S = 1.0
 REST_SLICE_S = 5.0
-OnMessage = Callable[[str, bytes], tuple[str, bytes] | None]
+OnMessage = Callable[[str, bytes], None]
 
 
 class Link:
@@ -213,7 +213,7 @@ class Publisher:
         tell: Tell = lambda level, text: None,
         monotonic: Callable[[], float] = time.monotonic,
     ):
-        """`on_message` gets (topic, payload) of each `set` and `request`, on the publisher's thread, and must return soon."""
+        """`on_message` gets (topic, payload) of each `set` and `request`, on the publisher's thread, and must return at once."""
         self._settings = settings
         self._topics = topics
         self._outbox = outbox
@@ -258,6 +258,11 @@ class Publisher:
         """The value of a retained topic, from now on and after every reconnect. The same value again costs nothing."""
         if self._desk.retain(topic, payload, qos):
             self.wake()
+
+    def reply(self, topic: str, payload: bytes) -> None:
+        """Say something once, on the present connection; whoever asked is not waited for over an outage."""
+        self._desk.reply(topic, payload)
+        self.wake()
 
     def wait_drained(self, timeout_s: float) -> bool:
         """Wait until nothing waits in the outbox; False when it did not come to that."""
@@ -336,12 +341,9 @@ class Publisher:
         if self._on_message is None or message.is_retained:
             return
         try:
-            response = self._on_message(message.topic, message.payload)
+            self._on_message(message.topic, message.payload)
         except Exception as error:  # a command from outside must not end the way to the broker
             self._tell("error", f"mqtt: {message.topic}: {type(error).__name__}: {error}; the command was dropped")
-            return
-        if response is not None:
-            self._desk.reply(*response)
 
     def _is_done(self) -> bool:
         """True when the stop is due and nothing is left, or its time is up."""

@@ -12,7 +12,7 @@ import sqlite3
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -117,6 +117,7 @@ class Outbox:
                     (*row, seq),
                 )
                 settled += 1
+            _add_totals(connection, {"acked": settled})
             oldest_s = self._ages.now() - self.settings.history_hours * 3600
             trim_history(connection, self.settings.history_mb * 1e6, oldest_s)
             return settled
@@ -128,12 +129,13 @@ class Outbox:
 
     def set_aside(self, seq: int, reason: str) -> None:
         """This message can never pass: keep it out of the way, for `retry`."""
+
+        def move(connection: sqlite3.Connection) -> None:
+            statement = "UPDATE message SET state = 'aside', reason = ? WHERE seq = ? AND state = 'pending'"
+            _add_totals(connection, {"set_aside": connection.execute(statement, (reason, seq)).rowcount})
+
         with self._lock:
-            self._write(
-                lambda connection: connection.execute(
-                    "UPDATE message SET state = 'aside', reason = ? WHERE seq = ? AND state = 'pending'", (reason, seq)
-                )
-            )
+            self._write(move)
         self._tell("error", f"outbox: message {seq} set aside: {reason}; see `edgevision outbox list`, send it again with `outbox retry`")
 
     def note_held(self, seq: int, reason: str) -> None:
@@ -191,6 +193,7 @@ class Outbox:
                 committed=self._counts["committed"],
                 acked=self._counts["acked"],
                 dropped={rank: self._counts[f"dropped_{rank}"] for rank in RANKS[:GAP]},
+                totals=dict(self._storage.read("SELECT name, value FROM total")),
                 alarms=tuple(self._alarms) + ((self._full,) if self._full else ()),
             )
 
@@ -203,6 +206,13 @@ class Outbox:
         with self._lock:
             rows = self._mended(lambda: list(self._storage.read(f"SELECT track, body FROM message WHERE seq IN ({newest})", (camera,))))
         return {track: json.loads(body) for track, body in rows}
+
+    def clear_alarms(self) -> int:
+        """A person has seen that a broken file was set aside: it is no alarm any more. How many there were."""
+        with self._lock:
+            count = len(self._alarms)
+            self._alarms.clear()
+            return count
 
     def close(self) -> None:
         """Close the file; call nothing afterwards."""
@@ -295,6 +305,7 @@ class Outbox:
             seq = self._announce(connection, losses, seq)
         for name, value in (("last_seq", seq), ("elapsed_s", now_s), ("wall_s", self._clock())):
             connection.execute("UPDATE number SET value = ? WHERE name = ?", (value, name))
+        _add_totals(connection, {"committed": added, **Counter(f"dropped_{loss.rank}" for loss in losses)})
         return added, losses
 
     def _insert(self, connection: sqlite3.Connection, draft: Draft, seq: int, rank: int) -> int:
@@ -355,6 +366,13 @@ class Outbox:
             self._counts.update({f"dropped_{rank}": count for rank, count in lost.items()})
             numbers = ", ".join(f"{count} {rank}" for rank, count in lost.items())
             self._tell("error", f"outbox: dropped {numbers}: {losses[-1].reason}; restore the broker or raise outbox.limit_mb")
+
+
+def _add_totals(connection: sqlite3.Connection, counts: Mapping[str, int]) -> None:
+    """Count what happened, in the transaction in which it happens."""
+    for name, count in counts.items():
+        if count:
+            connection.execute("UPDATE total SET value = value + ? WHERE name = ?", (count, name))
 
 
 def _merged(known: dict[str, Any], added: dict[str, Any]) -> bytes:

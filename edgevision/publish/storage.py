@@ -8,14 +8,16 @@ from __future__ import annotations
 import fcntl
 import os
 import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, BinaryIO, TypeVar
 
 from edgevision.errors import Unavailable
 
-LAYOUT = 1
+LAYOUT = 2
 TABLES = """
 CREATE TABLE message (
     seq INTEGER PRIMARY KEY, event_id TEXT NOT NULL UNIQUE, camera TEXT NOT NULL, track TEXT, topic TEXT NOT NULL,
@@ -49,9 +51,17 @@ CREATE TABLE number (name TEXT PRIMARY KEY, value NUMERIC NOT NULL);
 INSERT INTO number VALUES ('last_seq', 0), ('elapsed_s', 0), ('wall_s', 0);
 CREATE TABLE layout (number INTEGER NOT NULL, made_s REAL NOT NULL);
 """
+TOTALS = """
+CREATE TABLE total (name TEXT PRIMARY KEY, value INTEGER NOT NULL);
+INSERT INTO total VALUES ('committed', 0), ('acked', 0), ('set_aside', 0),
+    ('dropped_health', 0), ('dropped_ok', 0), ('dropped_warn', 0), ('dropped_ng', 0);
+"""
+STEPS = MappingProxyType({2: TOTALS})  # what brings the tables from the layout before to this one
 PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "wal_autocheckpoint=256", "journal_size_limit=1048576")
 RESERVE_BYTES = 2 << 20  # set aside on disk for the day it is full: enough to move the journal into the file and go on
 RESERVE_AGAIN = 256  # transactions after which a used reserve is made again
+BROKEN_KEPT = 3  # broken files that are kept for a look; older ones go, so that a failing disk is not filled with them
+LOOKS, LOOK_AGAIN_S = 4, 0.02
 Result = TypeVar("Result")
 
 
@@ -171,7 +181,17 @@ def set_aside(path: Path, now_s: float) -> Path:
                 companion.rename(aside.with_name(aside.name + suffix))
     except OSError as error:
         raise Unavailable(f"outbox {path}: broken, and it cannot be moved away: {error.strerror}; move it away by hand") from error
+    with suppress(OSError):
+        for old in broken_files(path)[:-BROKEN_KEPT]:
+            for suffix in ("", "-wal", "-shm"):
+                old.with_name(old.name + suffix).unlink(missing_ok=True)
     return aside
+
+
+def broken_files(path: Path) -> list[Path]:
+    """The broken files that were set aside, oldest first."""
+    found = (file for file in path.parent.glob(f"{path.name}.corrupt-*") if not file.name.endswith(("-wal", "-shm")))
+    return sorted(found, key=lambda file: (file.stat().st_mtime, file.name))
 
 
 def salvage(aside: Path) -> tuple[list[dict[str, Any]], int]:
@@ -192,12 +212,15 @@ def _lock(path: Path) -> BinaryIO:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = open(path.with_name(path.name + ".lock"), "wb")  # noqa: SIM115 - held until close
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise Unavailable(f"outbox {path}: another process writes to it; stop that one or give this node its own node.state_dir") from None
+        for _ in range(LOOKS):
+            with suppress(BlockingIOError):  # who only asks whether it is in use holds it for a moment, too
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return lock
+            time.sleep(LOOK_AGAIN_S)
+        lock.close()
+        raise Unavailable(f"outbox {path}: another process writes to it; stop that one or give this node its own node.state_dir")
     except OSError as error:
         raise Unavailable(f"outbox {path}: {error.strerror}; make the folder writable for this user or set node.state_dir") from error
-    return lock
 
 
 def _open(path: Path) -> sqlite3.Connection:
@@ -215,10 +238,11 @@ def _open(path: Path) -> sqlite3.Connection:
 
 
 def _migrate(connection: sqlite3.Connection, path: Path) -> None:
-    """Bring the tables to LAYOUT. An older layout would be copied to a backup and altered here; there is none yet."""
+    """Bring the tables to LAYOUT, an older file after a copy of it. Raises Unavailable for a newer one, which is left as it is."""
     is_new = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0
     if is_new:
-        connection.executescript(f"BEGIN IMMEDIATE; {TABLES} INSERT INTO layout VALUES ({LAYOUT}, strftime('%s')); COMMIT;")
+        steps = "".join(STEPS.values())
+        connection.executescript(f"BEGIN IMMEDIATE; {TABLES} {steps} INSERT INTO layout VALUES ({LAYOUT}, strftime('%s')); COMMIT;")
         return
     try:
         found = connection.execute("SELECT max(number) FROM layout").fetchone()[0]
@@ -228,6 +252,22 @@ def _migrate(connection: sqlite3.Connection, path: Path) -> None:
         raise Unavailable(
             f"outbox {path}: its layout is {found}, this version reads up to {LAYOUT}; install the newer version or move the file away"
         )
+    if found < LAYOUT:
+        _back_up(connection, path.with_name(f"{path.name}.layout-{found}"))
+    for number in range(found + 1, LAYOUT + 1):
+        connection.executescript(f"BEGIN IMMEDIATE; {STEPS[number]} INSERT INTO layout VALUES ({number}, strftime('%s')); COMMIT;")
+
+
+def _back_up(connection: sqlite3.Connection, copy: Path) -> None:
+    """A whole copy of the file as it was before a migration. One that was begun and not finished is made anew."""
+    draft = copy.with_name(copy.name + ".new")
+    try:
+        draft.unlink(missing_ok=True)
+        with closing(sqlite3.connect(draft)) as target:
+            connection.backup(target)
+        draft.replace(copy)
+    except OSError as error:
+        raise Unavailable(f"outbox {copy}: {error.strerror}; no copy, no migration: make the folder writable for this user") from error
 
 
 def _remedy(code: int) -> str:

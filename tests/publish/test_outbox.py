@@ -402,8 +402,64 @@ def test_a_newer_layout_is_refused_and_left_alone(open_outbox: Callable[..., Out
     with sqlite3.connect(path) as raw:
         raw.execute("INSERT INTO layout VALUES (99, 0)")
     raw.close()
-    with pytest.raises(Unavailable, match="its layout is 99, this version reads up to 1; install the newer version"):
+    with pytest.raises(Unavailable, match="its layout is 99, this version reads up to 2; install the newer version"):
         Outbox(path)
+
+
+LAYOUT_1 = """
+DROP TABLE total;
+DELETE FROM layout;
+INSERT INTO layout VALUES (1, 0);
+"""
+
+
+def test_an_older_layout_is_migrated_after_a_copy(open_outbox: Callable[..., Outbox], path: Path) -> None:
+    open_outbox().commit([draft("a")])
+    open_outbox().close()
+    with sqlite3.connect(path) as raw:
+        raw.executescript(LAYOUT_1)
+    raw.close()
+    outbox = open_outbox()
+    assert [stored.event_id for stored in drain(outbox)] == ["a"]
+    assert outbox.stats().totals["acked"] == 1
+    with sqlite3.connect(path.with_name("outbox.sqlite.layout-1")) as copy:
+        assert copy.execute("SELECT event_id, state FROM message").fetchall() == [("a", "pending")]
+    copy.close()
+
+
+def test_a_migration_without_a_copy_does_not_happen(open_outbox: Callable[..., Outbox], path: Path) -> None:
+    open_outbox().close()
+    with sqlite3.connect(path) as raw:
+        raw.executescript(LAYOUT_1)
+    raw.close()
+    path.with_name("outbox.sqlite.layout-1").mkdir()
+    with pytest.raises(Unavailable, match="no copy, no migration"):
+        Outbox(path)
+
+
+def test_totals_outlive_a_restart(open_outbox: Callable[..., Outbox]) -> None:
+    outbox = open_outbox(limit_mb=0.01)
+    for number in range(9):
+        outbox.commit([draft(str(number), rank="ok", filling=1500)])
+    outbox.set_aside(outbox.window(1)[0].seq, "too large")
+    drain(outbox)
+    before = outbox.stats()
+    after = open_outbox().stats()
+    assert after.totals == before.totals
+    assert (after.committed, after.acked) == (0, 0)
+    assert after.totals["committed"] == 9
+    assert after.totals["acked"] + after.totals["set_aside"] + after.totals["dropped_ok"] == 9 + 1  # a gap message was delivered, too
+
+
+def test_only_the_newest_broken_files_are_kept(open_outbox: Callable[..., Outbox], path: Path) -> None:
+    now = Clock()
+    for _ in range(5):
+        open_outbox(clock=now).close()
+        path.write_bytes(b"nonsense" * 1000)
+        now.now += 1
+        os.utime(path, (now.now, now.now))
+    open_outbox(clock=now)
+    assert sorted(file.name.split("-")[1] for file in path.parent.glob("*corrupt*")) == ["1003", "1004", "1005"]
 
 
 def test_a_full_disk_is_said_and_the_drafts_can_be_committed_later(open_outbox: Callable[..., Outbox]) -> None:
