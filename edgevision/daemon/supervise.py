@@ -12,6 +12,7 @@ import queue
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,7 @@ class Supervisor:
         self._parts = parts
         self._order = parts.order
         self._identity = speaker(parts.config, parts.outbox.boot_id)
+        self._numbers = count(parts.order.number + 1)  # an order that was abandoned leaves its number unused
         self._is_stopping = False
         self._has_started = False
         self._wishes: queue.SimpleQueue[Wish] = queue.SimpleQueue()
@@ -232,7 +234,10 @@ class Supervisor:
         change, wish, since_s = self._change
         self._parts.notifier.send(f"EXTEND_TIMEOUT_USEC={EXTEND_S * 1_000_000}")
         if self._is_applying:
-            if change.is_applied or now_s - since_s > APPLY_S:
+            behind = change.behind
+            if behind and now_s - since_s > APPLY_S:
+                log.warning("reload: %s: not at the next frame yet, from which on it is in force", ", ".join(behind))
+            if not behind or now_s - since_s > APPLY_S:
                 self._end_change(wish, None)
             return
         for keeper in change.keepers.values():
@@ -261,7 +266,7 @@ class Supervisor:
             self._end_change(wish, None)
             return
         log.info("reload: preparing %s", ", ".join(cameras) or "the node")
-        order = Order(self._order.number + 1, written, config.sha256, config.node, parts.topics.base)
+        order = Order(next(self._numbers), written, config.sha256, config.node, parts.topics.base)
         change = Change(order, config, self._order, parts.keepers, lambda name: self._new_keeper(config, name))
         self._change, self._is_applying = (change, wish, now_s), False
         change.begin()
