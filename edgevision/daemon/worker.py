@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import queue
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from edgevision.capture.camera import CameraCounters, CameraState
@@ -20,13 +22,16 @@ from edgevision.capture.feed import Feed
 from edgevision.capture.parts import PartRequest, Refusal
 from edgevision.daemon.messages import Composer
 from edgevision.daemon.reconcile import reconcile
+from edgevision.daemon.scene_watch import SceneWatch
 from edgevision.daemon.sinks import SinkRunner
+from edgevision.daemon.snapshot import keep_snapshot
 from edgevision.daemon.tally import UNREACHABLE, Tally
 from edgevision.daemon.track_file import TrackFile
 from edgevision.errors import BadFrame, CameraError, EdgevisionError, EndOfStream, InputError, Unavailable
 from edgevision.pipeline import Pipeline
+from edgevision.publish.payload import rfc3339
 from edgevision.recompute.engine import Progress
-from edgevision.records import Draft, Frame, Inspection, Snapshot
+from edgevision.records import Draft, Frame, Inspection, Scene, Snapshot, Verdict
 
 log = logging.getLogger("edgevision")
 
@@ -44,6 +49,7 @@ class Setup:
     pipeline: Pipeline
     composer: Composer
     sinks: tuple[SinkRunner, ...] = ()
+    scene: SceneWatch | None = None
 
 
 @dataclass(frozen=True)
@@ -55,6 +61,7 @@ class Outlets:
     commit: Callable[[Sequence[Draft]], None]
     tally: Tally
     tracks: TrackFile
+    snapshots: Path
     report: Callable[[Snapshot], None] = lambda snapshot: None
     advance: Callable[[], None] = lambda: None
     loading: Progress = lambda ready, steps: None
@@ -77,6 +84,9 @@ class Worker:
         self._complaint: str | None = None
         self._warnings: tuple[str, ...] = ()
         self._reported_s = float("-inf")
+        self._frame: Frame | None = None
+        self._scene_trouble: str | None = None
+        self._asked: queue.SimpleQueue[tuple[str, Callable[[Mapping[str, Any]], None]]] = queue.SimpleQueue()
         self._due: tuple[Setup, Callable[[], None]] | None = None
         self._stopping = threading.Event()
 
@@ -122,6 +132,7 @@ class Worker:
             while not self._stopping.is_set():
                 self._outlets.advance()
                 self._take_up_due()
+                self._answer_asked()
                 self._step()
                 self._report(is_news=False)
         except EndOfStream as error:
@@ -196,9 +207,49 @@ class Worker:
                 self._outlets.take(PartRequest(taken.part_id, taken.ts, taken.job_id))
             if setup.pipeline.network is None:
                 self._load(taken)
-            self._deliver(setup.pipeline.inspect(taken))
+            self._deliver(self._inspect(taken))
         elif taken is not None:
             self._refuse(taken)
+
+    def _inspect(self, frame: Frame) -> Inspection:
+        """Inspect it, unless the camera shows another scene than it should: what is said of that is never OK."""
+        setup = self._setup
+        self._frame = frame
+        is_real = not frame.simulated and not setup.feed.camera.is_recorded
+        trouble = setup.scene.look(frame.image, frame.ts, setup.feed.camera.pid) if setup.scene is not None and is_real else None
+        if trouble != self._scene_trouble:
+            self._scene_trouble = trouble
+            log.log(logging.ERROR if trouble else logging.INFO, "%s: %s", self.name, trouble or "it shows the scene that it should")
+        if trouble is None:
+            return setup.pipeline.inspect(frame)
+        if setup.scene is not None and setup.scene.settings.scene_check == "refuse":
+            return setup.pipeline.not_inspected(trouble, frame.ts, frame.seq, frame.part_id, frame.job_id)
+        inspection = setup.pipeline.inspect(frame)
+        if inspection.verdict is Verdict.OK:
+            inspection = replace(inspection, verdict=Verdict.WARN, reason=trouble)
+        return replace(inspection, scene=Scene.MISALIGNED)
+
+    def ask(self, verb: str, on_answer: Callable[[Mapping[str, Any]], None]) -> None:
+        """Have something done with the newest frame, between two turns, from any thread; `on_answer` is called once it is."""
+        self._asked.put((verb, on_answer))
+
+    def _answer_asked(self) -> None:
+        while not self._asked.empty():
+            verb, on_answer = self._asked.get()
+            try:
+                on_answer({"status": "ok", **self._done(verb)})
+            except EdgevisionError as error:
+                on_answer({"status": "error", "error": str(error)})
+
+    def _done(self, verb: str) -> Mapping[str, Any]:
+        if self._frame is None:
+            raise CameraError(f"{self.name}: no frame has come yet")
+        if verb == "learn_reference" and self._setup.scene is not None:
+            self._setup.scene.accept(self._frame.image)
+            return {"ts_capture": rfc3339(self._frame.ts)}
+        if verb == "snapshot":
+            return keep_snapshot(self._outlets.snapshots / f"{self.name}.jpg", self._frame)
+        raise InputError(f"{verb[:32]!r} is not known to a camera's worker; it must be learn_reference or snapshot")
 
     def _load(self, frame: Frame) -> None:
         """Only now is the size of the frames known. It may take a while, and whoever watches sees that it goes on."""

@@ -7,14 +7,16 @@ supervisor is gone; a third one, now and then, makes another configuration ready
 
 from __future__ import annotations
 
+import faulthandler
 import logging
 import os
 import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from typing import Any
 
 import cv2
 
@@ -46,6 +48,7 @@ from edgevision.daemon.talk import (
     Stop,
     Taken,
     Turned,
+    Voice,
     Word,
 )
 from edgevision.daemon.tally import Tally
@@ -66,6 +69,7 @@ def main(arguments: list[str]) -> int:
     die_with_parent(parent_pid)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # meant for the supervisor, also where the whole group gets them
         signal.signal(number, signal.SIG_IGN)
+    faulthandler.register(signal.SIGUSR1)  # the supervisor asks so where a hung worker stands
     cv2.setNumThreads(1)
     channel = Channel(socket.socket(fileno=socket_fd))
     begin = channel.receive()
@@ -104,7 +108,7 @@ class WorkerMain:
             self._channel.send(Ended(error.exit_code, str(error)))
             return error.exit_code
         self._worker = Worker(setup, self._outlets())
-        self._channel.send(Ready(setup.composer.identity))
+        self._channel.send(Ready(_voice(setup)))
         self._started.wait()
         if not self._is_stopped:
             self._worker.run()
@@ -120,6 +124,7 @@ class WorkerMain:
             commit=self._commit,
             tally=self._tally,
             tracks=TrackFile(begin.order.node.state_dir / "tracks" / f"{begin.camera}.json"),
+            snapshots=begin.order.node.state_dir / "snapshots",
             report=self._report,
             advance=self._mark,
             loading=self._loading,
@@ -199,7 +204,14 @@ class WorkerMain:
             self._channel.send(Turned(word.request, str(error)))
 
     def _answer(self, word: Ask) -> None:
-        self._channel.send(Answered(word.number, {"status": "error", "error": f"{word.verb!r} is not known to a camera's worker"}))
+        """The first thread does it, between two frames."""
+        if self._worker is None:
+            self._channel.send(Answered(word.number, {"status": "error", "error": "the worker is still loading"}))
+            return
+        self._worker.ask(word.verb, partial(self._answered, word.number))
+
+    def _answered(self, number: int, body: Mapping[str, Any]) -> None:
+        self._channel.send(Answered(number, body))
 
     def _prepare(self, word: Prepare) -> None:
         threading.Thread(target=self._make_ready, args=(word.order,), name="prepare", daemon=True).start()
@@ -220,7 +232,7 @@ class WorkerMain:
             if order.number <= self._abandoned:
                 self._prepared = None
                 return
-            self._channel.send(Prepared(order.number, setup.composer.identity))
+            self._channel.send(Prepared(order.number, _voice(setup)))
 
     def _apply(self, word: Apply) -> None:
         if self._prepared is None or self._prepared[0].number != word.number or self._worker is None:
@@ -236,6 +248,10 @@ class WorkerMain:
         self._abandoned = max(self._abandoned, word.number)
         if self._prepared is not None and self._prepared[0].number <= word.number:
             self._prepared = None
+
+
+def _voice(setup: Setup) -> Voice:
+    return Voice(setup.composer.identity, setup.pipeline.settings.judge.ng)
 
 
 if __name__ == "__main__":
