@@ -27,6 +27,7 @@ from edgevision.errors import PluginError
 from edgevision.judge.rules import JudgeSettings
 from edgevision.publish.mqtt import MqttSettings
 from edgevision.publish.outbox import OutboxSettings
+from edgevision.publish.pictures import PictureSettings
 from edgevision.recompute.settings import RecomputeSettings
 from edgevision.records import Settings
 from edgevision.registry import Chosen, Kind, Registry
@@ -94,6 +95,7 @@ class CameraConfig(Settings):
     recompute: RecomputeSettings = Field(RecomputeSettings(), description="Which network runs, and how.")
     segment: SegmentSettings = Field(SegmentSettings(), description="How the network's output becomes regions.")
     judge: JudgeSettings = Field(JudgeSettings(), description="When a region is a defect, and when it is told.")
+    pictures: PictureSettings = Field(PictureSettings(), description="Which pictures are kept on disk, and how many.")
     rules: Annotated[tuple[Chosen, ...], Kind("rule")] = Field((), description="Further rules, each with its `type`, beside `judge`.")
     sinks: Annotated[tuple[Chosen, ...], Kind("sink")] = Field((), description="Outputs beside MQTT, each with its `type`.")
 
