@@ -180,6 +180,16 @@ class Inspection:
     audit_disagreement: float | None = None
     image: Mapping[str, str] | None = None
 
+    @classmethod
+    def not_made(cls, camera: str, reason: str, ts: float, threshold: float, **known: Any) -> Inspection:
+        """What stands for an inspection that did not take place: NOT_INSPECTED, never OK. `known` are fields known all the same."""
+        fields: dict[str, Any] = {
+            "frame_seq": -1, "size_px": (0, 0), "verdict": Verdict.NOT_INSPECTED, "scene": Scene.NORMAL, "mode": "none",
+            "live_fraction": 0.0, "foreground_fraction": 0.0, "gain": 1.0, "offset": 0.0, "full_reason": None, "regions": (),
+            "defects": (), "events": (), "score": 0.0, "costs": None, "timing_ms": {},
+        }  # fmt: skip
+        return cls(camera=camera, reason=reason, ts=ts, threshold=threshold, **(fields | known))
+
 
 @dataclass(frozen=True, slots=True)
 class Histogram:

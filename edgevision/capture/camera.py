@@ -152,7 +152,8 @@ class Camera:
         return None if self._built is None else self._built.recorded
 
     @property
-    def _is_finite(self) -> bool:
+    def is_finite(self) -> bool:
+        """Does the source have an end, so that a new decoder begins it anew? False until its decoder has said so."""
         return self._built is not None and self._built.finite
 
     @property
@@ -249,7 +250,7 @@ class Camera:
         if self.state is not CameraState.ONLINE:
             self.state = CameraState.ONLINE
             self._online_since_s = now_s
-        if self._is_finite or now_s - self._online_since_s >= self.settings.settle_s:
+        if self.is_finite or now_s - self._online_since_s >= self.settings.settle_s:
             self._backoff.reset()
         if isinstance(note, FrameBad):
             raise self._bad(note, note.text)
@@ -312,7 +313,7 @@ class Camera:
         self._drop_child()
         self.state = CameraState.WAITING
         self._backoff.lose(time.monotonic())
-        if self._is_finite and self._backoff.losses > self.settings.max_restarts:
+        if self.is_finite and self._backoff.losses > self.settings.max_restarts:
             place = f"{self._backoff.losses} times at frame {self._job.position} without a new one"
             self._give_up(f"{text}; {place}, given up; convert or replace the recording")
 

@@ -60,11 +60,11 @@ class Command:
 
 
 class Requests:
-    """Takes commands from the publisher's thread; `start` says where answers go."""
+    """Takes commands from the publisher's thread; `start` says who does them and where answers go."""
 
-    def __init__(self, topics: Topics, node: Node, changes: Changes, audit: Audit, outbox: Outbox):
+    def __init__(self, topics: Topics, changes: Changes, audit: Audit, outbox: Outbox):
         self._topics = topics
-        self._node = node
+        self._served: Node | None = None
         self._changes = changes
         self._audit = audit
         self._outbox = outbox
@@ -82,9 +82,9 @@ class Requests:
             "ack": self._ack,
         }
 
-    def start(self, reply: Reply, show: Callable[[], None]) -> None:
-        """Begin to obey. `reply` sends an answer, `show` publishes the settable values as they are in force."""
-        self._reply, self._show = reply, show
+    def start(self, node: Node, reply: Reply, show: Callable[[], None]) -> None:
+        """Begin to obey: `node` does it, `reply` sends an answer, `show` publishes the settable values as they are in force."""
+        self._served, self._reply, self._show = node, reply, show
         self._thread.start()
 
     def stop(self, timeout_s: float) -> None:
@@ -118,21 +118,26 @@ class Requests:
         else:
             self._request(command, command.words[0])
 
+    @property
+    def _node(self) -> Node:
+        if self._served is None:
+            raise Unavailable("the service is still starting; ask again later")
+        return self._served
+
     def _set(self, command: Command, camera: str, name: str) -> None:
         """Check, write down, keep, apply. A value that is refused, at once or by a worker, is taken back, and the state topic says so."""
-        before = dict(self._changes.kept)
         try:
             if camera not in self._node.cameras():
                 raise InputError(f"camera is {camera!r}; it must be one of {', '.join(self._node.cameras())}")
             path, text = parse_payload(camera, name, command.payload)
-            after = self._changes.with_change(path, text)
+            before, after = self._changes.kept, self._changes.with_change(path, text)
             config = self._node.try_changes(after)
             value = shown(config.cameras[camera], name)
             if text is not None and value != asked(name, text):
                 raise InputError(f"{camera}/{name} is fixed by an environment variable; change it there")
             old = shown(self._node.try_changes(before).cameras[camera], name)
             self._audit.note(command.topic, command.payload, "accepted", old, value)
-            self._changes.keep(after)
+            self._changes.put(path, text)
         except EdgevisionError as error:
             self._refuse(command, error)
             self._show()
@@ -141,15 +146,15 @@ class Requests:
 
         def done(body: Body) -> None:
             if body["status"] != "ok":
-                self._take_back(command, before, str(body.get("error")))
+                self._take_back(command, path, before.get(path), str(body.get("error")))
             self._show()
 
         self._node.reload(after, done)
 
-    def _take_back(self, command: Command, before: Mapping[str, str], error: str) -> None:
+    def _take_back(self, command: Command, path: str, text: str | None, error: str) -> None:
         log.error("%s: taken back: %s", command.topic, error)
         try:
-            self._changes.keep(before)
+            self._changes.put(path, text)
             self._audit.note(command.topic, command.payload, f"taken back: {error}")
         except Unavailable as trouble:
             log.error("%s", trouble)

@@ -49,6 +49,7 @@ COMMANDS_WAITING = 256
 ANY_SIZE = 268_435_455
 PUMP_S = 0.25
 GOODBYE_S = 1.0
+REST_SLICE_S = 5.0
 OnMessage = Callable[[str, bytes], None]
 
 
@@ -229,6 +230,7 @@ class Publisher:
         self._connects = 0
         self._failures = 0
         self._stop_at_s: float | None = None
+        self.advanced_s = monotonic()  # when its thread last went round
         self._bell = Bell()
         self._thread = threading.Thread(target=self._run, name="mqtt", daemon=True)
 
@@ -290,6 +292,7 @@ class Publisher:
     def _run(self) -> None:
         pause_s = 0.0
         while True:
+            self.advanced_s = self._monotonic()
             link = Link(self._settings, self._topics.client_id, self._protocol, (self._topics.availability(), "offline"))
             try:
                 link.open()
@@ -322,6 +325,7 @@ class Publisher:
         self._move(True, f"connected to {self._settings.host}:{self._settings.port} with MQTT {self._protocol}")
         self._tell("info", f"mqtt: {self._state}")
         while not self._is_done():
+            self.advanced_s = self._monotonic()
             session.send()
             link.pump(self._feeder.pause_s(PUMP_S), self._bell)
             session.read(self._settings.answer_timeout_s)
@@ -365,7 +369,8 @@ class Publisher:
             left_s = end_s - self._monotonic()
             if left_s <= 0:
                 return True
-            self._bell.wait(left_s)
+            self.advanced_s = self._monotonic()
+            self._bell.wait(min(left_s, REST_SLICE_S))
         return False
 
 

@@ -28,6 +28,7 @@ from edgevision.publish.stored import Tell
 from edgevision.records import Image, Inspection, Phase, Settings
 
 OURS = re.compile(r"[0-9]{8}T[0-9]{9}Z-[A-Z_]+-[0-9]+-[0-9a-f]{8}\.(jpg|png)")
+LATEST = "latest"
 Done = Callable[[Mapping[str, Any]], None]
 
 
@@ -128,6 +129,7 @@ class Pictures:
             _replace(path, content)
             self._known().append(_Kept(name, len(content), self._clock()))
             self._bytes += len(content)
+        _point(self.folder / LATEST, name)
         kept = {"path": str(path), "sha256": sha256}
         if self.settings.url is not None:
             kept["url"] = f"{self.settings.url.rstrip('/')}/{self.folder.name}/{name}"
@@ -170,6 +172,14 @@ def _replace(path: Path, content: bytes) -> None:
         with suppress(OSError):
             draft.unlink(missing_ok=True)
         raise
+
+
+def _point(link: Path, name: str) -> None:
+    """`latest` names the newest picture, for people and the status page."""
+    draft = link.with_name(f".{link.name}")
+    draft.unlink(missing_ok=True)
+    draft.symlink_to(name)
+    draft.replace(link)
 
 
 def _encoded(image: Image, settings: PictureSettings) -> bytes:
