@@ -69,6 +69,7 @@ class NodeSettings(Settings):
         default_factory=_state_dir, description="Folder of outbox and pictures; left out: systemd's, else ~/.local/state/edgevision."
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="The least serious message that is logged.")
+    log_format: Literal["text", "json"] = Field("text", description="How a line of the log is written; json for programs that collect them.")
 
     @field_validator("id")
     @classmethod

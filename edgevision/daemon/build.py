@@ -41,7 +41,7 @@ def build(path: Path) -> Supervisor:
     """
     written = read(path)
     config = load(written, registry=builtin_registry())
-    start_journal(logging.getLevelNamesMapping()[config.node.log_level.upper()])
+    start_journal(logging.getLevelNamesMapping()[config.node.log_level.upper()], config.node.log_format)
     state = config.node.state_dir
     changes = Changes(state / "changes.json")
     written, config = _with_changes(written, config, changes)

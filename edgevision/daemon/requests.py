@@ -80,6 +80,7 @@ class Requests:
             "replay": self._replay,
             "retry": self._retry,
             "ack": self._ack,
+            "doctor": lambda body, done: {},  # somebody asks whether we hear
         }
 
     def start(self, node: Node, reply: Reply, show: Callable[[], None]) -> None:
@@ -172,7 +173,7 @@ class Requests:
             transaction = body.get("transaction")
             if verb not in self._verbs:
                 raise InputError(f"request {verb!r} is not known; it must be one of {', '.join(self._verbs)}{nearest(verb, self._verbs)}")
-            if verb != "inspect_now":  # parts come by the second and change nothing
+            if verb not in ("inspect_now", "doctor"):  # parts come by the second, and neither changes anything
                 self._audit.note(command.topic, command.payload, "asked")
             said = self._verbs[verb](body, answer)
         except EdgevisionError as error:

@@ -62,6 +62,7 @@ class Outlets:
     loading: Progress = lambda ready, steps: None
     take: Callable[[PartRequest], None] = lambda request: None
     told: Callable[[], Mapping[str, Mapping[str, Any]]] = dict  # Outbox.last_of_tracks of this camera
+    note: Callable[[Inspection], None] = lambda inspection: None  # BlackBox.note
 
 
 class Worker:
@@ -268,6 +269,7 @@ class Worker:
 
     def _deliver(self, inspection: Inspection) -> None:
         """Commit first, then show: nobody sees a verdict whose alert could still be lost."""
+        self._outlets.note(inspection)
         self._commit(self._setup.composer.compose(inspection))
         if inspection.events:
             self._keep_tracks()
