@@ -69,7 +69,7 @@ class NodeSettings(Settings):
         default_factory=_state_dir, description="Folder of outbox and pictures; left out: systemd's, else ~/.local/state/edgevision."
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="The least serious message that is logged.")
-    log_format: Literal["text", "json"] = Field("text", description="How a line of the log is written; json for programs that collect them.")
+    log_format: Literal["text", "json"] = Field("text", description="How a line of the log is written; json for programs that read it.")
 
     @field_validator("id")
     @classmethod
@@ -157,9 +157,12 @@ def load(path: str | os.PathLike[str] | Written, env: Mapping[str, str] | None =
     registry = registry or builtin_registry()
     problems: list[Problem] = []
     tree = read_tree(written.text, written.path, problems)
+    cameras = tree.value["cameras"].value if "cameras" in tree.value else None
     for name, text in sorted(written.changes.items()):
         where = f"{name} as it was set over MQTT"
         parts = tuple(name.split("."))
+        if parts[0] != "cameras" or not isinstance(cameras, dict) or parts[1] not in cameras:
+            continue  # its camera is gone; it waits in case that comes back
         tree = _with(tree, parts, read_value(text, where, parts, problems), where, problems)
     tree = _overridden(tree, written.env, problems)
     credentials = written.env.get(CREDENTIALS)

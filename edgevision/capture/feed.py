@@ -84,13 +84,13 @@ class Feed:
             return self._next_free(timeout_s)
         with self._moved:
             self._moved.wait_for(lambda: self._has_news() or self._over is not None, timeout_s)
+            self._refused.extend(self._queue.refusals(self._now()))
+            if self._refused:  # they cost next to nothing, and an overload that hides them would pile them up
+                return self._refused.popleft()
             frame = self._queue.take()
             self._moved.notify_all()
         if frame is not None:
             return frame
-        self._refused.extend(self._queue.refusals(self._now()))
-        if self._refused:
-            return self._refused.popleft()
         if self._over is not None:
             raise self._over
         return None

@@ -13,7 +13,6 @@ from pathlib import Path
 
 from edgevision.config import Config, Written, builtin_registry, load, read
 from edgevision.daemon.audit import Audit
-from edgevision.daemon.beside import Beside, Ends
 from edgevision.daemon.board import Board
 from edgevision.daemon.change import enabled
 from edgevision.daemon.changes import Changes
@@ -21,8 +20,9 @@ from edgevision.daemon.committer import Committer
 from edgevision.daemon.journal import start_journal
 from edgevision.daemon.keeper import Desk, Keeper
 from edgevision.daemon.messages import speaker
-from edgevision.daemon.node import ServiceNode
+from edgevision.daemon.node import Node
 from edgevision.daemon.notify import Notifier
+from edgevision.daemon.page import Page
 from edgevision.daemon.requests import Requests
 from edgevision.daemon.supervise import Parts, Supervisor
 from edgevision.daemon.talk import Order
@@ -43,38 +43,36 @@ def build(path: Path) -> Supervisor:
     config = load(written, registry=builtin_registry())
     start_journal(logging.getLevelNamesMapping()[config.node.log_level.upper()], config.node.log_format)
     state = config.node.state_dir
+    outbox = Outbox(state / "outbox.sqlite", config.outbox, tell=_tell)  # with its lock: the rest of the folder is ours alone then
     changes = Changes(state / "changes.json")
     written, config = _with_changes(written, config, changes)
     topics = Topics(config.mqtt.base, config.node.id)
-    outbox = Outbox(state / "outbox.sqlite", config.outbox, tell=_tell)
     wakes: queue.SimpleQueue[None] = queue.SimpleQueue()
     wake = partial(wakes.put, None)
     board = Board(config.cameras, on_news=wake)
     desk = Desk(topics, outbox.boot_id, Committer(outbox.commit).commit, outbox.last_of_tracks, board, wake)
     keepers = _keepers(config, desk)
-    requests = Requests(topics, changes, Audit(state / "audit.jsonl"), outbox)
+    node = Node(path, keepers, lambda: tuple(board.snapshots()))
+    requests = Requests(topics, node, changes, Audit(state / "audit.jsonl"), outbox)
     publisher = Publisher(config.mqtt, topics, outbox, on_message=requests, tell=_tell)
     order = Order(1, written, config.sha256, config.node, config.mqtt.base)
-    supervisor = Supervisor(Parts(path, order, config, topics, outbox, publisher, board, desk, keepers, Notifier(), wakes))
-    node = ServiceNode(path, supervisor, keepers)
-    supervisor.set_beside(Beside(supervisor, Ends(topics, outbox, publisher, board), requests, node))
+    parts = Parts(path, order, config, topics, outbox, publisher, requests, board, desk, keepers, Notifier(), wakes)
+    supervisor = Supervisor(parts)
+    node.wish = supervisor.reload
+    supervisor.show_on(Page(supervisor, parts))
     return supervisor
 
 
 def _with_changes(written: Written, config: Config, changes: Changes) -> tuple[Written, Config]:
     """The configuration with the values that were set over MQTT. Where they do not fit the file any more they are given up, loudly."""
     changes.read(_tell)
-    kept = {path: text for path, text in changes.kept.items() if path.split(".")[1] in config.cameras}
+    changed = replace(written, changes=dict(changes.kept))
     try:
-        found = replace(written, changes=kept)
-        loaded = load(found, registry=builtin_registry())
+        return changed, load(changed, registry=builtin_registry())
     except ConfigError as error:
         log.error("values set over MQTT do not fit the file any more and are given up: %s", error)
-        found, loaded, kept = written, config, {}
-    if kept != changes.kept:
-        log.warning("set over MQTT and in force no more: %s", ", ".join(sorted(changes.kept.keys() - kept.keys())))
-        changes.keep(kept)
-    return found, loaded
+        changes.keep({})
+    return written, config
 
 
 def _keepers(config: Config, desk: Desk) -> dict[str, Keeper]:

@@ -91,9 +91,10 @@ class Change:
         return all(keeper.prepared == self.order.number for keeper in self.keepers.values())
 
     @property
-    def is_applied(self) -> bool:
-        """Every worker works by it, or will when it is started anew."""
-        return all(keeper.applied == self.order.number or keeper.stage is not Stage.RUNNING for keeper in self.keepers.values())
+    def behind(self) -> tuple[str, ...]:
+        """The cameras whose worker is at work and has not come to the next frame since."""
+        late = (keeper.applied != self.order.number and keeper.stage is Stage.RUNNING for keeper in self.keepers.values())
+        return tuple(name for name, is_late in zip(self.keepers, late, strict=True) if is_late)
 
     def apply(self) -> None:
         """From here on it is in force."""

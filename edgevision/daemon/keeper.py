@@ -104,6 +104,7 @@ class Keeper:
         self._is_finite = False
         self._is_stalled = False
         self._is_killed = False
+        self._may_run = False  # was let go once: a worker that is started anew need not wait to be told
         self._backoff = Backoff(*PAUSES_S, random.random)
         self._since_s = 0.0
         self._numbers = count(1)
@@ -136,7 +137,8 @@ class Keeper:
             self._fail(f"the worker cannot be started: {error.strerror}")
 
     def go(self) -> None:
-        """Let the worker that is ready open its camera."""
+        """Let the worker that is ready open its camera, and those that may follow it."""
+        self._may_run = True
         if self.stage is Stage.READY and self._life is not None and self._order is not None:
             self.stage = Stage.RUNNING
             self.applied = self._order.number
@@ -154,6 +156,8 @@ class Keeper:
             log.info("%s: its worker is started anew", self.name)
             self._desk.board.count(self.name, "worker_restarts")
             self.start(self._order)
+        if self.stage is Stage.READY and self._may_run:
+            self.go()
         if self.stage is Stage.RUNNING and now_s - self._since_s > WELL_S:
             self._backoff.reset()
 
@@ -164,6 +168,7 @@ class Keeper:
             self._life.say(Prepare(order))
         else:
             self._drop_life()
+            self._may_run = False
             self.start(order)
 
     def apply(self, order: Order) -> None:
@@ -180,7 +185,7 @@ class Keeper:
             self._life.say(Abandon(order.number))
             return
         self._drop_life()
-        self._order = old
+        self._order, self._may_run = old, old is not None
         self.stage = Stage.RESTING if old is None else Stage.WAITING
 
     def offer(self, message: bytes | str | Mapping[str, Any]) -> bool:
@@ -191,7 +196,8 @@ class Keeper:
         request = parse_request(message, time.time())
         life = self._life
         if self.stage is not Stage.RUNNING or life is None:
-            raise CameraError(f"{self.name}: {self.trouble or f'the camera is {self.stage.value}'}; ask again later")
+            why = "its worker has just ended" if self.stage is Stage.RUNNING else f"its worker is {self.stage.value}"
+            raise CameraError(f"{self.name}: {self.trouble or why}; ask again later")
         if len(self._parts) >= MAX_OPEN_PARTS:
             raise CameraError(f"{self.name}: {MAX_OPEN_PARTS} parts wait already; slow the line")
         if not self._parts.add(request):

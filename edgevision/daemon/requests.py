@@ -60,11 +60,11 @@ class Command:
 
 
 class Requests:
-    """Takes commands from the publisher's thread; `start` says who does them and where answers go."""
+    """Takes commands from the publisher's thread; `start` says where answers go."""
 
-    def __init__(self, topics: Topics, changes: Changes, audit: Audit, outbox: Outbox):
+    def __init__(self, topics: Topics, node: Node, changes: Changes, audit: Audit, outbox: Outbox):
         self._topics = topics
-        self._served: Node | None = None
+        self._node = node
         self._changes = changes
         self._audit = audit
         self._outbox = outbox
@@ -83,9 +83,9 @@ class Requests:
             "doctor": lambda body, done: {},  # somebody asks whether we hear
         }
 
-    def start(self, node: Node, reply: Reply, show: Callable[[], None]) -> None:
-        """Begin to obey: `node` does it, `reply` sends an answer, `show` publishes the settable values as they are in force."""
-        self._served, self._reply, self._show = node, reply, show
+    def start(self, reply: Reply, show: Callable[[], None]) -> None:
+        """Begin to obey. `reply` sends an answer, `show` publishes the settable values as they are in force."""
+        self._reply, self._show = reply, show
         self._thread.start()
 
     def stop(self, timeout_s: float) -> None:
@@ -118,12 +118,6 @@ class Requests:
             self._set(command, *command.words)
         else:
             self._request(command, command.words[0])
-
-    @property
-    def _node(self) -> Node:
-        if self._served is None:
-            raise Unavailable("the service is still starting; ask again later")
-        return self._served
 
     def _set(self, command: Command, camera: str, name: str) -> None:
         """Check, write down, keep, apply. A value that is refused, at once or by a worker, is taken back, and the state topic says so."""

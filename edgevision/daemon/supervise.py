@@ -12,18 +12,22 @@ import queue
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any, Protocol
 
 from edgevision.config import Config, builtin_registry, load, read
 from edgevision.daemon.board import Board
 from edgevision.daemon.change import APPLY_S, PREPARE_S, Change, Wish, differing, effective
+from edgevision.daemon.changes import KEYS, states
 from edgevision.daemon.keeper import Desk, Keeper, Stage
 from edgevision.daemon.messages import speaker
 from edgevision.daemon.notify import Notifier
+from edgevision.daemon.requests import Requests
 from edgevision.daemon.talk import Order
 from edgevision.errors import EdgevisionError, Unavailable
 from edgevision.publish.mqtt import Publisher
+from edgevision.publish.orders import heed
 from edgevision.publish.outbox import Outbox
 from edgevision.publish.payload import camera_state_body, encode, health_body, state_body
 from edgevision.publish.topics import Topics
@@ -49,6 +53,7 @@ class Parts:
     topics: Topics
     outbox: Outbox
     publisher: Publisher
+    requests: Requests
     board: Board
     desk: Desk
     keepers: dict[str, Keeper]
@@ -57,20 +62,17 @@ class Parts:
 
 
 class Extra(Protocol):
-    """What runs with the service and matters to no inspection, as `Beside`. Called from the supervisor's thread."""
+    """What runs with the service and matters to no inspection, as `Page`. Called from the supervisor's thread; must not raise."""
 
     @property
     def alarms(self) -> tuple[str, ...]:
         """What does not work there."""
 
     def start(self) -> None:
-        """The cameras run. Must not raise."""
-
-    def turn(self) -> None:
-        """About once a second. Raises Unavailable when the disk fails."""
+        """The cameras run."""
 
     def stop(self) -> None:
-        """Within a second or two. Must not raise."""
+        """Within a second or two."""
 
 
 class Supervisor:
@@ -81,6 +83,7 @@ class Supervisor:
         self._parts = parts
         self._order = parts.order
         self._identity = speaker(parts.config, parts.outbox.boot_id)
+        self._numbers = count(parts.order.number + 1)  # an order that was abandoned leaves its number unused
         self._is_stopping = False
         self._has_started = False
         self._wishes: queue.SimpleQueue[Wish] = queue.SimpleQueue()
@@ -88,13 +91,13 @@ class Supervisor:
         self._is_applying = False
         self._restart_keys: tuple[str, ...] = ()
         self._refused: str | None = None  # why the file is not what runs
-        self._beside: Extra | None = None
+        self._page: Extra | None = None
         self.since_ts = time.time()
         self._health_s = float("-inf")
 
-    def set_beside(self, extra: Extra) -> None:
-        """What else runs with the service; before `run`."""
-        self._beside = extra
+    def show_on(self, page: Extra) -> None:
+        """Where people look; before `run`."""
+        self._page = page
 
     @property
     def is_config_ok(self) -> bool:
@@ -147,11 +150,13 @@ class Supervisor:
         """All is loaded: connect, let the cameras run, say so."""
         parts = self._parts
         parts.publisher.start()
+        parts.requests.start(parts.publisher.reply, self._show_settings)
+        self._show_settings()
         for keeper in parts.keepers.values():
             keeper.go()
         self._has_started = True
-        if self._beside is not None:
-            self._beside.start()
+        if self._page is not None:
+            self._page.start()
         parts.notifier.send("READY=1", f"STATUS={len(parts.keepers)} cameras")
         mqtt = self.config.mqtt
         log.info("running: node %s, %d cameras, broker %s:%d", parts.topics.node, len(parts.keepers), mqtt.host, mqtt.port)
@@ -183,11 +188,10 @@ class Supervisor:
     def _turn(self, now_s: float) -> None:
         """Look after the workers and the change under way; tell what is news, the figures when due, and systemd that all stages go on."""
         parts = self._parts
+        heed(parts.outbox)
         for keeper in parts.keepers.values():
             keeper.tend(now_s)
         self._step_change(now_s)
-        if self._beside is not None:
-            self._beside.turn()
         self._announce()
         if now_s - self._health_s >= HEALTH_S:
             self._health_s = now_s
@@ -226,11 +230,17 @@ class Supervisor:
         body = state_body(self._identity, self.since_ts, self.is_config_ok, outbox, cameras, self.all_alarms())
         parts.publisher.retain(parts.topics.state(), encode(body))
 
+    def _show_settings(self) -> None:
+        """Publish what may be set over MQTT, as it is in force; from any thread."""
+        parts = self._parts
+        for (camera, key), text in states(self.config).items():
+            parts.publisher.retain(parts.topics.setting(camera, key), text.encode())
+
     def all_alarms(self) -> tuple[str, ...]:
         """What an operator should look at, from every part of the service; from any thread. Raises Unavailable."""
         parts = self._parts
-        beside = () if self._beside is None else self._beside.alarms
-        return (*parts.outbox.stats().alarms, *parts.publisher.stats().alarms, *self.alarms(), *beside)
+        page = () if self._page is None else self._page.alarms
+        return (*parts.outbox.stats().alarms, *parts.publisher.stats().alarms, *self.alarms(), *page)
 
     def alarms(self) -> tuple[str, ...]:
         """What an operator should look at, beside what the outbox says."""
@@ -256,7 +266,10 @@ class Supervisor:
         change, wish, since_s = self._change
         self._parts.notifier.send(f"EXTEND_TIMEOUT_USEC={EXTEND_S * 1_000_000}")
         if self._is_applying:
-            if change.is_applied or now_s - since_s > APPLY_S:
+            behind = change.behind
+            if behind and now_s - since_s > APPLY_S:
+                log.warning("reload: %s: not at the next frame yet, from which on it is in force", ", ".join(behind))
+            if not behind or now_s - since_s > APPLY_S:
                 self._end_change(wish, None)
             return
         for keeper in change.keepers.values():
@@ -285,7 +298,7 @@ class Supervisor:
             self._end_change(wish, None)
             return
         log.info("reload: preparing %s", ", ".join(cameras) or "the node")
-        order = Order(self._order.number + 1, written, config.sha256, config.node, parts.topics.base)
+        order = Order(next(self._numbers), written, config.sha256, config.node, parts.topics.base)
         change = Change(order, config, self._order, parts.keepers, lambda name: self._new_keeper(config, name))
         self._change, self._is_applying = (change, wish, now_s), False
         change.begin()
@@ -320,7 +333,8 @@ class Supervisor:
         parts = self._parts
         for camera in cameras:
             parts.board.remove(camera)
-            for topic in (parts.topics.availability(camera), parts.topics.state(camera)):
+            settings = (parts.topics.setting(camera, key) for key in KEYS)
+            for topic in (parts.topics.availability(camera), parts.topics.state(camera), *settings):
                 parts.publisher.retain(topic, b"")
 
     def _end_change(self, wish: Wish, refusal: str | None) -> None:
@@ -338,6 +352,7 @@ class Supervisor:
             log.warning("reload: %s will change with the next restart", ", ".join(self._restart_keys))
         parts.notifier.send("READY=1", f"STATUS={self._status()}")
         self._publish_figures()
+        self._show_settings()
         answer: dict[str, Any] = {"status": "ok" if refusal is None else "error", "config_sha256": self.config.sha256}
         wish.on_done(answer | {"restart_keys": list(self._restart_keys)} | ({} if refusal is None else {"error": refusal}))
         if not self._wishes.empty():
@@ -347,8 +362,9 @@ class Supervisor:
         """Cameras first, then what they produced, then the connection."""
         parts = self._parts
         parts.notifier.send("STOPPING=1", "STATUS=draining")
-        if self._beside is not None and self._has_started:
-            self._beside.stop()
+        parts.requests.stop(1.0)
+        if self._page is not None:
+            self._page.stop()
         keepers = {**parts.keepers, **(self._change[0].keepers if self._change else {})}
         for keeper in keepers.values():
             keeper.stop()

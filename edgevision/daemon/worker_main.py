@@ -248,8 +248,10 @@ class WorkerMain:
             log.exception("%s: a configuration cannot be prepared", self._begin.camera)
             self._channel.send(Refused(order.number, f"{type(error).__name__}: {error}; please report this"))
         else:
-            if order.number > self._abandoned:
-                self._prepared = (order, setup)
+            self._prepared = (order, setup)
+            if order.number <= self._abandoned:
+                self._prepared = None
+                return
             self._channel.send(Prepared(order.number, setup.composer.identity))
 
     def _apply(self, word: Apply) -> None:

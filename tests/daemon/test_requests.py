@@ -57,8 +57,7 @@ class Bench:
         self.outbox = Outbox(folder / "o.sqlite")
         self.topics = Topics("edgevision", "line")
         self.audit = Audit(folder / "audit.jsonl", clock=lambda: 0.0)
-        self.requests = Requests(self.topics, self.changes, self.audit, self.outbox)
-        self.requests._served = self.node
+        self.requests = Requests(self.topics, self.node, self.changes, self.audit, self.outbox)
         self.answers, self.shown = [], 0
         self.requests._reply = lambda topic, payload: self.answers.append((topic, json.loads(payload)))
         self.requests._show = self.show
@@ -195,7 +194,7 @@ def test_without_a_record_nothing_is_changed(bench):
 
 
 def test_commands_pass_through_a_thread_of_their_own(bench):
-    bench.requests.start(bench.node, lambda topic, payload: bench.answers.append((topic, json.loads(payload))), bench.show)
+    bench.requests.start(lambda topic, payload: bench.answers.append((topic, json.loads(payload))), bench.show)
     bench.requests("edgevision/line/request/replay", b'{"from_seq": 0}')
     bench.requests("edgevision/line/cam/enabled/set", b"OFF")
     bench.requests("edgevision/line/nonsense", b"OFF")
