@@ -28,10 +28,12 @@ from edgevision.errors import PluginError
 from edgevision.judge.rules import JudgeSettings
 from edgevision.publish.mqtt import MqttSettings
 from edgevision.publish.outbox import OutboxSettings
+from edgevision.publish.pictures import PictureSettings
 from edgevision.recompute.settings import RecomputeSettings
 from edgevision.records import Settings
 from edgevision.registry import Chosen, Kind, Registry
 from edgevision.segment.settings import SegmentSettings
+from edgevision.web.view import WebSettings
 from edgevision.yaml_file import Node, Problem, read_text, read_tree, read_value, refusal, shown
 from edgevision.yaml_settings import Fitter
 
@@ -67,6 +69,7 @@ class NodeSettings(Settings):
         default_factory=_state_dir, description="Folder of outbox and pictures; left out: systemd's, else ~/.local/state/edgevision."
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="The least serious message that is logged.")
+    log_format: Literal["text", "json"] = Field("text", description="How a line of the log is written; json for programs that read it.")
 
     @field_validator("id")
     @classmethod
@@ -96,6 +99,7 @@ class CameraConfig(Settings):
     recompute: RecomputeSettings = Field(RecomputeSettings(), description="Which network runs, and how.")
     segment: SegmentSettings = Field(SegmentSettings(), description="How the network's output becomes regions.")
     judge: JudgeSettings = Field(JudgeSettings(), description="When a region is a defect, and when it is told.")
+    pictures: PictureSettings = Field(PictureSettings(), description="Which pictures are kept on disk, and how many.")
     rules: Annotated[tuple[Chosen, ...], Kind("rule")] = Field((), description="Further rules, each with its `type`, beside `judge`.")
     sinks: Annotated[tuple[Chosen, ...], Kind("sink")] = Field((), description="Outputs beside MQTT, each with its `type`.")
 
@@ -106,6 +110,7 @@ class Config(Settings):
     node: NodeSettings = Field(NodeSettings(), description="This computer.")
     mqtt: MqttSettings = Field(MqttSettings(), description="The broker that events go to.")
     outbox: OutboxSettings = Field(OutboxSettings(), description="Where events wait on disk for the broker.")
+    web: WebSettings = Field(WebSettings(), description="The status page and the metrics.")
     plugins: PluginSettings = Field(PluginSettings(), description="Where plugins are loaded from.")
     cameras: Mapping[str, CameraConfig] = Field(description="The cameras, each under its id of 1 to 32 of a-z, 0-9, _ and -.")
 
@@ -162,7 +167,7 @@ def load(path: str | os.PathLike[str] | Written, env: Mapping[str, str] | None =
     tree = _overridden(tree, written.env, problems)
     credentials = written.env.get(CREDENTIALS)
     fitter = Fitter(registry, written.path.absolute().parent, (Config, CameraConfig), Path(credentials) if credentials else None)
-    sections = ("node", "mqtt", "outbox", "plugins")
+    sections = ("node", "mqtt", "outbox", "web", "plugins")
     fitter.note_unknown(tree, (*sections, "defaults", "cameras"))
     found: dict[str, Any] = {}
     for section in sections:

@@ -107,12 +107,12 @@ class Pipeline:
 
     def _start_over(self, frame: Frame, error: EngineFault) -> Inspection:
         """Memory is not what it must be: forget it, and inspect the frame again with the whole network."""
-        self._forget_scene()
+        self.forget_scene()
         return replace(self.inspect(frame), full_reason=str(error))
 
     def _unusable(self, frame: Frame, error: EngineFault | InputError) -> Inspection:
         """Even the whole network's answer cannot be read: say so, and begin with the whole network again."""
-        self._forget_scene()
+        self.forget_scene()
         return self.not_inspected(str(error), frame.ts, frame.seq, frame.part_id, frame.job_id)
 
     def not_inspected(
@@ -147,11 +147,12 @@ class Pipeline:
         self.tracks.restore(old.tracks.snapshot())
 
     def reset(self) -> None:
-        """Forget the scene: the next frame is a first one. Open tracks are forgotten, not ended."""
-        self._forget_scene()
+        """Forget everything: the next frame is a first one. Open tracks are forgotten, not ended."""
+        self.forget_scene()
         self.tracks.reset()
 
-    def _forget_scene(self) -> None:
+    def forget_scene(self) -> None:
+        """The next frame is a first one, from which the reference is learnt; open tracks go on."""
         self._detector.reset()
         self._refresh.reset()
         if self._network is not None and self._decoder is not None:

@@ -35,7 +35,9 @@ def add_service_verbs(verbs: Any, add: AddVerb) -> None:
     export.add_argument("--out", type=Path, metavar="FILE.jsonl", help="a file (default: standard output)")
     drain.add_argument("config", type=Path, metavar="CONFIG", help="the YAML file that the service runs")
     drain.add_argument("--patience", type=float, default=30.0, metavar="S", help="give up when nothing goes for so long (default 30)")
-    for verb in (stats, listed, verify, drain, retry):
+    doctor = add(verbs, "doctor", _doctor, "look at what stands in the way: broker and its rights, clock, cameras, CPU, disk, outbox")
+    doctor.add_argument("config", type=Path, nargs="?", metavar="CONFIG", help="the YAML file; without it, only the computer is looked at")
+    for verb in (stats, listed, verify, drain, retry, doctor):
         verb.add_argument("--json", action="store_true", help="print JSON")
 
 
@@ -96,3 +98,11 @@ def _retry(arguments: argparse.Namespace) -> int:
     count = retry_aside(arguments.config)
     print(json.dumps({"queued": count}) if arguments.json else f"{count} messages that were set aside will be sent again")
     return 0
+
+
+def _doctor(arguments: argparse.Namespace) -> int:
+    from edgevision.daemon.doctor import doctor, report_lines
+
+    report = doctor(arguments.config)
+    print(json.dumps(report) if arguments.json else "\n".join(report_lines(report)))
+    return int(report["exit_code"])

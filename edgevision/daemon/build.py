@@ -6,11 +6,12 @@ import importlib.metadata
 import logging
 import platform
 import queue
+from dataclasses import replace
 from functools import partial
 from importlib.resources import files
 from pathlib import Path
 
-from edgevision.config import Config, builtin_registry, load, read
+from edgevision.config import Config, Written, builtin_registry, load, read
 from edgevision.daemon.audit import Audit
 from edgevision.daemon.board import Board
 from edgevision.daemon.change import enabled
@@ -21,9 +22,11 @@ from edgevision.daemon.keeper import Desk, Keeper
 from edgevision.daemon.messages import speaker
 from edgevision.daemon.node import Node
 from edgevision.daemon.notify import Notifier
+from edgevision.daemon.page import Page
 from edgevision.daemon.requests import Requests
 from edgevision.daemon.supervise import Parts, Supervisor
 from edgevision.daemon.talk import Order
+from edgevision.errors import ConfigError
 from edgevision.publish.mqtt import Publisher
 from edgevision.publish.outbox import Outbox
 from edgevision.publish.topics import Topics
@@ -36,15 +39,13 @@ def build(path: Path) -> Supervisor:
 
     Raises ConfigError (exit 78), Unavailable (69) for a state folder that cannot be written.
     """
-    start_journal()
-    config = load(path, registry=builtin_registry())
-    state = config.node.state_dir
-    outbox = Outbox(state / "outbox.sqlite", config.outbox, tell=_tell)
-    changes = Changes(state / "changes.json")
-    changes.read(_tell)
-    written = read(path, changes=changes.kept)
+    written = read(path)
     config = load(written, registry=builtin_registry())
-    log.setLevel(config.node.log_level.upper())
+    start_journal(logging.getLevelNamesMapping()[config.node.log_level.upper()], config.node.log_format)
+    state = config.node.state_dir
+    outbox = Outbox(state / "outbox.sqlite", config.outbox, tell=_tell)  # with its lock: the rest of the folder is ours alone then
+    changes = Changes(state / "changes.json")
+    written, config = _with_changes(written, config, changes)
     topics = Topics(config.mqtt.base, config.node.id)
     wakes: queue.SimpleQueue[None] = queue.SimpleQueue()
     wake = partial(wakes.put, None)
@@ -55,9 +56,23 @@ def build(path: Path) -> Supervisor:
     requests = Requests(topics, node, changes, Audit(state / "audit.jsonl"), outbox)
     publisher = Publisher(config.mqtt, topics, outbox, on_message=requests, tell=_tell)
     order = Order(1, written, config.sha256, config.node, config.mqtt.base)
-    supervisor = Supervisor(Parts(path, order, config, topics, outbox, publisher, requests, board, desk, keepers, Notifier(), wakes))
+    parts = Parts(path, order, config, topics, outbox, publisher, requests, board, desk, keepers, Notifier(), wakes)
+    supervisor = Supervisor(parts)
     node.wish = supervisor.reload
+    supervisor.show_on(Page(supervisor, parts))
     return supervisor
+
+
+def _with_changes(written: Written, config: Config, changes: Changes) -> tuple[Written, Config]:
+    """The configuration with the values that were set over MQTT. Where they do not fit the file any more they are given up, loudly."""
+    changes.read(_tell)
+    changed = replace(written, changes=dict(changes.kept))
+    try:
+        return changed, load(changed, registry=builtin_registry())
+    except ConfigError as error:
+        log.error("values set over MQTT do not fit the file any more and are given up: %s", error)
+        changes.keep({})
+    return written, config
 
 
 def _keepers(config: Config, desk: Desk) -> dict[str, Keeper]:

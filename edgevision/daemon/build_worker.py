@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -25,11 +26,14 @@ from edgevision.daemon.worker import Setup
 from edgevision.errors import EdgevisionError
 from edgevision.pipeline import Pipeline, sees_alike
 from edgevision.publish.payload import Identity
+from edgevision.publish.pictures import Pictures
 from edgevision.publish.topics import Topics
 from edgevision.recompute.engine import Progress
 from edgevision.recompute.graph import read_metadata
 from edgevision.recompute.load import network_path
 from edgevision.registry import Registry
+
+log = logging.getLogger("edgevision")
 
 USUAL_SIZE_PX = (720, 1280)  # (height, width), for the warm-up of a camera that tells its size with its first frame only
 FED = frozenset({"source", "trigger", "capture"})
@@ -69,7 +73,10 @@ def build_setup(site: Site, order: Order, old: Setup | None = None) -> Setup:
     keeps_sinks = old is not None and before is not None and _is_same(camera, before, frozenset({"sinks"}))
     sinks = old.sinks if old is not None and keeps_sinks else _sinks(camera, name, registry, site.count)
     scene = old.scene if old is not None and keeps_feed else _scene(camera, name, order)
-    return Setup(feed, pipeline, Composer(Topics(order.base, order.node.id), identity), sinks, scene)
+    pictures = None if old is None else old.pictures
+    if pictures is None or pictures.settings != camera.pictures:
+        pictures = Pictures(order.node.state_dir / "pictures" / name, camera.pictures, count=site.count, tell=_tell)
+    return Setup(feed, pipeline, Composer(Topics(order.base, order.node.id), identity), sinks, pictures, scene)
 
 
 def _is_same(one: CameraConfig, other: CameraConfig, parts: frozenset[str]) -> bool:
@@ -119,6 +126,8 @@ def _scene(camera: CameraConfig, name: str, order: Order) -> SceneWatch:
 
 
 def _sinks(camera: CameraConfig, name: str, registry: Registry, count: Callable[[str], None]) -> tuple[SinkRunner, ...]:
-    return tuple(
-        SinkRunner(f"{name}/{sink.type}", registry.build("sink", sink.type, sink.settings), count) for sink in camera.sinks
-    )
+    return tuple(SinkRunner(f"{name}/{sink.type}", registry.build("sink", sink.type, sink.settings), count) for sink in camera.sinks)
+
+
+def _tell(level: str, text: str) -> None:
+    log.log(logging.getLevelNamesMapping()[level.upper()], "%s", text)

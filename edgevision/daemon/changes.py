@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -115,6 +116,7 @@ class Changes:
     def __init__(self, path: Path):
         self._path = path
         self._kept: dict[str, str] = {}
+        self._lock = threading.Lock()
 
     @property
     def kept(self) -> Mapping[str, str]:
@@ -122,7 +124,7 @@ class Changes:
         return MappingProxyType(self._kept)
 
     def read(self, tell: Callable[[str, str], None] = lambda level, text: None) -> None:
-        """Take up what was kept. Raises ConfigError for a file of a newer version."""
+        """Take up what was kept. Raises ConfigError for a file of a newer version, Unavailable for one that may not be read."""
         try:
             with self._path.open("rb") as file:
                 plain = json.loads(file.read(MAX_FILE_BYTES + 1))
@@ -134,18 +136,25 @@ class Changes:
             self._kept = {str(path): str(text) for path, text in plain["changes"].items()}
         except FileNotFoundError:
             return
-        except (OSError, ValueError, RecursionError) as error:
+        except OSError as error:
+            raise Unavailable(f"{self._path}: {error.strerror}; make the folder readable for this user or set node.state_dir") from error
+        except (ValueError, RecursionError) as error:
             aside = self._path.with_name(self._path.name + ".broken")
             os.replace(self._path, aside)
             tell("error", f"{self._path}: {error}; set aside as {aside.name}: values set over MQTT are those of the file again")
 
     def with_change(self, path: str, text: str | None) -> dict[str, str]:
-        """What would be kept after this change."""
+        """What would be kept after this change; None takes a value back to the file's."""
         others = {known: value for known, value in self._kept.items() if known != path}
         return others if text is None else {**others, path: text}
 
+    def put(self, path: str, text: str | None) -> None:
+        """Make one change the one in force, on disk first, from any thread. Raises Unavailable; nothing is changed then."""
+        with self._lock:
+            self.keep(self.with_change(path, text))
+
     def keep(self, changes: Mapping[str, str]) -> None:
-        """Make them the ones in force, on disk first. Raises Unavailable; nothing is changed then."""
+        """Make these the ones in force, all at once."""
         draft = self._path.with_name(self._path.name + ".new")
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)

@@ -26,9 +26,7 @@ def speaker(config: Config, boot_id: str, camera: str | None = None) -> Identity
     if camera is None:
         return identity
     settings = config.cameras[camera]
-    return replace(
-        identity, station=settings.station or None, recipe_id=settings.recipe_id or None, product_id=settings.product_id or None
-    )
+    return replace(identity, station=settings.station or None, recipe_id=settings.recipe_id or None, product_id=settings.product_id or None)
 
 
 @dataclass(frozen=True)

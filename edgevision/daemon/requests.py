@@ -80,6 +80,7 @@ class Requests:
             "replay": self._replay,
             "retry": self._retry,
             "ack": self._ack,
+            "doctor": lambda body, done: {},  # somebody asks whether we hear
         }
 
     def start(self, reply: Reply, show: Callable[[], None]) -> None:
@@ -120,19 +121,18 @@ class Requests:
 
     def _set(self, command: Command, camera: str, name: str) -> None:
         """Check, write down, keep, apply. A value that is refused, at once or by a worker, is taken back, and the state topic says so."""
-        before = dict(self._changes.kept)
         try:
             if camera not in self._node.cameras():
                 raise InputError(f"camera is {camera!r}; it must be one of {', '.join(self._node.cameras())}")
             path, text = parse_payload(camera, name, command.payload)
-            after = self._changes.with_change(path, text)
+            before, after = self._changes.kept, self._changes.with_change(path, text)
             config = self._node.try_changes(after)
             value = shown(config.cameras[camera], name)
             if text is not None and value != asked(name, text):
                 raise InputError(f"{camera}/{name} is fixed by an environment variable; change it there")
             old = shown(self._node.try_changes(before).cameras[camera], name)
             self._audit.note(command.topic, command.payload, "accepted", old, value)
-            self._changes.keep(after)
+            self._changes.put(path, text)
         except EdgevisionError as error:
             self._refuse(command, error)
             self._show()
@@ -141,15 +141,15 @@ class Requests:
 
         def done(body: Body) -> None:
             if body["status"] != "ok":
-                self._take_back(command, before, str(body.get("error")))
+                self._take_back(command, path, before.get(path), str(body.get("error")))
             self._show()
 
         self._node.reload(after, done)
 
-    def _take_back(self, command: Command, before: Mapping[str, str], error: str) -> None:
+    def _take_back(self, command: Command, path: str, text: str | None, error: str) -> None:
         log.error("%s: taken back: %s", command.topic, error)
         try:
-            self._changes.keep(before)
+            self._changes.put(path, text)
             self._audit.note(command.topic, command.payload, f"taken back: {error}")
         except Unavailable as trouble:
             log.error("%s", trouble)
@@ -167,7 +167,7 @@ class Requests:
             transaction = body.get("transaction")
             if verb not in self._verbs:
                 raise InputError(f"request {verb!r} is not known; it must be one of {', '.join(self._verbs)}{nearest(verb, self._verbs)}")
-            if verb != "inspect_now":  # parts come by the second and change nothing
+            if verb not in ("inspect_now", "doctor"):  # parts come by the second, and neither changes anything
                 self._audit.note(command.topic, command.payload, "asked")
             said = self._verbs[verb](body, answer)
         except EdgevisionError as error:

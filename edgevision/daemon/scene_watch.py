@@ -45,9 +45,10 @@ class SceneWatch:
         self._compare(fingerprint(image))
         return self.trouble
 
-    def accept(self, image: Image) -> None:
-        """This is how the scene looks from now on. Raises Unavailable when it cannot be kept."""
-        self._keep(fingerprint(image))
+    def forget(self) -> None:
+        """What is seen next is how the scene looks from now on."""
+        self._known, self._has_read = None, True
+        self._is_settled, self.trouble, self._looked_ts = False, None, float("-inf")
 
     def _compare(self, seen: Fingerprint) -> None:
         known = self._read()

@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from edgevision.config import Config, builtin_registry, load, read
 from edgevision.daemon.board import Board
@@ -61,6 +61,20 @@ class Parts:
     wakes: queue.SimpleQueue[None]
 
 
+class Extra(Protocol):
+    """What runs with the service and matters to no inspection, as `Page`. Called from the supervisor's thread; must not raise."""
+
+    @property
+    def alarms(self) -> tuple[str, ...]:
+        """What does not work there."""
+
+    def start(self) -> None:
+        """The cameras run."""
+
+    def stop(self) -> None:
+        """Within a second or two."""
+
+
 class Supervisor:
     """The service. `run` returns when it was stopped, or when every camera's source has ended."""
 
@@ -77,8 +91,18 @@ class Supervisor:
         self._is_applying = False
         self._restart_keys: tuple[str, ...] = ()
         self._refused: str | None = None  # why the file is not what runs
-        self._since_ts = time.time()
+        self._page: Extra | None = None
+        self.since_ts = time.time()
         self._health_s = float("-inf")
+
+    def show_on(self, page: Extra) -> None:
+        """Where people look; before `run`."""
+        self._page = page
+
+    @property
+    def is_config_ok(self) -> bool:
+        """False while a newer configuration was refused and the last good one is in force."""
+        return self._refused is None
 
     def stop(self) -> None:
         """Ask for an ordered end; safe in a signal handler."""
@@ -131,6 +155,8 @@ class Supervisor:
         for keeper in parts.keepers.values():
             keeper.go()
         self._has_started = True
+        if self._page is not None:
+            self._page.start()
         parts.notifier.send("READY=1", f"STATUS={len(parts.keepers)} cameras")
         mqtt = self.config.mqtt
         log.info("running: node %s, %d cameras, broker %s:%d", parts.topics.node, len(parts.keepers), mqtt.host, mqtt.port)
@@ -201,7 +227,7 @@ class Supervisor:
         stats = parts.outbox.stats()
         cameras = {name: snapshot.availability for name, snapshot in snapshots.items()}
         outbox = {"pending": stats.pending, "oldest_age_s": stats.oldest_age_s}
-        body = state_body(self._identity, self._since_ts, self._refused is None, outbox, cameras, (*stats.alarms, *self.alarms()))
+        body = state_body(self._identity, self.since_ts, self.is_config_ok, outbox, cameras, self.all_alarms())
         parts.publisher.retain(parts.topics.state(), encode(body))
 
     def _show_settings(self) -> None:
@@ -209,6 +235,12 @@ class Supervisor:
         parts = self._parts
         for (camera, key), text in states(self.config).items():
             parts.publisher.retain(parts.topics.setting(camera, key), text.encode())
+
+    def all_alarms(self) -> tuple[str, ...]:
+        """What an operator should look at, from every part of the service; from any thread. Raises Unavailable."""
+        parts = self._parts
+        page = () if self._page is None else self._page.alarms
+        return (*parts.outbox.stats().alarms, *parts.publisher.stats().alarms, *self.alarms(), *page)
 
     def alarms(self) -> tuple[str, ...]:
         """What an operator should look at, beside what the outbox says."""
@@ -331,6 +363,8 @@ class Supervisor:
         parts = self._parts
         parts.notifier.send("STOPPING=1", "STATUS=draining")
         parts.requests.stop(1.0)
+        if self._page is not None:
+            self._page.stop()
         keepers = {**parts.keepers, **(self._change[0].keepers if self._change else {})}
         for keeper in keepers.values():
             keeper.stop()

@@ -9,12 +9,10 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import queue
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from edgevision.capture.camera import CameraCounters, CameraState
@@ -24,12 +22,11 @@ from edgevision.daemon.messages import Composer
 from edgevision.daemon.reconcile import reconcile
 from edgevision.daemon.scene_watch import SceneWatch
 from edgevision.daemon.sinks import SinkRunner
-from edgevision.daemon.snapshot import keep_snapshot
 from edgevision.daemon.tally import UNREACHABLE, Tally
 from edgevision.daemon.track_file import TrackFile
 from edgevision.errors import BadFrame, CameraError, EdgevisionError, EndOfStream, InputError, Unavailable
 from edgevision.pipeline import Pipeline
-from edgevision.publish.payload import rfc3339
+from edgevision.publish.pictures import Pictures
 from edgevision.recompute.engine import Progress
 from edgevision.records import Draft, Frame, Inspection, Scene, Snapshot, Verdict
 
@@ -49,6 +46,7 @@ class Setup:
     pipeline: Pipeline
     composer: Composer
     sinks: tuple[SinkRunner, ...] = ()
+    pictures: Pictures | None = None
     scene: SceneWatch | None = None
 
 
@@ -61,12 +59,12 @@ class Outlets:
     commit: Callable[[Sequence[Draft]], None]
     tally: Tally
     tracks: TrackFile
-    snapshots: Path
     report: Callable[[Snapshot], None] = lambda snapshot: None
     advance: Callable[[], None] = lambda: None
     loading: Progress = lambda ready, steps: None
     take: Callable[[PartRequest], None] = lambda request: None
     told: Callable[[], Mapping[str, Mapping[str, Any]]] = dict  # Outbox.last_of_tracks of this camera
+    note: Callable[[Inspection], None] = lambda inspection: None  # BlackBox.note
 
 
 class Worker:
@@ -84,11 +82,10 @@ class Worker:
         self._complaint: str | None = None
         self._warnings: tuple[str, ...] = ()
         self._reported_s = float("-inf")
-        self._frame: Frame | None = None
         self._scene_trouble: str | None = None
-        self._asked: queue.SimpleQueue[tuple[str, Callable[[Mapping[str, Any]], None]]] = queue.SimpleQueue()
         self._due: tuple[Setup, Callable[[], None]] | None = None
         self._stopping = threading.Event()
+        self._is_forgetting = threading.Event()
 
     @property
     def setup(self) -> Setup:
@@ -102,6 +99,10 @@ class Worker:
     def replace(self, setup: Setup, on_done: Callable[[], None] = lambda: None) -> None:
         """Work with another Setup from the next turn on, from any thread; `on_done` is called when that is so."""
         self._due = (setup, on_done)
+
+    def learn_anew(self) -> None:
+        """Forget the scene before the next turn, from any thread: the reference is learnt from what is seen then."""
+        self._is_forgetting.set()
 
     def run(self) -> None:
         """The worker's life; returns at the end of a finite source or after `stop`, or with `has_failed` set when it cannot go on.
@@ -132,7 +133,6 @@ class Worker:
             while not self._stopping.is_set():
                 self._outlets.advance()
                 self._take_up_due()
-                self._answer_asked()
                 self._step()
                 self._report(is_news=False)
         except EndOfStream as error:
@@ -191,6 +191,11 @@ class Worker:
     def _step(self) -> None:
         """One turn: the next frame or part, inspected and told."""
         setup = self._setup
+        if self._is_forgetting.is_set():
+            self._is_forgetting.clear()
+            setup.pipeline.forget_scene()
+            if setup.scene is not None:
+                setup.scene.forget()
         try:
             taken = setup.feed.next(POLL_S)
         except BadFrame as error:
@@ -207,14 +212,14 @@ class Worker:
                 self._outlets.take(PartRequest(taken.part_id, taken.ts, taken.job_id))
             if setup.pipeline.network is None:
                 self._load(taken)
-            self._deliver(self._inspect(taken))
+            inspection = self._inspect(taken)
+            self._deliver(inspection if setup.pictures is None else setup.pictures.with_picture(inspection, taken.image))
         elif taken is not None:
             self._refuse(taken)
 
     def _inspect(self, frame: Frame) -> Inspection:
         """Inspect it, unless the camera shows another scene than it should: what is said of that is never OK."""
         setup = self._setup
-        self._frame = frame
         is_real = not frame.simulated and not setup.feed.camera.is_recorded
         trouble = setup.scene.look(frame.image, frame.ts, setup.feed.camera.pid) if setup.scene is not None and is_real else None
         if trouble != self._scene_trouble:
@@ -228,28 +233,6 @@ class Worker:
         if inspection.verdict is Verdict.OK:
             inspection = replace(inspection, verdict=Verdict.WARN, reason=trouble)
         return replace(inspection, scene=Scene.MISALIGNED)
-
-    def ask(self, verb: str, on_answer: Callable[[Mapping[str, Any]], None]) -> None:
-        """Have something done with the newest frame, between two turns, from any thread; `on_answer` is called once it is."""
-        self._asked.put((verb, on_answer))
-
-    def _answer_asked(self) -> None:
-        while not self._asked.empty():
-            verb, on_answer = self._asked.get()
-            try:
-                on_answer({"status": "ok", **self._done(verb)})
-            except EdgevisionError as error:
-                on_answer({"status": "error", "error": str(error)})
-
-    def _done(self, verb: str) -> Mapping[str, Any]:
-        if self._frame is None:
-            raise CameraError(f"{self.name}: no frame has come yet")
-        if verb == "learn_reference" and self._setup.scene is not None:
-            self._setup.scene.accept(self._frame.image)
-            return {"ts_capture": rfc3339(self._frame.ts)}
-        if verb == "snapshot":
-            return keep_snapshot(self._outlets.snapshots / f"{self.name}.jpg", self._frame)
-        raise InputError(f"{verb[:32]!r} is not known to a camera's worker; it must be learn_reference or snapshot")
 
     def _load(self, frame: Frame) -> None:
         """Only now is the size of the frames known. It may take a while, and whoever watches sees that it goes on."""
@@ -308,6 +291,7 @@ class Worker:
 
     def _deliver(self, inspection: Inspection) -> None:
         """Commit first, then show: nobody sees a verdict whose alert could still be lost."""
+        self._outlets.note(inspection)
         self._commit(self._setup.composer.compose(inspection))
         if inspection.events:
             self._keep_tracks()

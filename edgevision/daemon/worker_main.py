@@ -23,6 +23,7 @@ import cv2
 from edgevision.capture.decoder import die_with_parent
 from edgevision.capture.parts import PartRequest
 from edgevision.capture.wire import Beat
+from edgevision.daemon.black_box import BlackBox
 from edgevision.daemon.build_worker import Site, build_setup
 from edgevision.daemon.journal import start_journal
 from edgevision.daemon.talk import (
@@ -75,7 +76,8 @@ def main(arguments: list[str]) -> int:
     begin = channel.receive()
     if not isinstance(begin, Begin):
         return 1
-    start_journal(logging.getLevelNamesMapping()[begin.order.node.log_level.upper()])
+    node = begin.order.node
+    start_journal(logging.getLevelNamesMapping()[node.log_level.upper()], node.log_format, begin.camera)
     return WorkerMain(channel, Beat.on(beat_fd), begin).run()
 
 
@@ -107,29 +109,45 @@ class WorkerMain:
         except EdgevisionError as error:
             self._channel.send(Ended(error.exit_code, str(error)))
             return error.exit_code
-        self._worker = Worker(setup, self._outlets())
+        box = self._open_box()
+        self._worker = Worker(setup, self._outlets(box))
         self._channel.send(Ready(_voice(setup)))
         self._started.wait()
         if not self._is_stopped:
             self._worker.run()
+        if box is not None and not self._worker.has_failed:
+            box.close()
         self._channel.send(Ended(self._worker.exit_code, self._worker.trouble))
         return self._worker.exit_code
 
     def _site(self, progress: Progress | None = None) -> Site:
         return Site(self._begin.camera, self._begin.boot_id, self._take_part, self._tally.count, progress)
 
-    def _outlets(self) -> Outlets:
+    def _open_box(self) -> BlackBox | None:
+        """The recorder of the last inspections; what an earlier life left in it is told of."""
+        camera = self._begin.camera
+        try:
+            box = BlackBox(self._begin.order.node.state_dir / "crashes", camera)
+        except OSError as error:
+            log.error("%s: its last inspections will not be kept over a crash: %s", camera, error)
+            return None
+        box.catch_faults()
+        if box.found is not None:
+            log.warning("%s: its worker ended badly; its last inspections are in %s", camera, box.found)
+        return box
+
+    def _outlets(self, box: BlackBox | None) -> Outlets:
         begin = self._begin
         return Outlets(
             commit=self._commit,
             tally=self._tally,
             tracks=TrackFile(begin.order.node.state_dir / "tracks" / f"{begin.camera}.json"),
-            snapshots=begin.order.node.state_dir / "snapshots",
             report=self._report,
             advance=self._mark,
             loading=self._loading,
             take=self._take_part,
             told=lambda: begin.told,
+            note=(lambda inspection: None) if box is None else box.note,
         )
 
     def _mark(self, is_loading: bool = False) -> None:
@@ -204,14 +222,19 @@ class WorkerMain:
             self._channel.send(Turned(word.request, str(error)))
 
     def _answer(self, word: Ask) -> None:
-        """The first thread does it, between two frames."""
-        if self._worker is None:
-            self._channel.send(Answered(word.number, {"status": "error", "error": "the worker is still loading"}))
-            return
-        self._worker.ask(word.verb, partial(self._answered, word.number))
+        worker, pictures = self._worker, None if self._worker is None else self._worker.setup.pictures
+        if worker is None or pictures is None or self._tally.snapshot().availability != "online":
+            self._say(word, {"status": "error", "error": f"{self._begin.camera}: the camera is not online; ask again later"})
+        elif word.verb == "snapshot":
+            pictures.want(partial(self._say, word))
+        elif word.verb == "learn_reference":
+            worker.learn_anew()
+            self._say(word, {"status": "ok"})
+        else:
+            self._say(word, {"status": "error", "error": f"{word.verb!r} is not known to a camera's worker"})
 
-    def _answered(self, number: int, body: Mapping[str, Any]) -> None:
-        self._channel.send(Answered(number, body))
+    def _say(self, word: Ask, body: Mapping[str, Any]) -> None:
+        self._channel.send(Answered(word.number, body))
 
     def _prepare(self, word: Prepare) -> None:
         threading.Thread(target=self._make_ready, args=(word.order,), name="prepare", daemon=True).start()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import logging
 
 from edgevision.daemon.journal import OncePerSecond, start_journal
@@ -20,7 +21,31 @@ def test_one_line_a_second_and_problem_with_the_total():
     now_s = 1.5
     passed = record("camera %s lost", "a")
     assert limit.filter(passed)
-    assert passed.getMessage() == "camera a lost (2 more like it)"
+    assert passed.held == 2
+
+
+def test_for_programs_a_line_is_an_object(monkeypatch, capsys):
+    monkeypatch.delenv("JOURNAL_STREAM", raising=False)
+    logger = start_journal(form="json", camera="cam-1")
+    try:
+        raise ValueError("two\nlines")
+    except ValueError:
+        logger.exception("failed")
+    line = json.loads(capsys.readouterr().err)
+    assert (line["level"], line["camera"], line["text"], line["held"]) == ("error", "cam-1", "failed", 0)
+    assert "ValueError: two\nlines" in line["trace"]
+
+
+def test_how_many_were_held_back_is_in_the_line(monkeypatch, capsys):
+    monkeypatch.delenv("JOURNAL_STREAM", raising=False)
+    logger = start_journal()
+    now_s = 0.0
+    logger.handlers[0].filters[0]._clock = lambda: now_s
+    for _ in range(4):
+        logger.error("camera lost")
+    now_s = 2.0
+    logger.error("camera lost")
+    assert capsys.readouterr().err.splitlines() == ["ERROR camera lost", "ERROR camera lost (3 more like it)"]
 
 
 def test_numbers_make_no_new_problem_and_one_problem_hides_no_other():
