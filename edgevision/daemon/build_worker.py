@@ -11,6 +11,7 @@ import json
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
@@ -23,7 +24,7 @@ from edgevision.daemon.scene_watch import SceneWatch
 from edgevision.daemon.sinks import SinkRunner
 from edgevision.daemon.talk import Order
 from edgevision.daemon.worker import Setup
-from edgevision.errors import EdgevisionError
+from edgevision.errors import EdgevisionError, UnsupportedNetwork
 from edgevision.pipeline import Pipeline, sees_alike
 from edgevision.publish.payload import Identity
 from edgevision.publish.pictures import Pictures
@@ -35,6 +36,7 @@ from edgevision.registry import Registry
 
 log = logging.getLogger("edgevision")
 
+MAX_NETWORK_BYTES = 4_000_000_000
 USUAL_SIZE_PX = (720, 1280)  # (height, width), for the warm-up of a camera that tells its size with its first frame only
 FED = frozenset({"source", "trigger", "capture"})
 JUDGED = frozenset({"judge", "rules"})
@@ -60,6 +62,7 @@ def build_setup(site: Site, order: Order, old: Setup | None = None) -> Setup:
     config = load(order.written, registry=registry)
     name, camera = site.camera, config.cameras[site.camera]
     identity = identity_of(config, name, site.boot_id, order)
+    _refuse_huge(network_path(camera.recompute))
     read_metadata(network_path(camera.recompute))  # a file that is no network is found now, not with the first frame
     before = None if old is None else old.pipeline.settings
     keeps_feed = before is not None and _is_same(camera, before, FED)
@@ -77,6 +80,14 @@ def build_setup(site: Site, order: Order, old: Setup | None = None) -> Setup:
     if pictures is None or pictures.settings != camera.pictures:
         pictures = Pictures(order.node.state_dir / "pictures" / name, camera.pictures, count=site.count, tell=_tell)
     return Setup(feed, pipeline, Composer(Topics(order.base, order.node.id), identity), sinks, pictures, scene)
+
+
+def _refuse_huge(network: Path) -> None:
+    """A file is read into memory whole, several times over: what cannot be a network of ours is not read at all."""
+    for path in (network, network.with_suffix(".bin")):
+        if path.is_file() and path.stat().st_size > MAX_NETWORK_BYTES:
+            limit = f"the limit is {MAX_NETWORK_BYTES}"
+            raise UnsupportedNetwork(f"{path}: {path.stat().st_size} bytes; {limit}; is this the right file?")
 
 
 def _is_same(one: CameraConfig, other: CameraConfig, parts: frozenset[str]) -> bool:

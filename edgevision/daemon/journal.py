@@ -1,4 +1,4 @@
-"""The service's log: one line a problem and second, with the total, on standard error where journald reads it."""
+"""The service's log: one line a problem and second, with the total, on standard error where journald reads it. None shows a credential."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from types import MappingProxyType
+
+from edgevision.capture.redact import redact
 
 PROBLEMS = 1000  # from so many on, those that are over are forgotten
 _NUMBER = re.compile(r"[0-9]+")
@@ -67,7 +69,7 @@ class _Line(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         start = _priority(record) if self._has_journal else f"{record.levelname} "
-        text = super().format(record).replace("\n", " | ")
+        text = redact(super().format(record)).replace("\n", " | ")
         held = getattr(record, "held", 0)
         return f"{start}{text}{f' ({held} more like it)' if held else ''}"
 
@@ -85,11 +87,11 @@ class _JsonLine(logging.Formatter):
             "ts": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
             "level": record.levelname.lower(),
             "camera": self._camera,
-            "text": record.getMessage(),
+            "text": redact(record.getMessage()),
             "held": getattr(record, "held", 0),
         }
         if record.exc_info:
-            plain["trace"] = self.formatException(record.exc_info)
+            plain["trace"] = redact(self.formatException(record.exc_info))
         return f"{_priority(record) if self._has_journal else ''}{json.dumps(plain)}"
 
 

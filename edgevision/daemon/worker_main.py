@@ -7,6 +7,7 @@ supervisor is gone; a third one, now and then, makes another configuration ready
 
 from __future__ import annotations
 
+import contextlib
 import faulthandler
 import logging
 import os
@@ -16,6 +17,7 @@ import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -62,6 +64,7 @@ from edgevision.records import Draft, Snapshot
 log = logging.getLogger("edgevision")
 
 SETTLE_SLICE_S = 0.5
+OOM_SCORE = "200"
 
 
 def main(arguments: list[str]) -> int:
@@ -70,6 +73,8 @@ def main(arguments: list[str]) -> int:
     die_with_parent(parent_pid)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # meant for the supervisor, also where the whole group gets them
         signal.signal(number, signal.SIG_IGN)
+    with contextlib.suppress(OSError):  # where memory runs out, one camera ends rather than the service; its decoder inherits it
+        Path("/proc/self/oom_score_adj").write_text(OOM_SCORE)
     faulthandler.register(signal.SIGUSR1)  # the supervisor asks so where a hung worker stands
     cv2.setNumThreads(1)
     channel = Channel(socket.socket(fileno=socket_fd))

@@ -3,6 +3,8 @@ from __future__ import annotations
 import json
 import logging
 
+import pytest
+
 from edgevision.daemon.journal import OncePerSecond, start_journal
 
 
@@ -62,3 +64,15 @@ def test_a_line_is_one_line_and_has_its_priority_under_systemd(monkeypatch, caps
     monkeypatch.delenv("JOURNAL_STREAM")
     start_journal().error("two\nlines")
     assert capsys.readouterr().err.splitlines() == ["<3>two | lines", "ERROR two | lines"]
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_no_line_shows_a_credential(form, capsys):
+    logger = start_journal(form=form)
+    try:
+        raise OSError("rtsp://user:secret@cam/1 refused")
+    except OSError:
+        logger.exception("cam: rtsp://user:secret@cam/1?token=secret")
+    said = capsys.readouterr().err
+    assert "secret" not in said
+    assert "rtsp://***@cam/1?token=***" in said
