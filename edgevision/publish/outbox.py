@@ -205,7 +205,8 @@ class Outbox:
         newest = "SELECT max(seq) FROM message WHERE camera = ? AND track IS NOT NULL GROUP BY track"
         with self._lock:
             rows = self._mended(lambda: list(self._storage.read(f"SELECT track, body FROM message WHERE seq IN ({newest})", (camera,))))
-        return {track: json.loads(body) for track, body in rows}
+        bodies = ((track, _plain(body)) for track, body in rows)
+        return {track: body for track, body in bodies if body is not None}
 
     def clear_alarms(self) -> int:
         """A person has seen that a broken file was set aside: it is no alarm any more. How many there were."""
@@ -334,8 +335,9 @@ class Outbox:
             )  # fmt: skip
             query = "SELECT seq, body FROM message WHERE seq = ? AND camera = ? AND rank = ? AND state = 'pending'"
             known = connection.execute(query, (self._open_gaps.get(camera), camera, GAP)).fetchone()
-            if known is not None:
-                merged = _merged(json.loads(known[1]), body)
+            gap = None if known is None else _plain(known[1])
+            if known is not None and gap is not None:
+                merged = _merged(gap, body)
                 connection.execute("UPDATE message SET body = ?, size = ? WHERE seq = ?", (merged, len(merged) + ROW_BYTES, known[0]))
                 continue
             topic = lost[-1].topic.rsplit("/", 1)[0] + "/event"
@@ -373,6 +375,15 @@ def _add_totals(connection: sqlite3.Connection, counts: Mapping[str, int]) -> No
     for name, count in counts.items():
         if count:
             connection.execute("UPDATE total SET value = value + ? WHERE name = ?", (count, name))
+
+
+def _plain(raw: bytes) -> dict[str, Any] | None:
+    """A stored body, None when the disk has changed it since."""
+    try:
+        body = json.loads(raw)
+    except ValueError:
+        return None
+    return body if isinstance(body, dict) else None
 
 
 def _merged(known: dict[str, Any], added: dict[str, Any]) -> bytes:

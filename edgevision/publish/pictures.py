@@ -43,9 +43,7 @@ class PictureSettings(Settings):
     min_free_mb: float = Field(512.0, ge=0, le=1e7, description="No picture is kept while the disk has less room than this.")
     format: Literal["jpg", "png"] = Field("jpg", description="png keeps every bit, also of 16 bit cameras, and is some ten times larger.")
     quality: int = Field(90, ge=1, le=100, description="Quality of a jpg.")
-    url: str | None = Field(
-        None, max_length=512, description="Where others find the folder of all pictures; messages then carry a URL."
-    )
+    url: str | None = Field(None, max_length=512, description="Where others find the folder of all pictures; messages then carry a URL.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -383,6 +383,43 @@ def test_a_file_that_breaks_while_open_costs_no_crash(open_outbox: Callable[...,
     assert outbox.stats().alarms
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "DELETE FROM number",
+        "UPDATE number SET value = 'x' WHERE name = 'last_seq'",
+        "UPDATE number SET value = 1 WHERE name = 'last_seq'",
+        "DELETE FROM tally WHERE state = 'aside'",
+        "UPDATE message SET lane = 7 WHERE seq = 2",
+        "UPDATE message SET topic = x'00' WHERE seq = 2",
+        "UPDATE message SET state = CAST(x'ff70' AS TEXT) WHERE seq = 2",
+    ],
+)
+def test_values_that_cannot_be_are_a_broken_file_and_the_sound_messages_are_saved(
+    open_outbox: Callable[..., Outbox], path: Path, damage: str
+) -> None:
+    open_outbox().commit([draft(name) for name in "abc"])
+    open_outbox().close()
+    with sqlite3.connect(path) as raw:
+        raw.execute("PRAGMA ignore_check_constraints = 1")
+        raw.execute(damage)
+    raw.close()
+    outbox = open_outbox()
+    assert "set aside as outbox.sqlite.corrupt-" in outbox.stats().alarms[0]
+    outbox.commit([draft("fresh")])
+    taken = [stored.event_id for stored in drain(outbox)]
+    assert taken[-1] == "fresh"
+    assert set(taken) - {"b"} == {"a", "c", "fresh"}
+
+
+def test_a_body_that_the_disk_has_changed_stops_nothing(open_outbox: Callable[..., Outbox], path: Path) -> None:
+    open_outbox().commit([draft("a", track="x"), draft("b", track="y")])
+    with sqlite3.connect(path) as raw:
+        raw.execute("UPDATE message SET body = CAST('{\"b' AS BLOB) WHERE seq = 1")
+    raw.close()
+    assert list(open_outbox().last_of_tracks("cam-1")) == ["y"]
+
+
 def test_a_second_writer_is_refused(open_outbox: Callable[..., Outbox], path: Path) -> None:
     open_outbox()
     with pytest.raises(Unavailable, match=r"another process writes to it; .* node\.state_dir"):
