@@ -311,10 +311,15 @@ class Outbox:
 
     def _insert(self, connection: sqlite3.Connection, draft: Draft, seq: int, rank: int) -> int:
         """1 when the draft was stored, 0 when it was there already."""
-        body = encode({**draft.body, "seq": seq, "boot_id": self.boot_id})
+        try:
+            body = encode({**draft.body, "seq": seq, "boot_id": self.boot_id})
+        except (TypeError, ValueError) as error:
+            raise InputError(f"draft {draft.event_id}: its body is no JSON: {error}; numbers must be finite") from error
         if len(body) > LIMIT_BYTES:
             raise InputError(f"draft {draft.event_id}: its body has {len(body)} bytes; the limit is {LIMIT_BYTES}; send pictures by path")
         track = draft.body.get("track_id")
+        if track is not None and not isinstance(track, str):
+            raise InputError(f"draft {draft.event_id}: track_id is a {type(track).__name__}; it must be text")
         lane = Lane.LIVE
         if track is not None:
             query = "SELECT 1 FROM message WHERE state = 'pending' AND track = ? AND lane = ? LIMIT 1"

@@ -102,6 +102,9 @@ def test_bad_drafts_change_nothing(open_outbox: Callable[..., Outbox]) -> None:
         outbox.commit([draft("a"), draft("b", rank="gap")])
     with pytest.raises(InputError, match="the limit is 65536"):
         outbox.commit([draft("a"), draft("b", filling=70_000)])
+    for bad, words in (({"score": float("nan")}, "its body is no JSON"), ({"x": b""}, "no JSON"), ({"track_id": 7}, "track_id is a int")):
+        with pytest.raises(InputError, match=words):
+            outbox.commit([draft("a"), Draft("b", "cam-1", "t", bad, "ng")])
     assert outbox.stats().pending == 0
 
 
