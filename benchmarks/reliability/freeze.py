@@ -1,7 +1,7 @@
 """Frozen and killed processes: `python benchmarks/reliability/freeze.py`.
 
 One camera's decoder, then its worker, is stopped with SIGSTOP, then the worker is killed: that camera is offline within 5 s and no other,
-and it comes back. The supervisor is stopped with SIGSTOP: the watchdog starts the service anew. The supervisor is killed with -9: no process
+and it comes back. The supervisor is stopped with SIGSTOP: the watchdog starts the service anew. It is killed with -9: no process
 is left and no camera held (each camera's source holds a file lock, as a device is held).
 """
 

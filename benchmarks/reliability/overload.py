@@ -40,7 +40,7 @@ def main() -> int:
     wanted = [f"part-{number}" for number in range(arguments.parts)]
     asked: Counter[str] = Counter()
     kills = 0
-    with rig(config) as (service, ear, folder):
+    with rig(config) as (service, ear, _):
         if wait_for(lambda: ear.last("cam/availability") == "online", 60) is None:
             return verdict({"error": "the camera did not come online"}, False)
         since_s = time.monotonic()

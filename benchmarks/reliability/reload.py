@@ -13,6 +13,7 @@ import signal
 import sys
 import time
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +78,7 @@ def check_messages(ear: Ear, applied: dict[str, int], reigns: list[tuple[float, 
     """How many results and events were made by one configuration, and which were not; which by one replaced long before."""
     counts: Counter[str] = Counter(late=0)
     bad = []
-    ends = {sha256: end_s for (_, sha256), (end_s, _) in zip(reigns, reigns[1:], strict=False)}
+    ends = {sha256: end_s for (_, sha256), (end_s, _) in pairwise(reigns)}
     for message in [*ear.all("result"), *ear.all("event")]:
         body = message.body
         number = applied.get(body["config_sha256"])

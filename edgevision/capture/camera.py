@@ -38,7 +38,7 @@ class CameraSettings(Settings):
     deadline_s: float = Field(4.0, ge=0.1, le=3600, description="A decoder that takes longer than this over one frame is killed.")
     start_s: float = Field(30.0, ge=1, le=600, description="A decoder that takes longer than this to start and open its source is killed.")
     backoff_min_s: float = Field(0.5, ge=0.01, le=60, description="Longest pause before the first new attempt after a loss.")
-    backoff_max_s: float = Field(8.0, ge=0.01, le=3600, description="Longest pause between attempts; the pause doubles from loss to loss.")
+    backoff_max_s: float = Field(5.0, ge=0.01, le=3600, description="Longest pause between attempts; the pause doubles from loss to loss.")
     settle_s: float = Field(10.0, ge=0, le=3600, description="A live source that has run so long starts again from the shortest pause.")
     max_restarts: int = Field(3, ge=0, le=1000, description="Losses without a new frame after which a file or folder is given up.")
     stale_s: float = Field(2.0, ge=0.05, le=3600, description="A live frame older than this when it is taken is not inspected.")
@@ -49,6 +49,14 @@ class CameraSettings(Settings):
         description="What to do with a frame of another size than the first: refuse it as not inspected, or follow it.",
     )
     max_pixels: int = Field(50_000_000, ge=1, le=2_000_000_000, description="A picture of more pixels than this is not inspected.")
+    scene_check: str = Field(
+        "warn",
+        pattern="^(off|warn|refuse)$",
+        description="When the scene is not the one that this camera showed before: warn in every verdict, refuse to inspect, or off.",
+    )
+    scene_likeness: float = Field(
+        0.4, gt=0, lt=1, description="Share of the scene's patterned places that must be seen again for it to be the same one."
+    )
     memory_limit_mb: int = Field(4096, ge=256, le=1_048_576, description="Memory that the decoder process may use.")
 
 

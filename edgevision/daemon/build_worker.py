@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -18,6 +19,7 @@ from edgevision.capture.feed import Feed
 from edgevision.capture.parts import PartRequest
 from edgevision.config import CameraConfig, Config, builtin_registry, load
 from edgevision.daemon.messages import Composer, speaker
+from edgevision.daemon.scene_watch import SceneWatch
 from edgevision.daemon.sinks import SinkRunner
 from edgevision.daemon.talk import Order
 from edgevision.daemon.worker import Setup
@@ -70,10 +72,11 @@ def build_setup(site: Site, order: Order, old: Setup | None = None) -> Setup:
             _make_ready(pipeline, config, registry, site, old.pipeline.size_px if old is not None and keeps_feed else (0, 0))
     keeps_sinks = old is not None and before is not None and _is_same(camera, before, frozenset({"sinks"}))
     sinks = old.sinks if old is not None and keeps_sinks else _sinks(camera, name, registry, site.count)
+    scene = old.scene if old is not None and keeps_feed else _scene(camera, name, order)
     pictures = None if old is None else old.pictures
     if pictures is None or pictures.settings != camera.pictures:
         pictures = Pictures(order.node.state_dir / "pictures" / name, camera.pictures, count=site.count, tell=_tell)
-    return Setup(feed, pipeline, Composer(Topics(order.base, order.node.id), identity), sinks, pictures)
+    return Setup(feed, pipeline, Composer(Topics(order.base, order.node.id), identity), sinks, pictures, scene)
 
 
 def _is_same(one: CameraConfig, other: CameraConfig, parts: frozenset[str]) -> bool:
@@ -113,6 +116,13 @@ def open_feed(config: Config, name: str, registry: Registry, on_part: Callable[[
     source = settings.source
     camera = Camera(name, source.type, source.settings or {}, settings.capture, registry.origin("source", source.type))
     return Feed(camera, settings.trigger, on_part=on_part)
+
+
+def _scene(camera: CameraConfig, name: str, order: Order) -> SceneWatch:
+    """Remembered for a camera at a path: another path is another scene."""
+    source = json.dumps(camera.model_dump(mode="json", include={"source"}), sort_keys=True)
+    digest = hashlib.sha256(source.encode()).hexdigest()[:8]
+    return SceneWatch(order.node.state_dir / "scenes" / f"{name}-{digest}.png", camera.capture)
 
 
 def _sinks(camera: CameraConfig, name: str, registry: Registry, count: Callable[[str], None]) -> tuple[SinkRunner, ...]:

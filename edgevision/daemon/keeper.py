@@ -43,6 +43,7 @@ from edgevision.daemon.talk import (
     Stop,
     Taken,
     Turned,
+    Voice,
     Word,
 )
 from edgevision.daemon.worker_process import WorkerProcess
@@ -54,7 +55,7 @@ from edgevision.records import Draft, Inspection
 log = logging.getLogger("edgevision")
 
 STALL_S = 3.0  # with what it takes to see it and to tell it, a frozen worker's camera is offline within five seconds
-HANG_S = 30.0
+HANG_S = 30.0  # it is asked where it stands then, and killed with the next look
 LOADING_S = 180.0  # one step of a network, compiled for the first time on a slow computer
 PAUSES_S = (0.5, 30.0)
 WELL_S = 60.0
@@ -95,8 +96,8 @@ class Keeper:
         self.trouble: str | None = None
         self.prepared = self.applied = 0
         self.refusal: str | None = None
-        self.identity = identity
-        self._identities = {0: identity}
+        self.voice = Voice(identity, 0.0)
+        self._voices = {0: self.voice}
         self._desk = desk
         self._order: Order | None = None
         self._life: WorkerProcess | None = None
@@ -252,16 +253,16 @@ class Keeper:
     def _note(self, word: Word) -> None:
         """A step in a life, or in a change of orders."""
         if isinstance(word, Ready):
-            self.identity = word.identity
+            self.voice = word.voice
             self.prepared = 0 if self._order is None else self._order.number
             self.stage = Stage.READY
         elif isinstance(word, Prepared):
-            self._identities = {self.applied: self.identity, word.number: word.identity}
+            self._voices = {self.applied: self.voice, word.number: word.voice}
             self.prepared = word.number
         elif isinstance(word, Refused):
             self.refusal = word.text
         elif isinstance(word, Applied):
-            self.identity = self._identities.get(word.number, self.identity)
+            self.voice = self._voices.get(word.number, self.voice)
             self.applied = word.number
 
     def _commit(self, word: Commit) -> None:
@@ -293,10 +294,13 @@ class Keeper:
             self._desk.board.set_availability(self.name, "offline", f"one inspection takes more than {STALL_S:g} s")
         self._is_stalled = is_stalled
         limit_s = LOADING_S if is_loading or self.stage is Stage.LOADING else HANG_S
-        if silent_s > limit_s and self.stage in (Stage.RUNNING, Stage.LOADING) and not self._is_killed:
-            log.error("%s: its worker hung for %.0f s and is killed", self.name, silent_s)
-            self._is_killed = True
-            life.kill()
+        if silent_s > limit_s and self.stage in (Stage.RUNNING, Stage.LOADING):
+            if self._is_killed:
+                life.kill()
+            else:
+                log.error("%s: its worker hung for %.0f s and is killed; where it stood follows", self.name, silent_s)
+                self._is_killed = True
+                life.ask_where()
 
     def _bury(self, life: WorkerProcess) -> None:
         """The talk is over: say what became of it and of its parts, and plan the next life or none."""
@@ -335,10 +339,10 @@ class Keeper:
 
     def _tell_lost(self, requests: Sequence[PartRequest], reason: str) -> None:
         """Whoever asked for these parts gets their one verdict: NOT_INSPECTED."""
-        composer = Composer(self._desk.topics, self.identity)
+        composer = Composer(self._desk.topics, self.voice.identity)
         drafts: list[Draft] = []
         for request in requests:
-            lost = Inspection.not_made(self.name, reason, request.ts, 0.0, part_id=request.part_id, job_id=request.job_id)
+            lost = Inspection.not_made(self.name, reason, request.ts, self.voice.threshold, part_id=request.part_id, job_id=request.job_id)
             drafts += composer.compose(lost)
         if not drafts:
             return

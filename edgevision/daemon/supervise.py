@@ -214,7 +214,7 @@ class Supervisor:
         snapshots = parts.board.snapshots() if changed else {}
         for camera in changed:
             keeper = parts.keepers.get(camera)
-            identity = keeper.identity if keeper else speaker(self.config, parts.outbox.boot_id, camera)
+            identity = keeper.voice.identity if keeper else speaker(self.config, parts.outbox.boot_id, camera)
             parts.publisher.retain(parts.topics.availability(camera), snapshots[camera].availability.encode())
             parts.publisher.retain(parts.topics.state(camera), encode(camera_state_body(snapshots[camera], identity)))
 

@@ -111,10 +111,18 @@ class Loading:
 
 
 @dataclass(frozen=True, slots=True)
-class Ready:
-    """Loaded; waiting for `Go`. `identity` is what the camera's messages will carry."""
+class Voice:
+    """What it takes to speak for a camera whose worker cannot: who speaks, and the threshold in force."""
 
     identity: Identity
+    threshold: float
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """Loaded; waiting for `Go`."""
+
+    voice: Voice
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +130,7 @@ class Prepared:
     """Ready to work by the order of this number."""
 
     number: int
-    identity: Identity
+    voice: Voice
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from edgevision.capture.camera import CameraCounters, CameraState
@@ -20,6 +20,7 @@ from edgevision.capture.feed import Feed
 from edgevision.capture.parts import PartRequest, Refusal
 from edgevision.daemon.messages import Composer
 from edgevision.daemon.reconcile import reconcile
+from edgevision.daemon.scene_watch import SceneWatch
 from edgevision.daemon.sinks import SinkRunner
 from edgevision.daemon.tally import UNREACHABLE, Tally
 from edgevision.daemon.track_file import TrackFile
@@ -27,7 +28,7 @@ from edgevision.errors import BadFrame, CameraError, EdgevisionError, EndOfStrea
 from edgevision.pipeline import Pipeline
 from edgevision.publish.pictures import Pictures
 from edgevision.recompute.engine import Progress
-from edgevision.records import Draft, Frame, Inspection, Snapshot
+from edgevision.records import Draft, Frame, Inspection, Scene, Snapshot, Verdict
 
 log = logging.getLogger("edgevision")
 
@@ -46,6 +47,7 @@ class Setup:
     composer: Composer
     sinks: tuple[SinkRunner, ...] = ()
     pictures: Pictures | None = None
+    scene: SceneWatch | None = None
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,7 @@ class Worker:
         self._complaint: str | None = None
         self._warnings: tuple[str, ...] = ()
         self._reported_s = float("-inf")
+        self._scene_trouble: str | None = None
         self._due: tuple[Setup, Callable[[], None]] | None = None
         self._stopping = threading.Event()
         self._is_forgetting = threading.Event()
@@ -191,6 +194,8 @@ class Worker:
         if self._is_forgetting.is_set():
             self._is_forgetting.clear()
             setup.pipeline.forget_scene()
+            if setup.scene is not None:
+                setup.scene.forget()
         try:
             taken = setup.feed.next(POLL_S)
         except BadFrame as error:
@@ -207,10 +212,27 @@ class Worker:
                 self._outlets.take(PartRequest(taken.part_id, taken.ts, taken.job_id))
             if setup.pipeline.network is None:
                 self._load(taken)
-            inspection = setup.pipeline.inspect(taken)
+            inspection = self._inspect(taken)
             self._deliver(inspection if setup.pictures is None else setup.pictures.with_picture(inspection, taken.image))
         elif taken is not None:
             self._refuse(taken)
+
+    def _inspect(self, frame: Frame) -> Inspection:
+        """Inspect it, unless the camera shows another scene than it should: what is said of that is never OK."""
+        setup = self._setup
+        is_real = not frame.simulated and not setup.feed.camera.is_recorded
+        trouble = setup.scene.look(frame.image, frame.ts, setup.feed.camera.pid) if setup.scene is not None and is_real else None
+        if trouble != self._scene_trouble:
+            self._scene_trouble = trouble
+            log.log(logging.ERROR if trouble else logging.INFO, "%s: %s", self.name, trouble or "it shows the scene that it should")
+        if trouble is None:
+            return setup.pipeline.inspect(frame)
+        if setup.scene is not None and setup.scene.settings.scene_check == "refuse":
+            return setup.pipeline.not_inspected(trouble, frame.ts, frame.seq, frame.part_id, frame.job_id)
+        inspection = setup.pipeline.inspect(frame)
+        if inspection.verdict is Verdict.OK:
+            inspection = replace(inspection, verdict=Verdict.WARN, reason=trouble)
+        return replace(inspection, scene=Scene.MISALIGNED)
 
     def _load(self, frame: Frame) -> None:
         """Only now is the size of the frames known. It may take a while, and whoever watches sees that it goes on."""

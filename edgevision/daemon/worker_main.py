@@ -7,6 +7,7 @@ supervisor is gone; a third one, now and then, makes another configuration ready
 
 from __future__ import annotations
 
+import faulthandler
 import logging
 import os
 import signal
@@ -48,6 +49,7 @@ from edgevision.daemon.talk import (
     Stop,
     Taken,
     Turned,
+    Voice,
     Word,
 )
 from edgevision.daemon.tally import Tally
@@ -68,6 +70,7 @@ def main(arguments: list[str]) -> int:
     die_with_parent(parent_pid)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # meant for the supervisor, also where the whole group gets them
         signal.signal(number, signal.SIG_IGN)
+    faulthandler.register(signal.SIGUSR1)  # the supervisor asks so where a hung worker stands
     cv2.setNumThreads(1)
     channel = Channel(socket.socket(fileno=socket_fd))
     begin = channel.receive()
@@ -108,7 +111,7 @@ class WorkerMain:
             return error.exit_code
         box = self._open_box()
         self._worker = Worker(setup, self._outlets(box))
-        self._channel.send(Ready(setup.composer.identity))
+        self._channel.send(Ready(_voice(setup)))
         self._started.wait()
         if not self._is_stopped:
             self._worker.run()
@@ -252,7 +255,7 @@ class WorkerMain:
             if order.number <= self._abandoned:
                 self._prepared = None
                 return
-            self._channel.send(Prepared(order.number, setup.composer.identity))
+            self._channel.send(Prepared(order.number, _voice(setup)))
 
     def _apply(self, word: Apply) -> None:
         if self._prepared is None or self._prepared[0].number != word.number or self._worker is None:
@@ -268,6 +271,10 @@ class WorkerMain:
         self._abandoned = max(self._abandoned, word.number)
         if self._prepared is not None and self._prepared[0].number <= word.number:
             self._prepared = None
+
+
+def _voice(setup: Setup) -> Voice:
+    return Voice(setup.composer.identity, setup.pipeline.settings.judge.ng)
 
 
 if __name__ == "__main__":

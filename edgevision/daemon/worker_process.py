@@ -74,6 +74,11 @@ class WorkerProcess:
             code = self._process.wait()
         return signal.Signals(-code).name if code < 0 else f"exit status {code}"
 
+    def ask_where(self) -> None:
+        """Let it write where each of its threads stands to the log, if it still can."""
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGUSR1)
+
     def kill(self) -> None:
         """End it now; `on_end` follows."""
         if self._process.poll() is None:
