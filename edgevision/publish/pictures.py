@@ -93,6 +93,7 @@ class Pictures:
         )
         if not (is_due or wanted):
             return inspection
+        begun_s = time.perf_counter()
         try:
             kept = self._write(inspection, image)
         except (OSError, cv2.error) as error:
@@ -102,7 +103,8 @@ class Pictures:
             return inspection
         self._count("pictures_kept")
         _answer(wanted, {"status": "ok", **kept})
-        return replace(inspection, image=kept) if is_due else inspection
+        timing_ms = {**inspection.timing_ms, "picture": 1e3 * (time.perf_counter() - begun_s)}
+        return replace(inspection, image=kept if is_due else None, timing_ms=timing_ms)
 
     def trim(self, room_bytes: int = 0) -> None:
         """Remove the oldest pictures until the bounds hold, with so much room to spare. Raises OSError."""

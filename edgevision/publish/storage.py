@@ -177,6 +177,8 @@ def translated(path: Path) -> Iterator[None]:
     """SQLite's errors as ours: Corrupt for a broken file, Unavailable for everything the disk or another process does."""
     try:
         yield
+    except UnicodeDecodeError as error:  # SQLite's own words hold what stands in the broken file
+        raise Corrupt("its schema is damaged") from error
     except sqlite3.Error as error:
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
         if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
@@ -217,10 +219,10 @@ def salvage(aside: Path) -> tuple[list[dict[str, Any]], int]:
     """What can still be read of a broken file: its waiting messages, oldest first, and the last sequence number seen."""
     found: list[dict[str, Any]] = []
     numbers: list[tuple[Any, ...]] = []
-    with suppress(sqlite3.Error), closing(sqlite3.connect(aside, isolation_level=None)) as connection:
+    with suppress(sqlite3.Error, UnicodeDecodeError), closing(sqlite3.connect(aside, isolation_level=None)) as connection:
         connection.text_factory = readable
         connection.row_factory = sqlite3.Row
-        with suppress(sqlite3.Error):
+        with suppress(sqlite3.Error, UnicodeDecodeError):
             numbers = [tuple(row) for row in connection.execute("SELECT value FROM number WHERE name = 'last_seq'")]
         for row in connection.execute("SELECT * FROM message NOT INDEXED WHERE state != 'acked'"):
             if _is_sound(dict(row)):
