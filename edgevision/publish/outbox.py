@@ -62,6 +62,8 @@ class Outbox:
         self._counts: Counter[str] = Counter()
         self._cameras: set[str] = set()
         self._turn = 0
+        self._untold: tuple[int, str] | None = None  # last number and name of a broken file, until each camera's listeners know
+        self._told_of_it: set[str] = set()
         self._open_gaps: dict[str, int] = {}  # camera -> seq of a gap message that nobody has seen yet
         try:
             self._storage = Storage(self.path)
@@ -84,6 +86,7 @@ class Outbox:
             added, losses = self._insert_somehow(drafts)
             self._counts["committed"] += added
             self._cameras.update(draft.camera for draft in drafts)
+            self._told_of_it.update(draft.camera for draft in drafts)
             self._count_losses(losses)
         self.on_commit()
 
@@ -282,6 +285,7 @@ class Outbox:
             )
 
         storage.transaction(restore)
+        self._untold, self._told_of_it = (last_seq, f"unknown: broken file {aside.name}"), set()
         text = f"outbox {self.path}: {error}; set aside as {aside.name}; {len(rows)} waiting messages saved, others may be lost"
         self._alarms.append(text)
         self._tell("error", text)
@@ -304,6 +308,8 @@ class Outbox:
         if losses:
             write_gaps(connection, losses, self._clock())
             seq = self._announce(connection, losses, seq)
+        if self._untold is not None:
+            seq = self._announce_broken(connection, drafts, seq, *self._untold)
         for name, value in (("last_seq", seq), ("elapsed_s", now_s), ("wall_s", self._clock())):
             connection.execute("UPDATE number SET value = ? WHERE name = ?", (value, name))
         _add_totals(connection, {"committed": added, **Counter(f"dropped_{loss.rank}" for loss in losses)})
@@ -348,6 +354,14 @@ class Outbox:
             topic = lost[-1].topic.rsplit("/", 1)[0] + "/event"
             seq += self._insert(connection, Draft(body["event_id"], camera, topic, body, "gap"), seq + 1, GAP)
             self._open_gaps[camera] = seq
+        return seq
+
+    def _announce_broken(self, connection: sqlite3.Connection, drafts: Sequence[Draft], seq: int, last_seq: int, reason: str) -> int:
+        """One gap message for each of these cameras that has had none: nobody knows what was in the broken file; the last number."""
+        topics = {draft.camera: draft.topic.rsplit("/", 1)[0] + "/event" for draft in drafts if draft.camera not in self._told_of_it}
+        for camera, topic in topics.items():
+            body = gap_body(uuid7(self._clock()), camera, self._clock(), {}, (0, last_seq), reason)
+            seq += self._insert(connection, Draft(body["event_id"], camera, topic, body, "gap"), seq + 1, GAP)
         return seq
 
     def _requeue(self, which: str, values: tuple[int, ...]) -> int:
