@@ -6,7 +6,7 @@
     commands  any topic and payload below `set` and `request`: an answer or a refusal, an audit line, and the file of changes still loads
     payloads  any message on an event topic, as `events tail` shows it, and any body that may be committed: printed, or refused
     images    a JPEG, PNG, BMP or TIFF whose bytes are changed: an image or a BadFrame
-    packets   a broker that answers with any bytes: the publisher's thread lives on and delivers to a sound broker afterwards
+    packets   a broker that answers with any bytes: the publisher's thread lives on, keeps its message, and nothing of it is unexpected
     files     what a service finds in its own state folder, bent: changes, open tracks, outbox, recorder: started, set aside or refused
 
 Each example has five seconds. Exit 1 at the first crash, which is printed with the smallest input that makes it.
