@@ -1,8 +1,8 @@
 """Pictures of what was found, on disk, named in the message that tells of it. In: an inspection, its frame. Out: it, with path and sha256.
 
 Kept: one folder a camera, never above its bound in bytes; what is too old goes with the next picture, at the latest. The oldest goes first,
-and only our own pictures go. An event is never held up by its picture: where the disk is full or nearly so, it goes without one, and that
-is counted.
+and only our own pictures go. An event does not wait for its picture: where the disk is full or nearly so, it goes without one, and that is
+counted; and pictures are not synced, so that after a power cut the newest may be missing or short, which their sha256 tells.
 """
 
 from __future__ import annotations
@@ -165,8 +165,6 @@ def _replace(path: Path, content: bytes) -> None:
     try:
         with draft.open("wb") as file:
             file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
         draft.replace(path)
     except OSError:
         with suppress(OSError):
