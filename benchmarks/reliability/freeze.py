@@ -7,6 +7,7 @@ is left and no camera held (each camera's source holds a file lock, as a device 
 
 from __future__ import annotations
 
+import argparse
 import fcntl
 import os
 import signal
@@ -91,39 +92,46 @@ def is_held(path: Path) -> bool:
     return False
 
 
+def killed(service: Service, folder: Path) -> dict[str, Any]:
+    """Kill the supervisor with -9; what is left of it."""
+    pids = children(service.process.pid)
+    service.process.kill()
+    gone_s = wait_for(lambda: not any(map(is_running, pids)), 10, 0.002)
+    return {"processes": len(pids), "gone_s": gone_s, "cameras_held": [name for name in "ab" if is_held(folder / f"{name}.lock")]}
+
+
+def frozen(service: Service) -> dict[str, Any]:
+    """Stop the supervisor with SIGSTOP; how long until the watchdog has started it anew."""
+    since_s = time.monotonic()
+    os.kill(service.process.pid, signal.SIGSTOP)
+    wait_for(lambda: service.starts == 2, WATCHDOG_S + 10)
+    return {"restarted_s": round(time.monotonic() - since_s, 2), "watchdog_s": WATCHDOG_S, "by_watchdog": service.killed_by_watchdog}
+
+
 def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--short", action="store_true", help="freeze a worker and kill the supervisor only")
+    parser.add_argument("--log", action="store_true", help="show the service's log at the end")
+    arguments = parser.parse_args()
     facts: dict[str, Any] = {}
     with rig(config, WATCHDOG_S) as (service, ear, folder):
         are_online = lambda: all(ear.last(f"{name}/availability") == "online" for name in "ab")  # noqa: E731
-        if wait_for(are_online, 60) is None:
-            return verdict({"error": "the cameras did not come online"}, False)
-        facts["decoder"] = offline_after(service, ear, "capture.decoder", folder)
-        wait_for(are_online, 30)
-        facts["worker"] = offline_after(service, ear, "worker_main", folder)
-
-        wait_for(are_online, 30)
-        facts["worker_killed"] = offline_after(service, ear, "worker_main", folder, signal.SIGKILL)
-
-        frozen_s = time.monotonic()
-        os.kill(service.process.pid, signal.SIGSTOP)
-        wait_for(lambda: service.starts == 2, WATCHDOG_S + 10)
-        facts["supervisor_frozen"] = {"restarted_s": round(time.monotonic() - frozen_s, 2), "watchdog_s": WATCHDOG_S}
-        service.wait_ready()
+        cases = [("worker_frozen", "worker_main", signal.SIGSTOP)]
+        if not arguments.short:
+            cases += [("decoder_frozen", "capture.decoder", signal.SIGSTOP), ("worker_killed", "worker_main", signal.SIGKILL)]
+        for name, kind, number in cases:
+            if wait_for(are_online, 60) is None:
+                return verdict({**facts, "error": "the cameras did not come online"}, False)
+            facts[name] = offline_after(service, ear, kind, folder, number)
+        is_well = all((case["offline_s"] or 99) <= LIMIT_S and case["back_s"] and case["other_camera_untouched"] for case in facts.values())
+        if not arguments.short:
+            facts["supervisor_frozen"] = frozen(service)
+            is_well &= facts["supervisor_frozen"]["by_watchdog"] == 1 and facts["supervisor_frozen"]["restarted_s"] <= WATCHDOG_S + 2
+            service.wait_ready()
         wait_for(are_online, 60)
-
-        pids = children(service.process.pid)
-        killed_s = time.monotonic()
-        service.process.kill()
-        gone_s = wait_for(lambda: not any(map(is_running, pids)), 10, 0.002)
-        facts["supervisor_killed"] = {
-            "processes": len(pids), "gone_s": gone_s, "measured_s": round(time.monotonic() - killed_s, 3),
-            "cameras_held": [name for name in "ab" if is_held(folder / f"{name}.lock")],
-        }  # fmt: skip
-    froze = [facts["decoder"], facts["worker"], facts["worker_killed"]]
-    holds_all = all((found["offline_s"] or 99) <= LIMIT_S and found["back_s"] and found["other_camera_untouched"] for found in froze)
-    holds_all &= service.killed_by_watchdog == 1 and facts["supervisor_frozen"]["restarted_s"] <= WATCHDOG_S + 2
-    holds_all &= facts["supervisor_killed"]["gone_s"] is not None and not facts["supervisor_killed"]["cameras_held"]
-    return verdict(facts, holds_all)
+        facts["supervisor_killed"] = killed(service, folder)
+    is_well &= facts["supervisor_killed"]["gone_s"] is not None and not facts["supervisor_killed"]["cameras_held"]
+    return verdict(facts, is_well)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""More parts than the camera can look at: `python benchmarks/reliability/overload.py [--parts 1000] [--rate 100] [--kill]`.
+"""More parts than the camera can look at: `python benchmarks/reliability/overload.py [--parts 1000] [--rate 100] [--kill N]`.
 
 Parts are asked for over MQTT faster than they can be inspected. Each must get exactly one verdict: an inspection, or NOT_INSPECTED with the
-reason. With `--kill` the camera's worker is killed with -9 three times meanwhile; a part that the node then did not take (it answers so)
+reason. With `--kill N` the camera's worker is killed with -9 N times meanwhile; a part that the node then did not take (it answers so)
 is asked for again, as a line would.
 """
 
@@ -18,8 +18,6 @@ from pathlib import Path
 
 from rig import children, command, head, rig, verdict, wait_for
 
-KILLS = 3
-
 
 def config(folder: Path, port: int) -> str:
     """A camera that looks at every pixel of a large picture, and lets eight parts wait."""
@@ -34,7 +32,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--parts", type=int, default=1000)
     parser.add_argument("--rate", type=float, default=100.0, help="parts a second")
-    parser.add_argument("--kill", action="store_true", help="kill the camera's worker three times")
+    parser.add_argument("--kill", type=int, default=0, metavar="N", help="kill the camera's worker so many times")
     parser.add_argument("--log", action="store_true", help="show the service's log at the end")
     arguments = parser.parse_args()
     wanted = [f"part-{number}" for number in range(arguments.parts)]
@@ -58,7 +56,7 @@ def main() -> int:
                 asked[part] += 1
                 ear.say("request/inspect_now", camera="cam", part_id=part, transaction=f"{part}/{asked[part]}")
                 time.sleep(1 / arguments.rate)
-                if arguments.kill and kills < KILLS and sum(asked.values()) >= len(wanted) * (kills + 1) // (KILLS + 1):
+                if kills < arguments.kill and sum(asked.values()) >= len(wanted) * (kills + 1) // (arguments.kill + 1):
                     for pid in children(service.process.pid):
                         if "worker_main" in command(pid):
                             os.kill(pid, signal.SIGKILL)

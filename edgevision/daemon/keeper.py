@@ -287,11 +287,12 @@ class Keeper:
         """A worker in one turn for too long: first its camera is offline, then it is killed. Loading takes longer."""
         silent_s, is_loading = life.look(now_s)
         silent_s = min(silent_s, now_s - self._since_s)
-        is_stalled = self.stage is Stage.RUNNING and silent_s > STALL_S and not is_loading
+        is_stalled = self.stage is Stage.RUNNING and silent_s > STALL_S
+        what = "a step of loading its network" if is_loading else "one inspection"
         if is_stalled and not self._is_stalled:
-            log.error("%s: one inspection takes more than %g s: offline until it ends", self.name, STALL_S)
+            log.error("%s: %s takes more than %g s: offline until it ends", self.name, what, STALL_S)
         if is_stalled:
-            self._desk.board.set_availability(self.name, "offline", f"one inspection takes more than {STALL_S:g} s")
+            self._desk.board.set_availability(self.name, "offline", f"{what} takes more than {STALL_S:g} s")
         self._is_stalled = is_stalled
         limit_s = LOADING_S if is_loading or self.stage is Stage.LOADING else HANG_S
         if silent_s > limit_s and self.stage in (Stage.RUNNING, Stage.LOADING):
