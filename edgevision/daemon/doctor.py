@@ -10,6 +10,7 @@ import os
 import platform
 import shutil
 import sqlite3
+import stat
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -55,7 +56,8 @@ def doctor(path: Path | None) -> dict[str, Any]:
             exit_code = error.exit_code
         else:
             findings.append(Finding("configuration", "ok", f"{path}: {len(config.cameras)} cameras, sha256 {config.sha256[:12]}"))
-            findings += [*cameras(config), *disk(config), *outbox(config), *broker(config.mqtt, Topics(config.mqtt.base, config.node.id))]
+            findings += [*secrets(config), *cameras(config), *disk(config), *outbox(config)]
+            findings += broker(config.mqtt, Topics(config.mqtt.base, config.node.id))
     if not exit_code and any(finding.grade == "fail" for finding in findings):
         exit_code = Unavailable.exit_code
     return {"ok": exit_code == 0, "exit_code": exit_code, "findings": [asdict(finding) for finding in findings]}
@@ -92,6 +94,27 @@ def is_clock_synced() -> bool | None:
     """What the kernel says (adjtimex(2), read only); None where it may not be asked."""
     state = ctypes.CDLL(None).adjtimex(ctypes.create_string_buffer(TIMEX_BYTES))
     return None if state < 0 else state != TIME_ERROR
+
+
+def secrets(config: Config) -> Iterator[Finding]:
+    """Can the files that hold secrets be read by us, and by nobody else."""
+    files = {f"mqtt.{key}": getattr(config.mqtt, key) for key in ("password_file", "key_file")}
+    for name, camera in config.cameras.items():
+        files[f"cameras.{name}.source.password_file"] = getattr(camera.source.settings, "password_file", None)
+    for key, file in files.items():
+        if file is None or "/" not in str(file):
+            continue
+        try:
+            mode = os.stat(file).st_mode
+        except OSError as error:
+            yield Finding("secrets", "fail", f"{key} {file}: {error.strerror}; mend the path or its rights")
+            continue
+        if not os.access(file, os.R_OK):
+            yield Finding("secrets", "fail", f"{key} {file}: this user may not read it; run it as the service's user, or mend its rights")
+        elif mode & stat.S_IROTH:
+            yield Finding("secrets", "warn", f"{key} {file}: everybody may read it; run: chmod 640 {file}")
+        else:
+            yield Finding("secrets", "ok", f"{key}: {file}")
 
 
 def cameras(config: Config, by_name: Path = Path("/dev/v4l")) -> Iterator[Finding]:

@@ -15,7 +15,7 @@ from typing import Any, Self
 
 from edgevision.errors import Unavailable
 from edgevision.publish.bounds import RANKS
-from edgevision.publish.storage import LAYOUT, Corrupt, broken_files, translated
+from edgevision.publish.storage import LAYOUT, Corrupt, broken_files, readable, translated
 from edgevision.publish.stored import Lane
 
 STATES = ("pending", "aside", "acked")
@@ -99,7 +99,7 @@ class Ledger:
                     found += _wrong_in(message, last_seq)
                     if len(found) >= FINDINGS_AT_MOST:
                         return found
-        except Corrupt as error:
+        except (Corrupt, Unavailable) as error:
             found.append(f"unreadable: {error}")
         return found
 
@@ -135,6 +135,7 @@ def _open(path: Path) -> sqlite3.Connection:
     address = path.absolute().as_uri()
     for mode in ("mode=ro", "immutable=1"):
         connection = sqlite3.connect(f"{address}?{mode}", uri=True, timeout=5.0)
+        connection.text_factory = readable
         try:
             connection.execute("SELECT count(*) FROM message").fetchone()
         except sqlite3.OperationalError:

@@ -62,6 +62,8 @@ class Outbox:
         self._counts: Counter[str] = Counter()
         self._cameras: set[str] = set()
         self._turn = 0
+        self._untold: tuple[int, str] | None = None  # last number and name of a broken file, until each camera's listeners know
+        self._told_of_it: set[str] = set()
         self._open_gaps: dict[str, int] = {}  # camera -> seq of a gap message that nobody has seen yet
         try:
             self._storage = Storage(self.path)
@@ -84,6 +86,7 @@ class Outbox:
             added, losses = self._insert_somehow(drafts)
             self._counts["committed"] += added
             self._cameras.update(draft.camera for draft in drafts)
+            self._told_of_it.update(draft.camera for draft in drafts)
             self._count_losses(losses)
         self.on_commit()
 
@@ -205,7 +208,8 @@ class Outbox:
         newest = "SELECT max(seq) FROM message WHERE camera = ? AND track IS NOT NULL GROUP BY track"
         with self._lock:
             rows = self._mended(lambda: list(self._storage.read(f"SELECT track, body FROM message WHERE seq IN ({newest})", (camera,))))
-        return {track: json.loads(body) for track, body in rows}
+        bodies = ((track, _plain(body)) for track, body in rows)
+        return {track: body for track, body in bodies if body is not None}
 
     def clear_alarms(self) -> int:
         """A person has seen that a broken file was set aside: it is no alarm any more. How many there were."""
@@ -281,6 +285,7 @@ class Outbox:
             )
 
         storage.transaction(restore)
+        self._untold, self._told_of_it = (last_seq, f"unknown: broken file {aside.name}"), set()
         text = f"outbox {self.path}: {error}; set aside as {aside.name}; {len(rows)} waiting messages saved, others may be lost"
         self._alarms.append(text)
         self._tell("error", text)
@@ -303,6 +308,8 @@ class Outbox:
         if losses:
             write_gaps(connection, losses, self._clock())
             seq = self._announce(connection, losses, seq)
+        if self._untold is not None:
+            seq = self._announce_broken(connection, drafts, seq, *self._untold)
         for name, value in (("last_seq", seq), ("elapsed_s", now_s), ("wall_s", self._clock())):
             connection.execute("UPDATE number SET value = ? WHERE name = ?", (value, name))
         _add_totals(connection, {"committed": added, **Counter(f"dropped_{loss.rank}" for loss in losses)})
@@ -310,10 +317,15 @@ class Outbox:
 
     def _insert(self, connection: sqlite3.Connection, draft: Draft, seq: int, rank: int) -> int:
         """1 when the draft was stored, 0 when it was there already."""
-        body = encode({**draft.body, "seq": seq, "boot_id": self.boot_id})
+        try:
+            body = encode({**draft.body, "seq": seq, "boot_id": self.boot_id})
+        except (TypeError, ValueError) as error:
+            raise InputError(f"draft {draft.event_id}: its body is no JSON: {error}; numbers must be finite") from error
         if len(body) > LIMIT_BYTES:
             raise InputError(f"draft {draft.event_id}: its body has {len(body)} bytes; the limit is {LIMIT_BYTES}; send pictures by path")
         track = draft.body.get("track_id")
+        if track is not None and not isinstance(track, str):
+            raise InputError(f"draft {draft.event_id}: track_id is a {type(track).__name__}; it must be text")
         lane = Lane.LIVE
         if track is not None:
             query = "SELECT 1 FROM message WHERE state = 'pending' AND track = ? AND lane = ? LIMIT 1"
@@ -334,13 +346,22 @@ class Outbox:
             )  # fmt: skip
             query = "SELECT seq, body FROM message WHERE seq = ? AND camera = ? AND rank = ? AND state = 'pending'"
             known = connection.execute(query, (self._open_gaps.get(camera), camera, GAP)).fetchone()
-            if known is not None:
-                merged = _merged(json.loads(known[1]), body)
+            gap = None if known is None else _plain(known[1])
+            if known is not None and gap is not None:
+                merged = _merged(gap, body)
                 connection.execute("UPDATE message SET body = ?, size = ? WHERE seq = ?", (merged, len(merged) + ROW_BYTES, known[0]))
                 continue
             topic = lost[-1].topic.rsplit("/", 1)[0] + "/event"
             seq += self._insert(connection, Draft(body["event_id"], camera, topic, body, "gap"), seq + 1, GAP)
             self._open_gaps[camera] = seq
+        return seq
+
+    def _announce_broken(self, connection: sqlite3.Connection, drafts: Sequence[Draft], seq: int, last_seq: int, reason: str) -> int:
+        """One gap message for each of these cameras that has had none: nobody knows what was in the broken file; the last number."""
+        topics = {draft.camera: draft.topic.rsplit("/", 1)[0] + "/event" for draft in drafts if draft.camera not in self._told_of_it}
+        for camera, topic in topics.items():
+            body = gap_body(uuid7(self._clock()), camera, self._clock(), {}, (0, last_seq), reason)
+            seq += self._insert(connection, Draft(body["event_id"], camera, topic, body, "gap"), seq + 1, GAP)
         return seq
 
     def _requeue(self, which: str, values: tuple[int, ...]) -> int:
@@ -373,6 +394,15 @@ def _add_totals(connection: sqlite3.Connection, counts: Mapping[str, int]) -> No
     for name, count in counts.items():
         if count:
             connection.execute("UPDATE total SET value = value + ? WHERE name = ?", (count, name))
+
+
+def _plain(raw: bytes) -> dict[str, Any] | None:
+    """A stored body, None when the disk has changed it since."""
+    try:
+        body = json.loads(raw)
+    except ValueError:
+        return None
+    return body if isinstance(body, dict) else None
 
 
 def _merged(known: dict[str, Any], added: dict[str, Any]) -> bytes:

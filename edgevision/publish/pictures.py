@@ -1,8 +1,8 @@
 """Pictures of what was found, on disk, named in the message that tells of it. In: an inspection, its frame. Out: it, with path and sha256.
 
 Kept: one folder a camera, never above its bound in bytes; what is too old goes with the next picture, at the latest. The oldest goes first,
-and only our own pictures go. An event is never held up by its picture: where the disk is full or nearly so, it goes without one, and that
-is counted.
+and only our own pictures go. An event does not wait for its picture: where the disk is full or nearly so, it goes without one, and that is
+counted; and pictures are not synced, so that after a power cut the newest may be missing or short, which their sha256 tells.
 """
 
 from __future__ import annotations
@@ -43,9 +43,7 @@ class PictureSettings(Settings):
     min_free_mb: float = Field(512.0, ge=0, le=1e7, description="No picture is kept while the disk has less room than this.")
     format: Literal["jpg", "png"] = Field("jpg", description="png keeps every bit, also of 16 bit cameras, and is some ten times larger.")
     quality: int = Field(90, ge=1, le=100, description="Quality of a jpg.")
-    url: str | None = Field(
-        None, max_length=512, description="Where others find the folder of all pictures; messages then carry a URL."
-    )
+    url: str | None = Field(None, max_length=512, description="Where others find the folder of all pictures; messages then carry a URL.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +93,7 @@ class Pictures:
         )
         if not (is_due or wanted):
             return inspection
+        begun_s = time.perf_counter()
         try:
             kept = self._write(inspection, image)
         except (OSError, cv2.error) as error:
@@ -104,7 +103,8 @@ class Pictures:
             return inspection
         self._count("pictures_kept")
         _answer(wanted, {"status": "ok", **kept})
-        return replace(inspection, image=kept) if is_due else inspection
+        timing_ms = {**inspection.timing_ms, "picture": 1e3 * (time.perf_counter() - begun_s)}
+        return replace(inspection, image=kept if is_due else None, timing_ms=timing_ms)
 
     def trim(self, room_bytes: int = 0) -> None:
         """Remove the oldest pictures until the bounds hold, with so much room to spare. Raises OSError."""
@@ -165,8 +165,6 @@ def _replace(path: Path, content: bytes) -> None:
     try:
         with draft.open("wb") as file:
             file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
         draft.replace(path)
     except OSError:
         with suppress(OSError):

@@ -10,7 +10,7 @@ import pytest
 
 from edgevision.cli import main
 from edgevision.config import load
-from edgevision.daemon.doctor import broker, cameras, clock, disk, outbox, processor
+from edgevision.daemon.doctor import broker, cameras, clock, disk, outbox, processor, secrets
 from edgevision.publish.connection import MqttSettings
 from edgevision.publish.outbox import Outbox
 from edgevision.publish.topics import Topics
@@ -110,6 +110,18 @@ def test_cameras_are_found_by_their_lasting_names(tmp_path):
     (tmp_path / "dev" / "by-id" / "usb-Cam-index0").symlink_to(device)
     (bare,) = cameras(watching(device), tmp_path / "dev")
     assert (bare.grade, bare.text.endswith("use " + str(tmp_path / "dev" / "by-id" / "usb-Cam-index0"))) == ("warn", True)
+
+
+def test_secrets_that_everybody_may_read_are_a_warning(tmp_path):
+    secret = tmp_path / "password"
+    secret.write_text("x")
+    config = load(config_of(tmp_path, more=f"mqtt: {{username: u, password_file: {secret}}}\n"))
+    secret.chmod(0o644)
+    assert graded(secrets(config)) == [("secrets", "warn")]
+    secret.chmod(0o640)
+    assert graded(secrets(config)) == [("secrets", "ok")]
+    secret.unlink()
+    assert graded(secrets(config)) == [("secrets", "fail")]
 
 
 def test_disk_and_outbox(tmp_path):
