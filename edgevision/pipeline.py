@@ -32,6 +32,7 @@ from edgevision.segment.facts import NetworkFacts, Placement
 Found = tuple[tuple[Region, ...], tuple[Defect, ...], tuple[Event, ...]]
 
 PROTECT_MARGIN_PX = 8
+SEEING = frozenset({"compare", "recompute", "segment"})
 
 
 class Pipeline:
@@ -114,42 +115,20 @@ class Pipeline:
 
     def _start_over(self, frame: Frame, error: EngineFault) -> Inspection:
         """Memory is not what it must be: forget it, and inspect the frame again with the whole network."""
-        self._forget_scene()
+        self.forget_scene()
         return replace(self.inspect(frame), full_reason=str(error))
 
     def _unusable(self, frame: Frame, error: EngineFault | InputError) -> Inspection:
         """Even the whole network's answer cannot be read: say so, and begin with the whole network again."""
-        self._forget_scene()
+        self.forget_scene()
         return self.not_inspected(str(error), frame.ts, frame.seq, frame.part_id, frame.job_id)
 
     def not_inspected(
         self, reason: str, ts: float, seq: int | None = None, part_id: str | None = None, job_id: str | None = None
     ) -> Inspection:
         """What is said of a frame or a part that was not inspected: never OK. `seq` is None where it is not known."""
-        return Inspection(
-            camera=self.camera,
-            frame_seq=-1 if seq is None else seq,
-            ts=ts,
-            size_px=(self._size_px[1], self._size_px[0]),
-            verdict=Verdict.NOT_INSPECTED,
-            reason=reason,
-            scene=Scene.NORMAL,
-            mode="none",
-            live_fraction=0.0,
-            foreground_fraction=0.0,
-            gain=1.0,
-            offset=0.0,
-            full_reason=None,
-            regions=(),
-            defects=(),
-            events=(),
-            score=0.0,
-            threshold=self.settings.judge.ng,
-            costs=None,
-            timing_ms={},
-            part_id=part_id,
-            job_id=job_id,
-        )
+        known = {"frame_seq": -1 if seq is None else seq, "size_px": self._size_px[::-1], "part_id": part_id, "job_id": job_id}
+        return Inspection.not_made(self.camera, reason, ts, self.settings.judge.ng, **known)
 
     def finish(self, ts: float, reason: str) -> tuple[Event, ...]:
         """End every open track: the source ended or the service stops."""
@@ -164,17 +143,34 @@ class Pipeline:
         self._stages_for(height, width, progress)
         self._detector.prepare(image)
 
+    def take_over(self, old: Pipeline) -> None:
+        """Go on from another pipeline of this camera: with its open defects, and with its network and scene where both see alike.
+
+        `old` is not used any more. Raises InputError for defects that cannot go on; the rest is done then.
+        """
+        if sees_alike(self.settings, old.settings):
+            self._detector, self._refresh, self._network = old._detector, old._refresh, old._network
+            self._decoder, self._audits = old._decoder, old._audits
+            self._size_px, self._full_ts = old._size_px, old._full_ts
+        self.tracks.restore(old.tracks.snapshot())
+
     def reset(self) -> None:
-        """Forget the scene: the next frame is a first one. Open tracks are forgotten, not ended."""
-        self._forget_scene()
+        """Forget everything: the next frame is a first one. Open tracks are forgotten, not ended."""
+        self.forget_scene()
         self.tracks.reset()
 
-    def _forget_scene(self) -> None:
+    def forget_scene(self) -> None:
+        """The next frame is a first one, from which the reference is learnt; open tracks go on."""
         self._detector.reset()
         self._refresh.reset()
         if self._network is not None and self._decoder is not None:
             self._network.reset()
             self._decoder.reset()
+
+    @property
+    def size_px(self) -> tuple[int, int]:
+        """(height, width) of the frames, (0, 0) before the first one."""
+        return self._size_px
 
     @property
     def network(self) -> CameraNetwork | None:
@@ -247,6 +243,12 @@ class Stopwatch:
     def read(self) -> dict[str, float]:
         """Every stage's milliseconds, and `total`."""
         return {**self._laps, "total": (self._last - self._start) * 1e3}
+
+
+def sees_alike(one: CameraConfig, other: CameraConfig) -> bool:
+    """Do two configurations differ in judging at most, so that network, scene and reference of the one serve the other."""
+    first, second = (camera.model_dump(mode="json", include=set(SEEING)) for camera in (one, other))
+    return first == second
 
 
 def protected(regions: tuple[Region, ...], shape: tuple[int, int]) -> Mask | None:
