@@ -313,10 +313,10 @@ class Backend(Protocol):
     def scan(self, mask: NDArray[np.uint8], live: NDArray[np.uint8], extent: NDArray[np.int32]) -> int:
         """Extents and count of a mask from outside; inside the extents it is copied to `live`, which may be the mask itself."""
 
-    def helpers(self, threads: int) -> Any:
+    def crew(self, threads: int) -> Any:
         """Threads for one network to compute with, the caller's included; for `chain`."""
 
-    def chain(self, links: Sequence[Link], runs: Runs, helpers: Any) -> Chain:
+    def chain(self, links: Sequence[Link], runs: Runs, crew: Any) -> Chain:
         """The steps as one call. `runs` is room for those of one step at a time."""
 
     def first_bad(self, picture: NDArray[np.float32], runs: Runs, count: int) -> tuple[int, int]:

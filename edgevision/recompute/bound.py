@@ -109,9 +109,9 @@ def bind_step(step: Step, packed: object, memory: Memory, backend: Backend) -> B
     )
 
 
-def join(steps: Sequence[BoundStep], backend: Backend, helpers: Any) -> Chain:
+def join(steps: Sequence[BoundStep], backend: Backend, crew: Any) -> Chain:
     """Neighbouring steps as one chain."""
-    chain = backend.chain([bound.link for bound in steps], steps[0].runs, helpers)
+    chain = backend.chain([bound.link for bound in steps], steps[0].runs, crew)
     for place, bound in enumerate(steps):
         bound.chain, bound.place = chain, place
     return chain

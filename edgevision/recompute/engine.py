@@ -49,7 +49,7 @@ class Network:
     layout: Layout
     backend: Backend
     packed: tuple[object, ...]
-    helpers: Any
+    crew: Any
     limit: Limit
     foreign: ForeignNetwork | None = None
 
@@ -62,7 +62,7 @@ class Network:
         packed = tuple(
             compile_island(step, graph, threads) if isinstance(step, IslandStep) else backend.pack(step.form) for step in plan.steps
         )
-        return cls(graph, plan, layout, backend, packed, backend.helpers(threads), limit, foreign)
+        return cls(graph, plan, layout, backend, packed, backend.crew(threads), limit, foreign)
 
     def bind(self, memory: Memory, progress: Progress | None = None) -> Bound:
         """Every step over one camera's Memory."""
@@ -84,11 +84,11 @@ class Network:
                 waiting.append(step)
                 continue
             if waiting:
-                yield join(waiting, self.backend, self.helpers)
+                yield join(waiting, self.backend, self.crew)
                 waiting = []
             yield step
         if waiting:
-            yield join(waiting, self.backend, self.helpers)
+            yield join(waiting, self.backend, self.crew)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

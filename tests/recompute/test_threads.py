@@ -14,8 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from numba import njit, types
 
 from edgevision.errors import InputError
-from edgevision.kernels.compiled import helpers
-from edgevision.kernels.compiled.helpers import Helpers
+from edgevision.kernels.compiled import crew
+from edgevision.kernels.compiled.crew import Crew
 from edgevision.kernels.compiled.jit import specialize
 from edgevision.kernels.compiled.native import NativeKernel, unpack
 from edgevision.kernels.compiled.share import MOST_SHARES, cut_evenly, share
@@ -27,8 +27,8 @@ from tests.recompute.test_random_graphs import build, recipes
 @pytest.fixture
 def share_all(monkeypatch):
     """Even the smallest step is shared."""
-    monkeypatch.setattr(helpers, "WORTH_SHARING_NS", 0)
-    monkeypatch.setattr(helpers, "SHARE_NS", 1)
+    monkeypatch.setattr(crew, "WORTH_SHARING_NS", 0)
+    monkeypatch.setattr(crew, "SHARE_NS", 1)
 
 
 def own_threads() -> set[threading.Thread]:
@@ -59,13 +59,13 @@ def test_every_run_is_done_once_whoever_does_it():
     done, runs = np.zeros(3000, np.int64), np.ones((3000, 3), np.int32)
     number = types.int64
     kernel = NativeKernel(note, (types.int32[:, ::1], number, number, number[::1]), (done,), None)
-    link, crew = np.array([*kernel.over(runs), 0], np.int64), Helpers(4)
+    link, team = np.array([*kernel.over(runs), 0], np.int64), Crew(4)
     runs[:, 1] = 0
     code = specialize(share, (number, number[::1], types.int32[:, ::1], number, number, number, number[::1]))
-    assert crew.hold()
+    assert team.hold()
     for _ in range(300):
-        code(crew.board.ctypes.data, link, runs, 10, 3000, 60, crew.system)
-    crew.release()
+        code(team.board.ctypes.data, link, runs, 10, 3000, 60, team.system)
+    team.release()
     assert (done[10:] == 300).all()
     assert not done[:10].any()
 
@@ -84,13 +84,13 @@ def test_a_kernel_that_fails_says_so():
 
 
 def test_who_finds_the_helpers_busy_works_alone():
-    crew = Helpers(2)
-    assert crew.hold()
-    assert not crew.hold()
-    crew.release()
-    assert crew.hold()
-    crew.release()
-    assert not Helpers(1).hold()
+    team = Crew(2)
+    assert team.hold()
+    assert not team.hold()
+    team.release()
+    assert team.hold()
+    team.release()
+    assert not Crew(1).hold()
 
 
 @settings(max_examples=12, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])

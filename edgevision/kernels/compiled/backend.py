@@ -11,7 +11,7 @@ from edgevision.errors import InputError
 from edgevision.kernels.compiled import across, broadcast, combine, convolve, depthwise, intake, pick, pool, resize, runs, total
 from edgevision.kernels.compiled.chain import Chain
 from edgevision.kernels.compiled.cpu import Cpu, detect
-from edgevision.kernels.compiled.helpers import Helpers
+from edgevision.kernels.compiled.crew import Crew
 from edgevision.kernels.forms import Across, Broadcast, Convolve, Float, Form, Intake, Kernel, Link, Pick, Plane, Pool, Resize, Runs, Total
 
 
@@ -62,10 +62,10 @@ class Compiled:
         """The kernel that takes in a picture."""
         return intake.bind(form, target)
 
-    def helpers(self, threads: int) -> Helpers:
+    def crew(self, threads: int) -> Crew:
         """Threads for one network."""
-        return Helpers(threads)
+        return Crew(threads)
 
-    def chain(self, links: Sequence[Link], runs: Runs, helpers: Any) -> Chain:
+    def chain(self, links: Sequence[Link], runs: Runs, crew: Any) -> Chain:
         """The steps as one call into machine code."""
-        return Chain(links, runs, helpers)
+        return Chain(links, runs, crew)

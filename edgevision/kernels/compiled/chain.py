@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 from numba import carray, types
 
-from edgevision.kernels.compiled.helpers import Helpers
+from edgevision.kernels.compiled.crew import Crew
 from edgevision.kernels.compiled.jit import kernel, specialize
 from edgevision.kernels.compiled.native import at, put, run_code
 from edgevision.kernels.compiled.runs import forget, gather, mark, spread
@@ -131,8 +131,8 @@ def sweep(schedule, links, planes, runs, spent, board, system):
 class Chain:
     """Keeps the promises of `forms.Chain`."""
 
-    def __init__(self, links: Sequence[Link], runs: Runs, helpers: Helpers) -> None:
-        self._keep, self._runs, self._helpers, self._alone = tuple(links), runs, helpers, Helpers(1)
+    def __init__(self, links: Sequence[Link], runs: Runs, crew: Crew) -> None:
+        self._keep, self._runs, self._crew, self._alone = tuple(links), runs, crew, Crew(1)
         self._is_exact = all(link.is_exact for link in links)
         planes = {id(plane): plane for link in links for plane in (link.target, *(feed.plane for feed in link.feeds))}
         places = {key: place for place, key in enumerate(planes)}
@@ -157,22 +157,22 @@ class Chain:
         """Run the steps. Raises MemoryError where a kernel found no room."""
         began = time.perf_counter()
         everything = everything or (self._is_exact and all(plane.live_px == plane.size_px for plane in self._outside))
-        if self._helpers.hold():
+        if self._crew.hold():
             try:
-                self._run(everything, self._helpers)
+                self._run(everything, self._crew)
             finally:
-                self._helpers.release()
+                self._crew.release()
         else:
             self._run(everything, self._alone)
         self._elapsed_s, self._tick_s = time.perf_counter() - began, None
 
-    def _run(self, everything: bool, helpers: Helpers) -> None:
+    def _run(self, everything: bool, crew: Crew) -> None:
         if everything:
-            self._sweep(self._schedule, self._links, self._planes, self._runs, self.spent, helpers.board, helpers.system)
+            self._sweep(self._schedule, self._links, self._planes, self._runs, self.spent, crew.board, crew.system)
         else:
-            self._advance(self._links, self._feeds, self._planes, self._runs, self.spent, helpers.board, helpers.system)
-        if helpers.board[STATUS // 8]:
-            helpers.board[STATUS // 8] = 0
+            self._advance(self._links, self._feeds, self._planes, self._runs, self.spent, crew.board, crew.system)
+        if crew.board[STATUS // 8]:
+            crew.board[STATUS // 8] = 0
             raise MemoryError("a kernel found no memory to work in")
 
     def seconds(self, place: int) -> float:

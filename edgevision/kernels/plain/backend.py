@@ -54,9 +54,9 @@ class Plain:
         """The kernel that takes in a picture."""
         return intake.bind(form, target)
 
-    def helpers(self, threads: int) -> None:
+    def crew(self, threads: int) -> None:
         """One thread does all."""
 
-    def chain(self, links: Sequence[Link], runs: Runs, helpers: Any) -> Chain:
+    def chain(self, links: Sequence[Link], runs: Runs, crew: Any) -> Chain:
         """The steps as one call."""
         return Chain(links, runs)

@@ -24,7 +24,7 @@ AWAKE_TICKS = 600_000  # of the CPU's clock, some 0.2 ms: longer than from one s
 _LINE = types.int64[::1]
 
 
-class Helpers:
+class Crew:
     """`threads` with the caller. `board` is where they meet, `system` what steps must know: see `system_calls`, then threads, the least
     nanoseconds of a step that is shared, and of a share."""
 
