@@ -5,7 +5,7 @@ is OpenVINO f32 on the whole picture with the same threads, without what it take
 against dense, over all frames and classes; the worst frame stands beside it. The network is trained here, for a minute, on pictures made
 here.
 
-    python benchmarks/splice.py [--size 720] [--frames 60] [--live 0.01,0.05,0.2] [--threads 1] [--json]
+    python benchmarks/splice.py [--size 720] [--frames 60] [--live 0.01,0.05,0.2] [--threads 1] [--way split] [--json]
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def measure(net: SpliceNetwork, path: Path, share: float, frames: int, threads: 
             continue
         ours.append(elapsed_ms)
         theirs.append(dense_ms)
-        whole += net.costs.mode == "full"
+        whole += any(step.how == "whole" for step in net.costs.steps)
         (name,) = out
         pair = out[name].argmax(axis=1).ravel() * CLASSES + reference[name].argmax(axis=1).ravel()
         here = np.bincount(pair, minlength=CLASSES**2).reshape(CLASSES, CLASSES)
@@ -92,13 +92,14 @@ def main() -> None:
     parser.add_argument("--live", default="0.01,0.05,0.2")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--tolerance", type=float, default=SpliceSettings().tolerance)
+    parser.add_argument("--way", choices=("auto", "crops", "split", "tail"), default="auto")
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
     width = given.size * 16 // 9
     with tempfile.TemporaryDirectory() as folder:
         path = splice_network.write_onnx(splice_network.train(), Path(folder) / "network.onnx", given.size, width)
-        net = SpliceNetwork.load(path, SpliceSettings(tolerance=given.tolerance), threads=given.threads)
+        net = SpliceNetwork.load(path, SpliceSettings(tolerance=given.tolerance, way=given.way), threads=given.threads)
         net.set_preprocess()
         rows = [measure(net, path, float(share), given.frames, given.threads) for share in given.live.split(",")]
     if given.json:

@@ -19,6 +19,9 @@ def add_network_verbs(verbs: Any, add: AddVerb) -> None:
     """Add them to `verbs` with `add(verbs, name, function, text)`."""
     plan = add(verbs, "plan", _plan, "print how each step of a network would run here, and why")
     plan.add_argument("network", metavar="NET", help=_NETWORK)
+    plan.add_argument(
+        "--engine", choices=("selective", "splice"), default="selective", help="as in recompute.engine (default selective); splice measures"
+    )
     _add_shape(plan)
     plan.add_argument("--precision", choices=PRECISIONS, default="auto", help="of the arithmetic (default auto: the file's own)")
     plan.add_argument("--json", action="store_true", help="print one JSON object")
@@ -66,8 +69,13 @@ def _add_shape(verb: argparse.ArgumentParser) -> None:
 
 def _plan(arguments: argparse.Namespace) -> int:
     from edgevision.recompute.engine import SelectiveNetwork
-    from edgevision.study.network_plan import plan_report
+    from edgevision.recompute.splice import SpliceNetwork
+    from edgevision.study.network_plan import plan_report, splice_report
 
+    if arguments.engine == "splice":
+        spliced = SpliceNetwork.load(_path(arguments.network), precision=arguments.precision, input_shape=arguments.input_shape)
+        print(json.dumps(splice_report(spliced)) if arguments.json else spliced.plan)
+        return 0
     net = SelectiveNetwork.load(_path(arguments.network), arguments.precision, input_shape=arguments.input_shape)
     print(json.dumps(plan_report(net)) if arguments.json else net.plan)
     return 0

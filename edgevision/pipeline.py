@@ -18,9 +18,9 @@ from edgevision.errors import BadFrame, ConfigError, EngineFault, InputError
 from edgevision.interfaces import Policy, Rule
 from edgevision.judge.rules import AreaScoreRule, verdict
 from edgevision.judge.tracks import Tracks
+from edgevision.recompute.arguments import Progress
 from edgevision.recompute.audit import Audits, AuditSettings
 from edgevision.recompute.camera_network import CameraNetwork
-from edgevision.recompute.engine import Progress
 from edgevision.recompute.load import labels_of, load_for_frames, span_px_of, threshold_of
 from edgevision.recompute.refresh import RollingRefresh
 from edgevision.records import ChangeMap, Defect, Event, Frame, Image, Inspection, Mask, Region, Scene, Verdict

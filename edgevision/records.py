@@ -100,13 +100,14 @@ class StepCost(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Costs:
-    """What the last `first` or `next` cost. `mode` is full | partial | cached | foreign | splice."""
+    """What the last `first` or `next` cost. `mode` is full | partial | cached | foreign | splice; `note`, what does not run as asked."""
 
     live_fraction: float
     macs: int
     dense_macs: int
     mode: str
     steps: list[StepCost] = field(default_factory=list)
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,6 +45,18 @@ def test_plan_of_the_network_that_ships(capsys):
     assert json.loads(capsys.readouterr().out)["dense_macs"] > 1e6
 
 
+def test_plan_of_the_splicing_engine(network, capsys):
+    arguments = ["plan", str(network), "--engine", "splice", "--input-shape", "1,3,64,96"]
+    assert main(arguments) == 0
+    assert "way crops: " in capsys.readouterr().out
+    assert main([*arguments, "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["way"] == "crops"
+    assert [part["name"] for part in report["parts"]] == ["whole"]
+    assert report["parts"][0]["margin_px"] <= 8
+    assert all(crop["ms"] > 0 for crop in report["parts"][0]["crops"])
+
+
 def test_an_open_size_is_asked_for(network, capsys):
     assert main(["plan", str(network)]) == 78
     assert "input_shape" in capsys.readouterr().err

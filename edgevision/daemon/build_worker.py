@@ -29,7 +29,7 @@ from edgevision.pipeline import Pipeline, sees_alike
 from edgevision.publish.payload import Identity
 from edgevision.publish.pictures import Pictures
 from edgevision.publish.topics import Topics
-from edgevision.recompute.engine import Progress
+from edgevision.recompute.arguments import Progress
 from edgevision.recompute.graph import read_metadata
 from edgevision.recompute.load import network_path
 from edgevision.registry import Registry

@@ -57,6 +57,7 @@ def start_journal(level: int = logging.INFO, form: str = "text", camera: str | N
     logger.handlers[:] = [handler]
     logger.setLevel(level)
     logger.propagate = False
+    logger.disabled = False  # a library's logging configuration may have switched off what was there before it
     return logger
 
 

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from edgevision.config import load
-from edgevision.errors import InputError, Unavailable
+from edgevision.errors import Unavailable
 from edgevision.publish.drain import drain
 from edgevision.publish.ledger import Ledger, is_in_use
 from edgevision.publish.orders import leave_retry
@@ -29,12 +29,8 @@ LOOK_S = 0.1
 
 
 def outbox_path(given: Path) -> Path:
-    """The outbox that a configuration names, or the file itself. Raises ConfigError, and InputError for what is neither."""
-    if given.suffix in (".yaml", ".yml"):
-        return load(given).node.state_dir / "outbox.sqlite"
-    if not given.is_file():
-        raise InputError(f"{given}: no such file; name the configuration (.yaml), or an outbox file")
-    return given
+    """The outbox that a configuration names, or the file itself. Raises ConfigError."""
+    return load(given).node.state_dir / "outbox.sqlite" if given.suffix in (".yaml", ".yml") else given
 
 
 def stats_report(given: Path) -> dict[str, Any]:

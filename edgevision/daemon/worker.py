@@ -27,7 +27,7 @@ from edgevision.daemon.track_file import TrackFile
 from edgevision.errors import BadFrame, CameraError, EdgevisionError, EndOfStream, InputError, Unavailable
 from edgevision.pipeline import Pipeline
 from edgevision.publish.pictures import Pictures
-from edgevision.recompute.engine import Progress
+from edgevision.recompute.arguments import Progress
 from edgevision.records import Draft, Frame, Inspection, Scene, Snapshot, Verdict
 
 log = logging.getLogger("edgevision")

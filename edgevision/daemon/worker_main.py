@@ -58,7 +58,7 @@ from edgevision.daemon.tally import Tally
 from edgevision.daemon.track_file import TrackFile
 from edgevision.daemon.worker import Outlets, Setup, Worker
 from edgevision.errors import CameraError, EdgevisionError, InputError, Unavailable
-from edgevision.recompute.engine import Progress
+from edgevision.recompute.arguments import Progress
 from edgevision.records import Draft, Snapshot
 
 log = logging.getLogger("edgevision")

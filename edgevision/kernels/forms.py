@@ -8,12 +8,14 @@ and sets the live byte of those that really changed.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+from edgevision.errors import InputError
 
 Float = NDArray[np.float32]
 Runs = NDArray[np.int32]
@@ -188,13 +190,20 @@ class Intake:
     resize: Resize | None = None
     fill: Float | None = None
 
+    def check(self, channels: int) -> None:
+        """Raises InputError where frames would not be made into so many channels."""
+        if self.table is not None and not len(self.table) == len(self.order) == channels:
+            made = f"{len(self.order)} channels by a table of {len(self.table)}"
+            raise InputError(f"the intake makes {made}, the network takes {channels}; give an order and a table for each of them")
+
 
 @dataclass(slots=True, eq=False)
 class Plane:
     """One tensor of one camera. `padded` holds `values` from (top, left) on, as `store` says; what lies around is zero and stays zero
-    (the byte `store.zero` in u8). Pixels lie a multiple of 4 bytes apart, and what fills up the last 4 bytes stays 0, too.
+    (the byte `store.zero` in u8). Pixels lie a multiple of 4 bytes apart; what fills up the last 4 bytes stays 0, too, where
+    `has_filling`, and else may be another tensor's channel.
 
-    `extent` (row, 2): first and last live column of each row, NO_LIVE where there is none. `live_px` counts the live bytes.
+    `extent` (row, 2): first and last live column of each row, NO_LIVE where there is none. `count[0]` is the number of live bytes.
     """
 
     padded: NDArray[Any]
@@ -204,8 +213,18 @@ class Plane:
     width: int
     live: NDArray[np.uint8]
     extent: NDArray[np.int32]
-    live_px: int = 0
+    count: NDArray[np.int64] = field(default_factory=lambda: np.zeros(1, np.int64))
     store: Store = F32
+    has_filling: bool = False
+
+    @property
+    def live_px(self) -> int:
+        """How many pixels are live."""
+        return int(self.count[0])
+
+    @live_px.setter
+    def live_px(self, pixels: int) -> None:
+        self.count[0] = pixels
 
     @property
     def values(self) -> NDArray[Any]:
@@ -239,6 +258,32 @@ class Feed:
     reach: Reach
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Link:
+    """A step of a chain: its kernel over one camera's planes, what it reads, the shortest run that is worth a start, about what a pixel
+    costs one thread, its weights' bytes, and whether it has no gate."""
+
+    kernel: Any
+    feeds: tuple[Feed, ...]
+    target: Plane
+    unit: int
+    pixel_ns: float
+    weight_bytes: int
+    is_exact: bool
+
+
+class Chain(Protocol):
+    """Steps of one camera, each after those that it reads. `spent` (link, 3): pixels, runs and time of the last call, in some unit."""
+
+    spent: NDArray[np.int64]
+
+    def __call__(self, everything: bool) -> None:
+        """Recompute what the sources' live pixels reach, step by step; all of it if `everything`."""
+
+    def seconds(self, place: int) -> float:
+        """What a link took in the last call."""
+
+
 class Backend(Protocol):
     """A set of kernels. Both sets give the same bits. `threads` may call one kernel at once, each on its own runs."""
 
@@ -267,6 +312,12 @@ class Backend(Protocol):
 
     def scan(self, mask: NDArray[np.uint8], live: NDArray[np.uint8], extent: NDArray[np.int32]) -> int:
         """Extents and count of a mask from outside; inside the extents it is copied to `live`, which may be the mask itself."""
+
+    def helpers(self, threads: int) -> Any:
+        """Threads for one network to compute with, the caller's included; for `chain`."""
+
+    def chain(self, links: Sequence[Link], runs: Runs, helpers: Any) -> Chain:
+        """The steps as one call. `runs` is room for those of one step at a time."""
 
     def first_bad(self, picture: NDArray[np.float32], runs: Runs, count: int) -> tuple[int, int]:
         """(row, column) of the first NaN or infinity of a (C, H, W) picture inside the runs, or (-1, -1)."""

@@ -27,8 +27,13 @@ class Ledger:
 
     def __init__(self, path: Path):
         self.path = path
-        if not path.is_file():
-            raise Unavailable(f"outbox {path}: there is no such file; name the configuration that the service runs, or the file itself")
+        try:
+            path.open("rb").close()
+        except FileNotFoundError as error:
+            text = "there is no such file; name the configuration that the service runs, or the file itself"
+            raise Unavailable(f"outbox {path}: {text}") from error
+        except OSError as error:
+            raise Unavailable(f"outbox {path}: {error.strerror}; ask as the service's user or as root") from error
         try:
             with translated(path):
                 self._connection = _open(path)

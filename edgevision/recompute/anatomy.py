@@ -1,13 +1,14 @@
 """What of a network is local, and what is said of the whole picture at once. In: OpenVINO's model, as it stands. Out: an Anatomy.
 
 A *pool* is a node that sees the whole picture (global pooling); what is computed from pools alone is *context*, all the rest is *local*.
-Tensors that are pictures lie on a *grid*: so and so many picture pixels a cell.
+Of what is local, the *tail* is what context reaches, what mixes all places at once (attention), or what is no picture any more; the *body*
+is all before it. Tensors that are pictures lie on a *grid*: so and so many picture pixels a cell.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -17,10 +18,13 @@ from edgevision.errors import UnsupportedNetwork
 Size = tuple[int, int]
 
 _LOCAL, _CONTEXT, _NONE = "local", "context", "none"
+_BODY, _TAIL = "body", "tail"
 _SHAPE_MAKERS = frozenset({"ShapeOf", "Constant"})
 _REDUCTIONS = frozenset({"ReduceMean", "ReduceMax", "ReduceMin", "ReduceSum", "ReduceL1", "ReduceL2"})
 _WINDOWED = frozenset({"Convolution", "GroupConvolution", "MaxPool", "AvgPool"})
+_STRIDED = _WINDOWED | {"Interpolate", "SpaceToDepth"}
 _SIZED = MappingProxyType({"Reshape": 1, "Interpolate": 1, "Broadcast": 1})  # where a node is told its result's size
+_MIXERS = frozenset({"MatMul", "ScaledDotProductAttention"})  # of two tensors that both come from the picture
 _POOL_SHARE = 8  # a window over at least this part of the map, each way, is no local pooling
 _POOL_CELLS = 8
 
@@ -80,47 +84,92 @@ class Spread:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Anatomy:
-    """What of a network is local, and what is context.
+class Piece:
+    """A part of the network that is run by itself: `whole`, or `body` and then `tail`. Tensors by name, each with its spread.
 
-    `outputs` by public name, `pools` (what they read) and `context` by tensor, each with its spread. `align_px`: crops begin at multiples
-    of it. `macs`: multiply-accumulates of a whole run.
+    `reads`: the picture, or what the piece before gives. `pooled`: what else a whole run reads, for pools of its own. `wants`: the context
+    that a crop is handed. `gives`: what others read and what comes out. `macs`: multiply-accumulates of a whole run.
     """
 
-    outputs: Mapping[str, Spread]
-    pools: Mapping[str, Spread]
-    context: Mapping[str, Spread]
-    align_px: int
+    name: str
+    reads: Mapping[str, Spread]
+    pooled: Mapping[str, Spread]
+    wants: Mapping[str, Spread]
+    gives: Mapping[str, Spread]
     macs: int
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Anatomy:
+    """What of a network is local, and what is context.
+
+    `picture` names the input's tensor, `outputs` each output's by its public name, `pools` what the pools read. `halves` are body and tail;
+    () where one of them would be empty. `align_px`: crops begin at multiples of it.
+    """
+
+    picture: str
+    outputs: Mapping[str, str]
+    whole: Piece
+    halves: tuple[Piece, ...]
+    pools: tuple[str, ...]
+    align_px: int
+
+
 class Dissection:
-    """Walks a model of fixed size once and tells local from context. Throwaway."""
+    """Walks a model of fixed size once and tells body, tail and context apart. Throwaway."""
 
     def __init__(self, model: Any, path: str) -> None:
         self.model, self.path = model, path
         _, _, height, width = model.inputs[0].get_shape()
         self.picture_px = (height, width)
         self._kinds: dict[tuple[str, int], str] = {}
+        self._tail: set[tuple[str, int]] = set()
+        self._macs = {_BODY: 0, _TAIL: 0}
         self.pool_nodes: list[Any] = []
         self.edges: list[tuple[Any, int]] = []  # (node, input place) where context meets what is local
+        self.cuts: list[tuple[Any, int]] = []  # (node of the tail, input place) where the body meets it
+        self.ports: dict[str, Any] = {}
         for node in model.get_ordered_ops():
             kind = self._kind(node)
+            is_tail = kind == _LOCAL and self._is_tail(node)
             for port in node.outputs():
                 self._kinds[key_of(port)] = kind
+                self.ports.setdefault(name_of(port), port)
+                if is_tail:
+                    self._tail.add(key_of(port))
+            self._macs[_TAIL if is_tail or kind == _CONTEXT else _BODY] += _macs(node)
 
     def anatomy(self) -> Anatomy:
         """Raises UnsupportedNetwork for an output that is no picture."""
-        outputs = {name: Spread.of(tuple(port.get_shape()), self.picture_px) for name, port in outputs_of(self.model).items()}
-        for name, spread in outputs.items():
+        outputs = outputs_of(self.model)
+        for name, port in outputs.items():
+            spread = Spread.of(tuple(port.get_shape()), self.picture_px)
             if not spread.is_picture or spread.shape[0] != 1:
                 raise UnsupportedNetwork(
                     f"{self.path}: output '{name}' has shape {spread.shape}, which is no picture of the {self.picture_px[1]}x"
                     f"{self.picture_px[0]} input; recompute.engine splice needs one; use selective"
                 )
-        pools = {name_of(port): self._spread(port) for port in self.pool_ports()}
-        context = {name_of(port): self._spread(port) for port in self.context_ports()}
-        return Anatomy(outputs, pools, context, self._align_px(), self._macs())
+        picture = self.model.get_parameters()[0].output(0)
+        pools = self._spreads(self.pool_ports())
+        context = self._spreads(self.context_ports())
+        gives = {**self._spreads(outputs.values()), **pools}
+        whole = Piece("whole", self._spreads([picture]), {}, context, gives, sum(self._macs.values()))
+        names = {name: name_of(port) for name, port in outputs.items()}
+        return Anatomy(name_of(picture), names, whole, self._halves(whole, pools), tuple(pools), self._align_px())
+
+    def _halves(self, whole: Piece, pools: Mapping[str, Spread]) -> tuple[Piece, ...]:
+        late = {name: spread for name, spread in whole.gives.items() if self.is_tail(self.ports[name])}
+        if not self._macs[_BODY] or not self._macs[_TAIL] or not late:
+            return ()
+        early = {name: spread for name, spread in whole.gives.items() if name not in late}
+        cut = self._spreads(node.input(place).get_source_output() for node, place in self.cuts)
+        features = {name: spread for name, spread in cut.items() if name not in whole.reads}
+        body = Piece(_BODY, whole.reads, {}, {}, {**features, **early}, self._macs[_BODY])
+        pooled = {name: spread for name, spread in pools.items() if name in early and name not in cut}
+        return body, Piece(_TAIL, cut, pooled, whole.wants, late, self._macs[_TAIL])
+
+    def _spreads(self, ports: Iterable[Any]) -> dict[str, Spread]:
+        return {name_of(port): self._spread(port) for port in ports}
 
     def pool_ports(self) -> list[Any]:
         """What the pools read."""
@@ -131,6 +180,16 @@ class Dissection:
         """What crops must be handed."""
         ports = {key_of(port): port for node, place in self.edges if (port := node.input(place).get_source_output())}
         return list(ports.values())
+
+    def is_tail(self, port: Any) -> bool:
+        """Whether a tensor comes out of the tail."""
+        return key_of(port) in self._tail
+
+    def early_shapes(self) -> list[Any]:
+        """Nodes that ask for the shape of a tensor of the body."""
+        makers = (node for node in self.model.get_ordered_ops() if node.get_type_name() == "ShapeOf")
+        sources = ((node, key_of(node.input(0).get_source_output())) for node in makers)
+        return [node for node, source in sources if self._kinds.get(source) == _LOCAL and source not in self._tail]
 
     def baked_sizes(self, crop_px: Size) -> list[tuple[Any, int, list[int]]]:
         """Sizes that the file holds as numbers, as they must be for crops of (height, width): node, place of its input, the numbers."""
@@ -172,6 +231,33 @@ class Dissection:
             return _CONTEXT
         return _LOCAL
 
+    def _is_tail(self, node: Any) -> bool:
+        """Whether a local node lies behind the cut; notes where the body meets it."""
+        sources = [key_of(port.get_source_output()) for port in node.inputs()]
+        kinds = [self._kinds[source] for source in sources]
+        is_mixer = node.get_type_name() in _MIXERS and kinds.count(_LOCAL) > 1
+        is_reached = _CONTEXT in kinds or not self._tail.isdisjoint(sources)
+        if node.get_type_name() in ("Parameter", "Result") or not (is_reached or is_mixer or not self._are_pictures(node)):
+            return False
+        self.cuts += [
+            (node, place)
+            for place, (kind, source) in enumerate(zip(kinds, sources, strict=True))
+            if kind == _LOCAL and source not in self._tail
+        ]
+        return True
+
+    def _are_pictures(self, node: Any) -> bool:
+        """Whether all that a node gives lies on the picture, as coarse both ways."""
+        for port in node.outputs():
+            if port.get_partial_shape().is_dynamic:
+                return False
+            spread = Spread.of(tuple(int(size) for size in port.get_shape()), self.picture_px)
+            if len(spread.shape) < 4 or spread.rows is None or spread.columns is None:
+                return False
+            if (spread.rows.num, spread.rows.den) != (spread.columns.num, spread.columns.den):
+                return False
+        return True
+
     def _spread(self, port: Any) -> Spread:
         shape = tuple(int(size) for size in port.get_shape())
         spread = Spread.of(shape, self.picture_px)
@@ -186,14 +272,11 @@ class Dissection:
         """What every local tensor's stride divides."""
         align = 1
         for node in self.model.get_ordered_ops():
-            if node.get_type_name() in _WINDOWED and self._kinds[key_of(node.output(0))] == _LOCAL:
+            if node.get_type_name() in _STRIDED and self._kinds[key_of(node.output(0))] == _LOCAL:
                 spread = Spread.of(tuple(node.output(0).get_shape()), self.picture_px)
                 if spread.rows is not None and spread.columns is not None:
                     align = math.lcm(align, spread.rows.num, spread.columns.num)
         return align
-
-    def _macs(self) -> int:
-        return sum(_macs(node) for node in self.model.get_ordered_ops())
 
 
 def _resized(shape: list[int], cells: Mapping[Size, Size]) -> list[int]:
@@ -243,7 +326,8 @@ def outputs_of(model: Any) -> dict[str, Any]:
     found = {}
     for port in model.outputs:
         source = port.get_node().input(0).get_source_output()
-        found[min(port.get_names(), key=len) if port.get_names() else source.get_node().get_friendly_name()] = source
+        name = min(port.get_names(), key=lambda name: (len(name), name)) if port.get_names() else source.get_node().get_friendly_name()
+        found[name] = source
     return found
 
 

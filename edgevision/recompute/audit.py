@@ -70,7 +70,7 @@ class EngineAudit:
         """Audit one patch of every step now. Raises EngineFault if anything moved."""
         side = self._settings.patch
         top, left = self._random.uniform(0, 1 - side, 2) if side < 1 else (0.0, 0.0)
-        moved = self._net.verify((float(left), float(top), float(left) + side, float(top) + side))
+        moved = self._net.verify((float(left), float(top), min(1.0, float(left) + side), min(1.0, float(top) + side)))
         if moved:
             name, pixels = next(iter(moved.items()))
             raise EngineFault(

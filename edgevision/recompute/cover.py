@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -43,15 +44,17 @@ class Pattern:
         return side_px == total or (side_px < total and (total - side_px) % self.align_px == 0)
 
 
-def live_places(live: NDArray[np.uint8], pattern: Pattern) -> list[Box]:
-    """Boxes of what the live pixels (H, W) reach, a margin around each place, on the pattern's grid or at the picture's end."""
+def live_squares(live: NDArray[Any], align_px: int) -> NDArray[np.uint8]:
+    """Which squares of `align_px` hold a live pixel of (H, W): 1 or 0, (rows, columns)."""
+    rows, columns = (np.arange(0, side, align_px) for side in live.shape)
+    return np.minimum(np.maximum.reduceat(np.maximum.reduceat(live, rows, axis=0), columns, axis=1), 1).astype(np.uint8)
+
+
+def live_places(squares: NDArray[np.uint8], pattern: Pattern) -> list[Box]:
+    """Boxes of what live squares of the pattern's grid reach, a margin around each place, on that grid or at the picture's end."""
     align = pattern.align_px
-    rows, columns = (-(-side // align) for side in pattern.picture_px)
-    padded = np.zeros((rows * align, columns * align), np.uint8)
-    padded[: live.shape[0], : live.shape[1]] = live
-    cells = padded.reshape(rows, align, columns * align).max(axis=1).reshape(rows, columns, align).max(axis=2)
     reach = -(-pattern.margin_px // align)
-    grown = cv2.dilate(cells, np.ones((2 * reach + 1, 2 * reach + 1), np.uint8))
+    grown = cv2.dilate(squares, np.ones((2 * reach + 1, 2 * reach + 1), np.uint8))
     count, _, stats, _ = cv2.connectedComponentsWithStats(grown, connectivity=8)
     height, width = pattern.picture_px
     return [

@@ -11,21 +11,21 @@ A file is read (`graph`), lowered to a plan of steps (`lower`, `plan`), and each
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, TypedDict, Unpack
+from typing import Any, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgevision.errors import InputError, UnsupportedNetwork
 from edgevision.kernels import cpu_has_bf16, open_backend
-from edgevision.kernels.forms import Backend
+from edgevision.kernels.forms import Backend, Chain
 from edgevision.kernels.plain.store import decode
-from edgevision.recompute.bound import BoundStep, bind_step
-from edgevision.recompute.crew import Crew
+from edgevision.recompute.arguments import Means, Progress, check_gates, check_load, check_window
+from edgevision.recompute.bound import BoundStep, bind_step, join
 from edgevision.recompute.foreign import Foreign, ForeignNetwork
 from edgevision.recompute.graph import Graph, read_graph
 from edgevision.recompute.intake import Entrance
@@ -34,26 +34,10 @@ from edgevision.recompute.lower import lower
 from edgevision.recompute.memory import Layout, Memory, refuse_beyond
 from edgevision.recompute.plan import IslandStep, Plan, Ref
 from edgevision.recompute.precision import choose_precision, gates_by_step
-from edgevision.recompute.preprocess import Preprocess, build_intake
+from edgevision.recompute.preprocess import Preprocess, build_intake, checked_preprocess
 from edgevision.records import Box, Costs, Mask, StepCost
 
 Outputs = dict[str, NDArray[np.float32]]
-Progress = Callable[[int, int], object]
-
-
-class Means(TypedDict, total=False):
-    """What a network may use: at most so much a camera for all its `memories` (one, or two with a map audit), and which kernels.
-
-    `backend` is `compiled`, `plain`, or a Backend. `foreign` is `never`, or `auto`: a scene that stays busy may run in OpenVINO; then
-    results are not bit-identical to `first`, and `costs` say so. `progress` is called with the steps that are ready and how many there
-    are, as kernels that must be compiled take half a minute.
-    """
-
-    memory_limit_mb: float | None
-    memories: int
-    foreign: str
-    progress: Progress
-    backend: str | Backend
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,7 +49,7 @@ class Network:
     layout: Layout
     backend: Backend
     packed: tuple[object, ...]
-    crew: Crew
+    helpers: Any
     limit: Limit
     foreign: ForeignNetwork | None = None
 
@@ -78,19 +62,41 @@ class Network:
         packed = tuple(
             compile_island(step, graph, threads) if isinstance(step, IslandStep) else backend.pack(step.form) for step in plan.steps
         )
-        return cls(graph, plan, layout, backend, packed, Crew(threads - 1), limit, foreign)
+        return cls(graph, plan, layout, backend, packed, backend.helpers(threads), limit, foreign)
 
-    def bind(self, memory: Memory, progress: Progress | None = None) -> tuple[BoundStep | Island, ...]:
+    def bind(self, memory: Memory, progress: Progress | None = None) -> Bound:
         """Every step over one camera's Memory."""
-        bound: list[BoundStep | Island] = []
+        steps: list[BoundStep | Island] = []
         for step, packed in zip(self.plan.steps, self.packed, strict=True):
             if isinstance(step, IslandStep):
-                bound.append(bind_island(step, packed, memory, self.backend))
+                steps.append(bind_island(step, packed, memory, self.backend))
             else:
-                bound.append(bind_step(step, packed, memory, self.backend, self.crew))
+                steps.append(bind_step(step, packed, memory, self.backend))
             if progress is not None:
-                progress(len(bound), len(self.packed))
-        return tuple(bound)
+                progress(len(steps), len(self.packed))
+        return Bound(tuple(steps), tuple(self._stages(steps)))
+
+    def _stages(self, steps: Sequence[BoundStep | Island]) -> Iterator[Chain | Island]:
+        """Islands, and what lies between two as one chain."""
+        waiting: list[BoundStep] = []
+        for step in steps:
+            if isinstance(step, BoundStep):
+                waiting.append(step)
+                continue
+            if waiting:
+                yield join(waiting, self.backend, self.helpers)
+                waiting = []
+            yield step
+        if waiting:
+            yield join(waiting, self.backend, self.helpers)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Bound:
+    """A network's steps over one Memory, and what runs them: chains of steps, and islands between."""
+
+    steps: tuple[BoundStep | Island, ...]
+    stages: tuple[Chain | Island, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +122,8 @@ class SelectiveNetwork:
     def __init__(self, network: Network, progress: Progress | None = None) -> None:
         self._network = network
         self._memory = Memory.allocate(network.plan, network.layout)
-        self._steps = network.bind(self._memory, progress)
+        bound = network.bind(self._memory, progress)
+        self._steps, self._stages = bound.steps, bound.stages
         self._entrance = Entrance(self._memory.planes[network.plan.input], network.backend, self._memory.runs)
         self._leaves = {name: tuple(self._memory.leaves(ref)) if isinstance(ref, Ref) else () for name, ref in network.plan.outputs.items()}
         self._foreign = None if network.foreign is None else Foreign(network.foreign, self._steps, self._entrance.plane)
@@ -137,8 +144,8 @@ class SelectiveNetwork:
 
         Raises UnsupportedNetwork when the file cannot be run, InputError when an argument is wrong; both say what to do.
         """
-        _check_arguments(precision, threads, gate, means)
-        graph = read_graph(path, input_shape)
+        check_gates(gate)
+        graph = read_graph(path, check_load(path, precision, threads, input_shape, means))
         chosen = choose_precision(graph.path, graph.is_quantised, precision)
         plan = lower(graph, dict(gate) if isinstance(gate, Mapping) else {"*": gate}, chosen)
         backend = means.get("backend", "compiled")
@@ -195,7 +202,7 @@ class SelectiveNetwork:
 
     def set_preprocess(self, settings: Preprocess | None = None) -> None:
         """From now on `first` and `next` take 8-bit frames. Left out: as the file's metadata says. Forgets the Memory."""
-        chosen = settings or Preprocess.from_metadata(self.metadata)
+        chosen = checked_preprocess(settings, self.metadata, self.plan.path)
         _, channels, height, width = self.input_shape
         frame_px, network = chosen.frame_px or (height, width), self._network
         needed = camera_bytes(network.graph, network.plan, network.layout, frame_px)
@@ -207,12 +214,13 @@ class SelectiveNetwork:
 
     def set_gates(self, gate: float | Mapping[str, float]) -> None:
         """Other gates from now on, given as to `load`, for this camera alone and without reading the file again. Forgets the Memory."""
-        _check_gates(gate)
+        check_gates(gate)
         plan = self.plan
         gates = gates_by_step(dict(gate) if isinstance(gate, Mapping) else {"*": gate}, plan.steps, plan.path)
         self._memory.plan = replace(plan, gates=gates)
         self._network = replace(self._network, plan=self._memory.plan)
-        self._steps = self._network.bind(self._memory)
+        bound = self._network.bind(self._memory)
+        self._steps, self._stages = bound.steps, bound.stages
         if self._network.foreign is not None:
             self._foreign = Foreign(self._network.foreign, self._steps, self._entrance.plane)
         self.reset()
@@ -227,16 +235,22 @@ class SelectiveNetwork:
         for step in self._steps:
             if isinstance(step, BoundStep):
                 step.open_gate()
-            step.advance(True)
+        self._advance(True)
         for step in self._steps:
             if isinstance(step, BoundStep):
                 step.learn_gate(self.plan.gates[step.step.name])
-        self._memory.is_filled = True
         self._mode = "full"
         if self._foreign is not None:
             self._foreign.leave()
             self._foreign.learn()
         return self._results()
+
+    def _advance(self, everything: bool) -> None:
+        """All stages. What is interrupted leaves a Memory that is in part of another input: it counts as empty."""
+        self._memory.is_filled = False
+        for stage in self._stages:
+            stage(everything)
+        self._memory.is_filled = True
 
     def next(self, x: NDArray[Any], live: Mask) -> Outputs:
         """Take `x` where `live` (bool (H, W), of the tensor or the frame) and recompute what that reaches."""
@@ -245,8 +259,7 @@ class SelectiveNetwork:
         taken = self._entrance.take(x, live)
         if self._foreign is not None and self._foreign.is_on:
             return self._next_foreign(self._foreign, taken)
-        for step in self._steps:
-            step.advance(False)
+        self._advance(False)
         self._mode = "cached" if taken == 0 else "full" if taken == self._entrance.plane.size_px else "partial"
         if self._foreign is not None:
             self._foreign.watch(taken, self._results)
@@ -271,8 +284,9 @@ class SelectiveNetwork:
     def verify(self, window: tuple[float, float, float, float] = (0.0, 0.0, 1.0, 1.0)) -> dict[str, int]:
         """Recompute a patch, (x1, y1, x2, y2) as shares of the picture, of every step: how many pixels moved, by step; {} if sound.
 
-        In foreign mode there is nothing to verify.
+        In foreign mode there is nothing to verify. Raises InputError for a window that is not in the picture.
         """
+        check_window(window)
         if not self._memory.is_filled or self._is_foreign:
             return {}
         moved = {step.step.name: step.verify(window) for step in self._steps if isinstance(step, BoundStep)}
@@ -312,7 +326,8 @@ class SelectiveNetwork:
         """What the last call cost, step by step."""
         steps = [self._cost(step) for step in self._steps] if not self._is_foreign else [self._foreign_cost()]
         taken = self._entrance.plane.live_px / self._entrance.plane.size_px if self._mode != "full" else 1.0
-        return Costs(taken, sum(step.macs for step in steps), self.plan.dense_macs, self._mode, steps)
+        note = "" if self._network.foreign is None else self._network.foreign.failure
+        return Costs(taken, sum(step.macs for step in steps), self.plan.dense_macs, self._mode, steps, note)
 
     def _cost(self, step: BoundStep | Island) -> StepCost:
         how, macs = ("island", 0) if isinstance(step, Island) else ("selective", step.pixels * step.step.macs_px)
@@ -346,23 +361,3 @@ def _read_only(array: NDArray[np.float32]) -> NDArray[np.float32]:
 def _live_box(extent: NDArray[np.int32]) -> Box:
     rows = np.flatnonzero(extent[:, 0] <= extent[:, 1])
     return int(extent[rows, 0].min()), int(rows[0]), int(extent[rows, 1].max()) + 1, int(rows[-1]) + 1
-
-
-def _check_arguments(precision: str, threads: object, gate: object, means: Means) -> None:
-    unknown = set(means) - set(Means.__annotations__)
-    if unknown:
-        raise InputError(f"{min(unknown)}: no such argument; besides those of `load` there are {', '.join(Means.__annotations__)}")
-    foreign = means.get("foreign", "never")
-    if foreign not in ("auto", "never"):
-        raise InputError(f"foreign is '{foreign}'; it must be auto or never")
-    if precision not in ("auto", "f32", "bf16", "int8"):
-        raise InputError(f"precision is '{precision}'; it must be auto, f32, bf16 or int8")
-    if not isinstance(threads, int | np.integer) or not 1 <= threads <= 256:
-        raise InputError(f"threads is {threads!r}; it must be a whole number between 1 and 256")
-    _check_gates(gate)
-
-
-def _check_gates(gate: object) -> None:
-    for value in gate.values() if isinstance(gate, Mapping) else (gate,):
-        if not isinstance(value, int | float | np.integer | np.floating) or not 0 <= value < 1:
-            raise InputError(f"gate is {value!r}; it must be a number, at least 0 and below 1, a share of a step's output range")

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from edgevision.errors import UnsupportedNetwork
 from edgevision.kernels.forms import Plane
 from edgevision.recompute.calibrate import Forecast, Notebook, Steps, StepTimes
-from edgevision.recompute.graph import Graph
+from edgevision.recompute.graph import Graph, reason_of
 from edgevision.recompute.island import compile_whole, machine
 from edgevision.recompute.plan import Tensor
 
@@ -49,6 +49,7 @@ class ForeignNetwork:
         self._lock = threading.Lock()
         self.compiled: Any = None
         self.has_failed = False
+        self.failure = ""  # why, once it has
 
     @property
     def input_bytes(self) -> int:
@@ -85,8 +86,14 @@ class ForeignNetwork:
         try:
             self.compiled = compile_whole(self.graph, self.entrance, self._precision, self._threads)
         except UnsupportedNetwork as error:
-            self.has_failed = True
-            warnings.warn(f"{error}; a busy scene stays selective", stacklevel=2)
+            self.give_up(str(error))
+        except Exception as error:  # the thread's end: whatever went wrong, nobody else would hear of it
+            self.give_up(f"{self.graph.path}: OpenVINO cannot run it whole: {type(error).__name__}: {reason_of(error)}")
+
+    def give_up(self, failure: str) -> None:
+        """From now on a busy scene stays selective: why, for `costs`, and once as a warning."""
+        self.failure, self.has_failed = failure, True
+        warnings.warn(f"{failure}; a busy scene stays selective", stacklevel=3)
 
     def _open(self) -> Notebook:
         from edgevision.kernels.compiled.jit import cache_folder
@@ -149,10 +156,7 @@ class Foreign:
             size = max(float(np.abs(values).max(initial=0)), _TINY)
             is_alike = theirs.shape == values.shape and not float(np.abs(theirs - values).mean()) > _FAR_OFF * size
             if not is_alike:
-                self._network.has_failed = True
-                warnings.warn(
-                    f"{self._network.graph.path}: OpenVINO's output '{name}' is not ours; a busy scene stays selective", stacklevel=2
-                )
+                self._network.give_up(f"{self._network.graph.path}: OpenVINO's output '{name}' is not ours")
                 return False
         return True
 

@@ -139,6 +139,8 @@ def _check_beginning(file: Path) -> None:
     is_network = re.search(rb"<net\s+\w", start) is not None if kind == ".xml" else start[:1] in _ONNX_STARTS
     if not is_network:
         raise UnsupportedNetwork(f"{file}: OpenVINO cannot read it: it does not begin as {kind} does; {_remedy('')}")
+    if not FrontEndManager().load_by_framework("ir" if kind == ".xml" else "onnx").supported(str(file)):
+        raise UnsupportedNetwork(f"{file}: OpenVINO cannot read it: it is no whole {kind} file; {_remedy('')}")
 
 
 def _unknown_nodes(file: Path, error: str) -> str:
@@ -162,7 +164,7 @@ def _remedy(error: str) -> str:
     """What to do about a file that OpenVINO does not take: it lacks an operation, or the file is damaged or something else."""
     if any(word in error for word in ("conversion", "operation", "not supported", "opset", "validating")):
         return "export it again, without pre-processing"
-    return "it is damaged or no network: copy or export it again"
+    return "it is damaged, truncated or no network: copy or export it again"
 
 
 def reason_of(error: Exception) -> str:
@@ -303,7 +305,7 @@ def _outputs(model: Model, names: Mapping[tuple[str, int], str]) -> dict[str, st
     for port in model.outputs:
         source = port.get_node().input(0).get_source_output()
         tensor = names[_key(source)]
-        outputs[min(port.get_names(), key=len) if port.get_names() else tensor] = tensor
+        outputs[min(port.get_names(), key=lambda name: (len(name), name)) if port.get_names() else tensor] = tensor
     return outputs
 
 

@@ -80,8 +80,8 @@ class Entrance:
         height, width = self._picture_px
         if not isinstance(frame, np.ndarray) or frame.dtype != np.uint8 or frame.shape[:2] != (height, width):
             raise InputError(f"the frame is {_shown(frame)}; it must be uint8 ({height}, {width}) or ({height}, {width}, 3)")
-        if frame.ndim == 2:
-            return np.broadcast_to(frame[:, :, None], (height, width, max(self._intake.order) + 1))
+        if frame.ndim == 2 and channels in (1, 3):
+            return np.broadcast_to(frame[:, :, None], (height, width, channels))
         if frame.ndim != 3 or frame.shape[2] != channels:
             raise InputError(f"the frame is {_shown(frame)}, the network takes {channels} channel(s); convert the frame")
         return np.asarray(frame)

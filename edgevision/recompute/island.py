@@ -132,7 +132,7 @@ class Island:
         """An island runs whole or not at all."""
         return float(self.pixels)
 
-    def advance(self, everything: bool) -> None:
+    def __call__(self, everything: bool) -> None:
         """Run if a source changed."""
         began = time.perf_counter()
         self.pixels = 0

@@ -11,8 +11,9 @@ from importlib.resources import files
 from pathlib import Path
 
 from edgevision.errors import UnsupportedNetwork
+from edgevision.recompute.arguments import Means, Progress
 from edgevision.recompute.camera_network import CameraNetwork
-from edgevision.recompute.engine import Means, Progress, SelectiveNetwork
+from edgevision.recompute.engine import SelectiveNetwork
 from edgevision.recompute.gate_file import read_gates
 from edgevision.recompute.graph import fitting_shape, read_metadata
 from edgevision.recompute.preprocess import Preprocess
@@ -47,7 +48,7 @@ def load_for_frames(settings: RecomputeSettings, height: int, width: int, progre
     stride = fully_convolutional_stride(path)
     shape = None if stride is None else fitting_shape(path, height, width, stride)
     network = _loaded(settings, path, shape, progress)
-    preprocess = Preprocess.from_metadata(network.metadata)
+    preprocess = Preprocess.from_metadata(network.metadata, str(path))
     if network.input_shape[2:] != (height, width):
         fit = "stretch" if shape is None else "corner"
         preprocess = preprocess.model_copy(update={"frame_px": (height, width), "resize": fit})

@@ -81,11 +81,16 @@ def run_count(plan: Plan) -> int:
 def refuse_beyond(limit_mb: float | None, needed_bytes: int, memories: int, path: str) -> None:
     """Raises UnsupportedNetwork when so many Memories of `needed_bytes` each would be more than the limit."""
     if limit_mb is not None and memories * needed_bytes > limit_mb * _MEGABYTE:
-        each = f" ({memories} Memories of {needed_bytes / _MEGABYTE:.1f} MB: one is for audits)" if memories > 1 else ""
+        each = f" ({memories} Memories of {_shown(needed_bytes)} MB: one is for audits)" if memories > 1 else ""
         raise UnsupportedNetwork(
-            f"{path}: needs {memories * needed_bytes / _MEGABYTE:.1f} MB a camera{each}, memory_limit_mb is {limit_mb:g}; "
+            f"{path}: needs {_shown(memories * needed_bytes)} MB a camera{each}, memory_limit_mb is {limit_mb:g}; "
             "raise it or give a smaller input_shape"
         )
+
+
+def _shown(count: int) -> str:
+    """Megabytes, with more digits where there are few."""
+    return f"{count / _MEGABYTE:.1f}" if count >= 100 * _MEGABYTE else f"{count / _MEGABYTE:.4g}"
 
 
 def _home(name: str, parents: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> tuple[str, int]:
@@ -129,7 +134,7 @@ class Memory:
         planes = {}
         for name, tensor in plan.tensors.items():
             root, start = layout.homes[name]
-            planes[name] = _plane(buffers[root][:, :, start : start + tensor.channels], tensor, layout.borders[root])
+            planes[name] = _plane(buffers[root][:, :, start : start + tensor.channels], tensor, layout.borders[root], name == root)
         return cls(plan, layout, planes, np.zeros((run_count(plan), 3), np.int32))
 
     def leaves(self, ref: Ref) -> Iterator[Plane]:
@@ -150,7 +155,8 @@ class Memory:
         """A plane over just these channels; its live bytes are the tensor's own."""
         whole = self.planes[ref.tensor]
         padded = whole.padded[:, :, ref.start : ref.start + ref.channels]
-        return Plane(padded, whole.top, whole.left, whole.height, whole.width, whole.live, whole.extent, store=whole.store)
+        place = whole.top, whole.left, whole.height, whole.width, whole.live, whole.extent, whole.count, whole.store
+        return Plane(padded, *place, has_filling=whole.has_filling and padded.shape == whole.padded.shape)
 
     def clear(self) -> None:
         """Nothing is known any more. The values stay, unread, until the next `first` writes all of them."""
@@ -182,8 +188,9 @@ def _buffer(tensor: Tensor, border: Border) -> NDArray[Any]:
     return padded
 
 
-def _plane(padded: NDArray[Any], tensor: Tensor, border: Border) -> Plane:
+def _plane(padded: NDArray[Any], tensor: Tensor, border: Border, is_root: bool) -> Plane:
     extent = np.empty((tensor.height, 2), np.int32)
     extent[...] = NO_LIVE
     live = np.zeros((tensor.height, tensor.width), np.uint8)
-    return Plane(padded, border.top, border.left, tensor.height, tensor.width, live, extent, store=tensor.store)
+    place = border.top, border.left, tensor.height, tensor.width, live, extent
+    return Plane(padded, *place, store=tensor.store, has_filling=is_root)

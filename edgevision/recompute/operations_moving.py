@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgevision.errors import UnsupportedNetwork
 from edgevision.kernels.forms import Broadcast, Pick
 from edgevision.recompute.arrangement import Arrangement, offsets
 from edgevision.recompute.node import Node
@@ -217,6 +218,11 @@ def gather(node: Node, reader: Reader) -> None:
     if int(node.attributes.get("batch_dims", 0)) != 0:
         raise Unfit("Gather in batches")
     flat = indices.reshape(-1).astype(np.int64)
+    beyond = flat[(flat < -shape[axis]) | (flat >= shape[axis])]
+    if beyond.size:
+        raise UnsupportedNetwork(
+            f"{reader.graph.path}: node '{node.name}' (Gather): takes index {beyond[0]} of {shape[axis]}; export it with indices inside"
+        )
     _take_and_shape(node, reader, {axis: np.where(flat < 0, flat + shape[axis], flat)})
 
 

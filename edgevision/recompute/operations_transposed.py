@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from edgevision.kernels.forms import Convolve, Pick, Window
 from edgevision.recompute.arrangement import Arrangement
 from edgevision.recompute.node import Node
-from edgevision.recompute.operations import Join
+from edgevision.recompute.operations import Join, Unfit
 from edgevision.recompute.reader import Reader
 
 
@@ -49,6 +49,8 @@ def phases_of(stride: int, kernel: int, dilation: int, pad: int) -> list[Phase]:
 def transposed(node: Node, reader: Reader) -> None:
     """ConvolutionBackpropData, GroupConvolutionBackpropData."""
     seen = reader.floats(node)
+    if not seen.arrangement.is_plain:
+        raise Unfit(f"{node.op} of a rearranged picture")
     weights = np.ascontiguousarray(reader.constant(node, 1), dtype=np.float32)
     groups = weights.shape[0] if node.op.startswith("Group") else 1
     kernel = weights.reshape(groups, -1, *weights.shape[-3:])  # (group, input channel, output channel, row, column)

@@ -12,7 +12,7 @@ from types import MappingProxyType
 
 import numpy as np
 
-from edgevision.errors import UnsupportedNetwork
+from edgevision.errors import InputError, UnsupportedNetwork
 from edgevision.kernels.forms import BF16, F32, Combine, Convolve, Total
 from edgevision.kernels.plain.store import decode, encode
 from edgevision.recompute.plan import IslandStep, Plan, Ref, Step, Tensor
@@ -30,7 +30,7 @@ def choose_precision(path: str | Path, is_quantised: bool, wanted: str) -> str:
 
 
 def finish(plan: Plan, gates: Mapping[str, float], precision: str) -> Plan:
-    """The plan in `precision`. Raises UnsupportedNetwork for a gate that belongs to no step."""
+    """The plan in `precision`. Raises InputError for a gate that belongs to no step."""
     plan = _with_float_outputs(_as_bf16(plan) if precision == "bf16" else plan)
     return replace(plan, gates=gates_by_step(gates, plan.steps, plan.path))
 
@@ -70,9 +70,9 @@ def _with_float_outputs(plan: Plan) -> Plan:
 
 
 def gates_by_step(gates: Mapping[str, float], steps: tuple[Step | IslandStep, ...], path: str) -> Mapping[str, float]:
-    """One gate a step; "*" is for all that are not named. Raises UnsupportedNetwork for a name that no step has."""
+    """One gate a step; "*" is for all that are not named. Raises InputError for a name that no step has."""
     names = [step.name for step in steps if isinstance(step, Step)]
     unknown = set(gates) - set(names) - {"*"}
     if unknown:
-        raise UnsupportedNetwork(f"{path}: gate for '{min(unknown)}', but no step has this name; see the plan for names")
+        raise InputError(f"{path}: gate for '{min(unknown)}', but no step has this name; see the plan for names")
     return MappingProxyType({name: float(gates.get(name, gates.get("*", 0.0))) for name in names})

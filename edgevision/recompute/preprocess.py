@@ -1,50 +1,82 @@
 """How an 8-bit frame becomes a network's input. In: settings and sizes. Out: an Intake, the first step of every plan. Keeps nothing.
 
-A frame is uint8 (H, W, 3) BGR or (H, W). The network's value of channel c is (v / scale - mean[c]) / std[c], looked up in a table, so it is
+A frame is uint8: (H, W, 3) BGR, (H, W) for networks of 1 or 3 channels, or (H, W, C) with the channels of any other network in its own
+order. The network's value of channel c is (v / scale - mean[c]) / std[c], looked up in a table, so it is
 the same everywhere. A frame of another size is resized (bilinear), letterboxed, or set in the top left corner; then a frame's pixel is
 live for what it reaches.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Literal
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Annotated, Literal
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, ValidationError
 
-from edgevision.errors import InputError
+from edgevision.errors import InputError, UnsupportedNetwork
 from edgevision.kernels.forms import Axis, Float, Intake, Resize
 from edgevision.recompute.interpolate import bilinear
 from edgevision.records import Settings
+
+Number = Annotated[float, Field(allow_inf_nan=False)]
+Side = Annotated[int, Field(ge=1, le=32_768)]
 
 
 class Preprocess(Settings):
     """How frames are given to the network; left out, what the file's metadata says."""
 
-    mean: tuple[float, ...] = Field((0.0,), description="What is taken from each channel after scaling, in the network's channel order.")
-    std: tuple[float, ...] = Field((1.0,), description="What each channel is divided by after that.")
-    scale: float = Field(255.0, gt=0, description="What 8-bit values are divided by first.")
+    mean: tuple[Number, ...] = Field((0.0,), description="What is taken from each channel after scaling, in the network's channel order.")
+    std: tuple[Number, ...] = Field((1.0,), description="What each channel is divided by after that.")
+    scale: float = Field(255.0, gt=0, allow_inf_nan=False, description="What 8-bit values are divided by first.")
     channel_order: Literal["rgb", "bgr", "gray"] = Field("rgb", description="The order in which the network wants the channels.")
-    frame_px: tuple[int, int] | None = Field(None, description="Height and width of the frames; left out, the network's own.")
+    frame_px: tuple[Side, Side] | None = Field(None, description="Height and width of the frames; left out, the network's own.")
     resize: Literal["stretch", "letterbox", "corner"] = Field(
         "stretch", description="How a frame of another size is made to fit; `corner`: pixel by pixel, its last row and column repeated."
     )
     fill: int = Field(114, ge=0, le=255, description="The gray level around a letterboxed frame.")
 
     @classmethod
-    def from_metadata(cls, metadata: Mapping[str, str]) -> Preprocess:
-        """What a network file says of itself: keys mean, std, scale, channel_order; lists as `0.1, 0.2` or `[0.1, 0.2]`."""
-        found: dict[str, object] = {key: _numbers(metadata[key]) for key in ("mean", "std") if key in metadata}
-        if "scale" in metadata:
-            found["scale"] = float(metadata["scale"])
-        if "channel_order" in metadata:
-            found["channel_order"] = metadata["channel_order"].strip().strip('"').lower()
-        return cls.model_validate(found)
+    def from_metadata(cls, metadata: Mapping[str, str], path: str = "the network") -> Preprocess:
+        """What a network file says of itself: keys mean, std, scale, channel_order; lists as `0.1, 0.2` or `[0.1, 0.2]`.
+
+        Raises UnsupportedNetwork, with the file's `path`, where a value cannot be read.
+        """
+        made = cls()
+        for key, read in _READERS.items():
+            if key in metadata:
+                try:
+                    made = cls.model_validate({**made.model_dump(), key: read(metadata[key])})
+                except (ValueError, ValidationError) as error:
+                    said = f"{path}: its metadata's {key} is {metadata[key]!r}; it must be {_FORMS[key]}"
+                    raise UnsupportedNetwork(f"{said}: mend the metadata or export the file again") from error
+        return made
+
+
+def checked_preprocess(settings: object, metadata: Mapping[str, str], path: str) -> Preprocess:
+    """The settings, or what the file in `path` says where they are None. Raises InputError for anything else."""
+    if settings is None:
+        return Preprocess.from_metadata(metadata, path)
+    if not isinstance(settings, Preprocess):
+        raise InputError(f"preprocess is {settings!r}; it must be a Preprocess, or be left out for what the file says")
+    return settings
 
 
 def _numbers(text: str) -> tuple[float, ...]:
     return tuple(float(part) for part in text.strip().strip("[]()").split(","))
+
+
+def _word(text: str) -> str:
+    return text.strip().strip('"').lower()
+
+
+_READERS: Mapping[str, Callable[[str], object]] = MappingProxyType(
+    {"mean": _numbers, "std": _numbers, "scale": float, "channel_order": _word}
+)
+_FORMS: Mapping[str, str] = MappingProxyType(
+    {"mean": "numbers, as 0.1, 0.2", "std": "numbers, as 0.1, 0.2", "scale": "a number above 0", "channel_order": "rgb, bgr or gray"}
+)
 
 
 def build_intake(settings: Preprocess, channels: int, size_px: tuple[int, int]) -> Intake:
@@ -54,10 +86,14 @@ def build_intake(settings: Preprocess, channels: int, size_px: tuple[int, int]) 
             raise InputError(f"preprocess.{name} has {len(values)} values, the network {channels} channels; give one value or {channels}")
     if 0.0 in settings.std:
         raise InputError("preprocess.std holds 0; a channel cannot be divided by it")
+    if settings.channel_order == "gray" and channels != 1:
+        raise InputError(f"preprocess.channel_order is gray, the network takes {channels} channels; use rgb or bgr")
     table = _table(settings, channels)
-    order = {"rgb": (2, 1, 0), "bgr": (0, 1, 2), "gray": (0,)}[settings.channel_order] if channels == 3 else tuple(range(channels))
+    if not np.isfinite(table).all():
+        raise InputError("preprocess.mean, std and scale make values that no f32 holds; give a larger std or scale")
+    order = {"rgb": (2, 1, 0), "bgr": (0, 1, 2)}[settings.channel_order] if channels == 3 else tuple(range(channels))
     if settings.frame_px in (None, size_px):
-        return Intake(table, order if channels == 3 else (0,) * channels)
+        return Intake(table, order)
     fill = np.ascontiguousarray(table[:, settings.fill])
     return Intake(table, order, _resize(settings, size_px), fill)
 
@@ -66,7 +102,8 @@ def _table(settings: Preprocess, channels: int) -> Float:
     """(channel, 256): the network's value of every 8-bit value, worked out in float64 and rounded once."""
     mean, std = (np.broadcast_to(np.asarray(values, np.float64), (channels,)) for values in (settings.mean, settings.std))
     values = np.arange(256, dtype=np.float64) / settings.scale
-    return np.ascontiguousarray(((values[None] - mean[:, None]) / std[:, None]).astype(np.float32))
+    with np.errstate(over="ignore"):
+        return np.ascontiguousarray(((values[None] - mean[:, None]) / std[:, None]).astype(np.float32))
 
 
 def _resize(settings: Preprocess, size_px: tuple[int, int]) -> Resize:

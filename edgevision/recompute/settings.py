@@ -14,6 +14,11 @@ from edgevision.registry import Chosen, Kind
 class SpliceSettings(Settings):
     """How the splicing engine cuts crops; the selective engine needs none of it."""
 
+    way: Literal["auto", "crops", "split", "tail"] = Field(
+        "auto",
+        description="`crops` of the whole network; `split`: crops of its local part, then of the rest, which sees the whole picture; "
+        "`tail`: that whole on every change; `auto`: the cheapest, measured at load.",
+    )
     margin_px: int | None = Field(
         None,
         ge=0,
@@ -21,13 +26,14 @@ class SpliceSettings(Settings):
         description="Context around each crop's answer that is not used, in network pixels; left out: measured at load.",
     )
     tolerance: float = Field(
-        0.005, gt=0, lt=1, description="What may be missing of the whole network's answer, as a share of the output's range."
+        0.01, gt=0, lt=1, description="What may be missing of the whole network's answer, as a share of the output's range."
     )
     context_gate: float | None = Field(
         None,
         gt=0,
         le=1,
-        description="The whole network runs once global pooling has moved by this share of its range; left out: measured.",
+        description="What sees the whole picture runs whole once global pooling has moved by this share of its range; left out: once crops "
+        "elsewhere show that the answer has moved by the tolerance.",
     )
     crop_px: tuple[tuple[int, int], ...] = Field(
         (),

@@ -110,7 +110,7 @@ def bench(task: BenchTask, is_quiet: bool = False) -> Result:
     with _progress(is_quiet) as told, tempfile.TemporaryDirectory(prefix="edgevision-bench-") as folder:
         graph = read_graph(task.network, task.input_shape)
         result = Result(_title(task, graph))
-        preprocess = Preprocess.from_metadata(graph.metadata)
+        preprocess = Preprocess.from_metadata(graph.metadata, graph.path)
         scenes = _scenes(task, tuple(graph.shapes[graph.input]), preprocess)
         files = Files(task.network, _int8_file(task, graph, scenes[-1], Path(folder), result, told), graph, preprocess)
         told("counting the work that the changes ask for")

@@ -6,6 +6,8 @@ from typing import Any
 
 from edgevision.recompute.engine import SelectiveNetwork
 from edgevision.recompute.plan import IslandStep, Plan, Step
+from edgevision.recompute.splice import SpliceNetwork
+from edgevision.recompute.splice_plan import Part
 
 
 def plan_report(net: SelectiveNetwork) -> dict[str, Any]:
@@ -18,6 +20,35 @@ def plan_report(net: SelectiveNetwork) -> dict[str, Any]:
         "outputs": {name: list(shape) for name, shape in net.outputs.items()},
         "dense_macs": plan.dense_macs,
         "steps": [_step(plan, step) for step in plan.steps],
+    }
+
+
+def splice_report(net: SpliceNetwork) -> dict[str, Any]:
+    """The splicing engine's plan as plain data; `prices_ms` are what the ways were estimated at when one was chosen."""
+    plan = net.plan
+    return {
+        "network": plan.path,
+        "sha256": net.sha256,
+        "input_shape": list(net.input_shape),
+        "outputs": {name: list(shape) for name, shape in net.outputs.items()},
+        "dense_macs": plan.macs,
+        "way": plan.way,
+        "prices_ms": {way: seconds * 1e3 for way, seconds in plan.prices.items()},
+        "pools": list(plan.pools),
+        "parts": [_part(part) for part in plan.parts],
+    }
+
+
+def _part(part: Part) -> dict[str, Any]:
+    crops = part.pattern.seconds if part.pattern else {}
+    return {
+        "name": part.name,
+        "how": "crops" if part.pattern else "whole",
+        "macs": part.macs,
+        "whole_ms": part.whole_s * 1e3,
+        "margin_px": part.pattern.margin_px if part.pattern else 0,
+        "missing": part.error,
+        "crops": [{"height": height, "width": width, "ms": seconds * 1e3} for (height, width), seconds in crops.items()],
     }
 
 

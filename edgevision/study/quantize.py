@@ -143,7 +143,7 @@ class Samples:
         self.files = _files(data, most)
         sizes = graph.shapes[graph.input]
         self.shape: tuple[int, ...] = tuple(sizes)
-        self._preprocess = Preprocess.from_metadata(graph.metadata)
+        self._preprocess = Preprocess.from_metadata(graph.metadata, graph.path)
 
     def __len__(self) -> int:
         return len(self.files)

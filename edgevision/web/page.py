@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -119,7 +120,16 @@ def _picture(camera: str, name: str | None) -> str:
         return ""
     place = escape(f"/pictures/{camera}/{name}")
     shown = f'<a href="{place}"><img src="{place}" alt="newest picture of {escape(camera)}"></a>'
-    return f'{shown}<p class="sub">newest picture: {escape(name)}</p>'
+    return f'{shown}<p class="sub">newest picture: {escape(_caption(name))}</p>'
+
+
+def _caption(name: str) -> str:
+    """Verdict and time, as the name of a picture tells them; the name itself where it tells neither."""
+    found = re.fullmatch(r"(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)\d{3}Z-([A-Z_]+)-.*", name)
+    if found is None:
+        return name
+    year, month, day, hour, minute, second, verdict = found.groups()
+    return f"{verdict}, {year}-{month}-{day} {hour}:{minute}:{second} UTC"
 
 
 def _tile(name: str, value: str, text: str, is_fine: bool) -> str:

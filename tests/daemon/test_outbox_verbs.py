@@ -94,7 +94,8 @@ def test_drain_gives_up_in_one_line(line, capsys, tmp_path):
 
 
 def test_what_is_not_there_is_one_line(capsys, tmp_path):
-    assert main(["outbox", "stats", str(tmp_path / "none.sqlite")]) == 2
+    assert main(["outbox", "stats", str(tmp_path / "none.sqlite")]) == 69
+    assert main(["outbox", "verify", str(tmp_path)]) == 69
     (tmp_path / "line.yaml").write_text(f"node: {{state_dir: {tmp_path / 'nowhere'}}}\ncameras:\n  cam:\n    source: {{type: synthetic}}\n")
     assert main(["outbox", "stats", str(tmp_path / "line.yaml")]) == 69
-    assert len(capsys.readouterr().err.splitlines()) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 3

@@ -132,6 +132,14 @@ def test_compiled_equals_plain(cpu, case, is_odd):
     assert results(case, Compiled(cpu), EVERYTHING) == results(case, Plain(), EVERYTHING)
 
 
+@pytest.mark.parametrize("cpu", CPUS, ids=str)
+@pytest.mark.parametrize("kernel", [(1, 2), (3, 3)])
+def test_groups_of_one_channel_next_to_each_other(cpu, kernel):
+    """Two bf16 channels, a group each, share a word: a kernel's row is no single run of words."""
+    case = Case(2, 4, Window(kernel), 2, (BF16, F32), None, Activation(), None, 0, 3)
+    assert results(case, Compiled(cpu), EVERYTHING) == results(case, Plain(), EVERYTHING)
+
+
 COMBINATIONS = [(source, target) for source in (F32, BF16, SHIFTED) for target in (F32, BF16, U8, SHIFTED)]
 
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import pickle
 import subprocess
 import sys
 
 import pytest
+
+from edgevision.kernels.compiled.jit import _SealedFile, _unsealed, remove_unused
 
 PROGRAM = """
 import hashlib, warnings
@@ -53,11 +56,35 @@ def test_without_a_cache_folder_there_is_one_warning_and_the_same_result(here):
     assert got[1:] == ["1", here]
 
 
+def flipped(data: bytes) -> bytes:
+    """One bit in the middle, where the machine code lies, is another."""
+    middle = len(data) // 2
+    return data[:middle] + bytes([data[middle] ^ 0x10]) + data[middle + 1 :]
+
+
+def test_a_flipped_bit_is_noticed():
+    sealed = _SealedFile("", "name", None)._dump({"code": bytes(range(256))})
+    assert pickle.loads(_unsealed(sealed)) == {"code": bytes(range(256))}
+    for place in (0, 3, 4, len(sealed) // 2, len(sealed) - 1):
+        with pytest.raises(ValueError, match="damaged"):
+            _unsealed(sealed[:place] + bytes([sealed[place] ^ 1]) + sealed[place + 1 :])
+
+
+def test_folders_of_other_versions_go_after_sixty_days(tmp_path):
+    days = {"kernels-0123456789abcdef": 61, "kernels-00000000000000ff": 59, "kernels-mine": 99, "other": 99}
+    for name, age in days.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file").touch()
+        os.utime(tmp_path / name, (1e9 - age * 86_400, 1e9 - age * 86_400))
+    remove_unused(tmp_path, 1e9)
+    assert sorted(folder.name for folder in tmp_path.iterdir()) == sorted(set(days) - {"kernels-0123456789abcdef"})
+
+
 def test_torn_cache_files_are_compiled_anew(here, tmp_path):
     run(NUMBA_CACHE_DIR=str(tmp_path))
     kept = [file for file in tmp_path.rglob("*") if file.suffix in (".nbi", ".nbc")]
     assert kept
     for place, file in enumerate(kept):
-        file.write_bytes(b"" if place % 2 else file.read_bytes()[:40])
+        file.write_bytes((b"", file.read_bytes()[:40], flipped(file.read_bytes()))[place % 3])
     assert run(NUMBA_CACHE_DIR=str(tmp_path))[1:] == ["0", here]
     assert run(NUMBA_CACHE_DIR=str(tmp_path))[1:] == ["0", here]

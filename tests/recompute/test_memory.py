@@ -78,10 +78,10 @@ def test_random_networks_hold_little_more_than_their_activations(writer, recipe)
 def test_a_limit_too_small_is_refused_with_both_numbers(unet):
     needed = promised(SelectiveNetwork.load(unet)) / MEGABYTE
     SelectiveNetwork.load(unet, memory_limit_mb=needed * 1.01)
-    with pytest.raises(UnsupportedNetwork, match=rf"needs {needed:.1f} MB a camera, memory_limit_mb is .*; raise it") as caught:
+    with pytest.raises(UnsupportedNetwork, match=rf"needs {needed:.4g} MB a camera, memory_limit_mb is .*; raise it") as caught:
         SelectiveNetwork.load(unet, memory_limit_mb=needed * 0.99)
     assert str(unet) in str(caught.value)
-    with pytest.raises(UnsupportedNetwork, match=rf"needs {2 * needed:.1f} MB a camera \(2 Memories of {needed:.1f} MB"):
+    with pytest.raises(UnsupportedNetwork, match=rf"needs {2 * needed:.4g} MB a camera \(2 Memories of {needed:.4g} MB"):
         SelectiveNetwork.load(unet, memory_limit_mb=needed * 1.01, memories=2)
 
 

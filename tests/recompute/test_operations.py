@@ -325,6 +325,12 @@ for name, made in {
     NETWORKS[f"transposed {name}"] = made, SHAPE
 
 
+@network()
+def transposed_of_shuffled_channels(g):
+    cut = g.node("Transpose", reshape(g, "image", 1, 2, 4, 9, 13), perm=[0, 2, 1, 3, 4])
+    return g.node("ConvTranspose", reshape(g, cut, 1, 8, 9, 13), floats(g, 8, 5, 2, 2), strides=[2, 2])
+
+
 def bits(net: SelectiveNetwork) -> dict[str, bytes]:
     return {name: np.ascontiguousarray(plane.values).tobytes() for name, plane in net._memory.planes.items()}
 

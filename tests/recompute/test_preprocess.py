@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from edgevision.errors import InputError
+from edgevision.errors import InputError, UnsupportedNetwork
 from edgevision.kernels import open_backend
+from edgevision.kernels.forms import Intake
 from edgevision.recompute.engine import SelectiveNetwork
 from edgevision.recompute.preprocess import Preprocess, build_intake
 
@@ -18,15 +19,47 @@ def test_metadata_is_read_with_and_without_brackets():
     assert read == Preprocess(mean=(0.1, 0.2, 0.3), std=(0.5,), channel_order="bgr")
 
 
-@pytest.mark.parametrize("settings", [{"mean": (1.0, 2.0)}, {"std": (0.0,)}])
+@pytest.mark.parametrize("settings", [{"mean": (1.0, 2.0)}, {"std": (0.0,)}, {"std": (1e-320,)}, {"channel_order": "gray"}])
 def test_constants_that_do_not_fit_are_refused(settings):
     with pytest.raises(InputError, match="preprocess"):
         build_intake(Preprocess(**settings), 3, (8, 8))
 
 
-def test_an_unknown_setting_is_refused():
+@pytest.mark.parametrize(
+    "settings", [{"means": (1.0,)}, {"mean": (np.nan,)}, {"scale": np.inf}, {"frame_px": (0, 5)}, {"frame_px": (1, 10**6)}]
+)
+def test_an_unknown_setting_and_one_beyond_all_bounds_are_refused(settings):
     with pytest.raises(ValidationError):
-        Preprocess(means=(1.0,))
+        Preprocess(**settings)
+
+
+@pytest.mark.parametrize(("key", "text"), [("mean", "a, b"), ("std", ""), ("scale", "x"), ("scale", "-1"), ("channel_order", "argb")])
+def test_metadata_that_cannot_be_read_names_the_file_and_the_key(key, text):
+    with pytest.raises(UnsupportedNetwork, match=f"^net.onnx: its metadata's {key} is '{text}'; it must be .*export the file again$"):
+        Preprocess.from_metadata({key: text}, "net.onnx")
+
+
+@pytest.mark.parametrize("backend", ["plain", "compiled"])
+@pytest.mark.parametrize("channels", [1, 2, 4])
+def test_each_channel_of_other_networks_is_a_frames_own(writer, tmp_path, random, backend, channels):
+    g = writer((1, channels, 16, 24))
+    net = SelectiveNetwork.load(g.save(tmp_path / "echo.onnx", g.node("MaxPool", "image", kernel_shape=[1, 1])), backend=backend)
+    net.set_preprocess(Preprocess(scale=1))
+    frame = random.integers(0, 256, (16, 24, channels), dtype=np.uint8)
+    (got,) = net.first(frame).values()
+    assert (got[0] == frame.transpose(2, 0, 1)).all()
+    if channels == 1:
+        assert (next(iter(net.first(frame[:, :, 0]).values()))[0, 0] == frame[:, :, 0]).all()
+    else:
+        with pytest.raises(InputError, match=f"the network takes {channels} channel"):
+            net.first(frame[:, :, 0])
+
+
+@pytest.mark.parametrize("backend", ["plain", "compiled"])
+def test_an_intake_of_other_channels_is_refused(echo, backend):
+    net, table = SelectiveNetwork.load(echo, backend=backend), np.zeros((3, 256), np.float32)
+    with pytest.raises(InputError, match="makes 1 channels by a table of 3, the network takes 3"):
+        open_backend(backend).bind_intake(Intake(table, (0,)), net._entrance.plane)
 
 
 @pytest.fixture

@@ -189,6 +189,24 @@ def test_memory_is_bit_identical_to_first(qdq, unet_linear, precision, threads, 
 
 
 @needs_bf16
+@pytest.mark.parametrize("backend", ["plain", "compiled"])
+def test_an_infinity_in_the_channel_beside_does_not_spread(writer, tmp_path, random, backend):
+    """Three channels joined with a fourth lie as three with a filling would; the fourth overflows, the first three are read alone."""
+    g = writer((1, 4, 9, 13))
+    beside = g.constant(np.array([0, 0, 0, 3e38], np.float32).reshape(1, 4, 1, 1))
+    three, fourth = g.conv("image", 4, 3, kernel=1, act=""), g.node("Conv", "image", beside, kernel_shape=[1, 1])
+    joined = g.node("Relu", g.node("Concat", three, fourth, axis=1))
+    net = SelectiveNetwork.load(g.save(tmp_path / "beside.onnx", g.conv(three, 3, 4, act=""), joined), "bf16", backend=backend)
+    x = random.standard_normal(net.input_shape).astype(np.float32)
+    x[0, 3] = 1e-3
+    net.first(x)
+    x[0, 3, 4, 6] = 5
+    outputs = net.next(x, np.ones((9, 13), bool))
+    assert np.isinf(outputs[joined]).any()
+    assert np.isfinite(next(iter(outputs.values()))).all()
+
+
+@needs_bf16
 def test_bf16_is_no_further_from_f32_than_twice_openvino(unet, random):
     net, exact = SelectiveNetwork.load(unet, "bf16"), SelectiveNetwork.load(unet)
     x = random.standard_normal(net.input_shape).astype(np.float32)

@@ -5,17 +5,20 @@ from __future__ import annotations
 import gc
 import tempfile
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
+from numba import njit, types
 
-from edgevision.recompute import bound, crew
-from edgevision.recompute.bound import BoundStep
-from edgevision.recompute.crew import Crew, cuts
+from edgevision.errors import InputError
+from edgevision.kernels.compiled import helpers
+from edgevision.kernels.compiled.helpers import Helpers
+from edgevision.kernels.compiled.jit import specialize
+from edgevision.kernels.compiled.native import NativeKernel, unpack
+from edgevision.kernels.compiled.share import MOST_SHARES, cut_evenly, share
 from edgevision.recompute.engine import SelectiveNetwork
 from tests.recompute.test_engine import patches, picture, same_memory
 from tests.recompute.test_random_graphs import build, recipes
@@ -24,69 +27,70 @@ from tests.recompute.test_random_graphs import build, recipes
 @pytest.fixture
 def share_all(monkeypatch):
     """Even the smallest step is shared."""
-    monkeypatch.setattr(bound, "WORTH_SHARING_NS", 0.0)
-    monkeypatch.setattr(crew, "SHARE_NS", 1.0)
+    monkeypatch.setattr(helpers, "WORTH_SHARING_NS", 0)
+    monkeypatch.setattr(helpers, "SHARE_NS", 1)
 
 
 def own_threads() -> set[threading.Thread]:
     return {thread for thread in threading.enumerate() if thread.name.startswith("edgevision-kernel")}
 
 
+def edges_of(pixels: list[int], shares: int) -> list[int]:
+    runs, edges = np.zeros((len(pixels), 3), np.int32), np.zeros(MOST_SHARES + 1, np.int64)
+    runs[:, 2] = pixels
+    return edges[: cut_evenly(runs, 0, len(pixels), shares, edges) + 1].tolist()
+
+
 def test_shares_cover_all_runs_once_in_about_equal_pixels():
-    runs = np.zeros((9, 3), np.int32)
-    runs[:, 2] = [40, 1, 1, 1, 1, 1, 1, 1, 40]
-    assert cuts(runs, 9, 87, 2) == [0, 3, 9]
-    assert cuts(runs, 1, 40, 4) == [0, 1]
-    edges = cuts(runs, 9, 87, 3)
-    assert edges[0] == 0
-    assert edges[-1] == 9
-    assert edges == sorted(set(edges))
+    assert edges_of([40, 1, 1, 1, 1, 1, 1, 1, 40], 2) == [0, 5, 9]
+    assert edges_of([40], 4) == [0, 1]
+    assert edges_of([1, 100, 1, 1], 3) == [0, 2, 4]
+    edges = edges_of([3] * 50, 7)
+    assert np.diff(edges).tolist() == [8, 7, 7, 7, 7, 7, 7]
+
+
+@njit(nogil=True)
+def note(runs, begin, end, done):
+    for run in range(begin, end):
+        done[run] += 1
 
 
 def test_every_run_is_done_once_whoever_does_it():
-    done = np.zeros(1000, np.int64)
-    runs = np.zeros((1000, 3), np.int32)
-    runs[:, 2] = 1
+    done, runs = np.zeros(3000, np.int64), np.ones((3000, 3), np.int32)
+    number = types.int64
+    kernel = NativeKernel(note, (types.int32[:, ::1], number, number, number[::1]), (done,), None)
+    link, crew = np.array([*kernel.over(runs), 0], np.int64), Helpers(4)
+    runs[:, 1] = 0
+    code = specialize(share, (number, number[::1], types.int32[:, ::1], number, number, number, number[::1]))
+    assert crew.hold()
+    for _ in range(300):
+        code(crew.board.ctypes.data, link, runs, 10, 3000, 60, crew.system)
+    crew.release()
+    assert (done[10:] == 300).all()
+    assert not done[:10].any()
 
-    def kernel(runs, begin, end):
-        done[begin:end] += 1
-        time.sleep(0)
 
-    crew = Crew(3)
-    for _ in range(50):
-        crew.run(kernel, runs, 1000, 1000)
-    assert (done == 50).all()
-
-
-def test_what_a_share_raises_reaches_the_caller_and_the_crew_works_on():
-    runs = np.zeros((100, 3), np.int32)
-    runs[:, 2] = 1
-
+def test_a_kernel_that_fails_says_so():
+    @njit(nogil=True)
     def broken(runs, begin, end):
-        raise ValueError("from a share")
+        raise ValueError
 
-    crew = Crew(2)
-    with pytest.raises(ValueError, match="from a share"):
-        crew.run(broken, runs, 100, 100)
-    seen = []
-    crew.run(lambda runs, begin, end: seen.extend(range(begin, end)), runs, 100, 100)
-    assert sorted(seen) == list(range(100))
+    runs, number = np.zeros((1, 3), np.int32), types.int64
+    kernel = NativeKernel(broken, (types.int32[:, ::1], number, number), (), None)
+    status = np.zeros(1, np.int64)
+    code = specialize(unpack, (*[number] * 5, kernel.arguments))
+    code(*kernel.over(runs)[1:], 0, 1, status.ctypes.data, None)
+    assert status[0] != 0
 
 
-def test_who_finds_the_crew_busy_works_alone():
-    runs = np.zeros((100, 3), np.int32)
-    runs[:, 2] = 1
-    crew = Crew(1)
-    seen: list[tuple[int, int]] = []
-
-    def inner(runs, begin, end):
-        seen.append((begin, end))
-
-    def outer(runs, begin, end):
-        crew.run(inner, runs, 7, 7)
-
-    crew.run(outer, runs, 100, 100)
-    assert set(seen) == {(0, 7)}
+def test_who_finds_the_helpers_busy_works_alone():
+    crew = Helpers(2)
+    assert crew.hold()
+    assert not crew.hold()
+    crew.release()
+    assert crew.hold()
+    crew.release()
+    assert not Helpers(1).hold()
 
 
 @settings(max_examples=12, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -143,15 +147,18 @@ def test_threads_start_when_wanted_and_end_with_the_network(unet, share_all, ran
     assert not any(thread.is_alive() for thread in started)
 
 
-def test_small_steps_are_not_shared_and_large_ones_are(unet, random, monkeypatch):
-    monkeypatch.setattr(bound, "WORTH_SHARING_NS", 50_000.0)
-    net = SelectiveNetwork.load(unet, threads=2)
+def test_an_interrupted_call_leaves_an_empty_memory(unet, random):
+    net = SelectiveNetwork.load(unet)
     net.first(picture(random, net))
-    shared: list[int] = []
-    monkeypatch.setattr(Crew, "run", lambda self, kernel, runs, count, pixels, cost_ns: shared.append(pixels))
-    net.next(picture(random, net), patches(random, net.input_shape[2:], 1))
-    assert not shared
-    net.next(picture(random, net), np.ones(net.input_shape[2:], bool))
-    worth = [step for step in net._steps if isinstance(step, BoundStep) and step.pixel_ns * step.pixels > bound.WORTH_SHARING_NS]
-    assert shared == [step.pixels for step in worth]
-    assert 0 < len(worth) < len(net._steps)
+    stages = net._stages
+
+    def interrupted(everything):
+        raise KeyboardInterrupt
+
+    net._stages = (interrupted,)
+    with pytest.raises(KeyboardInterrupt):
+        net.next(picture(random, net), patches(random, net.input_shape[2:]))
+    net._stages = stages
+    with pytest.raises(InputError, match="Memory is empty"):
+        net.next(picture(random, net), patches(random, net.input_shape[2:]))
+    net.first(picture(random, net))

@@ -19,6 +19,7 @@ def test_the_numbers_stand_on_it():
     text = now_html(replace(VIEW, alarms=("the disk is full",)), {"cam": "newest.jpg"}, NOW_S)
     for words in ("press-1", "up 3 h", "1 of 1", "the disk is full", "3 dropped (3 overload)", "2 NG, 5 OK", "/pictures/cam/newest.jpg"):
         assert words in text, words
+    assert "newest picture: NG, 2026-11-25 21:10:09 UTC" in now_html(VIEW, {"cam": "20261125T211009861Z-NG-7-daf78ab6.jpg"}, NOW_S)
     assert "Needs a person" not in now_html(VIEW, {}, NOW_S)
     assert page_html(VIEW, {}, NOW_S).startswith("<!doctype html>")
 

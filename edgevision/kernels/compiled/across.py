@@ -9,10 +9,11 @@ from numba.extending import intrinsic
 
 from edgevision.kernels.compiled.activations import Arithmetic
 from edgevision.kernels.compiled.commit import CommitShape, commit_strip
-from edgevision.kernels.compiled.jit import kernel, specialize
+from edgevision.kernels.compiled.jit import kernel
+from edgevision.kernels.compiled.native import native
 from edgevision.kernels.compiled.store import KINDS, decoded, numbers, pointer
 from edgevision.kernels.compiled.strip import Outline, ShapeType
-from edgevision.kernels.forms import Across, Float, Kernel, Plane, Runs
+from edgevision.kernels.forms import Across, Float, Kernel, Plane
 
 OPERATIONS = ("softmax", "log_softmax", "normalise", "argmax", "argmin", "max", "min", "sum", "mean")
 SOFTMAX, LOG_SOFTMAX, NORMALISE, ARGMAX, ARGMIN, MAX, MIN, SUM, MEAN = range(len(OPERATIONS))
@@ -132,11 +133,7 @@ def bind(form: Across, sources: tuple[Plane, ...], target: Plane, gate: Float | 
         types.int32[:, ::1], number, number, types.UniTuple(number, 8), types.UniTuple(number, 4), one, one,
         types.UniTuple(types.float32, 3), number, types.literal(store), ShapeType(CommitShape(*outline.literals)),
     )  # fmt: skip
-    code = specialize(across, signature)
     size, operation = (source.padded.shape[2], outline.channels, target.width, outline.full), OPERATIONS.index(form.op)
     keep = (sources, target)
 
-    def run(runs: Runs, begin: int, end: int, keep: object = keep) -> None:
-        code(runs, begin, end, lines, size, ends, outline.gate, outline.numbers, operation, store, None)
-
-    return run
+    return native(across, signature, (lines, size, ends, outline.gate, outline.numbers, operation, store, None), keep)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from numpy.typing import NDArray
 
 from edgevision.errors import InputError
 from edgevision.kernels.compiled import across, broadcast, combine, convolve, depthwise, intake, pick, pool, resize, runs, total
+from edgevision.kernels.compiled.chain import Chain
 from edgevision.kernels.compiled.cpu import Cpu, detect
-from edgevision.kernels.forms import Across, Broadcast, Convolve, Float, Form, Intake, Kernel, Pick, Plane, Pool, Resize, Runs, Total
+from edgevision.kernels.compiled.helpers import Helpers
+from edgevision.kernels.forms import Across, Broadcast, Convolve, Float, Form, Intake, Kernel, Link, Pick, Plane, Pool, Resize, Runs, Total
 
 
 class Compiled:
@@ -58,4 +60,12 @@ class Compiled:
 
     def bind_intake(self, form: Intake, target: Plane) -> Callable[[NDArray[Any], Runs, int], None]:
         """The kernel that takes in a picture."""
-        return intake.bind(form, target, self.lanes)
+        return intake.bind(form, target)
+
+    def helpers(self, threads: int) -> Helpers:
+        """Threads for one network."""
+        return Helpers(threads)
+
+    def chain(self, links: Sequence[Link], runs: Runs, helpers: Any) -> Chain:
+        """The steps as one call into machine code."""
+        return Chain(links, runs, helpers)

@@ -9,10 +9,11 @@ from edgevision.kernels.compiled.activations import KINDS as ACTIVATIONS
 from edgevision.kernels.compiled.activations import activate
 from edgevision.kernels.compiled.combine import OPERATIONS, operate
 from edgevision.kernels.compiled.commit import CommitShape, commit_strip
-from edgevision.kernels.compiled.jit import kernel, specialize
+from edgevision.kernels.compiled.jit import kernel
+from edgevision.kernels.compiled.native import native
 from edgevision.kernels.compiled.store import KINDS, decoded, numbers, pointer
 from edgevision.kernels.compiled.strip import Outline, ShapeType
-from edgevision.kernels.forms import F32, Broadcast, Float, Kernel, Plane, Runs
+from edgevision.kernels.forms import F32, Broadcast, Float, Kernel, Plane
 
 
 @kernel
@@ -64,13 +65,9 @@ def bind(form: Broadcast, sources: tuple[Plane, ...], target: Plane, gate: Float
         types.int32[:, ::1], number, number, types.UniTuple(number, 13), types.UniTuple(number, 3), one, one,
         types.UniTuple(types.float32, 3), *map(types.literal, literals), ShapeType(CommitShape(*outline.literals)),
     )  # fmt: skip
-    code = specialize(broadcast, signature)
     size, keep = (outline.channels, target.width, outline.full), (arrays, sources, target)
 
-    def run(runs: Runs, begin: int, end: int, keep: object = keep) -> None:
-        code(runs, begin, end, lines, size, ends, outline.gate, outline.numbers, *literals, None)
-
-    return run
+    return native(broadcast, signature, (lines, size, ends, outline.gate, outline.numbers, *literals, None), keep)
 
 
 def _side(array: Float) -> tuple[int, int, int, int]:

@@ -11,10 +11,11 @@ from numba import types
 from numba.extending import intrinsic
 
 from edgevision.kernels.compiled.activations import EMITTERS, Arithmetic
-from edgevision.kernels.compiled.jit import kernel, specialize
+from edgevision.kernels.compiled.jit import kernel
+from edgevision.kernels.compiled.native import native
 from edgevision.kernels.compiled.store import code_of, is_faithful, numbers
 from edgevision.kernels.compiled.strip import Outline, Piece, Shape, ShapeType, Writer, write_strip
-from edgevision.kernels.forms import F32, Combine, Float, Kernel, Plane, Runs
+from edgevision.kernels.forms import F32, Combine, Float, Kernel, Plane
 
 OPERATIONS = ("copy", "add", "sub", "mul", "div", "max", "min", "prelu")
 
@@ -117,9 +118,6 @@ def bind(form: Combine, sources: tuple[Plane, ...], target: Plane, gate: Float |
         types.int32[:, ::1], number, number, types.UniTuple(number, 11), number, number, types.UniTuple(single, len(given)), single[::1],
         ShapeType(shape),
     )  # fmt: skip
-    code, keep = specialize(combine, signature), (constant, sources, target)
+    keep = (constant, sources, target)
 
-    def run(runs: Runs, begin: int, end: int, keep: object = keep) -> None:
-        code(runs, begin, end, lines, outline.full, outline.channels, given, outline.gate, None)
-
-    return run
+    return native(combine, signature, (lines, outline.full, outline.channels, given, outline.gate, None), keep)

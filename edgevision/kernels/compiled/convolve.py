@@ -21,10 +21,11 @@ from edgevision.kernels.compiled.blocking import Block, pixels, split
 from edgevision.kernels.compiled.cpu import Cpu
 from edgevision.kernels.compiled.dot import CHANNELS, WEIGHTS, arrange, cut, kind_for
 from edgevision.kernels.compiled.finish import COMPARE_BITS, COMPARE_GATE, STORE_ALL
-from edgevision.kernels.compiled.jit import address_of, call, kernel, specialize
+from edgevision.kernels.compiled.jit import address_of, call, kernel
+from edgevision.kernels.compiled.native import native
 from edgevision.kernels.compiled.store import decoded
 from edgevision.kernels.compiled.tile import FIELDS, JOB, Shape, ShapeType, tiles
-from edgevision.kernels.forms import Convolve, Float, Kernel, Plane, Runs
+from edgevision.kernels.forms import Convolve, Float, Kernel, Plane
 
 _PLACE = tuple(FIELDS[name] for name in ("sources", "targets", "marks", "residuals", "count"))
 _BLOCK_FIELDS = (
@@ -37,6 +38,7 @@ _SIGNATURE = (
 )  # fmt: skip
 _LISTED_BYTES, _LEAST, _MOST, _UNIT = 256 * 1024, 48, 504, 24
 _WORTH_CUTTING = 0.35  # at most this share of steps besides
+_LONG_SUM = 5  # words for each byte of a value: a shorter sum is over before memory has answered
 _FEW_WORDS = 4  # of a tap: written out, as a loop would cost more than they do
 
 
@@ -230,13 +232,9 @@ def bind(form: Convolve, packed: Packed, sources: tuple[Plane, ...], target: Pla
     room = _room(form, sources[0])
     strip = channels, channels * target.padded.itemsize
     held = store.KINDS.index(target.store.kind)
-    code = specialize(convolve, (*_SIGNATURE, types.literal(held)))
     keep = (packed, sources, target, starts, extras)
 
-    def run(runs: Runs, begin: int, end: int, keep: object = keep) -> None:
-        code(runs, begin, end, lines, job, blocks, room, strip, limit, numbers, held)
-
-    return run, 1
+    return native(convolve, (*_SIGNATURE, types.literal(held)), (lines, job, blocks, room, strip, limit, numbers, held), keep), 1
 
 
 def _room(form: Convolve, source: Plane) -> int:
@@ -277,7 +275,7 @@ def _job(form: Convolve, source: Plane, kind: str, numbers: Float, limit: Float)
 def _taps(form: Convolve, source: Plane, kind: str) -> tuple[int, int]:
     """(taps of a kernel row, whole words of each). A row whose taps lie side by side is one tap of all their words."""
     words, columns = -(-form.weights.shape[1] // CHANNELS[kind]), form.window.kernel[1]
-    if form.window.dilation[1] == 1 and source.padded.strides[1] == words * 4:
+    if form.window.dilation[1] == 1 and source.padded.strides[1] == words * 4 and not _is_odd(form, source):
         return 1, words * columns
     return columns, words - _is_odd(form, source)
 
@@ -285,7 +283,7 @@ def _taps(form: Convolve, source: Plane, kind: str) -> tuple[int, int]:
 def _is_odd(form: Convolve, source: Plane) -> bool:
     """Whether a word's second half may be another tensor's channel: not to be multiplied, even by 0, as it may be no number."""
     inputs = form.weights.shape[1]
-    return source.store.kind == "bf16" and inputs % 2 == 1 and (form.groups > 1 or source.padded.strides[1] != (inputs + 1) * 2)
+    return source.store.kind == "bf16" and inputs % 2 == 1 and (form.groups > 1 or not source.has_filling)
 
 
 def _numbers(form: Convolve, sources: tuple[Plane, ...], target: Plane) -> Float:
@@ -316,6 +314,7 @@ def _shape(form: Convolve, one: Weights, cpu: Cpu, planes: tuple[tuple[Plane, ..
         residual=sources[1].store.kind if form.residual else "",
         mode=mode,
         is_masked=cpu.lanes == 16,
+        fetches=form.window.kernel[0] * columns * words >= _LONG_SUM * target.padded.itemsize,
     )
 
 

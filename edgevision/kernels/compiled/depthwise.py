@@ -13,10 +13,11 @@ from numba import types
 from numba.core import cgutils
 
 from edgevision.kernels.compiled.activations import EMITTERS, Arithmetic
-from edgevision.kernels.compiled.jit import kernel, specialize
+from edgevision.kernels.compiled.jit import kernel
+from edgevision.kernels.compiled.native import native
 from edgevision.kernels.compiled.store import numbers, steps
 from edgevision.kernels.compiled.strip import I64, MASKING_LANES, Outline, Piece, Shape, ShapeType, Writer, write_strip
-from edgevision.kernels.forms import Convolve, Float, Kernel, Plane, Runs
+from edgevision.kernels.forms import Convolve, Float, Kernel, Plane
 
 UNROLLED_ROWS = 5
 WHOLE_TAPS = 256  # up to so many taps -zero * (sum of the weights) + (sum of weight * byte) stays a whole number that a float holds
@@ -184,9 +185,6 @@ def bind(form: Convolve, packed: Packed, sources: tuple[Plane, ...], target: Pla
         types.int32[:, ::1], number, number, types.UniTuple(number, 8), types.UniTuple(number, 5), number, types.UniTuple(number, 2),
         types.UniTuple(single, len(given)), single[::1], ShapeType(shape),
     )  # fmt: skip
-    code, room, keep = specialize(depthwise, signature), (outline.channels, block), (packed, ends, sources, target)
+    room, keep = (outline.channels, block), (packed, ends, sources, target)
 
-    def run(runs: Runs, begin: int, end: int, keep: object = keep) -> None:
-        code(runs, begin, end, lines, taps, outline.full, room, given, outline.gate, None)
-
-    return run
+    return native(depthwise, signature, (lines, taps, outline.full, room, given, outline.gate, None), keep)

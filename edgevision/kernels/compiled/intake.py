@@ -1,4 +1,8 @@
-"""A picture from outside into the network's first plane, at the runs alone: as it is, through the table of 8-bit values, or resized."""
+"""A picture from outside into the network's first plane, at the runs alone: as it is, through the table of 8-bit values, or resized.
+
+A run's values are listed channel by channel, coded as the plane holds them, laid side by side as its pixels are, and compared and stored
+word by word: each of these is a plain loop that becomes vectors.
+"""
 
 from __future__ import annotations
 
@@ -6,73 +10,121 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numba import types
+from numba import carray, types
 from numpy.typing import NDArray
 
-from edgevision.kernels.compiled.commit import CommitShape, commit_strip
 from edgevision.kernels.compiled.exact import fma
 from edgevision.kernels.compiled.jit import kernel, specialize
-from edgevision.kernels.compiled.strip import Outline, ShapeType
+from edgevision.kernels.compiled.native import at
+from edgevision.kernels.compiled.store import KINDS, encoded, numbers, pointer
 from edgevision.kernels.forms import Float, Intake, Plane, Runs
 
 _RUNS, _LINES, _TENSOR, _FRAME = types.int32[:, ::1], types.UniTuple(types.int64, 5), types.float32[:, :, ::1], types.uint8[:, :, :]
+_HELD = (types.float32, types.uint16, types.uint8)
 
 
 @kernel
-def take_tensor(picture, runs, count, lines, longest, full, numbers, shape):
+def code_line(values, coded, given, kind):
+    """One channel of a run as the plane holds it."""
+    for x in range(values.shape[0]):
+        coded[x] = encoded(values[x], given[2], given[1], kind)
+
+
+@kernel
+def keep(count, row, start, lines, room, kind):
+    """Lay out, compare, store and mark `count` coded pixels from (row, start) on. `room`: see `bind`.
+
+    Channels of a pixel that are not the picture's, another tensor's perhaps, are taken from what is there and stay as they are.
+    """
+    codes, held, words, moved = room
+    channels, wide = codes.shape[0], held.shape[0] // codes.shape[1]
+    place = lines[0] + row * lines[1] + start * lines[2]
+    if channels < wide:
+        there = carray(pointer(place, kind), (count * wide,))
+        for k in range(count * wide):
+            held[k] = there[k]
+    if channels == 3 and wide == 4:
+        first, second, third = codes[0], codes[1], codes[2]
+        for x in range(count):
+            held[4 * x], held[4 * x + 1], held[4 * x + 2], held[4 * x + 3] = first[x], second[x], third[x], held[4 * x + 3]
+    elif channels == 3 and wide == 3:
+        first, second, third = codes[0], codes[1], codes[2]
+        for x in range(count):
+            held[3 * x], held[3 * x + 1], held[3 * x + 2] = first[x], second[x], third[x]
+    else:
+        for c in range(channels):
+            for x in range(count):
+                held[x * wide + c] = codes[c, x]
+    settle(words, moved, place, lines[3] + row * lines[4] + start, count, lines[2] // 4)
+
+
+@kernel
+def settle(words, moved, place, mark, count, each):
+    """Compare `count` pixels of so many words `each` with what lies at `place`, store them, and mark those that differ."""
+    old, live = carray(at(place, np.uint32), (count * each,)), carray(at(mark, np.uint8), (count,))
+    for k in range(count * each):
+        moved[k] = words[k] ^ old[k]
+        old[k] = words[k]
+    if each == 1:
+        for x in range(count):
+            live[x] |= np.uint8(moved[x] != 0)
+    elif each == 2:
+        for x in range(count):
+            live[x] |= np.uint8((moved[2 * x] | moved[2 * x + 1]) != 0)
+    elif each == 3:
+        for x in range(count):
+            live[x] |= np.uint8((moved[3 * x] | moved[3 * x + 1] | moved[3 * x + 2]) != 0)
+    else:
+        for x in range(count):
+            other = np.uint32(0)
+            for k in range(x * each, x * each + each):
+                other |= moved[k]
+            live[x] |= np.uint8(other != 0)
+
+
+@kernel
+def take_tensor(picture, runs, count, lines, line, room, given, kind):
     """`picture` (channel, row, column)."""
-    channels = picture.shape[0]
-    strip = np.zeros((longest, channels), np.float32)
     for run in range(count):
         row, start, stop = np.int64(runs[run, 0]), np.int64(runs[run, 1]), np.int64(runs[run, 2])
-        if channels == 3:
-            first, second, third = picture[0, row, start:stop], picture[1, row, start:stop], picture[2, row, start:stop]
-            for column in range(stop - start):
-                strip[column, 0], strip[column, 1], strip[column, 2] = first[column], second[column], third[column]
-        else:
-            for c in range(channels):
-                values = picture[c, row, start:stop]
-                for column in range(stop - start):
-                    strip[column, c] = values[column]
-        place, live = lines[0] + row * lines[1] + start * lines[2], lines[3] + row * lines[4] + start
-        commit_strip(strip, stop - start, channels, place, lines[2], live, np.float32(0), full, numbers, shape)
+        for c in range(picture.shape[0]):
+            code_line(picture[c, row, start:stop], room[0][c], given, kind)
+        keep(stop - start, row, start, lines, room, kind)
 
 
 @kernel
-def take_frame(picture, runs, count, lines, longest, full, numbers, shape, table, order):
+def take_frame(picture, runs, count, lines, line, room, given, kind, table, order):
     """`picture` (row, column, channel), 8-bit; `table` (channel, 256)."""
-    channels = order.shape[0]
-    strip = np.zeros((longest, channels), np.float32)
     for run in range(count):
         row, start, stop = np.int64(runs[run, 0]), np.int64(runs[run, 1]), np.int64(runs[run, 2])
-        for column in range(start, stop):
-            for c in range(channels):
-                strip[column - start, c] = table[c, picture[row, column, order[c]]]
-        place, live = lines[0] + row * lines[1] + start * lines[2], lines[3] + row * lines[4] + start
-        commit_strip(strip, stop - start, channels, place, lines[2], live, np.float32(0), full, numbers, shape)
+        for c in range(order.shape[0]):
+            values, channel = table[c], order[c]
+            for column in range(start, stop):
+                line[column - start] = values[picture[row, column, channel]]
+            code_line(line[: stop - start], room[0][c], given, kind)
+        keep(stop - start, row, start, lines, room, kind)
 
 
 @kernel
-def take_resized(picture, runs, count, lines, longest, full, numbers, shape, table, order, rows, columns, row_share, column_share, fill):
+def take_resized(picture, runs, count, lines, line, room, given, kind, table, order, rows, columns, row_share, column_share, fill):
     """The same with `rows` and `columns` (2, outputs) to mix, -1 where the picture does not reach."""
-    channels = order.shape[0]
-    strip = np.zeros((longest, channels), np.float32)
     for run in range(count):
         row, start, stop = np.int64(runs[run, 0]), np.int64(runs[run, 1]), np.int64(runs[run, 2])
-        for column in range(start, stop):
-            top, bottom, left, right = rows[0, row], rows[1, row], columns[0, column], columns[1, column]
-            for c in range(channels):
+        top, bottom = rows[0, row], rows[1, row]
+        for c in range(order.shape[0]):
+            values, channel = table[c], order[c]
+            for column in range(start, stop):
+                left, right = columns[0, column], columns[1, column]
                 if top < 0 or left < 0:
-                    strip[column - start, c] = fill[c]
+                    line[column - start] = fill[c]
                     continue
-                values, channel = table[c], order[c]
                 a, b = values[picture[top, left, channel]], values[picture[top, right, channel]]
                 below_a, below_b = values[picture[bottom, left, channel]], values[picture[bottom, right, channel]]
                 above = fma(column_share[column], b - a, a)
                 below = fma(column_share[column], below_b - below_a, below_a)
-                strip[column - start, c] = fma(row_share[row], below - above, above)
-        place, live = lines[0] + row * lines[1] + start * lines[2], lines[3] + row * lines[4] + start
-        commit_strip(strip, stop - start, channels, place, lines[2], live, np.float32(0), full, numbers, shape)
+                line[column - start] = fma(row_share[row], below - above, above)
+            code_line(line[: stop - start], room[0][c], given, kind)
+        keep(stop - start, row, start, lines, room, kind)
 
 
 @kernel
@@ -92,10 +144,21 @@ def find_bad(bits, runs, count):
     return np.int32(-1), np.int32(-1)
 
 
-def bind(intake: Intake, target: Plane, lanes: int) -> Callable[[NDArray[Any], Runs, int], None]:
+def bind(intake: Intake, target: Plane) -> Callable[[NDArray[Any], Runs, int], None]:
     """The kernel into this plane."""
-    number, longest, outline = types.int64, target.width, Outline.of(target, None, lanes)
-    into = (_RUNS, number, _LINES, number, number, types.UniTuple(types.float32, 3), ShapeType(CommitShape(*outline.literals)))
+    intake.check(target.padded.shape[2])
+    kind, channels, step = KINDS.index(target.store.kind), target.padded.shape[2], target.padded.strides[1]
+    line = np.zeros(target.width, np.float32)
+    held = np.zeros(target.width * step // target.padded.itemsize, target.padded.dtype)
+    words = held.view(np.uint32)
+    codes = np.zeros((channels, target.width), held.dtype)
+    room = (codes, held, words, np.zeros_like(words))  # a run by channel; by pixel; the same in words; their bits that moved
+    lines = (target.values.ctypes.data, *target.values.strides[:2], target.live.ctypes.data, target.live.strides[0])
+    dtype = _HELD[kind]
+    into = (
+        _RUNS, types.int64, _LINES, types.float32[::1], types.Tuple((dtype[:, ::1], dtype[::1], types.uint32[::1], types.uint32[::1])),
+        types.UniTuple(types.float32, 3), types.literal(kind),
+    )  # fmt: skip
     if intake.table is None:
         code = specialize(take_tensor, (_TENSOR, *into))
         extra: tuple[NDArray[Any], ...] = ()
@@ -110,8 +173,9 @@ def bind(intake: Intake, target: Plane, lanes: int) -> Callable[[NDArray[Any], R
             extra += _resize_tables(intake)
 
     def take(picture: NDArray[Any], runs: Runs, count: int, keep: Plane = target) -> None:
-        code(picture, runs, count, outline.lines, longest, outline.full, outline.numbers, None, *extra)
+        code(picture, runs, count, lines, line, room, given, kind, *extra)
 
+    given = numbers(target.store)
     return take
 
 

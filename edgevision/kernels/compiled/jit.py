@@ -1,7 +1,8 @@
 """How kernels are compiled and kept. `kernel` marks a function; `specialize` gives its machine code for one exact set of types.
 
-The cache folder's name is a hash of all kernel sources and of Numba's version, as Numba itself would not notice an edit in a file that a
-kernel only uses. Without a folder to write to, kernels are compiled anew in every process, and one warning says so.
+The cache folder's name is a hash of all sources that kernels are made of and of Numba's and LLVM's versions, as Numba itself would not
+notice an edit in a file that a kernel only uses. Folders of other versions go when they have not been used for two months. A file whose
+checksum is wrong is compiled anew. Without a folder to write to, kernels are compiled anew in every process, and one warning says so.
 """
 
 from __future__ import annotations
@@ -9,23 +10,31 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import pickle
+import shutil
 import threading
+import time
 import warnings
+import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
+import llvmlite
 import numba
 from llvmlite import ir
 from numba import njit, types
 from numba.core import cgutils
-from numba.core.caching import FunctionCache
+from numba.core.caching import FunctionCache, IndexDataCacheFile
 from numba.extending import intrinsic
 
 _DECORATING = threading.Lock()
+_OTHER_SOURCES = (("forms.py",), ("plain", "store.py"))  # of edgevision.kernels: kernels take constants from them
+_UNUSED_S = 60 * 86_400.0
+_CHECK_BYTES = 4
 
 
 def cache_folder() -> Path:
@@ -36,11 +45,23 @@ def cache_folder() -> Path:
 
 @cache
 def _fingerprint() -> str:
-    digest = hashlib.sha256(numba.__version__.encode())
-    for file in sorted(resources.files(__package__).iterdir(), key=lambda entry: entry.name):
+    digest = hashlib.sha256(f"{numba.__version__} {llvmlite.__version__}".encode())
+    own = sorted(resources.files(__package__).iterdir(), key=lambda entry: entry.name)
+    others = [resources.files("edgevision.kernels").joinpath(*path) for path in _OTHER_SOURCES]
+    for file in (*own, *others):
         if file.name.endswith(".py"):
             digest.update(file.read_bytes())
     return digest.hexdigest()[:16]
+
+
+def remove_unused(above: Path, now_s: float) -> None:
+    """Folders of kernels in `above` that no process has opened for 60 days."""
+    for folder in above.glob("kernels-" + "[0-9a-f]" * 16):
+        try:
+            if folder.is_dir() and not folder.is_symlink() and folder.stat().st_mtime < now_s - _UNUSED_S:
+                shutil.rmtree(folder, ignore_errors=True)
+        except OSError:  # another process was quicker
+            continue
 
 
 def kernel(function: Callable[..., Any]) -> Any:
@@ -53,8 +74,42 @@ def kernel(function: Callable[..., Any]) -> Any:
         return made
 
 
+class _SealedFile(IndexDataCacheFile):  # type: ignore[misc]
+    """Numba's files, each pickle with a checksum before it: machine code with a flipped bit would end the process."""
+
+    def _dump(self, obj: Any) -> bytes:
+        data: bytes = super()._dump(obj)
+        return zlib.crc32(data).to_bytes(_CHECK_BYTES, "little") + data
+
+    def _load_data(self, name: str) -> Any:
+        return pickle.loads(_unsealed(Path(self._data_path(name)).read_bytes()))
+
+    def _load_index(self) -> Any:
+        try:
+            with open(self._index_path, "rb") as file:
+                version, data = pickle.load(file), file.read()
+        except FileNotFoundError:
+            return {}
+        stamp, overloads = pickle.loads(_unsealed(data))
+        return overloads if (version, stamp) == (self._version, self._source_stamp) else {}
+
+
+def _unsealed(data: bytes) -> bytes:
+    """What follows the checksum. Raises ValueError where it is not what was written."""
+    if zlib.crc32(data[_CHECK_BYTES:]).to_bytes(_CHECK_BYTES, "little") != data[:_CHECK_BYTES]:
+        raise ValueError("a cache file is damaged")
+    return data[_CHECK_BYTES:]
+
+
 class _Shelf(FunctionCache):  # type: ignore[misc]
     """Numba's cache, one process at a time, as two would give one file's name to different code. What cannot be kept is compiled anew."""
+
+    _cache_file: Any
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        super().__init__(function)
+        before = self._cache_file
+        self._cache_file = _SealedFile(self._cache_path, self._impl.filename_base, before._source_stamp)
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         """The code kept for these types, None without any. A torn file (power cut) is thrown away."""
@@ -97,11 +152,20 @@ def _caching_in(folder: Path) -> Iterator[Path | None]:
         _warn_once(str(folder))
         yield None
         return
+    _note_use(folder)
     numba.config.CACHE_DIR = str(folder)
     try:
         yield folder
     finally:
         numba.config.CACHE_DIR = before
+
+
+@cache
+def _note_use(folder: Path) -> None:
+    """Once a process: the folder is in use, others perhaps no longer."""
+    with suppress(OSError):
+        os.utime(folder)
+    remove_unused(folder.parent, time.time())
 
 
 @cache

@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from edgevision.kernels.compiled.activations import KINDS as ACTIVATIONS
 from edgevision.kernels.compiled.activations import activate
 from edgevision.kernels.compiled.commit import CommitShape, commit_strip
-from edgevision.kernels.compiled.jit import kernel, specialize
+from edgevision.kernels.compiled.jit import kernel
+from edgevision.kernels.compiled.native import native
 from edgevision.kernels.compiled.store import BYTES, KINDS, decoded, numbers, pointer
 from edgevision.kernels.compiled.strip import Outline, ShapeType
-from edgevision.kernels.forms import Float, Kernel, Pick, Plane, Runs
+from edgevision.kernels.forms import Float, Kernel, Pick, Plane
 
 
 @kernel
@@ -68,14 +69,10 @@ def bind(form: Pick, sources: tuple[Plane, ...], target: Plane, gate: Float | No
         types.UniTuple(types.int64[::1], 4), types.int64[:, ::1], one, one, types.UniTuple(types.float32, 3),
         *map(types.literal, literals), ShapeType(CommitShape(*outline.literals)),
     )  # fmt: skip
-    code = specialize(pick, signature)
     size = (len(form.taps), target.width, outline.full, BYTES[source.store.kind])
     stretches, keep = stretches_of(form.taps), (sources, target)
 
-    def run(runs: Runs, begin: int, end: int, keep: object = keep) -> None:
-        code(runs, begin, end, lines, size, places, stretches, ends, outline.gate, outline.numbers, *literals, None)
-
-    return run
+    return native(pick, signature, (lines, size, places, stretches, ends, outline.gate, outline.numbers, *literals, None), keep)
 
 
 def stretches_of(taps: NDArray[np.int32]) -> NDArray[np.int64]:

@@ -14,10 +14,11 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 
-from edgevision.kernels.compiled.jit import kernel, specialize
+from edgevision.kernels.compiled.jit import kernel
+from edgevision.kernels.compiled.native import native
 from edgevision.kernels.compiled.store import code_of, is_faithful, numbers
 from edgevision.kernels.compiled.strip import I64, Outline, Piece, Shape, ShapeType, Writer, write_strip
-from edgevision.kernels.forms import Float, Kernel, Plane, Pool, Runs
+from edgevision.kernels.forms import Float, Kernel, Plane, Pool
 
 UNROLLED_TAPS = 25
 
@@ -159,9 +160,6 @@ def bind(form: Pool, sources: tuple[Plane, ...], target: Plane, gate: Float | No
         types.int32[:, ::1], number, number, types.UniTuple(number, 8), types.UniTuple(number, 8), types.UniTuple(number, 4), number,
         types.UniTuple(single, len(given)), single[::1], *(ShapeType(shape) for shape in shapes),
     )  # fmt: skip
-    code, keep = specialize(pool, signature), (sources, target)
+    keep = (sources, target)
 
-    def run(runs: Runs, begin: int, end: int, keep: object = keep) -> None:
-        code(runs, begin, end, lines, window, size, outline.full, given, outline.gate, None, None)
-
-    return run
+    return native(pool, signature, (lines, window, size, outline.full, given, outline.gate, None, None), keep)

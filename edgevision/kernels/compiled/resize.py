@@ -9,10 +9,11 @@ import numpy as np
 from llvmlite import ir
 from numba import types
 
-from edgevision.kernels.compiled.jit import kernel, specialize
+from edgevision.kernels.compiled.jit import kernel
+from edgevision.kernels.compiled.native import native
 from edgevision.kernels.compiled.store import code_of, is_faithful, numbers
 from edgevision.kernels.compiled.strip import I64, Outline, Piece, Shape, ShapeType, Writer, write_strip
-from edgevision.kernels.forms import Float, Kernel, Plane, Resize, Runs
+from edgevision.kernels.forms import Float, Kernel, Plane, Resize
 
 
 @dataclass(frozen=True)
@@ -97,9 +98,6 @@ def bind(form: Resize, sources: tuple[Plane, ...], target: Plane, gate: Float | 
         types.int32[:, ::1], number, number, types.UniTuple(number, 6), number, number, types.int64[:, ::1], single[::1],
         types.UniTuple(number, 3), types.UniTuple(single, len(given)), single[::1], ShapeType(shape),
     )  # fmt: skip
-    code, keep = specialize(resize, signature), (columns, shares, sources, target)
+    keep = (columns, shares, sources, target)
 
-    def run(runs: Runs, begin: int, end: int, keep: object = keep) -> None:
-        code(runs, begin, end, lines, outline.full, outline.channels, rows, shares[0], tables, given, outline.gate, None)
-
-    return run
+    return native(resize, signature, (lines, outline.full, outline.channels, rows, shares[0], tables, given, outline.gate, None), keep)

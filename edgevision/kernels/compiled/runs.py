@@ -83,7 +83,14 @@ def collect(feeds, live, extent, runs, unit, everything):
         return height, height * width
     for feed in feeds:
         spread(*feed, live, extent)
+    return gather(live, extent, runs, unit)
+
+
+@kernel
+def gather(live, extent, runs, unit):
+    """The marked pixels as runs: (how many, pixels in them). The marks are wiped out."""
     count = pixels = 0
+    width = live.shape[1]
     top, bottom = live_rows(extent)
     for row in range(top, bottom + 1):
         before = count

@@ -20,8 +20,10 @@ from numba.extending import NativeValue, intrinsic, models, register_model, unbo
 
 from edgevision.kernels.compiled.dot import WEIGHTS, Dot
 from edgevision.kernels.compiled.finish import Finish
+from edgevision.kernels.compiled.store import BYTES
 
 I64, I32 = ir.IntType(64), ir.IntType(32)
+_LINE_BYTES = 64
 JOB = (
     "sources", "targets", "marks", "residuals", "count",  # tables with an address for each pixel, and how many pixels
     "source_shift", "target_shift", "residual_shift",  # what a block adds to these addresses
@@ -38,7 +40,8 @@ class Shape:
 
     `dot`: the kind of sum; `words` of a tap where they are few, else 0; `is_odd`: a last one is cut to its first half;
     `has_columns`: more than one tap a kernel row.
-    `target`, `residual`: kinds of store, "" for none.
+    `target`, `residual`: kinds of store, "" for none. `fetches`: the sum is long enough for what is compared and added after it to
+    come from memory meanwhile.
     """
 
     lanes: int
@@ -55,6 +58,7 @@ class Shape:
     residual: str
     mode: int
     is_masked: bool
+    fetches: bool
 
 
 class Emitter:
@@ -108,11 +112,26 @@ class Emitter:
         """The pixels at these places of the list."""
         b, fields = self.b, self.fields
         sources = [b.add(self.entry("sources", place), fields["source_shift"]) for place in places]
+        if self.shape.fetches:
+            self.fetch(places)
         sums = self.sums(sources)
         for place, row in zip(places, sums, strict=True):
             target = b.add(self.entry("targets", place), fields["target_shift"])
             residual = b.add(self.entry("residuals", place), fields["residual_shift"]) if self.shape.residual else None
             self.finish.pixel([b.load(total) for total in row], target, self.entry("marks", place), residual)
+
+    def fetch(self, places: list[Any]) -> None:
+        """Ask for the lines of target and residual that these pixels will need."""
+        shape, b = self.shape, self.b
+        channels = (shape.vectors - 1) * shape.lanes + shape.tail
+        word, byte = ir.IntType(32), ir.IntType(8).as_pointer()
+        code = cgutils.get_or_insert_function(b.module, ir.FunctionType(ir.VoidType(), [byte, word, word, word]), "llvm.prefetch.p0")
+        for table, kind, is_written in (("target", shape.target, 1), ("residual", shape.residual, 0)):
+            for place in places if kind else ():
+                first = b.add(self.entry(f"{table}s", place), self.fields[f"{table}_shift"])
+                for offset in range(0, channels * BYTES[kind], _LINE_BYTES):
+                    address = b.inttoptr(self.at(first, offset), byte)
+                    b.call(code, [address, ir.Constant(word, is_written), ir.Constant(word, 3), ir.Constant(word, 1)])
 
     def sums(self, sources: list[Any]) -> list[list[Any]]:
         """Accumulators [pixel][vector] after all steps."""

@@ -11,10 +11,11 @@ from numba import carray, types
 from edgevision.kernels.compiled.activations import KINDS as ACTIVATIONS
 from edgevision.kernels.compiled.activations import activate
 from edgevision.kernels.compiled.commit import CommitShape, commit_strip
-from edgevision.kernels.compiled.jit import kernel, specialize
+from edgevision.kernels.compiled.jit import kernel
+from edgevision.kernels.compiled.native import native
 from edgevision.kernels.compiled.store import KINDS, decoded, numbers, pointer
 from edgevision.kernels.compiled.strip import Outline, ShapeType
-from edgevision.kernels.forms import Float, Kernel, Plane, Runs, Total
+from edgevision.kernels.forms import Float, Kernel, Plane, Total
 
 MODES = ("sum", "max", "min")
 SUM, MAX, MIN = range(len(MODES))
@@ -68,10 +69,6 @@ def bind(form: Total, sources: tuple[Plane, ...], target: Plane, gate: Float | N
         types.int32[:, ::1], number, number, types.UniTuple(number, 9), types.UniTuple(number, 4), one, one,
         types.UniTuple(types.float32, 3), number, *map(types.literal, literals), ShapeType(CommitShape(*outline.literals)),
     )  # fmt: skip
-    code = specialize(total, signature)
     size, mode, keep = (outline.channels, count, target.width, outline.full), MODES.index(form.mode), (sources, target)
 
-    def run(runs: Runs, begin: int, end: int, keep: object = keep) -> None:
-        code(runs, begin, end, lines, size, ends, outline.gate, outline.numbers, mode, *literals, None)
-
-    return run
+    return native(total, signature, (lines, size, ends, outline.gate, outline.numbers, mode, *literals, None), keep)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgevision.kernels.forms import Across, Broadcast, Convolve, Float, Form, Intake, Kernel, Pick, Plane, Pool, Resize, Runs, Total
+from edgevision.kernels.forms import Across, Broadcast, Convolve, Float, Form, Intake, Kernel, Link, Pick, Plane, Pool, Resize, Runs, Total
 from edgevision.kernels.plain import across, broadcast, combine, convolve, depthwise, intake, pick, pool, resize, runs, total
+from edgevision.kernels.plain.chain import Chain
 
 
 class Plain:
@@ -52,3 +53,10 @@ class Plain:
     def bind_intake(self, form: Intake, target: Plane) -> Callable[[NDArray[Any], Runs, int], None]:
         """The kernel that takes in a picture."""
         return intake.bind(form, target)
+
+    def helpers(self, threads: int) -> None:
+        """One thread does all."""
+
+    def chain(self, links: Sequence[Link], runs: Runs, helpers: Any) -> Chain:
+        """The steps as one call."""
+        return Chain(links, runs)

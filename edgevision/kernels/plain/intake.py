@@ -15,6 +15,7 @@ from edgevision.kernels.plain.resize import sample
 
 def bind(intake: Intake, target: Plane) -> Callable[[NDArray[Any], Runs, int], None]:
     """The kernel into this plane."""
+    intake.check(target.padded.shape[2])
 
     def kernel(picture: NDArray[Any], runs: Runs, count: int) -> None:
         rows, columns = pixels(runs, 0, count)
