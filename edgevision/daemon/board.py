@@ -28,7 +28,7 @@ class Board:
     """One entry a camera."""
 
     def __init__(self, cameras: Iterable[str], on_news: Callable[[], None] = lambda: None):
-        """`on_news` is called, from any thread, when a camera's state has changed."""
+        """`on_news` is called, from any thread, when a camera comes or goes; a verdict that is news can wait for the next look."""
         self._lock = threading.Lock()
         self._cameras = {camera: _Camera(_blank(camera)) for camera in cameras}
         self._changed: set[str] = set(self._cameras)
@@ -52,11 +52,11 @@ class Board:
             entry = self._cameras.get(snapshot.camera)
             if entry is None:
                 return
-            is_news = _face(entry.now) != _face(snapshot)
-            entry.now = snapshot
-            if is_news:
+            has_moved = entry.now.availability != snapshot.availability
+            if has_moved or _face(entry.now) != _face(snapshot):
                 self._changed.add(snapshot.camera)
-        if is_news:
+            entry.now = snapshot
+        if has_moved:
             self._on_news()
 
     def begin_life(self, camera: str) -> None:
@@ -106,9 +106,9 @@ def _blank(camera: str) -> Snapshot:
 
 
 def _face(snapshot: Snapshot) -> tuple[object, ...]:
-    """What others are told of at once when it changes."""
+    """What others are told of when it changes, beside the availability."""
     last = snapshot.last
-    return snapshot.availability, last and last.verdict, last and last.scene
+    return last and last.verdict, last and last.scene
 
 
 def _whole(entry: _Camera) -> Snapshot:

@@ -203,8 +203,7 @@ class Keeper:
             raise CameraError(f"{self.name}: {MAX_OPEN_PARTS} parts wait already; slow the line")
         if not self._parts.add(request):
             return False
-        if not life.say(Offer(request)):
-            self._parts.drop(request)
+        if not life.say(Offer(request)) and self._parts.drop(request):
             raise CameraError(f"{self.name}: its worker does not listen; ask again later")
         return True
 

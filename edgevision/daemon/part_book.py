@@ -38,10 +38,10 @@ class PartBook:
                 if draft.body.get("type") == "result":
                     self._open.pop(str(draft.body.get("part_id")), None)
 
-    def drop(self, request: PartRequest) -> None:
-        """Owe it nothing: it was refused before anybody was told otherwise."""
+    def drop(self, request: PartRequest) -> bool:
+        """Owe it nothing: it is refused, and whoever asked is told so. False when it was told of already."""
         with self._lock:
-            self._open.pop(request.part_id, None)
+            return self._open.pop(request.part_id, None) is not None
 
     def take_all(self) -> tuple[PartRequest, ...]:
         """What is owed, in the order in which it was asked for; the caller tells it from here on."""

@@ -123,6 +123,8 @@ class Supervisor:
                 self._watch()
         finally:
             self._finish()
+        if self._is_stopping and self._has_started:
+            return 0
         return max((keeper.exit_code for keeper in parts.keepers.values()), default=0)
 
     def _load_all(self) -> bool:
@@ -350,11 +352,11 @@ class Supervisor:
             log.info("reload: in force: %s, sha256 %s", parts.path, self.config.sha256[:12])
         if self._restart_keys:
             log.warning("reload: %s will change with the next restart", ", ".join(self._restart_keys))
-        parts.notifier.send("READY=1", f"STATUS={self._status()}")
-        self._publish_figures()
-        self._show_settings()
+        parts.notifier.send("READY=1")
         answer: dict[str, Any] = {"status": "ok" if refusal is None else "error", "config_sha256": self.config.sha256}
         wish.on_done(answer | {"restart_keys": list(self._restart_keys)} | ({} if refusal is None else {"error": refusal}))
+        self._show_settings()
+        self._publish_figures()
         if not self._wishes.empty():
             parts.wakes.put(None)
 

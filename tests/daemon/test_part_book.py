@@ -27,5 +27,6 @@ def test_a_part_may_come_again_once_it_was_told():
     book.add(PartRequest("A", 1.0))
     book.settle([result("A")])
     assert book.add(PartRequest("A", 9.0))
-    book.drop(PartRequest("A", 9.0))
+    assert book.drop(PartRequest("A", 9.0))
+    assert not book.drop(PartRequest("A", 9.0))
     assert len(book) == 0
