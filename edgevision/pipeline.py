@@ -13,9 +13,10 @@ from os import PathLike
 import numpy as np
 
 from edgevision.compare.background import ChangeDetector
+from edgevision.compare.depth import EightBits
 from edgevision.config import CameraConfig, Config, builtin_registry, load
 from edgevision.errors import BadFrame, ConfigError, EngineFault, InputError
-from edgevision.interfaces import Policy, Rule
+from edgevision.interfaces import Policy, Rule, TimedPolicy
 from edgevision.judge.rules import AreaScoreRule, verdict
 from edgevision.judge.tracks import Tracks
 from edgevision.recompute.arguments import Progress
@@ -43,6 +44,7 @@ class Pipeline:
         self._policy = policy
         self._rules = rules
         self._detector = ChangeDetector(settings.compare)
+        self._used_bits, self._raw_bits = (EightBits(settings.compare.bits) for _ in range(2))
         self._refresh = RollingRefresh(settings.recompute.keyframe_s)
         self.tracks = Tracks(settings.judge)
         self._network: CameraNetwork | None = None
@@ -66,7 +68,10 @@ class Pipeline:
         chosen = settings.recompute.policy
         policy = registry.build("policy", chosen.type, chosen.settings)
         rules = tuple(registry.build("rule", rule.type, rule.settings) for rule in settings.rules)
-        return cls(camera, settings, policy, (AreaScoreRule(settings.judge), *rules))
+        try:
+            return cls(camera, settings, policy, (AreaScoreRule(settings.judge), *rules))
+        except InputError as error:
+            raise ConfigError(f"camera {camera}: compare.golden: {error}") from error
 
     def inspect(self, frame: Frame) -> Inspection:
         """Inspect one frame. A frame that cannot be inspected is NOT_INSPECTED with the reason, and the state stays valid."""
@@ -81,12 +86,15 @@ class Pipeline:
             if live is not change.live:
                 self._detector.complete(change, live)
             is_full = change.full_reason is not None
-            outputs = network.first(change.corrected) if is_full else network.next(change.corrected, live)
-            watch.lap("recompute")
+            picture = self._used_bits.of(change.corrected, None if is_full else live)
+            outputs = network.first(picture) if is_full else network.next(picture, live)
+            elapsed_ms = watch.lap("recompute")
+            if isinstance(self._policy, TimedPolicy):
+                self._policy.spent(elapsed_ms)
         except (BadFrame, InputError) as error:
             return self.not_inspected(str(error), frame.ts, frame.seq, frame.part_id, frame.job_id)
         try:
-            disagreement = audits.check(frame.image, outputs, frame.ts)
+            disagreement = audits.check(self._raw_bits.of(frame.image), outputs, frame.ts)
             watch.lap("audit")
             regions = decoder.decode(outputs, network.changed)
         except EngineFault as error:
@@ -173,7 +181,7 @@ class Pipeline:
         """The network, its decoder and its audits, made for the first frame's size. Raises BadFrame for a frame of another size."""
         if self._network is None or self._decoder is None or self._audits is None:
             self._network = load_for_frames(self.settings.recompute, height, width, progress)
-            self._decoder = decoder_for(self.settings.segment, (height, width), _facts_of(self._network, height, width))
+            self._decoder = decoder_for(self.settings.segment, (height, width), facts_of(self._network, height, width))
             self._audits = Audits(self._network, AuditSettings.of(self.settings.recompute))
             self._size_px = (height, width)
         if (height, width) != self._size_px:
@@ -224,11 +232,13 @@ class Stopwatch:
         self._start = self._last = time.perf_counter()
         self._laps: dict[str, float] = {}
 
-    def lap(self, stage: str) -> None:
-        """Put the time since the last lap down to this stage."""
+    def lap(self, stage: str) -> float:
+        """Put the time since the last lap down to this stage; returns it."""
         now = time.perf_counter()
-        self._laps[stage] = self._laps.get(stage, 0.0) + (now - self._last) * 1e3
+        elapsed_ms = (now - self._last) * 1e3
+        self._laps[stage] = self._laps.get(stage, 0.0) + elapsed_ms
         self._last = now
+        return elapsed_ms
 
     def read(self) -> dict[str, float]:
         """Every stage's milliseconds, and `total`."""
@@ -252,7 +262,7 @@ def protected(regions: tuple[Region, ...], shape: tuple[int, int]) -> Mask | Non
     return mask
 
 
-def _facts_of(network: CameraNetwork, height: int, width: int) -> NetworkFacts:
+def facts_of(network: CameraNetwork, height: int, width: int) -> NetworkFacts:
     """What a decoder must know of the network that watches frames of (height, width)."""
     said, settings = network.metadata, network.preprocess
     placement = Placement.of((height, width), network.input_shape[2:], settings.resize if settings is not None else "stretch")
