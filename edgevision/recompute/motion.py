@@ -71,7 +71,7 @@ class Motion:
             if scales.setdefault(root, scale) != scale:
                 clashes.add(root)
 
-        entrance = next((ratio for ratio in self._intake[axis].ratios() if _holds(self._intake[axis], ratio)), None)
+        entrance = self._intake[axis].ratio()
         note(self._plan.input, entrance)
         for step in self._plan.steps:
             if isinstance(step, Step):
@@ -89,8 +89,8 @@ class Motion:
         for source, sight in zip(step.sources, self._sights(step, axis), strict=True):
             scale = scales.get(self._root(source.tensor))
             if scale is not None:
-                fitting = (ratio for ratio in sight.ratios() if _holds(sight, ratio))
-                return next((scale * ratio for ratio in fitting), None)
+                ratio = sight.ratio()
+                return None if ratio is None else scale * ratio
         return None
 
     def _island_scale(self, name: str, axis: int, entrance: Scale, scales: dict[str, Scale]) -> Scale:
@@ -163,11 +163,6 @@ def set_ends(steps: Sequence[BoundStep | Island], moves: Moves | None) -> None:
             step.has_moved = bool(end)
         elif step.chain is not None:
             step.chain.ends[step.place] = end if isinstance(end, tuple) else 0
-
-
-def _holds(sight: Sight, ratio: Fraction) -> bool:
-    """Whether anything stays when the source moves by the ratio's numerator and the output by its denominator."""
-    return bool(sight.stays(ratio.numerator, ratio.denominator).any())
 
 
 def _intake_sight(plan: Plan, intake: Intake, axis: int, picture_px: int) -> Sight:

@@ -6,7 +6,7 @@ lies over the picture's edge, before or after: there zeros, or nothing, took the
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from edgevision.kernels.forms import Axis, Broadcast, Convolve, Form, Pick, Pool, Resize, Total
 
 Places = NDArray[np.int64]
+
+_GUESSES = 4
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,13 +50,13 @@ class Sight:
         alike = np.where(self.is_blind, self.is_blind[was], alike & ~self.is_blind[was])
         return np.asarray(is_there & alike & (self.rest == self.rest[was]))
 
-    def ratios(self) -> Iterator[Fraction]:
-        """By how many places the source may move for so many of the output's: guesses, the likeliest first."""
-        seen = self.first[~self.is_blind]
-        steps = np.diff(seen)
-        if steps.size and (steps == steps[0]).all() and steps[0] > 0:
-            yield Fraction(int(steps[0]))
-        yield Fraction(self.size, len(self.first))
+    def ratio(self) -> Fraction | None:
+        """How many of the source's places are one of the output's, as far as they move together: of some guesses the best; None if none is."""
+        steps = np.diff(self.first[~self.is_blind])
+        guesses = {Fraction(int(step)) for step in np.unique(steps[steps > 0])[:_GUESSES]} | {Fraction(self.size, len(self.first))}
+        kept = {guess: longest(self.stays(guess.numerator, guess.denominator)) for guess in sorted(guesses)}
+        best = max(kept, key=lambda guess: kept[guess][1] - kept[guess][0])
+        return best if kept[best][0] < kept[best][1] else None
 
 
 def sights(form: Form, axis: int, sources_px: Sequence[int], target_px: int) -> list[Sight]:
@@ -94,10 +96,16 @@ def _picked(form: Pick, axis: int, size: int) -> Sight:
     return Sight.of(size, places + np.int64(low), places + np.int64(high), places < 0, channel.astype(np.int64))
 
 
-def ends_of(stays: NDArray[np.bool_]) -> tuple[int, int]:
-    """How many places at the beginning and at the end must be run, so that the longest stretch between them need not."""
+def longest(stays: NDArray[np.bool_]) -> tuple[int, int]:
+    """First and end of the longest stretch; all lies before it if there is none."""
     edges = np.flatnonzero(np.diff(np.concatenate(([False], stays, [False])).astype(np.int8))).reshape(-1, 2)
     if not len(edges):
-        return len(stays), 0
+        return len(stays), len(stays)
     start, stop = edges[int(np.argmax(edges[:, 1] - edges[:, 0]))]
-    return int(start), len(stays) - int(stop)
+    return int(start), int(stop)
+
+
+def ends_of(stays: NDArray[np.bool_]) -> tuple[int, int]:
+    """How many places at the beginning and at the end must be run, so that the longest stretch between them need not."""
+    start, stop = longest(stays)
+    return start, len(stays) - stop
