@@ -34,19 +34,21 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-_HOMES = MappingProxyType({
-    "ChangeDetector": "compare.background",
-    "ChangeSettings": "compare.background",
-    "ChangeMap": "records",
-    "Costs": "records",
-    "EdgevisionError": "errors",
-    "Event": "records",
-    "Frame": "records",
-    "Inspection": "records",
-    "Pipeline": "pipeline",
-    "SelectiveNetwork": "recompute.engine",
-    "Verdict": "records",
-})
+_HOMES = MappingProxyType(
+    {
+        "ChangeDetector": "compare.background",
+        "ChangeSettings": "compare.background",
+        "ChangeMap": "records",
+        "Costs": "records",
+        "EdgevisionError": "errors",
+        "Event": "records",
+        "Frame": "records",
+        "Inspection": "records",
+        "Pipeline": "pipeline",
+        "SelectiveNetwork": "recompute.engine",
+        "Verdict": "records",
+    }
+)
 __all__ = [
     "ChangeDetector",
     "ChangeMap",

@@ -37,6 +37,14 @@ class Policy(Protocol):
 
 
 @runtime_checkable
+class TimedPolicy(Policy, Protocol):
+    """A policy that goes by the clock."""
+
+    def spent(self, elapsed_ms: float) -> None:
+        """How long the network took on what was selected last. Called once after each run of it."""
+
+
+@runtime_checkable
 class Rule(Protocol):
     """Which regions are defects."""
 

@@ -27,6 +27,7 @@ def add_network_verbs(verbs: Any, add: AddVerb) -> None:
     plan.add_argument("--json", action="store_true", help="print one JSON object")
     benches = add(verbs, "bench", None, "measure against what else could be run").add_subparsers(required=True, metavar="WHAT")
     _add_bench_net(benches, add)
+    _add_bench_compare(benches, add)
     quantize = add(verbs, "quantize", _quantize, "make a float network an int8 one with NNCF (extra `quantize`)")
     quantize.add_argument("model", type=Path, metavar="MODEL", help="an .onnx or .xml file")
     quantize.add_argument(
@@ -59,6 +60,19 @@ def _add_bench_net(benches: Any, add: AddVerb) -> None:
     net.add_argument("--no-memory", action="store_true", help="leave peak_mb out, which takes a process an engine")
     net.add_argument("--plot", type=Path, metavar="FILE.png", help="draw the speed-up over the live share")
     net.add_argument("--json", action="store_true", help="print the rows as one JSON list")
+
+
+def _add_bench_compare(benches: Any, add: AddVerb) -> None:
+    compare = add(benches, "compare", _bench_compare, "the change map beside MOG2, KNN, plain difference and the block rule, in one run")
+    compare.add_argument("--clip", type=Path, metavar="VIDEO|DIR", help="a video file or a folder of images (default: synthetic, 1080p)")
+    compare.add_argument(
+        "--truth",
+        type=Path,
+        metavar="DIR",
+        help="masks whose names end in the frames' numbers: 255 moving, 0 and 50 still, else not judged",
+    )
+    compare.add_argument("--frames", type=whole_number, metavar="N", help="how many frames (default 500; 40 synthetic ones)")
+    compare.add_argument("--json", action="store_true", help="print the rows as one JSON list")
 
 
 def _add_shape(verb: argparse.ArgumentParser) -> None:
@@ -114,6 +128,22 @@ def _bench_net(arguments: argparse.Namespace) -> int:
     if arguments.plot:
         draw(result, arguments.plot)
     return 0 if any(row["engine"] == "ours" for row in result.rows) else 1
+
+
+def _bench_compare(arguments: argparse.Namespace) -> int:
+    from rich.console import Console
+
+    from edgevision.study.change_bench import ChangeTask, bench
+    from edgevision.study.change_report import show
+    from edgevision.study.waiting import telling
+
+    with telling(is_quiet=arguments.json) as told:
+        rows = bench(ChangeTask(arguments.clip, arguments.truth, arguments.frames), told)
+    if arguments.json:
+        print(json.dumps(rows))
+    else:
+        show(rows, Console(width=max(WIDTH, Console().width)))
+    return 0
 
 
 def _quantize(arguments: argparse.Namespace) -> int:

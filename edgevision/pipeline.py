@@ -15,7 +15,7 @@ import numpy as np
 from edgevision.compare.background import ChangeDetector
 from edgevision.config import CameraConfig, Config, builtin_registry, load
 from edgevision.errors import BadFrame, ConfigError, EngineFault, InputError
-from edgevision.interfaces import Policy, Rule
+from edgevision.interfaces import Policy, Rule, TimedPolicy
 from edgevision.judge.rules import AreaScoreRule, verdict
 from edgevision.judge.tracks import Tracks
 from edgevision.recompute.arguments import Progress
@@ -81,7 +81,9 @@ class Pipeline:
                 self._detector.complete(change, live)
             is_full = change.full_reason is not None
             outputs = network.first(change.corrected) if is_full else network.next(change.corrected, live)
-            watch.lap("recompute")
+            elapsed_ms = watch.lap("recompute")
+            if isinstance(self._policy, TimedPolicy):
+                self._policy.spent(elapsed_ms)
         except (BadFrame, InputError) as error:
             return self.not_inspected(str(error), frame.ts, frame.seq, frame.part_id, frame.job_id)
         try:
@@ -228,11 +230,13 @@ class Stopwatch:
         self._start = self._last = time.perf_counter()
         self._laps: dict[str, float] = {}
 
-    def lap(self, stage: str) -> None:
-        """Put the time since the last lap down to this stage."""
+    def lap(self, stage: str) -> float:
+        """Put the time since the last lap down to this stage; returns it."""
         now = time.perf_counter()
-        self._laps[stage] = self._laps.get(stage, 0.0) + (now - self._last) * 1e3
+        elapsed_ms = (now - self._last) * 1e3
+        self._laps[stage] = self._laps.get(stage, 0.0) + elapsed_ms
         self._last = now
+        return elapsed_ms
 
     def read(self) -> dict[str, float]:
         """Every stage's milliseconds, and `total`."""

@@ -75,7 +75,8 @@ class ChangeMap:
 
     `live` (H, W): differs from what the network last used, beyond noise; drives recomputation. `foreground` (H, W): differs from the
     reference. `fraction` is live's share. `corrected` is the frame after photometric correction (gain x value + offset brings it to the
-    reference), valid at live pixels. `full_reason` is set when the whole frame must be run, once, and says why.
+    reference), valid at live pixels. `full_reason` is set when the whole frame must be run, once, and says why. `golden` is the golden
+    picture as it lies in this frame, where the reference is one; valid until the next frame is measured.
     """
 
     live: Mask
@@ -86,6 +87,7 @@ class ChangeMap:
     scene: Scene
     corrected: Image
     full_reason: str | None = None
+    golden: Image | None = None
 
 
 class StepCost(NamedTuple):

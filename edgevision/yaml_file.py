@@ -251,7 +251,7 @@ class _Composer:
             self._problems.append(Problem(at, "merging with << is not understood; put shared values under `defaults:`"))
         elif node.is_plain and (isinstance(node.value, bool) or node.value is None):
             word = node.text or "(nothing)"
-            self._problems.append(Problem(at, f"{word} unquoted is not a name in YAML; write \"{node.text}\" in quotes or another name"))
+            self._problems.append(Problem(at, f'{word} unquoted is not a name in YAML; write "{node.text}" in quotes or another name'))
         return node.text
 
 

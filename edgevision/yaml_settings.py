@@ -211,7 +211,7 @@ def _problem(node: Node, field: FieldInfo | None, details: list[ErrorDetails]) -
     meant = list(dict.fromkeys(_meant(detail, node, field) for detail in details))
     if "text" in meant and node.is_plain and node.value is not None:
         kind = str(node.value).lower() if isinstance(node.value, bool) else "a number"
-        return Problem(node.where, f'{node.name} is {_safely(node)}, which means {kind} in YAML; for text put it in quotes')
+        return Problem(node.where, f"{node.name} is {_safely(node)}, which means {kind} in YAML; for text put it in quotes")
     quotes = " without quotes" if isinstance(node.value, str) and not node.is_plain and "number" in meant[0] else ""
     return Problem(node.where, f"{node.name} is {_safely(node)}; it must be {' or '.join(meant)}{quotes}{_remedy(field)}")
 

@@ -114,9 +114,7 @@ class Failed:
 
 Note = Job | Request | Built | Warned | NewRing | FrameReady | FrameBad | Ended | Failed
 _KINDS: Mapping[str, type[Note]] = MappingProxyType(
-    {
-        kind.__name__: kind for kind in (Job, Request, Built, Warned, NewRing, FrameReady, FrameBad, Ended, Failed)
-    }
+    {kind.__name__: kind for kind in (Job, Request, Built, Warned, NewRing, FrameReady, FrameBad, Ended, Failed)}
 )
 
 

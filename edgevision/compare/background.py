@@ -15,10 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgevision.compare import measure
+from edgevision.compare.golden import Golden
+from edgevision.compare.golden import load as load_golden
+from edgevision.compare.golden_view import GoldenView
+from edgevision.compare.light import Lamp
 from edgevision.compare.masks import LiveMask, MaskPool
-from edgevision.compare.measure import Line
 from edgevision.compare.settings import ChangeSettings
 from edgevision.compare.settle import TILE_PX, Settle
+from edgevision.compare.steady import CELLS, Steady
 from edgevision.errors import BadFrame, InputError
 from edgevision.kernels.compiled import change as compiled
 from edgevision.records import ChangeMap, Image, Mask, Scene
@@ -27,7 +31,7 @@ __all__ = ["Background", "ChangeDetector", "ChangeSettings"]
 
 BANDS = 32
 LONGEST_SIDE_PX = 32_000
-SAMPLES = 1800
+SAMPLES = 5400
 NOISE_MEMORY_FRAMES = 64
 NOISE_EVERY = 8
 CHANGE_SIGMAS = 7.0
@@ -35,12 +39,16 @@ NOISE_ROOM = 1.5
 SPREAD_GUESS_LEVELS = 1.5
 LEAST_SAMPLES = 50
 CALIBRATION_FRAMES = 4
+ROW_ROOM = 128
+POINTS_EVERY = 4
+DAZZLED_SHARE = 0.25
+DAZZLED_FRAMES = 30
 
 
 class Background:
     """The state of one camera's change map. Built from its first frame, seen as (row, column x channel)."""
 
-    def __init__(self, settings: ChangeSettings, image: Image) -> None:
+    def __init__(self, settings: ChangeSettings, image: Image, golden: Golden | None = None) -> None:
         height, width = image.shape[:2]
         self.shape = image.shape
         self.dtype = image.dtype
@@ -63,12 +71,16 @@ class Background:
         self.streak = np.zeros((height, width) if settings.confirm_frames > 1 else (1, 1), np.uint8)
         self.held = np.zeros((height, width) if settings.hold_frames else (1, 1), np.uint8)
         self.frames = 0
+        self.bright = self.bright_before = 0.0  # saturated share of the samples, now and when the network last ran whole
+        self.dazzled = 0
         self.noise = np.full(measure.LEVELS, measure.NOISE_GUESS)
         self.finer = 8 - self.level_shift
         self.depth = (self.level_shift, (measure.LEVELS << self.level_shift) - 1)
-        self.line = measure.line(1.0, 0.0, self.level_shift)
+        self.golden = None if golden is None else GoldenView(golden, image, self.allowed, self.level_shift, settings)
+        self.steady = Steady((height, width), self.channels, self.level_shift, settings.steady_px)
+        self.lamp = Lamp((height, width, self.channels), image.dtype, self.level_shift)
         self.pool, self.pool_foreground = MaskPool(height, width), MaskPool(height, width)
-        self.scratch = Scratch(height, width, self.channels)
+        self.scratch = Scratch(height, width, self.channels, image.dtype)
         self.set_tables(settings)
         self.restart_reference(image.reshape(flat))
 
@@ -81,6 +93,7 @@ class Background:
         weak = settings.hysteresis * measure.strong_levels(settings.pixel_threshold, noise)
         self.weak_table = measure.to_table(weak, self.level_shift)
         self.tables = (self.weak_table, measure.to_table(measure.EDGE_SIGMAS * noise, self.level_shift), self.level_shift)
+        self.cut = min(2 * int(self.weak_table.max()), np.iinfo(self.dtype).max - 1)
         self.stale_bands = BANDS
 
     def learn_noise(self, residuals: NDArray[np.int64], settings: ChangeSettings) -> None:
@@ -115,7 +128,7 @@ class Background:
 class Scratch:
     """Working space of the kernels: its contents mean nothing between calls, but `weak` is left all zero."""
 
-    def __init__(self, height: int, width: int, channels: int) -> None:
+    def __init__(self, height: int, width: int, channels: int, dtype: Any) -> None:
         self.flags = np.zeros(width * channels, np.uint8)
         self.weak = np.zeros((height + 2, width + 2), np.uint8)
         self.points = np.zeros(height * width, np.int32)
@@ -123,11 +136,11 @@ class Scratch:
         self.chosen_runs = np.zeros_like(self.runs)
         self.steep = np.zeros(width * channels, np.int32)
         self.queue = np.zeros(height * width, np.int32)
-        self.step = max(1, int(np.sqrt(height * width / SAMPLES)))
+        self.step = max(1, int(np.sqrt(height * width * channels / SAMPLES)))
         samples = (height // self.step + 1) * (width // self.step + 1) * channels
-        self.xs = np.zeros(samples, np.int32)
-        self.ys = np.zeros(samples, np.int32)
-        self.residuals = np.zeros((measure.NOISE_BINS, measure.RESIDUAL_BINS), np.int64)
+        self.samples = np.zeros((5, samples), np.int32)
+        self.faint = np.zeros(measure.FAINT_BINS, np.int64)
+        self.rows = np.zeros((4, width * channels + 2 * ROW_ROOM), np.int16 if dtype == np.uint8 else np.int32)
         self.first = np.zeros(height, np.int32)
         self.last = np.zeros(height, np.int32)
         self.none = np.zeros((height, width), np.bool_)
@@ -154,7 +167,6 @@ class _Pending(NamedTuple):
     change: ChangeMap
     image: Image
     corrected: Image
-    line: Line
     live: Mask
     run_count: int
 
@@ -175,6 +187,7 @@ class ChangeDetector:
         self._kernels = kernels
         self._vibration_q8 = round(self.settings.vibration_px * 256)
         self._bounds = tuple(round(v * 256) for v in (*self.settings.abs_threshold, *self.settings.var_threshold))
+        self.golden = load_golden(self.settings.golden) if self.settings.reference == "golden" and self.settings.golden else None
         self._rate = max(1, round(math.log2(self.settings.reference_frames / BANDS)))
         self.reset()
 
@@ -185,7 +198,9 @@ class ChangeDetector:
 
     def prepare(self, image: Image) -> None:
         """Compile what frames of this dtype and number of channels need, so that the first one does not wait. Forgets nothing."""
-        other = ChangeDetector(self.settings.model_copy(update={"roi": None, "ignore": (), "blind_fraction": 1.0}), self._kernels)
+        other = ChangeDetector(
+            self.settings.model_copy(update={"roi": None, "ignore": (), "blind_fraction": 1.0, "reference": "running"}), self._kernels
+        )
         texture = np.arange(64 * 64).reshape(64, 64) % 100 + 50
         texture = texture if image.ndim == 2 else np.repeat(texture[..., None], image.shape[2], axis=2)
         for step in range(4):
@@ -206,17 +221,23 @@ class ChangeDetector:
         flat = checked(image, self._background)
         background = self._background
         if background is None or background.frames == 0:
-            background = Background(self.settings, image)
+            background = Background(self.settings, image, self.golden)
             self._sample(background, flat, flat)
             self._background = background
             return self._whole(background, image, flat, Scene.NORMAL, "first")
-        line, extra = self._light(background, flat)
-        found = self._find(background, flat, line, extra)
-        if found > self.settings.global_fraction * background.allowed_px:
+        samples = self._fit_light(background, flat)
+        steadied = self._steadied(background, image, flat)
+        if steadied is not None:
+            image, flat = steadied
+            samples = self._fit_light(background, flat)
+        limits = self._limits(background, flat, samples)
+        found = self._find(background, flat, limits)
+        if background.dazzled or found > self.settings.global_fraction * background.allowed_px:
             background.scratch.weak[:] = 0
+            self._refuse_dazzled(background)
             return self._whole(background, image, flat, Scene.LIGHT_CHANGE, "global_change")
-        taken, live_px = self._grow(background, flat, line, extra, found, force_rows)
-        return self._partial(background, image, flat, line, taken, live_px)
+        taken, live_px = self._grow(background, flat, limits[0], found, force_rows)
+        return self._partial(background, image, flat, taken, live_px)
 
     def complete(self, change: ChangeMap, live: Mask) -> None:
         """Make `change.corrected` valid at `live` too, for a policy that goes beyond `change.live`. It must be the last measured."""
@@ -238,10 +259,15 @@ class ChangeDetector:
         self._kernels.take_used(pending.corrected, runs, count, background.channels, background.used)
         if is_whole:
             self._set_tolerances(background, (0, background.shape[0]))
-            background.restart_reference(pending.corrected)
+            background.steady.choose(self._kernels, background.used, background.allowed, CELLS[0])
+            if background.golden is None:
+                background.restart_reference(pending.corrected)
         else:
             self._refresh_tolerances(background, chosen, runs, count)
-            self._learn(background, pending, protect)
+            if background.frames % POINTS_EVERY == 0:
+                background.steady.choose(self._kernels, background.used, background.allowed)
+            if background.golden is None:
+                self._learn(background, pending, protect)
         background.frames += 1
         self._pending = None
 
@@ -260,51 +286,84 @@ class ChangeDetector:
         scratch, step = background.scratch, background.scratch.step
         start = (background.frames * 7 % step, background.frames * 13 % step)
         place = ((background.allowed, background.tables[1]), background.depth, background.channels, start, step)
-        n, seen, dark, bright = self._kernels.gather(flat, used, *place, scratch.xs, scratch.ys)
+        n, seen, dark, bright = self._kernels.gather(flat, used, *place, scratch.samples)
         for count, what, remedy in ((dark, "black", "lens cap, lamp and cable"), (bright, "saturated", "exposure, gain and lamp")):
             if seen and count >= self.settings.blind_fraction * seen:
                 limit = f"the limit is {self.settings.blind_fraction:.1%}"
                 share = f"{count / seen:.1%} of its samples"
                 raise BadFrame(f"the picture is {what}: {share}, {limit} (compare.blind_fraction); check {remedy}")
+        background.bright = bright / max(seen, 1)
         return int(n)
 
-    def _light(self, background: Background, flat: Image) -> tuple[Line, int]:
-        """This frame's correction, and by how much (values) its noise exceeds the usual, as on a compression pulse. Measures the noise."""
+    def _refuse_dazzled(self, background: Background) -> None:
+        """Raises BadFrame while much of the picture has just become saturated: the camera's exposure is still catching up."""
+        more = background.bright - background.bright_before
+        if more > DAZZLED_SHARE and background.dazzled < DAZZLED_FRAMES:
+            background.dazzled += 1
+            limit = f"the limit is {DAZZLED_SHARE:.0%} for {DAZZLED_FRAMES} frames"
+            raise BadFrame(f"{more:.0%} of the picture has just become saturated; {limit}; check exposure, gain and lamp")
+
+    def _fit_light(self, background: Background, flat: Image) -> int:
+        """Sample the frame and take up its light; returns how many samples there are."""
         n = self._sample(background, flat, background.used)
-        scratch = background.scratch
-
-        def counts_of(line: Line) -> NDArray[np.int64]:
-            self._kernels.count_residuals(scratch.xs, scratch.ys, n, line.fixed, background.level_shift, scratch.residuals)
-            return scratch.residuals
-
-        def sums_of(line: Line, limit: int) -> tuple[int, ...]:
-            return tuple(self._kernels.fit_sums(scratch.xs, scratch.ys, n, line.fixed, limit))
-
-        line = measure.line(1.0, 0.0, background.level_shift)
         if self.settings.photometric == "gain_offset" and n >= LEAST_SAMPLES:
-            background.line = measure.fit_line(counts_of, sums_of, background.line, background.level_shift)
-            line = measure.relaxed(background.line, self.settings.photometric_relax, background.level_shift)
-        if n < LEAST_SAMPLES or self.settings.noise_sigma is not None:
-            return line, 0
-        excess = measure.excess_levels(counts_of(line), background.noise_counts)
-        background.learn_noise(scratch.residuals, self.settings)
-        if background.frames < CALIBRATION_FRAMES:
-            self._set_tolerances(background, (0, background.shape[0]))
-        return line, 0 if isinstance(self.settings.pixel_threshold, float) else excess << background.level_shift
+            background.lamp.fit(self._kernels, background.scratch.samples, n, self.settings.photometric_relax)
+        else:
+            background.lamp.reset()
+        return n
 
-    def _find(self, background: Background, flat: Image, line: Line, extra: int) -> int:
-        frame = (flat, background.used, background.tolerance, line.fixed, extra, background.channels)
-        return int(self._kernels.find_weak(*frame, background.span, background.scratch.weak, background.scratch.points))
+    def _steadied(self, background: Background, image: Image, flat: Image) -> tuple[Image, Image] | None:
+        """The frame moved back, as it is and as (row, column x channel), where the camera shook; None where it did not."""
+        shift = background.steady.shift(self._kernels, flat, background.used, background.lamp.light)
+        if shift == (0, 0):
+            return None
+        flat = background.steady.moved(self._kernels, flat, shift)
+        return flat.reshape(image.shape), flat
 
-    def _grow(
-        self, background: Background, flat: Image, line: Line, extra: int, found: int, force_rows: slice | None
-    ) -> tuple[LiveMask, int]:
+    def _limits(self, background: Background, flat: Image, n: int) -> tuple[int, int, int, int]:
+        """This frame's (extra, cut, faint, least), as `find_weak` takes them. Measures its noise by its `n` samples."""
+        settings, scratch, lamp = self.settings, background.scratch, background.lamp
+        extra = 0
+        if n >= LEAST_SAMPLES and settings.noise_sigma is None:
+            counts = lamp.count(self._kernels, scratch.samples, n)
+            extra = measure.excess_levels(counts, background.noise_counts) << background.level_shift
+            background.learn_noise(counts, settings)
+            if background.frames < CALIBRATION_FRAMES:
+                self._set_tolerances(background, (0, background.shape[0]))
+        if isinstance(settings.pixel_threshold, float | int):
+            return 0, background.cut, 0, 0
+        least = int(background.weak_table.min())
+        return extra, background.cut, self._faint(background, flat) if settings.faint_sigmas else 0, least
+
+    def _faint(self, background: Background, flat: Image) -> int:
+        """How many tolerances, in 1/256, the sum over a window must exceed on this frame."""
+        settings, scratch = self.settings, background.scratch
+        values = measure.FAINT_WINDOW_PX * background.channels
+        tolerance = max(1, int(background.weak_table.min())) / (1 << background.level_shift)
+        least = measure.FAINT_LEAST_LEVELS * values / tolerance
+        if settings.noise_sigma is not None:
+            sigma = settings.noise_sigma * math.sqrt(2 * values) / tolerance
+            return measure.faint_limit(sigma, settings.faint_sigmas, least)
+        step = scratch.step + scratch.step // 2
+        start = (background.frames * 11 % step, background.frames * 5 % step)
+        frame = (flat, background.used, background.tolerance, background.lamp.light, background.cut, background.channels)
+        self._kernels.count_faint(*frame, start, step, scratch.faint)
+        if scratch.faint.sum() < LEAST_SAMPLES:
+            return 0
+        return measure.faint_limit(measure.faint_sigma(scratch.faint), settings.faint_sigmas, least)
+
+    def _find(self, background: Background, flat: Image, limits: tuple[int, int, int, int]) -> int:
+        scratch = background.scratch
+        frame = (flat, background.used, background.tolerance, background.lamp.light, limits, background.channels, background.span)
+        return int(self._kernels.find_weak(*frame, scratch.rows, scratch.weak, scratch.points))
+
+    def _grow(self, background: Background, flat: Image, extra: int, found: int, force_rows: slice | None) -> tuple[LiveMask, int]:
         """The weak pixels that hold: beside a seed, in a large enough group, widened; with what hold, confirm and force add or take."""
         kernels, scratch, settings = self._kernels, background.scratch, self.settings
         taken = background.pool.take()
         kernels.clear_live(*taken)
         limits = (round(256 / settings.hysteresis), settings.despeckle, settings.min_area, settings.grow_px)
-        frame = (flat, background.used, background.tolerance, line.fixed, extra, background.channels)
+        frame = (flat, background.used, background.tolerance, background.lamp.light, extra, background.channels)
         live_px = kernels.grow_live(*frame, limits, scratch.weak, scratch.points, found, scratch.queue, background.allowed, *taken)
         if settings.confirm_frames > 1:
             kernels.confirm_live(taken.mask, background.streak, settings.confirm_frames)
@@ -320,23 +379,24 @@ class ChangeDetector:
             live_px += kernels.force_live(background.allowed, start, stop, *taken)
         return taken, int(live_px)
 
-    def _partial(self, background: Background, image: Image, flat: Image, line: Line, taken: LiveMask, live_px: int) -> ChangeMap:
-        scratch = background.scratch
+    def _partial(self, background: Background, image: Image, flat: Image, taken: LiveMask, live_px: int) -> ChangeMap:
+        scratch, lamp = background.scratch, background.lamp
         count = self._kernels.find_runs(*taken, scratch.runs)
         corrected = flat
-        if not line.is_identity:
+        if not lamp.is_identity:
             corrected = read_only(background.corrected)
-            self._kernels.correct_runs(flat, line.fixed, scratch.runs, count, background.channels, background.corrected)
+            self._kernels.correct_runs(flat, lamp.light, scratch.runs, count, background.channels, background.corrected)
         change = ChangeMap(
             live=read_only(taken.mask),
-            foreground=self._foreground(background, flat, line, taken, count),
+            foreground=self._foreground(background, image, flat, taken, count),
             fraction=live_px / taken.mask.size,
-            gain=line.gain,
-            offset=line.offset,
-            scene=Scene.NORMAL,
+            gain=lamp.gain,
+            offset=lamp.offset,
+            scene=scene_of(background, Scene.NORMAL),
             corrected=read_only(corrected.reshape(image.shape)),
+            golden=background.golden.picture if background.golden is not None else None,
         )
-        self._pending = _Pending(change, flat, corrected, line, taken.mask, count)
+        self._pending = _Pending(change, flat, corrected, taken.mask, count)
         return change
 
     def _whole(self, background: Background, image: Image, flat: Image, scene: Scene, reason: str) -> ChangeMap:
@@ -344,24 +404,50 @@ class ChangeDetector:
         height, width = background.shape[:2]
         live = np.ones((height, width), np.bool_)
         background.scratch.runs[:height] = [(row, 0, width) for row in range(height)]
-        line = background.line = measure.line(1.0, 0.0, background.level_shift)
+        background.lamp.reset()
+        background.dazzled, background.bright_before = 0, background.bright
+        background.raw_foreground[:] = 0
+        background.foreground[:] = False
         foreground = read_only(np.zeros((height, width), np.bool_))
-        change = ChangeMap(read_only(live), foreground, 1.0, 1.0, 0.0, scene, read_only(flat.reshape(image.shape)), reason)
-        self._pending = _Pending(change, flat, flat, line, live, height)
+        golden = None
+        if background.golden is not None:
+            background.golden.is_aligned = False  # so that all of the frame is judged
+            taken = LiveMask(live, np.zeros(height, np.int32), np.full(height, width, np.int32))
+            foreground = self._foreground(background, image, flat, taken, 0)
+            golden, scene = background.golden.picture, scene_of(background, scene)
+        corrected = read_only(flat.reshape(image.shape))
+        change = ChangeMap(read_only(live), foreground, 1.0, 1.0, 0.0, scene, corrected, reason, golden)
+        self._pending = _Pending(change, flat, flat, live, height)
         return change
 
-    def _foreground(self, background: Background, flat: Image, line: Line, taken: LiveMask, count: int) -> Mask:
+    def _foreground(self, background: Background, image: Image, flat: Image, taken: LiveMask, count: int) -> Mask:
         """Judge anew the pixels that moved and the band that is due; elsewhere the last answer stands, because the picture does."""
-        raw, band, channels = background.raw_foreground, background.band(), background.channels
-        against = (line.fixed, (background.finer, background.mean, background.spread), self._bounds)
-        scratch = background.scratch
-        self._kernels.judge_runs(flat, *against, background.allowed, scratch.runs, count, channels, scratch.flags, raw)
-        self._kernels.judge_band(flat, *against, background.allowed, band, channels, scratch.flags, raw)
+        raw, band, channels, scratch = background.raw_foreground, background.band(), background.channels, background.scratch
+        if background.golden is None:
+            against = (background.lamp.light, (background.finer, background.mean, background.spread), self._bounds, background.allowed)
+            self._kernels.judge_runs(flat, *against, scratch.runs, count, channels, scratch.flags, raw)
+            self._kernels.judge_band(flat, *against, band, channels, scratch.flags, raw)
+        else:
+            band = self._judge_golden(background.golden, background, image, flat, count)
         if self._kernels.despeckle(raw, taken.first, taken.last, band, self.settings.despeckle, background.foreground):
             shown = background.pool_foreground.take().mask
             np.copyto(shown, background.foreground)
             background.shown_foreground = read_only(shown)
         return background.shown_foreground
+
+    def _judge_golden(self, golden: GoldenView, background: Background, image: Image, flat: Image, count: int) -> tuple[int, int]:
+        """Judge against the golden picture; returns the rows that were judged whole. A part that is not found has no foreground."""
+        scratch, height = background.scratch, background.shape[0]
+        is_anew = golden.align(image)
+        if not golden.is_aligned:
+            background.raw_foreground[:] = 0
+            return 0, height
+        start = (background.frames * 7 % scratch.step, background.frames * 13 % scratch.step)
+        golden.fit(self._kernels, flat, background.tables[1], scratch.samples, (start, scratch.step))
+        band = (0, height) if is_anew else background.band()
+        golden.judge_runs(self._kernels, flat, (scratch.runs, count), scratch.flags, background.raw_foreground)
+        golden.judge_band(self._kernels, flat, band, scratch.flags, background.raw_foreground)
+        return band
 
     def _fill(self, pending: _Pending, live: Mask) -> int:
         """List the runs of `live`, which goes beyond or stays below what was measured, and make the corrected frame valid there."""
@@ -374,15 +460,15 @@ class ChangeDetector:
         count = int(self._kernels.find_runs(*extents, scratch.chosen_runs))
         if pending.corrected is not pending.image:
             self._kernels.correct_runs(
-                pending.image, pending.line.fixed, scratch.chosen_runs, count, background.channels, background.corrected
+                pending.image, background.lamp.light, scratch.chosen_runs, count, background.channels, background.corrected
             )
         return count
 
     def _learn(self, background: Background, pending: _Pending, protect: Mask | None) -> None:
         masks = (pending.live, background.scratch.none if protect is None else protect, background.allowed)
         state = (background.scratch.flags, background.mean, background.spread)
-        line = pending.line.fixed
-        self._kernels.learn_rows(pending.image, line, background.finer, masks, background.band(), background.channels, self._rate, *state)
+        light = background.lamp.light
+        self._kernels.learn_rows(pending.image, light, background.finer, masks, background.band(), background.channels, self._rate, *state)
 
     def _refresh_tolerances(self, background: Background, live: Mask, runs: NDArray[np.int32], count: int) -> None:
         """Around what was committed and, while the noise tables have just moved, in the band that is due."""
@@ -395,6 +481,11 @@ class ChangeDetector:
     def _set_tolerances(self, background: Background, rows: tuple[int, int]) -> None:
         place = (background.allowed, rows, background.scratch.steep, background.tolerance)
         self._kernels.set_tolerances(background.used, background.channels, background.tables, self._vibration_q8, *place)
+
+
+def scene_of(background: Background, otherwise: Scene) -> Scene:
+    """Misaligned where the part does not lie where it may, which is NOT_INSPECTED, whatever else the frame shows."""
+    return Scene.MISALIGNED if background.golden is not None and not background.golden.is_aligned else otherwise
 
 
 def span_of(allowed: NDArray[np.uint8], channels: int) -> tuple[int, int, int, int]:

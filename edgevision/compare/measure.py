@@ -1,4 +1,4 @@
-"""How a frame's light and noise relate to what the network last used. In: counts and sums of samples. Out: lines and tables. Keeps nothing.
+"""How much a camera's pictures differ by noise alone. In: counts of samples. Out: noise, thresholds as tables. Keeps nothing.
 
 Levels are gray levels of an 8-bit picture; `level_shift` is how many bits deeper the camera's own values are.
 """
@@ -6,8 +6,6 @@ Levels are gray levels of an 8-bit picture; `level_shift` is how many bits deepe
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,81 +21,14 @@ NOISE_MOST = 12.0
 EDGE_SIGMAS = 6.0
 AUTO_SIGMAS = 7.0
 AUTO_LEAST_LEVELS = 10.0
-OFFSET_PRIOR = 0.02
-GAIN_BOUNDS = (0.4, 2.5)
-FIT_ROUNDS = 3
-SERVED_LEVELS = 5
-NEGLIGIBLE_LEVELS = 0.4
 EXCESS_FROM = 1.15
 EXCESS_SIGMAS = 5.0
 EXCESS_MOST = 8
-
-
-class Line(NamedTuple):
-    """corrected = gain x value + offset, in the camera's own values.
-
-    The kernels take it as integers (gain, offset, first, second, top): corrected = ((value x gain >> first) + offset) >> second, in 0..top.
-    """
-
-    gain: float
-    offset: float
-    fixed: tuple[int, int, int, int, int]
-
-    @property
-    def is_identity(self) -> bool:
-        """True when the corrected frame is the frame itself, bit for bit."""
-        return self.gain == 1.0 and self.offset == 0.0
-
-
-def line(gain: float, offset: float, level_shift: int) -> Line:
-    """The line in integers, rounding to nearest; the sums fit 16 bits for 8-bit values, so that a vector holds twice as many, else 32."""
-    first, second = (9, 5) if level_shift == 0 else (0, 13)
-    top = (LEVELS << level_shift) - 1
-    offset = min(max(offset, -0.9 * top), 0.9 * top)
-    fixed = (round(gain * (1 << (first + second))), round(offset * (1 << second)) + (1 << (second - 1)), first, second, top)
-    return Line(gain, offset, fixed)
-
-
-def solve_line(sums: Sequence[int], level_shift: int) -> tuple[float, float]:
-    """Least squares of y = gain x + offset from (n, sum x, sum y, sum xx, sum xy), drawn to gain 1 and offset 0 where x hardly varies."""
-    n, sx, sy, sxx, sxy = (float(v) for v in sums)
-    unit = float(1 << level_shift)
-    heavy_gain, heavy_offset = n * unit * unit, n * OFFSET_PRIOR
-    a, b, c = sxx + heavy_gain, sx, n + heavy_offset
-    p, q = sxy + heavy_gain, sy
-    determinant = a * c - b * b
-    gain = (p * c - q * b) / determinant
-    return min(max(gain, GAIN_BOUNDS[0]), GAIN_BOUNDS[1]), (a * q - b * p) / determinant
-
-
-def fit_line(
-    counts_of: Callable[[Line], NDArray[np.int64]], sums_of: Callable[[Line, int], Sequence[int]], previous: Line, level_shift: int
-) -> Line:
-    """The line that brings most samples to what was used: least squares on those within 4.5 medians, from the last frame's line.
-
-    Of the fit, the last frame's line and no correction at all, it is the one that serves the most samples: when half the view is new, a
-    fit may serve nobody.
-    """
-    none = line(1.0, 0.0, level_shift)
-    fit, served = previous, {}
-    for _ in range(FIT_ROUNDS):
-        counts = counts_of(fit).sum(axis=0)
-        served[fit] = int(counts[:SERVED_LEVELS].sum())
-        sums = sums_of(fit, max(2, round(4.5 * quantile(counts, 0.5))) << level_shift)
-        if sums[0] < 2:
-            break
-        fit = line(*solve_line(sums, level_shift), level_shift)
-    for last in (fit, none):
-        served[last] = int(counts_of(last)[:, :SERVED_LEVELS].sum())
-    return fit if served[fit] >= max(served[previous], served[none]) else max((previous, none), key=lambda one: served[one])
-
-
-def relaxed(fit: Line, share: float, level_shift: int) -> Line:
-    """The line drawn back by `share` of its correction; the identity when it moves no value by as much as half a level."""
-    gain, offset = 1 + (fit.gain - 1) * (1 - share), fit.offset * (1 - share)
-    unit = 1 << level_shift
-    ends = max(abs(offset), abs((gain - 1) * (LEVELS - 1) * unit + offset))
-    return line(1.0, 0.0, level_shift) if ends < NEGLIGIBLE_LEVELS * unit else line(gain, offset, level_shift)
+FAINT_BINS = 512
+FAINT_TAILS = ((0.5, 0.6745), (0.9, 1.645), (0.96, 2.054))
+FAINT_LEAST_LEVELS = 1.25  # that the mean over a window must move at least
+FAINT_WINDOW_PX = 16
+FAINT_MOST_Q8 = 25_000
 
 
 def excess_levels(frame: NDArray[np.int64], usual: NDArray[np.float64]) -> int:
@@ -163,3 +94,17 @@ def sigmas_of(pixel_threshold: str) -> float:
 def to_table(levels: NDArray[np.float64], level_shift: int) -> NDArray[np.int32]:
     """Gray levels as whole camera values, for the kernels."""
     return np.asarray(np.rint(levels * (1 << level_shift)), np.int32)
+
+
+def faint_sigma(counts: NDArray[np.float64] | NDArray[np.int64]) -> float:
+    """One sigma of the sums over windows, in tolerances, from counts of their eighths: by the median, and by the tail where that is wider.
+
+    What compression leaves is no bell curve; beyond twice the median's sigma the tail is taken for changes.
+    """
+    middle, *tails = ((quantile(counts, share) + 0.5) / 8 / sigmas for share, sigmas in FAINT_TAILS)
+    return min(max(middle, *tails), 2 * middle)
+
+
+def faint_limit(sigma: float, sigmas: float, least: float) -> int:
+    """How many tolerances, in 1/256, the sum over a window must exceed."""
+    return min(round(256 * max(sigmas * sigma, least)), FAINT_MOST_Q8)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from edgevision.compare import measure
 from edgevision.records import Polygon, Settings
@@ -23,6 +24,9 @@ class ChangeSettings(Settings):
     hysteresis: float = Field(
         0.8, ge=0.2, le=1, description="Share of pixel_threshold that suffices beside pixels already live; 1 turns it off."
     )
+    faint_sigmas: float = Field(
+        5.0, ge=0, le=50, description="How far the mean of 4x4 pixels must move to be live, in sigmas of its measured noise; 0: never."
+    )
     despeckle: int = Field(3, ge=1, le=9, description="Changed pixels that a 3x3 neighbourhood must hold before a change is believed.")
     min_area: int = Field(8, ge=1, le=100_000, description="Smallest connected change in pixels; smaller ones are noise.")
     grow_px: int = Field(1, ge=0, le=16, description="Pixels by which every change is widened, so that its soft rim is recomputed too.")
@@ -32,6 +36,9 @@ class ChangeSettings(Settings):
     )
     confirm_frames: int = Field(1, ge=1, le=250, description="Frames in a row a pixel must differ before it is live; 1 is at once.")
     vibration_px: float = Field(0.5, ge=0, le=8, description="Camera shake to forgive at edges, in pixels.")
+    steady_px: float = Field(
+        3.0, ge=0, le=4, description="Camera shake up to which a frame is moved back before it is compared, in pixels; 0: never."
+    )
     photometric: Literal["gain_offset", "none"] = Field(
         "gain_offset", description="Whether a lamp that dims is corrected before comparing."
     )
@@ -43,17 +50,24 @@ class ChangeSettings(Settings):
     )
     ignore: tuple[Polygon, ...] = Field((), description="Polygons [[x, y], ...] in frame pixels never looked at, such as a burnt-in clock.")
     roi: Polygon | None = Field(None, description="Polygon outside of which nothing is looked at; empty: the whole frame.")
-    reference: Literal["running"] = Field(
-        "running", description="What foreground is judged against: running (mean and noise of the stream)."
+    reference: Literal["running", "golden"] = Field(
+        "running", description="What foreground is judged against: running (mean and noise of the stream) or golden (a taught picture)."
     )
+    golden: Path | None = Field(
+        None, description="The taught picture: an .npz from `edgevision reference learn`, or a PNG or JPEG; for reference golden."
+    )
+    align_px: float = Field(
+        8.0, ge=0, le=200, description="How far a frame may lie from the golden picture; further is not inspected; 0: it is not aligned."
+    )
+    align_degrees: float = Field(2.0, ge=0, le=15, description="How far a frame may be turned against the golden picture.")
     reference_frames: int = Field(
         512, ge=64, le=1_000_000, description="Frames after which the running reference has learnt a change that stays."
     )
     abs_threshold: tuple[Levels, Levels] = Field(
-        (8, 8), description="Gray levels [brighter, darker] a foreground pixel must at least differ."
+        (15, 15), description="Gray levels [brighter, darker] a foreground pixel must at least differ."
     )
     var_threshold: tuple[Spreads, Spreads] = Field(
-        (5, 5), description="Foreground limits [brighter, darker] in multiples of the pixel's own spread."
+        (4, 4), description="Foreground limits [brighter, darker] in multiples of the pixel's own spread."
     )
     bits: int | None = Field(None, ge=8, le=16, description="Bits a uint16 camera really delivers; empty: 8 for uint8, 16 for uint16.")
     blind_fraction: float = Field(0.995, gt=0, le=1, description="Share of black or saturated samples from which a frame is not inspected.")
@@ -77,4 +91,42 @@ class ChangeSettings(Settings):
         for polygon in value if value and not isinstance(value[0][0], int) else [value] if value else []:
             if len(polygon) < 3:
                 raise ValueError(f"has a polygon of {len(polygon)} corners; give at least 3 points [x, y]")
+            if crossing := crossing_sides(polygon):
+                a, b = crossing
+                raise ValueError(f"has a polygon whose sides {a} and {b} cross; give its corners in order, around the place that is meant")
         return value
+
+    @model_validator(mode="after")
+    def _golden_is_named(self) -> Self:
+        if self.reference == "golden" and self.golden is None:
+            raise ValueError(
+                "reference is golden, but golden names no file; teach one with `edgevision reference learn`, or give a picture"
+            )
+        return self
+
+
+def crossing_sides(polygon: Polygon) -> tuple[int, int] | None:
+    """Two sides (counted from 1, side k begins at corner k) that cross or touch; None for a polygon without any."""
+    sides = [(polygon[k], polygon[(k + 1) % len(polygon)]) for k in range(len(polygon))]
+    for k in range(len(sides)):
+        for other in range(k + 2, len(sides) - (k == 0)):
+            if _cross(*sides[k], *sides[other]):
+                return k + 1, other + 1
+    return None
+
+
+def _cross(a: tuple[int, int], b: tuple[int, int], c: tuple[int, int], d: tuple[int, int]) -> bool:
+    """Whether the side from a to b and that from c to d have a point in common."""
+    sides = [_side(a, b, c), _side(a, b, d), _side(c, d, a), _side(c, d, b)]
+    if sides[0] * sides[1] < 0 and sides[2] * sides[3] < 0:
+        return True
+    points = ((c, a, b), (d, a, b), (a, c, d), (b, c, d))
+    return any(side == 0 and _is_between(*three) for side, three in zip(sides, points, strict=True))
+
+
+def _side(a: tuple[int, int], b: tuple[int, int], point: tuple[int, int]) -> int:
+    return (b[0] - a[0]) * (point[1] - a[1]) - (b[1] - a[1]) * (point[0] - a[0])
+
+
+def _is_between(point: tuple[int, int], a: tuple[int, int], b: tuple[int, int]) -> bool:
+    return all(min(a[k], b[k]) <= point[k] <= max(a[k], b[k]) for k in (0, 1))

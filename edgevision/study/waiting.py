@@ -1,4 +1,7 @@
-"""A bar on the terminal while a network is made ready, as its kernels are compiled at the first start. Silent in a pipe."""
+"""Bars on the terminal: while a network is made ready, as its kernels are compiled at the first start; while something is measured.
+
+Silent in a pipe.
+"""
 
 from __future__ import annotations
 
@@ -17,3 +20,13 @@ def loading_bar(what: str) -> Iterator[Callable[[int, int], object]]:
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task(what, total=None)
         yield lambda ready, steps: progress.update(task, completed=ready, total=steps)
+
+
+@contextmanager
+def telling(is_quiet: bool) -> Iterator[Callable[[str], None]]:
+    """Yields what is called with a line that says what is being done."""
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, disable=is_quiet or not console.is_terminal, transient=True) as bar:
+        line = bar.add_task("", total=None)
+        yield lambda text: bar.update(line, description=text)

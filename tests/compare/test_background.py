@@ -305,6 +305,52 @@ def test_a_mask_that_leaves_nothing_is_refused(keywords, words):
         ev.ChangeDetector(ev.ChangeSettings(**keywords)).update(np.full((40, 50), 100, np.uint8))
 
 
+@pytest.mark.parametrize("name", ["roi", "ignore"])
+def test_a_polygon_that_crosses_itself_is_refused(name):
+    bow = [[0, 0], [20, 20], [20, 0], [0, 20]]
+    with pytest.raises(ValueError, match="sides 1 and 3 cross"):
+        ev.ChangeSettings(**{name: bow if name == "roi" else [bow]})
+    ell = [[0, 0], [20, 0], [20, 10], [10, 10], [10, 20], [0, 20]]
+    assert ev.ChangeSettings(roi=ell).roi is not None
+
+
+def test_a_frame_that_is_blown_out_is_refused_until_the_exposure_is_back_or_stays_so(random):
+    detector, scene = ev.ChangeDetector(), textured()
+    settled(detector, scene, random)
+    blown = camera(scene * 2 + 100, random)
+    for _ in range(30):
+        with pytest.raises(BadFrame, match="just become saturated"):
+            detector.update(blown)
+    change = detector.update(blown)
+    assert (change.full_reason, change.scene) == ("global_change", Scene.LIGHT_CHANGE)
+    assert detector.update(blown).full_reason is None
+
+
+def test_a_small_faint_stain_in_one_colour_channel_s_noise_is_live(random):
+    detector, scene = ev.ChangeDetector(), textured()
+    settled(detector, scene, random)
+    stained = scene.copy()
+    stained[60:64, 70:74] += 7  # under four sigmas, under every pixel's threshold
+    assert detector.measure(camera(stained, random)).live[60:64, 70:74].any()
+    blind = ev.ChangeDetector(ev.ChangeSettings(faint_sigmas=0))
+    settled(blind, scene, random)
+    assert not blind.measure(camera(stained, random)).live[60:64, 70:74].any()
+
+
+def test_a_shaken_frame_is_moved_back(random):
+    rows, columns = np.mgrid[:160, :200]
+    scene = np.repeat((90 + 60 * ((rows // 12 + columns // 14) % 2))[..., None], 3, axis=2).astype(float)
+    shares = {}
+    for steady in (0.0, 3.0):
+        detector = ev.ChangeDetector(ev.ChangeSettings(steady_px=steady))
+        settled(detector, scene, random)
+        shares[steady] = np.mean(
+            [detector.update(camera(np.roll(scene, (k % 3 - 1, (k + 1) % 3 - 1), (0, 1)), random)).fraction for k in range(6)]
+        )
+    assert shares[3.0] < 0.05
+    assert shares[0.0] > 4 * shares[3.0]
+
+
 def test_prepare_compiles_and_forgets_nothing(random):
     detector, scene = ev.ChangeDetector(), textured()
     settled(detector, scene, random)

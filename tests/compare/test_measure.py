@@ -1,27 +1,9 @@
-"""Lines, noise and thresholds, worked by hand."""
+"""Noise and thresholds, worked by hand."""
 
 import numpy as np
 import pytest
 
 from edgevision.compare import measure
-
-
-def test_a_line_is_found_from_its_sums():
-    x = np.arange(20, 220)
-    y = 1.2 * x - 8
-    gain, offset = measure.solve_line((len(x), x.sum(), y.sum(), (x * x).sum(), (x * y).sum()), 0)
-    assert gain == pytest.approx(1.2, abs=0.01)
-    assert offset == pytest.approx(-8, abs=1)
-
-
-def test_one_gray_level_only_moves_the_gain():
-    gain, offset = measure.solve_line((10, 1000, 900, 100_000, 90_000), 0)
-    assert gain == pytest.approx(0.9, abs=0.01)
-    assert abs(offset) < 0.5
-
-
-def test_a_gain_beyond_reason_is_held():
-    assert measure.solve_line((10, 100, 2000, 1000, 20_000), 0)[0] == 2.5
 
 
 def test_quantiles_of_counts():
@@ -57,11 +39,6 @@ def test_thresholds_in_every_unit():
     assert measure.strong_levels("auto", noise / 10)[0] == measure.AUTO_LEAST_LEVELS
 
 
-def test_a_negligible_correction_is_none():
-    assert measure.relaxed(measure.line(1.001, 0.0, 0), 0.01, 0).is_identity
-    assert not measure.relaxed(measure.line(1.01, 0.0, 0), 0.01, 0).is_identity
-
-
 def test_a_noisy_frame_raises_the_threshold_and_a_usual_one_does_not():
     usual = np.zeros((16, 64))
     usual[:, :4] = [40, 60, 40, 20]
@@ -69,3 +46,18 @@ def test_a_noisy_frame_raises_the_threshold_and_a_usual_one_does_not():
     noisy[:, :8] = 20
     assert measure.excess_levels(usual.astype(np.int64), usual) == 0
     assert 1 <= measure.excess_levels(noisy, usual) <= measure.EXCESS_MOST
+
+
+def test_the_width_of_windows_sums_is_that_of_a_bell_curve_or_of_a_longer_tail():
+    sums = np.abs(np.random.default_rng(0).normal(0, 1.5, 100_000))
+    counts = np.bincount((sums * 8).astype(int), minlength=512)[:512]
+    assert measure.faint_sigma(counts) == pytest.approx(1.5, rel=0.03)
+    counts[24] += 20_000
+    assert measure.faint_sigma(counts) > 1.8
+    counts[300] += 60_000  # changes, not noise
+    assert measure.faint_sigma(counts) < 8
+
+
+def test_a_faint_limit_has_a_floor():
+    assert measure.faint_limit(1.0, 5.0, 0.0) == 5 * 256
+    assert measure.faint_limit(1.0, 5.0, 8.0) == 8 * 256

@@ -8,11 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgevision.compare.background import ChangeDetector, ChangeSettings
-from edgevision.compare.measure import line
+from edgevision.compare.light import Lamp, Line
 from edgevision.kernels.compiled import change as compiled
 from edgevision.kernels.plain import change as plain
 
-IDENTITY = line(1.0, 0.0, 0).fixed
+
+def light(width: int, gain: float = 1.0, offset: float = 0.0, dtype=np.uint8, height: int = 1) -> tuple:
+    """The same light everywhere, for rows of `width` values."""
+    lamp = Lamp((height, width, 1), dtype, 0 if dtype == np.uint8 else 8)
+    return lamp._uniform(Line((gain,), (offset,)))
 
 
 @pytest.fixture(params=[plain, compiled], ids=["plain", "compiled"])
@@ -21,46 +25,82 @@ def kernels(request) -> ModuleType:
 
 
 def test_identity_moves_no_value():
-    values = np.arange(256, dtype=np.uint8)
-    assert (plain.correct(values, IDENTITY) == values).all()
-    wide = np.arange(65536).astype(np.uint16)
-    assert (plain.correct(wide, line(1.0, 0.0, 8).fixed) == wide).all()
+    values = np.arange(256, dtype=np.uint8)[None]
+    assert (plain.correct(values, light(256)) == values).all()
+    wide = np.arange(65536).astype(np.uint16)[None]
+    assert (plain.correct(wide, light(65536, dtype=np.uint16)) == wide).all()
 
 
-def test_line_rounds_and_clips():
-    values = np.array([0, 10, 100, 200], np.uint8)
-    assert plain.correct(values, line(1.5, -5.0, 0).fixed).tolist() == [0, 10, 145, 255]
+def test_a_line_rounds_and_clips():
+    values = np.array([[0, 10, 100, 200]], np.uint8)
+    assert plain.correct(values, light(4, 1.5, -5.0)).tolist() == [[0, 10, 145, 255]]
+
+
+def test_a_gain_lies_between_those_of_two_zones(kernels):
+    out = np.zeros((1, 6), np.uint16)
+    factors = np.array([[1 << 14, 1 << 15]])
+    kernels.spread_gain(np.array([100, 1000]), factors, np.zeros(3, np.int64), np.array([0, 128, 256]), out)
+    assert out.tolist() == [[100, 1000, 150, 1500, 200, 2000]]
+
+
+def found(kernels, image, used, limits=(0, 254, 0, 0), tolerance=10) -> list[tuple[int, int]]:
+    """Where the pixels lie that are weak, of a gray picture."""
+    height, width = image.shape
+    weak, points = np.zeros((height + 2, width + 2), np.uint8), np.zeros(image.size, np.int32)
+    space = np.ones((4, width + 256), np.int16)
+    tolerance = np.full_like(used, tolerance)
+    place = (light(width, height=height), limits, 1, (0, height, 0, width), space, weak, points)
+    count = kernels.find_weak(image, used, tolerance, *place)
+    assert weak.sum() == count
+    return sorted((int(p >> 16) - 1, int(p & 0xFFFF) - 1) for p in points[:count])
 
 
 def test_only_what_exceeds_the_tolerance_is_weak(kernels):
     used = np.full((2, 70), 100, np.uint8)
     image = used.copy()
     image[0, 3], image[1, 69], image[1, 0] = 111, 89, 110
-    weak, points = np.zeros((4, 72), np.uint8), np.zeros(140, np.int32)
-    count = kernels.find_weak(image, used, np.full_like(used, 10), IDENTITY, 0, 1, (0, image.shape[0], 0, image.shape[1]), weak, points)
-    assert [(p >> 16, p & 0xFFFF) for p in points[:count].tolist()] == [(1, 4), (2, 70)]
-    assert weak.sum() == 2
+    assert found(kernels, image, used) == [(0, 3), (1, 69)]
 
 
 def test_extra_raises_every_tolerance(kernels):
     used = np.full((1, 70), 100, np.uint8)
     image = used + np.uint8(12)
-    weak, points = np.zeros((3, 72), np.uint8), np.zeros(70, np.int32)
-    assert kernels.find_weak(image, used, np.full_like(used, 10), IDENTITY, 2, 1, (0, image.shape[0], 0, image.shape[1]), weak, points) == 0
-    assert (
-        kernels.find_weak(image, used, np.full_like(used, 10), IDENTITY, 1, 1, (0, image.shape[0], 0, image.shape[1]), weak, points) == 70
-    )
+    assert found(kernels, image, used, (2, 254, 0, 0)) == []
+    assert len(found(kernels, image, used, (1, 254, 0, 0))) == 70
+
+
+def test_what_is_too_faint_for_a_pixel_is_found_by_its_window(kernels):
+    used = np.full((12, 70), 100, np.uint8)
+    image = used.copy()
+    image[4:8, 20:24] = 105
+    once = found(kernels, image, used, (0, 254, 7 * 256, 0))  # 16 x 5 = 80 > 7 x 10; a window that holds 15 of them has 75
+    assert once == [(r, x) for r in range(4, 8) for x in range(20, 24)]
+    assert found(kernels, image, used, (0, 254, 8 * 256, 0)) == []
+    assert found(kernels, image, used, (0, 9, 7 * 256, 0)) == []  # where every place is an edge, none is looked at
+    image[4:8, 20:24] = [[105, 95, 105, 95]] * 4
+    assert found(kernels, image, used, (0, 254, 7 * 256, 0)) == []  # noise evens out
+
+
+def test_a_window_may_hang_over_the_border(kernels):
+    used = np.full((3, 66), 100, np.uint8)
+    image = used + np.uint8(9)
+    image[:, 3:] = 100
+    once = found(kernels, image, used, (0, 254, 8 * 256, 0))  # 3 x 3 x 9 = 81 > 80
+    assert once[0] == (0, 0)
+    assert {r for r, _ in once} == {0, 1, 2}
 
 
 def grown(kernels, image, used, *, despeckle=3, min_area=1, grow=0):
     height, width = image.shape
-    weak, points, queue = np.zeros((height + 2, width + 2), np.uint8), np.zeros(image.size, np.int32), np.zeros(image.size, np.int32)
+    weak, queue = np.zeros((height + 2, width + 2), np.uint8), np.zeros(image.size, np.int32)
     tolerance = np.full_like(used, 10)
-    count = kernels.find_weak(image, used, tolerance, IDENTITY, 0, 1, (0, image.shape[0], 0, image.shape[1]), weak, points)
+    points = np.array([(r + 1) << 16 | (x + 1) for r, x in found(kernels, image, used)], np.int32)
+    count = len(points)
+    weak[points >> 16, points & 0xFFFF] = 1
     live, first, last = np.zeros(image.shape, bool), np.full(height, width, np.int32), np.zeros(height, np.int32)
     limits = (512, despeckle, min_area, grow)
     place = (weak, points, count, queue, np.ones(image.shape, np.uint8), live, first, last)
-    total = kernels.grow_live(image, used, tolerance, IDENTITY, 0, 1, limits, *place)
+    total = kernels.grow_live(image, used, tolerance, light(width, height=height), 0, 1, limits, *place)
     assert total == live.sum()
     assert not weak.any()
     return live
@@ -102,12 +142,26 @@ def test_an_edge_is_forgiven_its_shake(kernels):
 
 
 def test_residuals_and_sums_by_hand(kernels):
-    xs, ys = np.array([10, 20, 30], np.int32), np.array([11, 20, 50], np.int32)
-    counts = np.ones((16, 64), np.int64)
-    kernels.count_residuals(xs, ys, 3, IDENTITY, 0, counts)
+    samples = np.array([[10, 20, 30], [11, 20, 50], [0, 0, 0], [0, 0, 1], [0, 1, 1]], np.int32)
+    counts, sums, zones = np.ones((16, 64), np.int64), np.ones((1, 5), np.int64), np.ones((4, 4), np.int64)
+    own = light(2, height=2)
+    kernels.count_residuals(samples, 3, own, 1, 0, counts)
     assert counts.sum() == 3
     assert counts[0, 1] == counts[1, 0] == counts[3, 20] == 1
-    assert tuple(kernels.fit_sums(xs, ys, 3, IDENTITY, 2)) == (2, 30, 31, 500, 510)
+    kernels.fit_sums(samples, 3, own, 1, 2, sums)
+    assert sums.tolist() == [[2, 30, 31, 500, 510]]
+    kernels.zone_sums(samples, 3, own, 1, (np.array([0, 1]), np.array([0, 1])), 30, zones)
+    assert zones.tolist() == [[1, 1, 11, 1], [1, 0, 20, 0], [0, 0, 0, 0], [1, 20, 50, 400]]
+
+
+def test_windows_are_counted_where_they_are_flat(kernels):
+    used = np.full((8, 12), 100, np.uint8)
+    image = used + np.uint8(5)
+    tolerance = np.full_like(used, 10)
+    tolerance[0, 0] = 200
+    counts = np.ones(512, np.int64)
+    kernels.count_faint(image, used, tolerance, light(12, height=8), 20, 1, (0, 0), 4, counts)
+    assert {k: int(counts[k]) for k in np.flatnonzero(counts)} == {64: 1}  # at column 4; 16 x 5 x 8 / 10
 
 
 def scene(random: np.random.Generator, dtype, colour: bool, size: tuple[int, int], frames: int):
@@ -136,6 +190,7 @@ def scene(random: np.random.Generator, dtype, colour: bool, size: tuple[int, int
             "photometric": st.just("none"),
             "ignore": st.just((((2, 2), (9, 2), (9, 9), (2, 9)),)),
             "pixel_threshold": st.sampled_from(["auto", "4 sigma", 20.0]),
+            "faint_sigmas": st.sampled_from([0.0, 2.0]),
         },
     ),
 )
@@ -175,3 +230,31 @@ def test_tiles_are_counted_and_forced_alike(seed, size):
         results.append((counts.tolist(), added, mask.tolist(), first.tolist(), last.tolist()))
     assert results[0] == results[1]
     assert sum(map(sum, results[0][0])) == live.sum()
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.sampled_from([1, 3]), st.sampled_from([np.uint8, np.uint16]))
+def test_steady_kernels_agree(seed, channels, dtype):
+    rng = np.random.default_rng(seed)
+    height, width = int(rng.integers(12, 24)), int(rng.integers(14, 30))
+    used, image = (rng.integers(0, np.iinfo(dtype).max, (height, width * channels)).astype(dtype) for _ in range(2))
+    allowed = (rng.random((height, width)) < 0.8).astype(np.uint8)
+    own = light(width * channels, 1.1, 3.0, dtype, height)
+    shift, results = (int(rng.integers(-20, 21)), int(rng.integers(-20, 21))), []
+    for kernels in (plain, compiled):
+        points, costs, out = np.zeros((4, 2), np.int64), np.ones((5, 5), np.int64), np.zeros_like(image)
+        kernels.choose_points(used, allowed, channels, (2, height - 1), 3, 9, points)
+        points[points[:, 0] < 0, 1] = 0
+        count = kernels.shift_costs(image, used, own, points, channels, 4000, costs)
+        kernels.move_back(image, channels, shift, out)
+        results.append((points.tolist(), count, costs.tolist(), out.tolist()))
+    assert results[0] == results[1]
+
+
+def test_a_frame_is_moved_back_by_hand(kernels):
+    image = np.array([[0, 80, 160, 240]], np.uint8)
+    out = np.zeros_like(image)
+    kernels.move_back(image, 1, (8, 0), out)
+    assert out.tolist() == [[80, 160, 240, 240]]
+    kernels.move_back(image, 1, (-4, 0), out)
+    assert out.tolist() == [[40, 40, 120, 200]]

@@ -5,78 +5,46 @@ Integers only, so that no order of evaluation can matter. Arrays of a frame are 
 """
 
 import numpy as np
-from llvmlite import ir
-from numba import config, types
-from numba.extending import intrinsic
 
+from edgevision.kernels.compiled.find import count_faint, find_weak
 from edgevision.kernels.compiled.jit import kernel
+from edgevision.kernels.compiled.light import correct_runs, corrected, count_residuals, fit_sums, gather, spread_gain, steepness, zone_sums
+from edgevision.kernels.compiled.steady import choose_points, move_back, shift_costs
 
-LANES = 64
+__all__ = [
+    "choose_points",
+    "clear_live",
+    "confirm_live",
+    "correct_runs",
+    "count_faint",
+    "count_residuals",
+    "count_tiles",
+    "despeckle",
+    "find_extents",
+    "find_runs",
+    "find_weak",
+    "fit_sums",
+    "force_live",
+    "force_tiles",
+    "gather",
+    "grow_live",
+    "hold_live",
+    "judge_band",
+    "judge_runs",
+    "learn_rows",
+    "move_back",
+    "outside_band",
+    "outside_runs",
+    "refresh_tolerances",
+    "set_tolerances",
+    "shift_costs",
+    "spread_gain",
+    "take_used",
+    "zone_sums",
+]
+
 SKIP = 32
 i4 = np.int32
-
-
-@intrinsic
-def _changed_bits(typing, image, used, tolerance, at, gain, offset, extra):
-    """One bit for each of the 64 bytes from `at`: is the corrected byte further from `used` than tolerance + extra? See `_correct`."""
-    signature = types.uint64(image, used, tolerance, types.int64, types.int32, types.int32, types.int32)
-
-    def generate(context, builder, signature, args):
-        byte, short, word = (ir.VectorType(ir.IntType(bits), LANES) for bits in (8, 16, 32))
-
-        def fill(vector, value):
-            return ir.Constant(vector, [value] * LANES)
-
-        def load(k):
-            data = context.make_array(signature.args[k])(context, builder, args[k]).data
-            return builder.load(builder.bitcast(builder.gep(data, [args[3]]), byte.as_pointer()), align=1)
-
-        def spread(k, vector):
-            none = ir.Constant(vector, ir.Undefined)
-            first = builder.insert_element(none, builder.trunc(args[k], vector.element), ir.Constant(ir.IntType(32), 0))
-            return builder.shuffle_vector(first, none, fill(word, 0))
-
-        def pick(relation, a, b, signed):
-            compare = builder.icmp_signed if signed else builder.icmp_unsigned
-            return builder.select(compare(relation, a, b), a, b)
-
-        high = builder.zext(builder.shl(builder.zext(load(0), short), fill(short, 8)), word)
-        product = builder.trunc(builder.lshr(builder.mul(high, builder.zext(spread(4, short), word)), fill(word, 16)), short)
-        value = builder.ashr(builder.add(builder.lshr(product, fill(short, 1)), spread(5, short)), fill(short, 5))
-        value = builder.trunc(pick("<", pick(">", value, fill(short, 0), True), fill(short, 255), True), byte)
-        before, limit, more = load(1), load(2), spread(6, byte)
-        far = builder.sub(pick(">", value, before, False), pick("<", value, before, False))
-        raised = builder.add(limit, more)
-        raised = builder.select(builder.icmp_unsigned("<", raised, limit), fill(byte, 255), raised)
-        return builder.bitcast(builder.icmp_unsigned(">", far, raised), ir.IntType(64))
-
-    return signature, generate
-
-
-@intrinsic
-def _lowest_bit(typing, bits):
-    """The number of the lowest bit that is set."""
-
-    def generate(context, builder, signature, args):
-        return builder.cttz(args[0], ir.Constant(ir.IntType(1), 1))
-
-    return types.uint64(types.uint64), generate
-
-
-@kernel
-def _correct(value, line):
-    v = i4(i4(i4(i4(i4(value) * i4(line[0])) >> i4(line[2])) + i4(line[1])) >> i4(line[3]))
-    return max(i4(0), min(v, i4(line[4])))
-
-
-@kernel
-def _steepness(used, channels, r, x, i):
-    u = i4(used[r, i])
-    left = i - channels if x > 0 else i
-    right = i + channels if i + channels < used.shape[1] else i
-    across = max(abs(i4(used[r, left]) - u), abs(i4(used[r, right]) - u))
-    along = max(abs(i4(used[max(r - 1, 0), i]) - u), abs(i4(used[min(r + 1, used.shape[0] - 1), i]) - u))
-    return i4(across + along)
 
 
 @kernel
@@ -107,9 +75,9 @@ def _set_run(used, channels, tables, vibration_q8, allowed, r, start, stop, stee
     if b > a:
         _steepness_run(here[a:b], here[a - channels : b - channels], here[a + channels : b + channels], above[a:b], below[a:b], steep[a:b])
     for i in range(lo, min(a, hi)):
-        steep[i] = _steepness(used, channels, r, i // channels, i)
+        steep[i] = steepness(used, channels, r, i // channels, i)
     for i in range(max(b, lo), hi):
-        steep[i] = _steepness(used, channels, r, i // channels, i)
+        steep[i] = steepness(used, channels, r, i // channels, i)
     _limit_run(here[lo:hi], steep[lo:hi], tables, vibration_q8, i4(most - 1), tolerance[r, lo:hi])
     for x in range(start, stop):
         if allowed[r, x] == 0:
@@ -150,50 +118,10 @@ def refresh_tolerances(used, channels, tables, vibration_q8, allowed, live, runs
 
 
 @kernel
-def _add_weak(weak, points, count, r, i, channels):
-    x = i // 3 if channels == 3 else i
-    if weak[r + 1, x + 1]:
-        return count
-    weak[r + 1, x + 1] = 1
-    points[count] = ((r + 1) << 16) | (x + 1)
-    return count + 1
-
-
-@kernel
-def _find_one_by_one(image, used, tolerance, line, extra, channels, span, weak, points):
-    count = 0
-    for r in range(span[0], span[1]):
-        for i in range(span[2], span[3]):
-            if abs(_correct(image[r, i], line) - i4(used[r, i])) > i4(tolerance[r, i]) + extra:
-                count = _add_weak(weak, points, count, r, i, channels)
-    return count
-
-
-@kernel
-def _find_bytes(image, used, tolerance, line, extra, channels, span, weak, points):
-    gain, offset, more = i4(line[0]), i4(line[1]), i4(extra)
-    count = 0
-    width = image.shape[1]
-    for r in range(span[0], span[1]):
-        for start in range(span[2], span[3], LANES):
-            at = min(start, width - LANES)  # steps may overlap, or go beyond the span, where nothing is allowed to be found
-            bits = _changed_bits(image, used, tolerance, r * width + at, gain, offset, more)
-            while bits:
-                count = _add_weak(weak, points, count, r, at + np.int64(_lowest_bit(bits)), channels)
-                bits &= bits - np.uint64(1)
-    return count
-
-
-def find_weak(image, used, tolerance, line, extra, channels, span, weak, points):
-    if image.dtype == np.uint8 and image.shape[1] >= LANES and not config.DISABLE_JIT:
-        return _find_bytes(image, used, tolerance, line, extra, channels, span, weak, points)
-    return _find_one_by_one(image, used, tolerance, line, extra, channels, span, weak, points)
-
-
-@kernel
-def _is_strong(image, used, tolerance, line, extra, strong_q8, channels, r, x):
+def _is_strong(image, used, tolerance, light, extra, strong_q8, channels, r, x):
+    gain, offset, block, first, second, top = light
     for i in range(x * channels, x * channels + channels):
-        far = abs(np.int64(_correct(image[r, i], line)) - np.int64(used[r, i]))
+        far = abs(np.int64(corrected(image[r, i], gain[r // block, i], offset[i], first, second, top)) - np.int64(used[r, i]))
         if far * 256 > (np.int64(tolerance[r, i]) + extra) * strong_q8:
             return True
     return False
@@ -240,7 +168,7 @@ def _mark(live, allowed, first, last, r, x, grow):
 
 
 @kernel
-def grow_live(image, used, tolerance, line, extra, channels, limits, weak, points, count, queue, allowed, live, first, last):
+def grow_live(image, used, tolerance, light, extra, channels, limits, weak, points, count, queue, allowed, live, first, last):
     strong_q8, despeckle, min_area, grow = limits[0], limits[1], limits[2], limits[3]
     total = 0
     for k in range(count):
@@ -250,7 +178,7 @@ def grow_live(image, used, tolerance, line, extra, channels, limits, weak, point
         support = _support(weak, r, x)
         if support + 1 < despeckle:
             continue
-        if support < despeckle and not _is_strong(image, used, tolerance, line, extra, strong_q8, channels, r - 1, x - 1):
+        if support < despeckle and not _is_strong(image, used, tolerance, light, extra, strong_q8, channels, r - 1, x - 1):
             continue
         area = _flood(weak, queue, points[k])
         if area >= min_area:
@@ -353,33 +281,22 @@ def find_runs(live, first, last, runs):
 @kernel
 def confirm_live(live, streak, frames):
     for r in range(live.shape[0]):
-        for x in range(live.shape[1]):
-            streak[r, x] = min(streak[r, x] + 1, 255) if live[r, x] else 0
-            live[r, x] = live[r, x] and streak[r, x] >= frames
+        here, count = live[r], streak[r]
+        for x in range(here.shape[0]):
+            now = np.uint8(here[x])
+            count[x] = min(np.uint8(count[x] + np.uint8(count[x] != np.uint8(255))), np.uint8(255)) * now
+            here[x] = (count[x] >= np.uint8(frames)) & (now != 0)
 
 
 @kernel
 def hold_live(live, held, frames):
     for r in range(live.shape[0]):
-        for x in range(live.shape[1]):
-            if live[r, x]:
-                held[r, x] = frames
-            elif held[r, x]:
-                held[r, x] -= 1
-                live[r, x] = True
-
-
-@kernel
-def _correct_run(image, line, out):
-    for k in range(image.shape[0]):
-        out[k] = _correct(image[k], line)
-
-
-@kernel
-def correct_runs(image, line, runs, count, channels, out):
-    for k in range(count):
-        r, lo, hi = runs[k, 0], runs[k, 1] * channels, runs[k, 2] * channels
-        _correct_run(image[r, lo:hi], line, out[r, lo:hi])
+        here, left = live[r], held[r]
+        for x in range(here.shape[0]):
+            now = np.uint8(here[x])
+            waiting = np.uint8(left[x] != 0) & np.uint8(1 - now)
+            left[x] = np.uint8(now * np.uint8(frames)) + np.uint8((left[x] - np.uint8(1)) * waiting)
+            here[x] = (now | waiting) != 0
 
 
 @kernel
@@ -390,60 +307,21 @@ def take_used(corrected, runs, count, channels, used):
 
 
 @kernel
-def gather(image, used, place, depth, channels, start, step, xs, ys):
-    allowed, dead = place
-    level_shift, top = depth
-    n = dark = bright = seen = 0
-    low, high = 2 << level_shift, top - (2 << level_shift)
-    for r in range(start[0], image.shape[0], step):
-        for x in range(start[1], image.shape[1] // channels, step):
-            if not allowed[r, x]:
-                continue
-            for i in range(x * channels, x * channels + channels):
-                v, u = i4(image[r, i]), i4(used[r, i])
-                seen += 1
-                dark += v <= low
-                bright += v >= high
-                if low < v < high and low < u < high and _steepness(used, channels, r, x, i) <= dead[min(u >> level_shift, 255)]:
-                    xs[n], ys[n] = v, u
-                    n += 1
-    return n, seen, dark, bright
-
-
-@kernel
-def count_residuals(xs, ys, n, line, level_shift, counts):
-    counts[:] = 0
-    for k in range(n):
-        level = min(ys[k] >> (level_shift + 4), 15)
-        counts[level, min(abs(_correct(xs[k], line) - ys[k]) >> level_shift, 63)] += 1
-
-
-@kernel
-def fit_sums(xs, ys, n, line, limit):
-    count = sx = sy = sxx = sxy = 0
-    for k in range(n):
-        x, y = np.int64(xs[k]), np.int64(ys[k])
-        if abs(_correct(xs[k], line) - ys[k]) <= limit:
-            count += 1
-            sx += x
-            sy += y
-            sxx += x * x
-            sxy += x * y
-    return count, sx, sy, sxx, sxy
-
-
-@kernel
-def _differs(value, line, finer, mean, spread, bounds):
-    far = i4(i4(_correct(value, line) << i4(finer)) - i4(mean))
-    over = max(i4(bounds[0]), i4(i4(i4(bounds[2]) * i4(spread)) >> 8))
-    under = max(i4(bounds[1]), i4(i4(i4(bounds[3]) * i4(spread)) >> 8))
-    return (far > over) | (i4(-far) > under)
-
-
-@kernel
-def _judge_row(image, line, finer, mean, spread, bounds, flags):
+def _judge_row(image, gain, offset, shape, finer, mean, spread, bounds, flags):
+    first, second, top = shape
     for i in range(image.shape[0]):
-        flags[i] = _differs(image[i], line, finer, mean[i], spread[i], bounds)
+        far = i4(i4(corrected(image[i], gain[i], offset[i], first, second, top) << i4(finer)) - i4(mean[i]))
+        over = max(i4(bounds[0]), i4(i4(i4(bounds[2]) * i4(spread[i])) >> 8))
+        under = max(i4(bounds[1]), i4(i4(i4(bounds[3]) * i4(spread[i])) >> 8))
+        flags[i] = (far > over) | (i4(-far) > under)
+
+
+@kernel
+def _outside_row(image, gain, offset, shape, low, high, flags):
+    first, second, top = shape
+    for i in range(image.shape[0]):
+        value = corrected(image[i], gain[i], offset[i], first, second, top)
+        flags[i] = (value < i4(low[i])) | (value > i4(high[i]))
 
 
 @kernel
@@ -470,20 +348,44 @@ def _each_channel(live, protect, allowed, channels, skip):
 
 
 @kernel
-def judge_band(image, line, reference, bounds, allowed, rows, channels, flags, raw):
+def judge_band(image, light, reference, bounds, allowed, rows, channels, flags, raw):
+    gain, offset, block, first, second, top = light
     finer, mean, spread = reference
+    shape = (first, second, top)
     for r in range(rows[0], rows[1]):
-        _judge_row(image[r], line, finer, mean[r], spread[r], bounds, flags)
+        _judge_row(image[r], gain[r // block], offset, shape, finer, mean[r], spread[r], bounds, flags)
         _any_channel(flags, channels, allowed[r], raw[r + 1, 1:-1])
 
 
 @kernel
-def judge_runs(image, line, reference, bounds, allowed, runs, count, channels, flags, raw):
+def judge_runs(image, light, reference, bounds, allowed, runs, count, channels, flags, raw):
+    gain, offset, block, first, second, top = light
     finer, mean, spread = reference
+    shape = (first, second, top)
     for k in range(count):
         r, start, stop = runs[k, 0], runs[k, 1], runs[k, 2]
         lo, hi = start * channels, stop * channels
-        _judge_row(image[r, lo:hi], line, finer, mean[r, lo:hi], spread[r, lo:hi], bounds, flags[lo:hi])
+        own = (image[r, lo:hi], gain[r // block, lo:hi], offset[lo:hi])
+        _judge_row(own[0], own[1], own[2], shape, finer, mean[r, lo:hi], spread[r, lo:hi], bounds, flags[lo:hi])
+        _any_channel(flags[lo:hi], channels, allowed[r, start:stop], raw[r + 1, start + 1 : stop + 1])
+
+
+@kernel
+def outside_band(image, light, low, high, allowed, rows, channels, flags, raw):
+    gain, offset, block, first, second, top = light
+    for r in range(rows[0], rows[1]):
+        _outside_row(image[r], gain[r // block], offset, (first, second, top), low[r], high[r], flags)
+        _any_channel(flags, channels, allowed[r], raw[r + 1, 1:-1])
+
+
+@kernel
+def outside_runs(image, light, low, high, allowed, runs, count, channels, flags, raw):
+    gain, offset, block, first, second, top = light
+    for k in range(count):
+        r, start, stop = runs[k, 0], runs[k, 1], runs[k, 2]
+        lo, hi = start * channels, stop * channels
+        own = (image[r, lo:hi], gain[r // block, lo:hi], offset[lo:hi])
+        _outside_row(own[0], own[1], own[2], (first, second, top), low[r, lo:hi], high[r, lo:hi], flags[lo:hi])
         _any_channel(flags[lo:hi], channels, allowed[r, start:stop], raw[r + 1, start + 1 : stop + 1])
 
 
@@ -516,18 +418,21 @@ def despeckle(raw, first, last, band, need, foreground):
 
 
 @kernel
-def _learn_row(image, line, finer, rate, skip, mean, spread):
+def _learn_row(image, gain, offset, shape, finer, rate, skip, mean, spread):
+    first, second, top = shape
     half = i4(1 << (rate - 1))
     for i in range(image.shape[0]):
-        far = i4(i4(_correct(image[i], line) << i4(finer)) - i4(mean[i]))
+        far = i4(i4(corrected(image[i], gain[i], offset[i], first, second, top) << i4(finer)) - i4(mean[i]))
         wide = i4(abs(far) - i4(spread[i]))
         mean[i] += i4(i4(far + half) >> i4(rate)) * i4(1 - skip[i])
         spread[i] += i4(i4(wide + half) >> i4(rate)) * i4(1 - skip[i])
 
 
 @kernel
-def learn_rows(image, line, finer, masks, rows, channels, rate, flags, mean, spread):
+def learn_rows(image, light, finer, masks, rows, channels, rate, flags, mean, spread):
+    gain, offset, block, first, second, top = light
     live, protect, allowed = masks
+    shape = (first, second, top)
     for r in range(rows[0], rows[1]):
         _each_channel(live[r], protect[r], allowed[r], channels, flags)
-        _learn_row(image[r], line, finer, rate, flags, mean[r], spread[r])
+        _learn_row(image[r], gain[r // block], offset, shape, finer, rate, flags, mean[r], spread[r])

@@ -2,7 +2,7 @@
 
 Frames are (row, column x channel), one or three channels; masks are (row, column). All arithmetic is in integers.
 
-    line      (gain, offset, first, second, top): the corrected value is ((v x gain >> first) + offset) >> second, within 0..top
+    light     as in `light.py`, which brings a frame's values to those of the frame that was used
     tables    (weak threshold, edge dead zone, level_shift): two tables by gray level; a value's level is value >> level_shift
     extents   first, last: per row the first live column and the one after the last; width and 0 where a row has none
     runs      (row, start, stop) of live pixels, all of them, in order; the first `count` rows of the array
@@ -18,16 +18,54 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgevision.kernels.plain.find import count_faint, find_weak
+from edgevision.kernels.plain.light import (
+    Light,
+    correct,
+    correct_runs,
+    count_residuals,
+    fit_sums,
+    gather,
+    spread_gain,
+    steepness,
+    zone_sums,
+)
+from edgevision.kernels.plain.steady import choose_points, move_back, shift_costs
+
+__all__ = [
+    "choose_points",
+    "clear_live",
+    "confirm_live",
+    "correct_runs",
+    "count_faint",
+    "count_residuals",
+    "count_tiles",
+    "despeckle",
+    "find_extents",
+    "find_runs",
+    "find_weak",
+    "fit_sums",
+    "force_live",
+    "force_tiles",
+    "gather",
+    "grow_live",
+    "hold_live",
+    "judge_band",
+    "judge_runs",
+    "learn_rows",
+    "move_back",
+    "outside_band",
+    "outside_runs",
+    "refresh_tolerances",
+    "set_tolerances",
+    "shift_costs",
+    "spread_gain",
+    "take_used",
+    "zone_sums",
+]
+
 Array = NDArray[Any]
 Numbers = tuple[int, ...]
-Span = tuple[int, int, int, int]
-
-
-def correct(values: Array, line: Numbers) -> Array:
-    """The values in the light of the frame that was used."""
-    gain, offset, first, second, top = line
-    corrected: Array = np.clip((((values.astype(np.int64) * gain) >> first) + offset) >> second, 0, top)
-    return corrected
 
 
 def _pixels(samples: Array, channels: int) -> Array:
@@ -40,20 +78,11 @@ def _samples(mask: Array, channels: int) -> Array:
     return np.asarray(np.repeat(mask.astype(bool), channels, axis=1))
 
 
-def _steepness(used: Array, channels: int) -> Array:
-    """Largest step to a neighbour of the same channel across, plus the largest along; the picture's edge counts as its own neighbour."""
-    picture = used.astype(np.int64).reshape(used.shape[0], -1, channels)
-    edge = np.pad(picture, ((1, 1), (1, 1), (0, 0)), mode="edge")
-    across = np.maximum(abs(edge[1:-1, :-2] - picture), abs(edge[1:-1, 2:] - picture))
-    along = np.maximum(abs(edge[:-2, 1:-1] - picture), abs(edge[2:, 1:-1] - picture))
-    return np.asarray((across + along).reshape(used.shape))
-
-
 def _tolerances(used: Array, channels: int, tables: Any, vibration_q8: int, allowed: Array, dtype: Any) -> Array:
     table, dead, level_shift = tables
     most = np.iinfo(dtype).max
     level = np.minimum(used.astype(np.int64) >> level_shift, 255)
-    steep = np.maximum(_steepness(used, channels) - dead[level], 0)
+    steep = np.maximum(steepness(used, channels) - dead[level], 0)
     limits = np.minimum(table[level] + ((steep * vibration_q8) >> 8), most - 1)
     return np.asarray(np.where(_samples(allowed, channels), limits, most))
 
@@ -87,28 +116,11 @@ def refresh_tolerances(
     np.copyto(tolerance, fresh, where=_samples(near, channels), casting="unsafe")
 
 
-def find_weak(
-    image: Array, used: Array, tolerance: Array, line: Numbers, extra: int, channels: int, span: Span, weak: Array, points: Array
-) -> int:
-    """Mark in `weak` the pixels of which a corrected channel is further from `used` than tolerance + extra; list them, return how many.
-
-    `span` (first row, row after the last, first value of a row, value after the last) bounds the places that need a look.
-    """
-    far = abs(correct(image, line) - used.astype(np.int64)) > np.minimum(tolerance.astype(np.int64) + extra, np.iinfo(tolerance.dtype).max)
-    inside = np.zeros_like(far)
-    inside[span[0] : span[1], span[2] : span[3]] = True
-    found = _pixels(far & inside, channels)
-    weak[1:-1, 1:-1] |= found
-    rows, columns = np.nonzero(found)
-    points[: len(rows)] = ((rows + 1) << 16) | (columns + 1)
-    return len(rows)
-
-
 def grow_live(
     image: Array,
     used: Array,
     tolerance: Array,
-    line: Numbers,
+    light: Light,
     extra: int,
     channels: int,
     limits: Numbers,
@@ -127,7 +139,7 @@ def grow_live(
     weak limit, needs one less. A group of weak pixels (8 neighbours) with a seed and at least `min_area` pixels is live, widened by `grow`.
     """
     strong_q8, despeckle, min_area, grow = limits
-    far = abs(correct(image, line) - used.astype(np.int64)) * 256
+    far = abs(correct(image, light) - used.astype(np.int64)) * 256
     strong = _pixels(far > (tolerance.astype(np.int64) + extra) * strong_q8, channels)
     pixels = {(int(p) >> 16, int(p) & 0xFFFF) for p in points[:count]}
     before = int(live.sum())
@@ -227,64 +239,16 @@ def hold_live(live: Array, held: Array, frames: int) -> None:
     live |= waiting
 
 
-def correct_runs(image: Array, line: Numbers, runs: Array, count: int, channels: int, out: Array) -> None:
-    """Write the corrected values of live pixels."""
-    live = _mask(runs, count, (image.shape[0], image.shape[1] // channels))
-    np.copyto(out, correct(image, line), where=_samples(live, channels), casting="unsafe")
-
-
 def take_used(corrected: Array, runs: Array, count: int, channels: int, used: Array) -> None:
     """Live pixels were handed to the network."""
     live = _mask(runs, count, (used.shape[0], used.shape[1] // channels))
     np.copyto(used, corrected, where=_samples(live, channels))
 
 
-def gather(
-    image: Array,
-    used: Array,
-    place: tuple[Array, Array],
-    depth: tuple[int, int],
-    channels: int,
-    start: tuple[int, int],
-    step: int,
-    xs: Array,
-    ys: Array,
-) -> tuple[int, int, int, int]:
-    """Values of a grid of allowed pixels now (xs) and as used (ys), where flat, not dark, not bright; how many, seen, dark, bright."""
-    allowed, dead = place
-    level_shift, top = depth
-    low, high = 2 << level_shift, top - (2 << level_shift)
-    steep = _steepness(used, channels)
-    n = seen = dark = bright = 0
-    for r in range(start[0], image.shape[0], step):
-        for x in range(start[1], image.shape[1] // channels, step):
-            for i in range(x * channels, (x + 1) * channels) if allowed[r, x] else ():
-                v, u = int(image[r, i]), int(used[r, i])
-                seen, dark, bright = seen + 1, dark + (v <= low), bright + (v >= high)
-                if low < v < high and low < u < high and steep[r, i] <= dead[min(u >> level_shift, 255)]:
-                    xs[n], ys[n] = v, u
-                    n += 1
-    return n, seen, dark, bright
-
-
-def count_residuals(xs: Array, ys: Array, n: int, line: Numbers, level_shift: int, counts: Array) -> None:
-    """How often each |corrected - used| in gray levels, up to 63, occurs in each of 16 gray bins."""
-    counts[:] = 0
-    residual = np.minimum(np.abs(correct(xs[:n], line) - ys[:n]).astype(np.int64) >> level_shift, 63)
-    np.add.at(counts, (np.minimum(ys[:n] >> (level_shift + 4), 15), residual), 1)
-
-
-def fit_sums(xs: Array, ys: Array, n: int, line: Numbers, limit: int) -> tuple[int, int, int, int, int]:
-    """(n, sum x, sum y, sum xx, sum xy) of the samples that the line brings within `limit` of what was used."""
-    near = abs(correct(xs[:n], line) - ys[:n]) <= limit
-    x, y = xs[:n][near].astype(np.int64), ys[:n][near].astype(np.int64)
-    return len(x), int(x.sum()), int(y.sum()), int((x * x).sum()), int((x * y).sum())
-
-
-def _differs(image: Array, line: Numbers, reference: tuple[int, Array, Array], bounds: Numbers, channels: int) -> Array:
+def _differs(image: Array, light: Light, reference: tuple[int, Array, Array], bounds: Numbers, channels: int) -> Array:
     """Pixels of which a channel lies outside what the reference allows."""
     finer, mean, spread = reference
-    far = (correct(image, line) << finer) - mean.astype(np.int64)
+    far = (correct(image, light) << finer) - mean.astype(np.int64)
     over = np.maximum(bounds[0], (bounds[2] * spread.astype(np.int64)) >> 8)
     under = np.maximum(bounds[1], (bounds[3] * spread.astype(np.int64)) >> 8)
     return _pixels((far > over) | (-far > under), channels)
@@ -292,7 +256,7 @@ def _differs(image: Array, line: Numbers, reference: tuple[int, Array, Array], b
 
 def judge_band(
     image: Array,
-    line: Numbers,
+    light: Light,
     reference: tuple[int, Array, Array],
     bounds: Numbers,
     allowed: Array,
@@ -303,12 +267,12 @@ def judge_band(
 ) -> None:
     """Compare every pixel of these rows with the reference. `raw` has a border of one pixel, `flags` is scratch."""
     band = slice(*rows)
-    raw[1:-1, 1:-1][band] = (_differs(image, line, reference, bounds, channels) & allowed.astype(bool))[band]
+    raw[1:-1, 1:-1][band] = (_differs(image, light, reference, bounds, channels) & allowed.astype(bool))[band]
 
 
 def judge_runs(
     image: Array,
-    line: Numbers,
+    light: Light,
     reference: tuple[int, Array, Array],
     bounds: Numbers,
     allowed: Array,
@@ -319,7 +283,42 @@ def judge_runs(
     raw: Array,
 ) -> None:
     """Compare the live pixels with the reference."""
-    found = _differs(image, line, reference, bounds, channels) & allowed.astype(bool)
+    found = _differs(image, light, reference, bounds, channels) & allowed.astype(bool)
+    np.copyto(raw[1:-1, 1:-1], found, where=_mask(runs, count, allowed.shape), casting="unsafe")
+
+
+def outside_band(
+    image: Array,
+    light: Light,
+    low: Array,
+    high: Array,
+    allowed: Array,
+    rows: tuple[int, int],
+    channels: int,
+    flags: Array,
+    raw: Array,
+) -> None:
+    """Mark every pixel of these rows of which a value lies outside low..high."""
+    band = slice(*rows)
+    value = correct(image, light)
+    raw[1:-1, 1:-1][band] = (_pixels((value < low) | (value > high), channels) & allowed.astype(bool))[band]
+
+
+def outside_runs(
+    image: Array,
+    light: Light,
+    low: Array,
+    high: Array,
+    allowed: Array,
+    runs: Array,
+    count: int,
+    channels: int,
+    flags: Array,
+    raw: Array,
+) -> None:
+    """The same for the live pixels."""
+    value = correct(image, light)
+    found = _pixels((value < low) | (value > high), channels) & allowed.astype(bool)
     np.copyto(raw[1:-1, 1:-1], found, where=_mask(runs, count, allowed.shape), casting="unsafe")
 
 
@@ -335,7 +334,7 @@ def despeckle(raw: Array, first: Array, last: Array, band: tuple[int, int], need
 
 def learn_rows(
     image: Array,
-    line: Numbers,
+    light: Light,
     finer: int,
     masks: tuple[Array, Array, Array],
     rows: tuple[int, int],
@@ -350,7 +349,7 @@ def learn_rows(
     band = slice(*rows)
     learn = _samples(~live & ~protect & (allowed != 0), channels)[band]
     half = 1 << (rate - 1)
-    far = (correct(image, line)[band] << finer) - mean[band].astype(np.int64)
+    far = (correct(image, light)[band] << finer) - mean[band].astype(np.int64)
     wide = abs(far) - spread[band].astype(np.int64)
     np.copyto(mean[band], mean[band] + ((far + half) >> rate), where=learn, casting="unsafe")
     np.copyto(spread[band], spread[band] + ((wide + half) >> rate), where=learn, casting="unsafe")
