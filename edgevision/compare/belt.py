@@ -1,8 +1,8 @@
 """A camera over a conveyor: how far the belt has moved, and the frame as it lies on the belt. In: frames. Out: `Seen`.
 
-The network and the change map look at a window of the belt that moves in the network's own steps. A frame lies off the window by less than
-one step: so far it is moved back, and its newest pixels wait until the window has moved, too. What has left the frame but not yet the window
-stays as it was last seen. Keeps, per camera, the window's picture, how far the frame lies off it, and the belt's speed.
+The network and the change map look at a window of the belt that moves in the network's own steps. A frame lies off the window by less
+than one step: so far it is moved back, and its newest pixels wait until the window has moved, too. What has left the frame but not yet the
+window stays as it was last seen. Keeps, per camera, the window's picture, how far the frame lies off it, and the belt's speed.
 
 The belt's way is measured against the window's picture, so that errors do not add up: of all whole shifts along the belt the one at which a
 sample of rows differs least, beyond noise and with large differences cut off. Where no shift explains the frame much better than the others
@@ -45,6 +45,8 @@ class Belt:
     def __init__(self, settings: ChangeSettings, step_px: int) -> None:
         self._axis = 1 if settings.motion_axis == "x" else 0
         self._most, self._step = settings.motion_max_px, step_px
+        across = [corner[self._axis] for corner in settings.roi or ()]
+        self._span = slice(max(0, min(across)), max(across) + 1) if across else slice(None)
         self.reset()
 
     def reset(self) -> None:
@@ -120,6 +122,7 @@ class Belt:
         """A sample of lines along the belt, in gray levels of an 8-bit picture: (line, place)."""
         flat = picture if picture.ndim == 2 else picture[..., picture.shape[2] // 2]
         lines = flat if self._axis else flat.T
+        lines = lines[self._span] if len(lines[self._span]) else lines
         chosen = lines[np.linspace(0, len(lines) - 1, min(LINES, len(lines)) + 2).astype(int)[1:-1]]
         return np.asarray(chosen.astype(np.int32) >> (0 if picture.dtype == np.uint8 else 8))
 

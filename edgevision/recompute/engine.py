@@ -369,7 +369,11 @@ class SelectiveNetwork:
     def _changed(self, name: str) -> Box | None:
         ref = self.plan.outputs[name]
         shape = self.outputs[name]
-        if self._has_moved or self._mode in ("full", "foreign") or (isinstance(ref, str) and not self._is_foreign and ref in self._memory.fresh):
+        if (
+            self._has_moved
+            or self._mode in ("full", "foreign")
+            or (isinstance(ref, str) and not self._is_foreign and ref in self._memory.fresh)
+        ):
             return 0, 0, shape[-1] if len(shape) > 1 else 1, shape[-2] if len(shape) > 1 else 1
         if self._is_foreign:
             return None

@@ -44,7 +44,8 @@ def load_for_frames(
 ) -> CameraNetwork:
     """The network with its preprocess set for frames of (height, width). Raises UnsupportedNetwork, ConfigError or InputError, one line.
 
-    One that `may_move` never runs in OpenVINO, as foreign mode keeps nothing to move. `progress` is called with the steps that are ready and how many there are.
+    One that `may_move` never runs in OpenVINO, as foreign mode keeps nothing to move. `progress` is called with the steps that are ready
+    and how many there are.
     """
     path = network_path(settings)
     stride = fully_convolutional_stride(path)

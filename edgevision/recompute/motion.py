@@ -129,10 +129,12 @@ class Motion:
         target = shifts[self._root(step.target)]
         rows, columns = (
             ends_of(
-                np.logical_and.reduce([
-                    sight.stays(shifts[self._root(source.tensor)][axis], target[axis])
-                    for source, sight in zip(step.sources, self._sights(step, axis), strict=True)
-                ])
+                np.logical_and.reduce(
+                    [
+                        sight.stays(shifts[self._root(source.tensor)][axis], target[axis])
+                        for source, sight in zip(step.sources, self._sights(step, axis), strict=True)
+                    ]
+                )
                 if step.sources
                 else np.zeros(self._size(step.target, axis), np.bool_)
             )

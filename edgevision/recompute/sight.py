@@ -51,7 +51,7 @@ class Sight:
         return np.asarray(is_there & alike & (self.rest == self.rest[was]))
 
     def ratio(self) -> Fraction | None:
-        """How many of the source's places are one of the output's, as far as they move together: of some guesses the best; None if none is."""
+        """How many of the source's places are one of the output's, where they move together: of some guesses the best; None if none is."""
         steps = np.diff(self.first[~self.is_blind])
         guesses = {Fraction(int(step)) for step in np.unique(steps[steps > 0])[:_GUESSES]} | {Fraction(self.size, len(self.first))}
         kept = {guess: longest(self.stays(guess.numerator, guess.denominator)) for guess in sorted(guesses)}

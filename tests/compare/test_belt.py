@@ -42,7 +42,8 @@ def test_hand_worked():
     seen = belt.next(shown, 2.0)
     assert (seen.moved_px, seen.off_px) == ((0, 4), (0, 1))
     assert seen.picture[0].tolist() == [251, 250, 250, 250, *first[0, :16]]
-    assert seen.entered is not None and np.flatnonzero(seen.entered[0]).tolist() == [0, 1, 2, 3]
+    assert seen.entered is not None
+    assert np.flatnonzero(seen.entered[0]).tolist() == [0, 1, 2, 3]
     belt.commit()
     assert belt.next(shown, 0.0).entered is None
 
@@ -59,7 +60,8 @@ def test_any_speed_is_measured_and_errors_do_not_add_up(axis, name, speed):
         assert moved + seen.off_px[axis] == way
 
 
-def test_a_belt_that_stops_and_turns_is_followed(random=np.random.default_rng(4)):
+def test_a_belt_that_stops_and_turns_is_followed():
+    random = np.random.default_rng(4)
     belt, ways, moved = Belt(settings(), 8), [0, 10, 20, 20, 20, 14, 2, -20, -20], 0
     for way, picture in zip(ways, belt_pictures(random, ways), strict=True):
         seen = belt.next(picture)
@@ -80,7 +82,11 @@ def test_where_nothing_tells_the_way_none_is_taken():
 
 def test_moving_an_array_keeps_what_stays():
     row = np.arange(6)[None]
-    for pixels, wanted, new in [(2, [0, 1, 0, 1, 2, 3], [0, 1]), (-1, [1, 2, 3, 4, 5, 5], [5]), (9, [0, 1, 2, 3, 4, 5], [0, 1, 2, 3, 4, 5])]:
+    for pixels, wanted, new in [
+        (2, [0, 1, 0, 1, 2, 3], [0, 1]),
+        (-1, [1, 2, 3, 4, 5, 5], [5]),
+        (9, list(range(6)), list(range(6))),
+    ]:
         array = row.copy()
         move(array, pixels, 1)
         assert array[0].tolist() == wanted

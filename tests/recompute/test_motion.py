@@ -1,4 +1,4 @@
-"""A network that follows a shifted picture: bit-identical to `first` of the input in use, whatever was shifted, and cheap where all moves."""
+"""A network that follows a shifted picture: bit-identical to `first` of the input in use after any shifts, and cheap where all moves."""
 
 from __future__ import annotations
 
@@ -15,7 +15,13 @@ from edgevision.kernels import open_backend
 from edgevision.recompute.engine import SelectiveNetwork
 from edgevision.recompute.preprocess import Preprocess
 from tests.recompute.test_engine import patches, picture, same_bits, same_memory
+from tests.recompute.test_quantised import needs_bf16, write_qdq
 from tests.recompute.test_random_graphs import build, recipes
+
+
+@pytest.fixture(scope="module")
+def qdq(tmp_path_factory) -> Path:
+    return write_qdq(tmp_path_factory.mktemp("qdq") / "qdq.onnx")
 
 
 def moved(x: np.ndarray, down: int, right: int, random: np.random.Generator) -> np.ndarray:
@@ -105,6 +111,42 @@ def follow(net, steps, random):
         assert all(same_bits(out[name], expected[name]) for name in out)
 
 
+@pytest.mark.parametrize("precision", [pytest.param("bf16", marks=needs_bf16), "int8", "gated"])
+def test_every_precision_follows(qdq, unet_linear, random, precision):
+    """Odd shifts along rings whose size is no multiple of a pixel's: what fills up pixels stays 0, too. A gate's errors stay within it."""
+    path, gate = (qdq if precision == "int8" else unet_linear), 0.02 * (precision == "gated")
+    net = SelectiveNetwork.load(path, "auto" if precision == "gated" else precision, 2, gate, may_move=True)
+    twin, x = net.sibling(), picture(random, net)
+    down_step, right_step = net.shift_step_px
+    net.first(x)
+    for k in range(12):
+        down, right = (k % 3 - 1) * down_step, (k % 4 + 1) * right_step
+        x = moved(x, down, right, random)
+        live = patches(random, net.input_shape[2:], 1)
+        x[:, :, live] += 1
+        net.shift(down, right)
+        net.next(x, live)
+    assert net.verify() == {}
+    twin.first(net.used())
+    if not gate:
+        assert all(same_bits(plane.padded, twin._memory.planes[name].padded) for name, plane in net._memory.planes.items())
+
+
+def test_a_refused_picture_moves_nothing(unet, random):
+    net = SelectiveNetwork.load(unet, may_move=True)
+    x = picture(random, net)
+    net.first(x)
+    before, bad = net.used(), moved(x, 0, 8, random)
+    bad[0, 0, 3, 2] = np.nan  # in the columns that enter
+    net.shift(0, 8)
+    with pytest.raises(InputError, match="row 3, column 2"):
+        net.next(bad, np.zeros(net.input_shape[2:], bool))
+    assert same_bits(net.used(), before)
+    x = moved(x, 0, 8, random)
+    net.next(x, np.zeros(net.input_shape[2:], bool))
+    assert same_bits(net.used(), x)
+
+
 def test_frames_in_a_corner_follow(unet, random):
     """What the frame does not reach is not taken for belt."""
     net = SelectiveNetwork.load(unet, may_move=True)
@@ -134,7 +176,7 @@ def test_what_cannot_be_shifted_is_said_in_one_line(unet):
     with pytest.raises(InputError, match="may_move=True"):
         net.shift(0, 8)
     net = SelectiveNetwork.load(unet, may_move=True)
-    with pytest.raises(InputError, match="right_px is 3; .* steps of 8 px"):
+    with pytest.raises(InputError, match=r"right_px is 3; .* steps of 8 px"):
         net.shift(0, 3)
     with pytest.raises(InputError, match="leave one of them out"):
         SelectiveNetwork.load(unet, may_move=True, foreign="auto")
