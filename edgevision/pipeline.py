@@ -12,7 +12,7 @@ from os import PathLike
 
 import numpy as np
 
-from edgevision.compare.background import ChangeDetector
+from edgevision.compare.background import ChangeDetector, checked
 from edgevision.compare.belt import Belt, Seen
 from edgevision.config import CameraConfig, Config, builtin_registry, load
 from edgevision.errors import BadFrame, ConfigError, EngineFault, InputError
@@ -119,6 +119,7 @@ class Pipeline:
         """The frame as it lies on the belt, what was used and computed moved along; the frame itself where nothing moves."""
         if self._belt is None or not isinstance(network, SelectiveNetwork):
             return Seen(frame.image)
+        checked(frame.image, None)
         seen = self._belt.next(frame.image, frame.way_px)
         if seen.moved_px != (0, 0):
             self._detector.shift(*seen.moved_px, seen.picture)

@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from edgevision.compare.belt import Belt, entering, move
 from edgevision.compare.settings import ChangeSettings
+from edgevision.errors import InputError
 
 SIZE = (60, 200)
 
@@ -60,6 +61,18 @@ def test_any_speed_is_measured_and_errors_do_not_add_up(axis, name, speed):
         assert moved + seen.off_px[axis] == way
 
 
+@pytest.mark.parametrize("speed", [13.7, -2.4])
+def test_fractions_of_a_pixel_do_not_add_up(speed):
+    random, belt = np.random.default_rng(6), Belt(settings(), 8)
+    coarse, moved = np.clip(random.normal(120, 40, (60, 600)), 0, 255), 0
+    for k in range(80):
+        places = (np.arange(200) - speed * k) / 3.0  # three pixels for each place of the texture
+        shown = np.stack([np.interp(places, np.arange(600), row, period=600) for row in coarse])
+        seen = belt.next(np.clip(shown + random.normal(0, 2, shown.shape), 0, 255).astype(np.uint8))
+        moved += seen.moved_px[1]
+        assert abs(moved + seen.off_px[1] - speed * k) <= 1.0
+
+
 def test_a_belt_that_stops_and_turns_is_followed():
     random = np.random.default_rng(4)
     belt, ways, moved = Belt(settings(), 8), [0, 10, 20, 20, 20, 14, 2, -20, -20], 0
@@ -96,3 +109,12 @@ def test_moving_an_array_keeps_what_stays():
 def test_a_golden_picture_does_not_move(tmp_path):
     with pytest.raises(ValidationError, match="motion is shift and reference is golden"):
         settings(reference="golden", golden=tmp_path / "golden.png")
+
+
+def test_a_way_that_is_none_is_refused():
+    belt, picture = Belt(settings(), 8), np.zeros(SIZE, np.uint8)
+    belt.next(picture)
+    for way in (np.nan, np.inf, 1e12):
+        with pytest.raises(InputError, match="way_px is"):
+            belt.next(picture, way)
+    assert belt.next(np.zeros(SIZE, np.uint8), 1e6).moved_px == (0, 1_000_000)

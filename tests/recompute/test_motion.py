@@ -61,7 +61,8 @@ def test_after_any_shifts_and_changes_memory_is_first_of_the_input_in_use(unet, 
     assert net.shift_step_px == (8, 8)
     x = picture(random, net)
     net.first(x)
-    for down, right in [(0, 8), (0, -16), (8, 0), (-8, 24), (0, 64), (-48, 8), (0, 640), (16, 0)]:
+    shifts = [(0, 8), (-8, 24), (0, 64), (0, -16), (8, 0), (-48, 8), (0, 640), (16, 0)]
+    for down, right in shifts[: 3 if backend == "plain" else None]:
         x = moved(x, down, right, random)
         live = patches(random, net.input_shape[2:])
         x[:, :, live] = 0.5
