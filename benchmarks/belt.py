@@ -89,6 +89,7 @@ def row(name: str, pipe: ev.Pipeline, frames: Iterator[np.ndarray]) -> dict[str,
     return {
         "clip": name,
         "noise": "measured" if settings.noise_sigma is None else f"{settings.noise_sigma:g} told",
+        "threshold": round(float(np.median(pipe._detector._background.weak_table)) / settings.hysteresis, 1),
         "motion": settings.motion,
         "work_mean": float(np.mean(work)),
         "work_median": float(np.median(work)),

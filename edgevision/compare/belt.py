@@ -12,7 +12,7 @@ large differences cut off. Where none explains the frame much better than the ot
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -170,12 +170,12 @@ def between(before: float, least: float, after: float) -> float:
     return 0.5 * (before - after) / steepest if math.isfinite(steepest) and steepest > 0 else 0.0
 
 
-def move(array: NDArray[np.generic], pixels: int, axis: int) -> None:
+def move(array: NDArray[Any], pixels: int, axis: int) -> None:
     """Move what an array shows along an axis, in place; what newly enters keeps its old values."""
-    along = np.moveaxis(array, axis, 0)
-    size = len(along)
+    size, before = array.shape[axis], (slice(None),) * axis
     if abs(pixels) < size:
-        along[max(0, pixels) : size + min(0, pixels)] = along[max(0, -pixels) : size - max(0, pixels)].copy()
+        there, here = slice(max(0, pixels), size + min(0, pixels)), slice(max(0, -pixels), size - max(0, pixels))
+        array[(*before, there)] = array[(*before, here)]
 
 
 def entering(pixels: int, size: int) -> slice:
