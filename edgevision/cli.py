@@ -18,6 +18,8 @@ from typing import Any
 from edgevision import __version__
 from edgevision.errors import EdgevisionError, InputError
 from edgevision.network_verbs import add_network_verbs
+from edgevision.report_verbs import add_report_verbs
+from edgevision.service_verbs import add_service_verbs
 
 Verbs = Any  # argparse keeps the class of what add_subparsers returns to itself
 
@@ -59,6 +61,8 @@ def parser() -> argparse.ArgumentParser:
     tail.add_argument("--count", type=count, metavar="N", help="stop after N events")
     tail.add_argument("--json", action="store_true", help="print each event's payload as one line of JSON")
     add_network_verbs(verbs, _verb)
+    add_report_verbs(verbs, _verb)
+    add_service_verbs(verbs, _verb)
     _add_gates(verbs)
     _add_train(verbs)
     version = _verb(verbs, "version", _version, "print the version and what it runs on")

@@ -12,6 +12,7 @@ import os
 import re
 import socket
 from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -27,14 +28,17 @@ from edgevision.errors import PluginError
 from edgevision.judge.rules import JudgeSettings
 from edgevision.publish.mqtt import MqttSettings
 from edgevision.publish.outbox import OutboxSettings
+from edgevision.publish.pictures import PictureSettings
 from edgevision.recompute.settings import RecomputeSettings
 from edgevision.records import Settings
 from edgevision.registry import Chosen, Kind, Registry
 from edgevision.segment.settings import SegmentSettings
-from edgevision.yaml_file import Node, Problem, read_file, read_value, refusal, shown
+from edgevision.web.view import WebSettings
+from edgevision.yaml_file import Node, Problem, read_text, read_tree, read_value, refusal, shown
 from edgevision.yaml_settings import Fitter
 
 PREFIX = "EDGEVISION_"
+CREDENTIALS = "CREDENTIALS_DIRECTORY"
 ID = re.compile(r"[a-z0-9_-]{1,32}")
 RESERVED_IDS = ("request", "response")  # MQTT topics beside the cameras' own
 MAX_CAMERAS = 64
@@ -65,6 +69,7 @@ class NodeSettings(Settings):
         default_factory=_state_dir, description="Folder of outbox and pictures; left out: systemd's, else ~/.local/state/edgevision."
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="The least serious message that is logged.")
+    log_format: Literal["text", "json"] = Field("text", description="How a line of the log is written; json for programs that read it.")
 
     @field_validator("id")
     @classmethod
@@ -94,6 +99,7 @@ class CameraConfig(Settings):
     recompute: RecomputeSettings = Field(RecomputeSettings(), description="Which network runs, and how.")
     segment: SegmentSettings = Field(SegmentSettings(), description="How the network's output becomes regions.")
     judge: JudgeSettings = Field(JudgeSettings(), description="When a region is a defect, and when it is told.")
+    pictures: PictureSettings = Field(PictureSettings(), description="Which pictures are kept on disk, and how many.")
     rules: Annotated[tuple[Chosen, ...], Kind("rule")] = Field((), description="Further rules, each with its `type`, beside `judge`.")
     sinks: Annotated[tuple[Chosen, ...], Kind("sink")] = Field((), description="Outputs beside MQTT, each with its `type`.")
 
@@ -104,6 +110,7 @@ class Config(Settings):
     node: NodeSettings = Field(NodeSettings(), description="This computer.")
     mqtt: MqttSettings = Field(MqttSettings(), description="The broker that events go to.")
     outbox: OutboxSettings = Field(OutboxSettings(), description="Where events wait on disk for the broker.")
+    web: WebSettings = Field(WebSettings(), description="The status page and the metrics.")
     plugins: PluginSettings = Field(PluginSettings(), description="Where plugins are loaded from.")
     cameras: Mapping[str, CameraConfig] = Field(description="The cameras, each under its id of 1 to 32 of a-z, 0-9, _ and -.")
 
@@ -121,20 +128,46 @@ def builtin_registry() -> Registry:
     return registry
 
 
-def load(path: str | os.PathLike[str], env: Mapping[str, str] | None = None, registry: Registry | None = None) -> Config:
+@dataclass(frozen=True, slots=True)
+class Written:
+    """All that a configuration is made of, as of one moment: whoever loads it, in any process, gets the same Config.
+
+    `changes` are values set while running, as dotted path to YAML text: above the file, below the environment.
+    """
+
+    path: Path
+    text: str = field(repr=False)
+    env: Mapping[str, str] = field(repr=False)
+    changes: Mapping[str, str] = field(default_factory=dict)
+
+
+def read(path: str | os.PathLike[str], env: Mapping[str, str] | None = None, changes: Mapping[str, str] | None = None) -> Written:
+    """The file as it is now, with what the environment says. Raises ConfigError for a file that cannot be read."""
+    env = os.environ if env is None else env
+    ours = {name: value for name, value in env.items() if name.startswith(PREFIX) or name == CREDENTIALS}
+    return Written(Path(path).absolute(), read_text(Path(path)), ours, dict(changes or {}))
+
+
+def load(path: str | os.PathLike[str] | Written, env: Mapping[str, str] | None = None, registry: Registry | None = None) -> Config:
     """The configuration in the file. `registry` takes up the file's plugins; without one, a new one is made and forgotten.
 
     Raises ConfigError with a line `file:line:column: what; limit; remedy` for each thing wrong.
     """
-    path = Path(path)
+    written = path if isinstance(path, Written) else replace(read(path, env), path=Path(path))
     registry = registry or builtin_registry()
     problems: list[Problem] = []
-    tree = read_file(path, problems)
-    env = os.environ if env is None else env
-    tree = _overridden(tree, env, problems)
-    credentials = env.get("CREDENTIALS_DIRECTORY")
-    fitter = Fitter(registry, path.absolute().parent, (Config, CameraConfig), Path(credentials) if credentials else None)
-    sections = ("node", "mqtt", "outbox", "plugins")
+    tree = read_tree(written.text, written.path, problems)
+    cameras = tree.value["cameras"].value if "cameras" in tree.value else None
+    for name, text in sorted(written.changes.items()):
+        where = f"{name} as it was set over MQTT"
+        parts = tuple(name.split("."))
+        if parts[0] != "cameras" or not isinstance(cameras, dict) or parts[1] not in cameras:
+            continue  # its camera is gone; it waits in case that comes back
+        tree = _with(tree, parts, read_value(text, where, parts, problems), where, problems)
+    tree = _overridden(tree, written.env, problems)
+    credentials = written.env.get(CREDENTIALS)
+    fitter = Fitter(registry, written.path.absolute().parent, (Config, CameraConfig), Path(credentials) if credentials else None)
+    sections = ("node", "mqtt", "outbox", "web", "plugins")
     fitter.note_unknown(tree, (*sections, "defaults", "cameras"))
     found: dict[str, Any] = {}
     for section in sections:
@@ -223,7 +256,8 @@ def _with(node: Node, parts: tuple[str, ...], value: Node, where: str, problems:
         problems.append(Problem(where, f"{node.name} is {shown(node)} at {node.where}, which has no keys; write it there as a mapping"))
         return node
     below = node.value or {}
-    key = next((key for key in below if key.lower().replace("-", "_") == parts[0]), parts[0])
+    alike = (key for key in below if key.lower().replace("-", "_") == parts[0].replace("-", "_"))
+    key = parts[0] if parts[0] in below else next(alike, parts[0])
     if not key:
         problems.append(Problem(where, f"has an empty part; write {PREFIX}SECTION__KEY"))
         return node

@@ -14,6 +14,7 @@ import numpy as np
 
 from edgevision.compare.background import ChangeDetector, checked
 from edgevision.compare.belt import Belt, Seen
+from edgevision.compare.depth import EightBits
 from edgevision.config import CameraConfig, Config, builtin_registry, load
 from edgevision.errors import BadFrame, ConfigError, EngineFault, InputError
 from edgevision.interfaces import Policy, Rule, TimedPolicy
@@ -33,6 +34,7 @@ from edgevision.segment.facts import NetworkFacts, Placement
 Found = tuple[tuple[Region, ...], tuple[Defect, ...], tuple[Event, ...]]
 
 PROTECT_MARGIN_PX = 8
+SEEING = frozenset({"compare", "recompute", "segment"})
 
 
 class Pipeline:
@@ -44,6 +46,7 @@ class Pipeline:
         self._policy = policy
         self._rules = rules
         self._detector = ChangeDetector(settings.compare)
+        self._used_bits, self._raw_bits = (EightBits(settings.compare.bits) for _ in range(2))
         self._refresh = RollingRefresh(settings.recompute.keyframe_s)
         self.tracks = Tracks(settings.judge)
         self._network: CameraNetwork | None = None
@@ -68,7 +71,10 @@ class Pipeline:
         chosen = settings.recompute.policy
         policy = registry.build("policy", chosen.type, chosen.settings)
         rules = tuple(registry.build("rule", rule.type, rule.settings) for rule in settings.rules)
-        return cls(camera, settings, policy, (AreaScoreRule(settings.judge), *rules))
+        try:
+            return cls(camera, settings, policy, (AreaScoreRule(settings.judge), *rules))
+        except InputError as error:
+            raise ConfigError(f"camera {camera}: compare.golden: {error}") from error
 
     def inspect(self, frame: Frame) -> Inspection:
         """Inspect one frame. A frame that cannot be inspected is NOT_INSPECTED with the reason, and the state stays valid."""
@@ -86,14 +92,15 @@ class Pipeline:
             if live is not change.live:
                 self._detector.complete(change, live)
             is_full = change.full_reason is not None
-            outputs = network.first(change.corrected) if is_full else network.next(change.corrected, live)
+            picture = self._used_bits.of(change.corrected, None if is_full else live)
+            outputs = network.first(picture) if is_full else network.next(picture, live)
             elapsed_ms = watch.lap("recompute")
             if isinstance(self._policy, TimedPolicy):
                 self._policy.spent(elapsed_ms)
         except (BadFrame, InputError) as error:
             return self.not_inspected(str(error), frame.ts, frame.seq, frame.part_id, frame.job_id)
         try:
-            disagreement = audits.check(seen.picture, outputs, frame.ts)
+            disagreement = audits.check(self._raw_bits.of(seen.picture), outputs, frame.ts)
             watch.lap("audit")
             marked = decoder.decode(outputs, network.changed)
             regions = displaced(marked, seen.off_px, (height, width))
@@ -128,42 +135,20 @@ class Pipeline:
 
     def _start_over(self, frame: Frame, error: EngineFault) -> Inspection:
         """Memory is not what it must be: forget it, and inspect the frame again with the whole network."""
-        self._forget_scene()
+        self.forget_scene()
         return replace(self.inspect(frame), full_reason=str(error))
 
     def _unusable(self, frame: Frame, error: EngineFault | InputError) -> Inspection:
         """Even the whole network's answer cannot be read: say so, and begin with the whole network again."""
-        self._forget_scene()
+        self.forget_scene()
         return self.not_inspected(str(error), frame.ts, frame.seq, frame.part_id, frame.job_id)
 
     def not_inspected(
         self, reason: str, ts: float, seq: int | None = None, part_id: str | None = None, job_id: str | None = None
     ) -> Inspection:
         """What is said of a frame or a part that was not inspected: never OK. `seq` is None where it is not known."""
-        return Inspection(
-            camera=self.camera,
-            frame_seq=-1 if seq is None else seq,
-            ts=ts,
-            size_px=(self._size_px[1], self._size_px[0]),
-            verdict=Verdict.NOT_INSPECTED,
-            reason=reason,
-            scene=Scene.NORMAL,
-            mode="none",
-            live_fraction=0.0,
-            foreground_fraction=0.0,
-            gain=1.0,
-            offset=0.0,
-            full_reason=None,
-            regions=(),
-            defects=(),
-            events=(),
-            score=0.0,
-            threshold=self.settings.judge.ng,
-            costs=None,
-            timing_ms={},
-            part_id=part_id,
-            job_id=job_id,
-        )
+        known = {"frame_seq": -1 if seq is None else seq, "size_px": self._size_px[::-1], "part_id": part_id, "job_id": job_id}
+        return Inspection.not_made(self.camera, reason, ts, self.settings.judge.ng, **known)
 
     def finish(self, ts: float, reason: str) -> tuple[Event, ...]:
         """End every open track: the source ended or the service stops."""
@@ -178,12 +163,24 @@ class Pipeline:
         self._stages_for(height, width, progress)
         self._detector.prepare(image)
 
+    def take_over(self, old: Pipeline) -> None:
+        """Go on from another pipeline of this camera: with its open defects, and with its network and scene where both see alike.
+
+        `old` is not used any more. Raises InputError for defects that cannot go on; the rest is done then.
+        """
+        if sees_alike(self.settings, old.settings):
+            self._detector, self._refresh, self._network = old._detector, old._refresh, old._network
+            self._decoder, self._audits, self._belt = old._decoder, old._audits, old._belt
+            self._size_px, self._full_ts = old._size_px, old._full_ts
+        self.tracks.restore(old.tracks.snapshot())
+
     def reset(self) -> None:
-        """Forget the scene: the next frame is a first one. Open tracks are forgotten, not ended."""
-        self._forget_scene()
+        """Forget everything: the next frame is a first one. Open tracks are forgotten, not ended."""
+        self.forget_scene()
         self.tracks.reset()
 
-    def _forget_scene(self) -> None:
+    def forget_scene(self) -> None:
+        """The next frame is a first one, from which the reference is learnt; open tracks go on."""
         self._detector.reset()
         self._refresh.reset()
         if self._belt is not None:
@@ -191,6 +188,11 @@ class Pipeline:
         if self._network is not None and self._decoder is not None:
             self._network.reset()
             self._decoder.reset()
+
+    @property
+    def size_px(self) -> tuple[int, int]:
+        """(height, width) of the frames, (0, 0) before the first one."""
+        return self._size_px
 
     @property
     def network(self) -> CameraNetwork | None:
@@ -204,7 +206,7 @@ class Pipeline:
             self._network = load_for_frames(self.settings.recompute, height, width, progress, is_belt)
             if is_belt and isinstance(self._network, SelectiveNetwork):
                 self._belt = Belt(self.settings.compare, _belt_step(self._network, self.settings.compare.motion_axis, (height, width)))
-            self._decoder = decoder_for(self.settings.segment, (height, width), _facts_of(self._network, height, width))
+            self._decoder = decoder_for(self.settings.segment, (height, width), facts_of(self._network, height, width))
             self._audits = Audits(self._network, AuditSettings.of(self.settings.recompute))
             self._size_px = (height, width)
         if (height, width) != self._size_px:
@@ -268,6 +270,12 @@ class Stopwatch:
         return {**self._laps, "total": (self._last - self._start) * 1e3}
 
 
+def sees_alike(one: CameraConfig, other: CameraConfig) -> bool:
+    """Do two configurations differ in judging at most, so that network, scene and reference of the one serve the other."""
+    first, second = (camera.model_dump(mode="json", include=set(SEEING)) for camera in (one, other))
+    return first == second
+
+
 def protected(regions: tuple[Region, ...], shape: tuple[int, int]) -> Mask | None:
     """Pixels that the reference must not learn: the regions' boxes with a margin. None where there are none."""
     if not regions:
@@ -308,7 +316,7 @@ def _belt_step(network: SelectiveNetwork, axis: str, frame_px: tuple[int, int]) 
     return step
 
 
-def _facts_of(network: CameraNetwork, height: int, width: int) -> NetworkFacts:
+def facts_of(network: CameraNetwork, height: int, width: int) -> NetworkFacts:
     """What a decoder must know of the network that watches frames of (height, width)."""
     said, settings = network.metadata, network.preprocess
     placement = Placement.of((height, width), network.input_shape[2:], settings.resize if settings is not None else "stretch")

@@ -185,16 +185,49 @@ class Inspection:
     audit_disagreement: float | None = None
     image: Mapping[str, str] | None = None
 
+    @classmethod
+    def not_made(cls, camera: str, reason: str, ts: float, threshold: float, **known: Any) -> Inspection:
+        """What stands for an inspection that did not take place: NOT_INSPECTED, never OK. `known` are fields known all the same."""
+        fields: dict[str, Any] = {
+            "frame_seq": -1, "size_px": (0, 0), "verdict": Verdict.NOT_INSPECTED, "scene": Scene.NORMAL, "mode": "none",
+            "live_fraction": 0.0, "foreground_fraction": 0.0, "gain": 1.0, "offset": 0.0, "full_reason": None, "regions": (),
+            "defects": (), "events": (), "score": 0.0, "costs": None, "timing_ms": {},
+        }  # fmt: skip
+        return cls(camera=camera, reason=reason, ts=ts, threshold=threshold, **(fields | known))
+
+
+@dataclass(frozen=True, slots=True)
+class Histogram:
+    """How many values were at most each bound: `counts` has one more, for those above the last. `total` is their sum."""
+
+    bounds: tuple[float, ...]
+    counts: tuple[int, ...]
+    total: float = 0.0
+
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What the board shows of one camera: its last inspection, its counters and its figures (latency, live share)."""
+    """What is known of one camera as of now. Counters only grow, also over the lives of its worker process.
+
+    `availability` is online | offline | disabled, `trouble` why it is not online, `warnings` what its source said of itself when it was
+    opened. `figures` are of the newest inspections: `total_ms_p50`, `total_ms_p99`, `live_fraction_mean`, and of the last one
+    `live_fraction`, `frame_age_s`, `audit_disagreement`. `drops` counts frames that were not looked at and `reconnects` lost decoders,
+    both by reason; `full_runs` whole-network runs by reason; `stage_s` seconds by stage; `inspect_s` the time an inspection took.
+    """
 
     camera: str
     availability: str
     last: Inspection | None
     counters: Mapping[str, float]
     figures: Mapping[str, float]
+    trouble: str | None = None
+    warnings: tuple[str, ...] = ()
+    verdicts: Mapping[str, int] = field(default_factory=dict)
+    drops: Mapping[str, int] = field(default_factory=dict)
+    reconnects: Mapping[str, int] = field(default_factory=dict)
+    full_runs: Mapping[str, int] = field(default_factory=dict)
+    stage_s: Mapping[str, float] = field(default_factory=dict)
+    inspect_s: Histogram = Histogram((), (0,))
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,7 +39,7 @@ def reference_yaml(registry: Registry | None = None) -> str:
     """The whole text. Plugins' settings stand in their own `sample.yaml`."""
     registry = registry or builtin_registry()
     lines = [HEAD]
-    for name in ("node", "mqtt", "outbox", "plugins"):
+    for name in ("node", "mqtt", "outbox", "web", "plugins"):
         lines += [*_field(name, Config.model_fields[name], registry, ""), ""]
     lines += ["# Values for every camera; a camera's own keys go over them.", "defaults:"]
     lines += [*_section(CameraConfig, registry, "  ", skip=("source",)), ""]

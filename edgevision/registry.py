@@ -172,8 +172,9 @@ def nearest(word: str, valid: Iterable[str]) -> str:
 
 def _plugin_folders(folder: Path) -> list[Path]:
     """The plugin folders directly below `folder`, sorted, so that every start registers in the same order."""
-    _refuse_unsafe(folder, folder)
     try:
+        for path in (folder, *folder.parents):
+            _refuse_unsafe(path.stat(), path, folder, is_above=path != folder)
         below = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith((".", "_")))
     except OSError as error:
         raise PluginError(f"plugin folder {folder}: {error.strerror}; name a readable folder in plugins.folders") from error
@@ -191,14 +192,15 @@ def _plugin_folders(folder: Path) -> list[Path]:
 def _import_plugin(folder: Path) -> ModuleType:
     """Run `folder/plugin.py` under a private module name that no other folder's plugin shares. No cached bytecode is read or written."""
     file = folder / "plugin.py"
-    for path in (folder, file):
-        _refuse_unsafe(path, folder)
     try:
-        code = file.read_bytes()
+        _refuse_unsafe(folder.stat(), folder, folder)
+        with file.open("rb") as opened:  # what is looked at is what is run, whatever becomes of the name meanwhile
+            _refuse_unsafe(os.fstat(opened.fileno()), file, folder)
+            code = opened.read(MAX_PLUGIN_BYTES + 1)
     except OSError as error:
         raise PluginError(f"plugin {folder}: {file.name}: {error.strerror}; a plugin folder holds plugin.py") from error
     if len(code) > MAX_PLUGIN_BYTES:
-        raise PluginError(f"plugin {folder}: plugin.py has {len(code)} bytes; the limit is {MAX_PLUGIN_BYTES}; keep data in other files")
+        raise PluginError(f"plugin {folder}: plugin.py has more than the limit of {MAX_PLUGIN_BYTES} bytes; keep data in other files")
     digest = hashlib.sha256(str(file.resolve()).encode()).hexdigest()[:12]
     module = ModuleType(f"_edgevision_plugin_{folder.name}_{digest}")
     module.__file__ = str(file)
@@ -211,14 +213,18 @@ def _import_plugin(folder: Path) -> ModuleType:
     return module
 
 
-def _refuse_unsafe(path: Path, plugin: Path) -> None:
-    """A plugin is code that we run: only root or the service's user may be able to change it."""
-    try:
-        found = path.stat()
-    except OSError as error:
-        raise PluginError(f"plugin {plugin}: {path.name}: {error.strerror}; correct plugins.folders or remove the folder") from error
-    if found.st_mode & stat.S_IWOTH:
-        raise PluginError(f"plugin {plugin}: {path} is writable by everyone (mode {stat.S_IMODE(found.st_mode):o}); run: chmod o-w {path}")
+def _refuse_unsafe(found: os.stat_result, path: Path, plugin: Path, is_above: bool = False) -> None:
+    """A plugin is code that we run: only root or the service's user may be able to change it, or to put another folder in its place.
+
+    `is_above`: of a folder above it; there the sticky bit keeps others from touching what is not theirs, as in the folder for temporary
+    files.
+    """
+    mode = f"(mode {stat.S_IMODE(found.st_mode):o})"
+    if not (is_above and found.st_mode & stat.S_ISVTX):
+        if found.st_mode & stat.S_IWOTH:
+            raise PluginError(f"plugin {plugin}: {path} is writable by everyone {mode}; run: chmod o-w {path}")
+        if found.st_mode & stat.S_IWGRP and found.st_gid not in (0, os.getegid()):
+            raise PluginError(f"plugin {plugin}: {path} is writable by group {found.st_gid} {mode}; run: chmod g-w {path}")
     if found.st_uid not in (0, os.geteuid()):
         owners = f"root or user {os.geteuid()}"
         raise PluginError(f"plugin {plugin}: {path} belongs to user {found.st_uid}; it must belong to {owners}; chown it")

@@ -76,8 +76,12 @@ def _place(problem: Problem) -> tuple[str, int, int]:
 
 
 def read_file(path: Path, problems: list[Problem]) -> Node:
-    """The tree of the file. Adds what is wrong but leaves a tree; raises ConfigError where there is none to be had."""
-    text = _read_text(path)
+    """The tree of the file, as `read_tree` makes it. Raises ConfigError for a file that cannot be read, too."""
+    return read_tree(read_text(path), path, problems)
+
+
+def read_tree(text: str, path: Path, problems: list[Problem]) -> Node:
+    """The tree of a file's text. Adds what is wrong but leaves a tree; raises ConfigError where there is none to be had."""
     _note_tabs(text, str(path), problems)
     tree = _compose(text, str(path), (), problems)
     if tree is None:
@@ -106,7 +110,8 @@ def shown(node: Node) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-def _read_text(path: Path) -> str:
+def read_text(path: Path) -> str:
+    """What is in the file. Raises ConfigError where it is no readable text of at most `MAX_BYTES`."""
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a pipe would hang a blocking open
     except (OSError, ValueError) as error:

@@ -11,7 +11,7 @@ import edgevision as ev
 from edgevision.capture.synthetic import Line, SyntheticSettings
 from edgevision.config import builtin_registry, load
 from edgevision.errors import ConfigError, EngineFault
-from edgevision.pipeline import displaced
+from edgevision.pipeline import displaced, sees_alike
 from edgevision.records import Region, Scene, Verdict
 
 CONFIG = """
@@ -145,9 +145,26 @@ def test_reset_forgets_the_scene(tmp_path, images):
 
 
 def test_frames_that_the_network_cannot_take_are_not_inspected(tmp_path):
-    said = pipeline(tmp_path).inspect(ev.Frame(np.full((96, 136), 900, np.uint16), 1000.0, 0))
+    said = pipeline(tmp_path).inspect(ev.Frame(np.full((96, 136), 900, np.int32), 1000.0, 0))
     assert said.verdict is Verdict.NOT_INSPECTED
-    assert "uint16" in (said.reason or "")
+    assert "int32" in (said.reason or "")
+
+
+def test_a_pipeline_that_only_judges_otherwise_goes_on_where_the_other_stands(tmp_path, images):
+    before = pipeline(tmp_path)
+    shown = frames(images)
+    for frame in shown[:-1]:
+        before.inspect(frame)
+    text = (tmp_path / "line.yaml").read_text()
+    (tmp_path / "judging.yaml").write_text(text.replace("recompute:", "judge: {ng: 0.99}\n    recompute:"))
+    (tmp_path / "seeing.yaml").write_text(text.replace("recompute:", "compare: {min_area: 11}\n    recompute:"))
+    seeing, judging = (ev.Pipeline.from_config(tmp_path / f"{name}.yaml") for name in ("seeing", "judging"))
+    assert (sees_alike(before.settings, judging.settings), sees_alike(before.settings, seeing.settings)) == (True, False)
+    seeing.take_over(before)
+    judging.take_over(before)
+    assert seeing.inspect(shown[-1]).full_reason == "first"
+    found = judging.inspect(shown[-1])
+    assert (found.mode in ("partial", "cached"), found.threshold) == (True, 0.99)
 
 
 def test_over_a_belt_what_was_computed_moves_along(tmp_path):

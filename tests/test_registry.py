@@ -140,6 +140,26 @@ def test_what_everyone_may_write_is_not_run(tmp_path, which):
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+@pytest.mark.parametrize("which", ["sink_lamp/plugin.py", "sink_lamp", ""])
+def test_what_another_group_may_write_is_not_run(tmp_path, which):
+    plugin(tmp_path, "sink_lamp", "raise SystemExit('ran')")
+    os.chown(tmp_path / which, 0, 12345)
+    os.chmod(tmp_path / which, 0o775)
+    with pytest.raises(PluginError, match="writable by group 12345"):
+        Registry().load_plugins([tmp_path])
+
+
+def test_a_folder_that_others_could_exchange_is_not_used_but_one_for_temporary_files_is(tmp_path):
+    (tmp_path / "above").mkdir()
+    os.chmod(tmp_path / "above", 0o777)
+    plugin(tmp_path / "above" / "plugins", "sink_lamp", PLUGIN)
+    with pytest.raises(PluginError, match=r"above is writable by everyone"):
+        Registry().load_plugins([tmp_path / "above" / "plugins"])
+    os.chmod(tmp_path / "above", 0o1777)
+    assert Registry().load_plugins([tmp_path / "above" / "plugins"]) == ("sink_lamp",)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
 def test_what_another_user_owns_is_not_run(tmp_path):
     os.chown(plugin(tmp_path, "sink_lamp", "raise SystemExit('ran')") / "plugin.py", 12345, 12345)
     with pytest.raises(PluginError, match="belongs to user 12345"):

@@ -38,7 +38,7 @@ class CameraSettings(Settings):
     deadline_s: float = Field(4.0, ge=0.1, le=3600, description="A decoder that takes longer than this over one frame is killed.")
     start_s: float = Field(30.0, ge=1, le=600, description="A decoder that takes longer than this to start and open its source is killed.")
     backoff_min_s: float = Field(0.5, ge=0.01, le=60, description="Longest pause before the first new attempt after a loss.")
-    backoff_max_s: float = Field(8.0, ge=0.01, le=3600, description="Longest pause between attempts; the pause doubles from loss to loss.")
+    backoff_max_s: float = Field(5.0, ge=0.01, le=3600, description="Longest pause between attempts; the pause doubles from loss to loss.")
     settle_s: float = Field(10.0, ge=0, le=3600, description="A live source that has run so long starts again from the shortest pause.")
     max_restarts: int = Field(3, ge=0, le=1000, description="Losses without a new frame after which a file or folder is given up.")
     stale_s: float = Field(2.0, ge=0.05, le=3600, description="A live frame older than this when it is taken is not inspected.")
@@ -49,6 +49,14 @@ class CameraSettings(Settings):
         description="What to do with a frame of another size than the first: refuse it as not inspected, or follow it.",
     )
     max_pixels: int = Field(50_000_000, ge=1, le=2_000_000_000, description="A picture of more pixels than this is not inspected.")
+    scene_check: str = Field(
+        "warn",
+        pattern="^(off|warn|refuse)$",
+        description="When the scene is not the one that this camera showed before: warn in every verdict, refuse to inspect, or off.",
+    )
+    scene_likeness: float = Field(
+        0.4, gt=0, lt=1, description="Share of the scene's patterned places that must be seen again for it to be the same one."
+    )
     memory_limit_mb: int = Field(4096, ge=256, le=1_048_576, description="Memory that the decoder process may use.")
 
 
@@ -152,7 +160,8 @@ class Camera:
         return None if self._built is None else self._built.recorded
 
     @property
-    def _is_finite(self) -> bool:
+    def is_finite(self) -> bool:
+        """Does the source have an end, so that a new decoder begins it anew? False until its decoder has said so."""
         return self._built is not None and self._built.finite
 
     @property
@@ -249,7 +258,7 @@ class Camera:
         if self.state is not CameraState.ONLINE:
             self.state = CameraState.ONLINE
             self._online_since_s = now_s
-        if self._is_finite or now_s - self._online_since_s >= self.settings.settle_s:
+        if self.is_finite or now_s - self._online_since_s >= self.settings.settle_s:
             self._backoff.reset()
         if isinstance(note, FrameBad):
             raise self._bad(note, note.text)
@@ -312,7 +321,7 @@ class Camera:
         self._drop_child()
         self.state = CameraState.WAITING
         self._backoff.lose(time.monotonic())
-        if self._is_finite and self._backoff.losses > self.settings.max_restarts:
+        if self.is_finite and self._backoff.losses > self.settings.max_restarts:
             place = f"{self._backoff.losses} times at frame {self._job.position} without a new one"
             self._give_up(f"{text}; {place}, given up; convert or replace the recording")
 

@@ -14,6 +14,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
 
@@ -32,8 +33,16 @@ _JOIN_S = 10.0
 class Feed:
     """Frames and parts of one camera. `offer` from any thread, the rest from the worker's. Each part comes from `next` exactly once."""
 
-    def __init__(self, camera: Camera, settings: TriggerSettings | None = None, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        camera: Camera,
+        settings: TriggerSettings | None = None,
+        clock: Callable[[], float] = time.time,
+        on_part: Callable[[PartRequest], None] = lambda request: None,
+    ) -> None:
+        """`on_part` is told, before anything else is done for it, of each part that this feed's own trigger asks for."""
         self.camera = camera
+        self._on_part = on_part
         self.settings = settings or TriggerSettings()
         self._clock = clock
         self._trigger = build_trigger(self.settings, camera.camera_id)
@@ -75,24 +84,26 @@ class Feed:
             return self._next_free(timeout_s)
         with self._moved:
             self._moved.wait_for(lambda: self._has_news() or self._over is not None, timeout_s)
+            self._refused.extend(self._queue.refusals(self._now()))
+            if self._refused:  # they cost next to nothing, and an overload that hides them would pile them up
+                return self._refused.popleft()
             frame = self._queue.take()
             self._moved.notify_all()
         if frame is not None:
             return frame
-        self._refused.extend(self._queue.refusals(self._now()))
-        if self._refused:
-            return self._refused.popleft()
         if self._over is not None:
             raise self._over
         return None
 
-    def offer(self, message: bytes | str | Mapping[str, Any]) -> bool:
+    def offer(self, message: bytes | str | Mapping[str, Any] | PartRequest) -> bool:
         """Take a request for a part, from any thread. False when the part waits already, or when the queue is full and it is refused.
 
         Raises InputError for a bad message, CameraError when the camera is over: nobody would tell of the part any more.
         """
-        request = parse_request(message, self._now())
+        request = message if isinstance(message, PartRequest) else parse_request(message, self._now())
         with self._moved:
+            if self._stream_ts is not None:
+                request = replace(request, ts=self._stream_ts)
             if self._over is not None:
                 raise CameraError(str(self._over))
             taken = self._queue.offer(request)
@@ -183,7 +194,10 @@ class Feed:
         if frame is not None:
             self._follow(frame)
         if self._stream_ts is not None or self.camera.is_recorded is False:
-            self._queue.offer_all(self._trigger.due(self._now()))
+            due = self._trigger.due(self._now())
+            for request in due:
+                self._on_part(request)
+            self._queue.offer_all(due)
         if frame is None or not self._queue.show(frame):
             return
         with self._moved:

@@ -30,9 +30,9 @@ from edgevision.records import ChangeMap, Image, Mask, Scene
 
 __all__ = ["Background", "ChangeDetector", "ChangeSettings"]
 
-BANDS = 32
+BANDS = 64
 LONGEST_SIDE_PX = 32_000
-SAMPLES = 5400
+SAMPLES = 3600  # values of a colour picture; half as many more of a gray one, whose noise is averaged over no channels
 NOISE_MEMORY_FRAMES = 64
 NOISE_EVERY = 8
 CHANGE_SIGMAS = 7.0
@@ -86,9 +86,9 @@ class Background:
         self.restart_reference(image.reshape(flat))
 
     def set_tables(self, settings: ChangeSettings) -> None:
-        """The tables by gray level, from the noise measured so far or given; kept while the noise moves by less than a twelfth."""
+        """The tables by gray level, from the noise measured so far or given; kept while the noise moves by less than an eighth."""
         noise = measure.noise_by_level(self.noise_counts) if settings.noise_sigma is None else np.full(measure.LEVELS, settings.noise_sigma)
-        if self.frames >= CALIBRATION_FRAMES and np.abs(noise - self.noise).max() < self.noise.max() / 12:
+        if self.frames >= CALIBRATION_FRAMES and np.abs(noise - self.noise).max() < self.noise.max() / 8:
             return
         self.noise = noise
         weak = settings.hysteresis * measure.strong_levels(settings.pixel_threshold, noise)
@@ -152,7 +152,7 @@ class Scratch:
         self.chosen_runs = np.zeros_like(self.runs)
         self.steep = np.zeros(width * channels, np.int32)
         self.queue = np.zeros(height * width, np.int32)
-        self.step = max(1, int(np.sqrt(height * width * channels / SAMPLES)))
+        self.step = max(1, int(np.sqrt(height * width * channels / (SAMPLES if channels > 1 else 1.5 * SAMPLES))))
         samples = (height // self.step + 1) * (width // self.step + 1) * channels
         self.samples = np.zeros((5, samples), np.int32)
         self.faint = np.zeros(measure.FAINT_BINS, np.int64)
@@ -211,6 +211,11 @@ class ChangeDetector:
         """Forget everything: the next frame is a first frame."""
         self._background: Background | None = None
         self._pending: _Pending | None = None
+
+    @property
+    def noise(self) -> NDArray[np.float64]:
+        """The noise at each of the 256 gray levels (levels, one sigma), as measured so far or given."""
+        return self._open().noise.copy()
 
     def prepare(self, image: Image) -> None:
         """Compile what frames of this dtype and number of channels need, so that the first one does not wait. Forgets nothing."""

@@ -26,6 +26,7 @@ NOISE_LEVELS, MOST_LEVELS = 10, 40
 NOTHING = 0.02  # gray levels a pixel: as good as no difference
 SURE = 0.5  # of what other shifts cost, at most
 NEAR_PX = 2
+RIM_PX = 2
 MOST_WAY_PX = 1_000_000
 
 Lines = NDArray[np.int16]
@@ -101,10 +102,13 @@ class Belt:
         self._phases[entered] = self._off - round(self._off)
 
     def _moved_on(self, steps: int, shape: tuple[int, int]) -> Mask:
-        """What the window shows newly, with what it did already and nobody has taken yet."""
+        """What the window shows newly, with what it did already and nobody has taken yet, and a rim at both ends: a network that resizes
+        its frames, or repeats their last pixels, looks at it from places that are new."""
         entered = np.zeros(shape, np.bool_) if self._entered is None else self._entered.copy()
         move(entered, steps, self._axis)
-        np.moveaxis(entered, self._axis, 0)[entering(steps, shape[self._axis])] = True
+        along = np.moveaxis(entered, self._axis, 0)
+        along[:RIM_PX] = along[-RIM_PX:] = True
+        along[entering(steps + int(math.copysign(RIM_PX, steps)), len(along))] = True
         return entered
 
     def _take(self, image: Image, window: Image, off: int, steps: int) -> None:

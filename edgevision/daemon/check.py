@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from edgevision.config import Config, builtin_registry, load
-from edgevision.daemon.build import open_feed
+from edgevision.daemon.build_worker import open_feed
 from edgevision.errors import EdgevisionError, Unavailable
 from edgevision.publish.mqtt import tail
 from edgevision.recompute.graph import is_quantised_file

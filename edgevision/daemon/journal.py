@@ -1,14 +1,18 @@
-"""The service's log: one line a problem and second, with the total, on standard error where journald reads it."""
+"""The service's log: one line a problem and second, with the total, on standard error where journald reads it. None shows a credential."""
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import re
 import sys
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from types import MappingProxyType
+
+from edgevision.capture.redact import redact
 
 PROBLEMS = 1000  # from so many on, those that are over are forgotten
 _NUMBER = re.compile(r"[0-9]+")
@@ -35,21 +39,25 @@ class OncePerSecond(logging.Filter):
         if now - last < 1.0:
             self._last[key] = (last, held + 1)
             return False
-        if held:
-            record.msg, record.args = f"{record.getMessage()} ({held} more like it)", None
+        record.held = held
         self._last[key] = (now, 0)
         return True
 
 
-def start_journal(level: int = logging.INFO) -> logging.Logger:
-    """The logger `edgevision`, writing lines to standard error; under systemd as `<priority>text`, which journald reads."""
+def start_journal(level: int = logging.INFO, form: str = "text", camera: str | None = None) -> logging.Logger:
+    """The logger `edgevision`, writing lines to standard error; under systemd each with its `<priority>`, which journald reads.
+
+    `form` json makes each line an object of ts, level, camera (None for the supervisor), text, held and, after a fault, trace.
+    """
     logger = logging.getLogger("edgevision")
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_Line("JOURNAL_STREAM" in os.environ))
+    has_journal = "JOURNAL_STREAM" in os.environ
+    handler.setFormatter(_JsonLine(has_journal, camera) if form == "json" else _Line(has_journal))
     handler.addFilter(OncePerSecond())
     logger.handlers[:] = [handler]
     logger.setLevel(level)
     logger.propagate = False
+    logger.disabled = False  # a library's logging configuration may have switched off what was there before it
     return logger
 
 
@@ -61,5 +69,32 @@ class _Line(logging.Formatter):
         self._has_journal = has_journal
 
     def format(self, record: logging.LogRecord) -> str:
-        start = f"<{_PRIORITY.get(record.levelname, 5)}>" if self._has_journal else f"{record.levelname} "
-        return start + super().format(record).replace("\n", " | ")
+        start = _priority(record) if self._has_journal else f"{record.levelname} "
+        text = redact(super().format(record)).replace("\n", " | ")
+        held = getattr(record, "held", 0)
+        return f"{start}{text}{f' ({held} more like it)' if held else ''}"
+
+
+class _JsonLine(logging.Formatter):
+    """The same for programs."""
+
+    def __init__(self, has_journal: bool, camera: str | None):
+        super().__init__("%(message)s")
+        self._has_journal = has_journal
+        self._camera = camera
+
+    def format(self, record: logging.LogRecord) -> str:
+        plain = {
+            "ts": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "level": record.levelname.lower(),
+            "camera": self._camera,
+            "text": redact(record.getMessage()),
+            "held": getattr(record, "held", 0),
+        }
+        if record.exc_info:
+            plain["trace"] = redact(self.formatException(record.exc_info))
+        return f"{_priority(record) if self._has_journal else ''}{json.dumps(plain)}"
+
+
+def _priority(record: logging.LogRecord) -> str:
+    return f"<{_PRIORITY.get(record.levelname, 5)}>"

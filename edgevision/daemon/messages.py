@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
+from edgevision import __version__
+from edgevision.config import Config
 from edgevision.identifiers import uuid7
 from edgevision.publish.payload import Identity, event_body, result_body, rfc3339
 from edgevision.publish.topics import Topics
@@ -16,6 +18,15 @@ from edgevision.records import Draft, Event, Inspection, Verdict
 RANKS = MappingProxyType({Verdict.OK: "ok", Verdict.WARN: "warn", Verdict.NG: "ng", Verdict.NOT_INSPECTED: "warn"})
 
 OF_A_FRAME = frozenset({"frame", "change", "timing_ms", "image"})
+
+
+def speaker(config: Config, boot_id: str, camera: str | None = None) -> Identity:
+    """Who speaks in a message: the node, and of a camera its station, recipe and product; the model is known to its worker."""
+    identity = Identity(config.node.id, boot_id, __version__, config.sha256)
+    if camera is None:
+        return identity
+    settings = config.cameras[camera]
+    return replace(identity, station=settings.station or None, recipe_id=settings.recipe_id or None, product_id=settings.product_id or None)
 
 
 @dataclass(frozen=True)

@@ -1,181 +1,311 @@
-"""One camera, start to end: frames from its decoder, through the pipeline, into the outbox. Runs in a thread of its own.
+"""One camera, start to end: frames from its decoder, through the pipeline, into the outbox. Runs in the main thread of its own process.
 
-In: frames and part requests. Out: committed drafts, the board, the sinks. An inspection counts as told only once its drafts are
-committed: while the outbox cannot take them the worker waits, and the camera drops frames rather than alerts.
+In: frames and part requests, another Setup now and then. Out: committed drafts, Snapshots, the sinks. An inspection counts as told only
+once its drafts are committed: while the outbox cannot take them the worker waits, and the camera drops frames rather than alerts.
+What is configured is replaced between two turns, all of it at once: so no verdict is made of two configurations.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from edgevision.capture.camera import CameraState
+from edgevision.capture.camera import CameraCounters, CameraState
 from edgevision.capture.feed import Feed
-from edgevision.capture.parts import Refusal
-from edgevision.daemon.board import Board
+from edgevision.capture.parts import PartRequest, Refusal
 from edgevision.daemon.messages import Composer
 from edgevision.daemon.reconcile import reconcile
+from edgevision.daemon.scene_watch import SceneWatch
 from edgevision.daemon.sinks import SinkRunner
+from edgevision.daemon.tally import UNREACHABLE, Tally
 from edgevision.daemon.track_file import TrackFile
 from edgevision.errors import BadFrame, CameraError, EdgevisionError, EndOfStream, InputError, Unavailable
 from edgevision.pipeline import Pipeline
-from edgevision.records import Draft, Frame, Inspection
+from edgevision.publish.pictures import Pictures
+from edgevision.recompute.arguments import Progress
+from edgevision.records import Draft, Frame, Inspection, Scene, Snapshot, Verdict
 
 log = logging.getLogger("edgevision")
 
 POLL_S = 0.2
 COMMIT_RETRY_S = 0.5
+REPORT_S = 0.5
+SINKS_S = 1.0
+
+
+@dataclass(frozen=True)
+class Setup:
+    """All of a worker that its configuration makes. What did not change from one to the next is the same object in both."""
+
+    feed: Feed
+    pipeline: Pipeline
+    composer: Composer
+    sinks: tuple[SinkRunner, ...] = ()
+    pictures: Pictures | None = None
+    scene: SceneWatch | None = None
 
 
 @dataclass(frozen=True)
 class Outlets:
-    """Where a worker's results go. `commit` makes drafts durable or raises Unavailable."""
+    """Where a worker's results go. `commit` makes drafts durable or raises Unavailable; `advance` is called at least once a turn,
+    `loading` with each step of the network that is ready, `take` with each part that a source names, before it is inspected.
+    """
 
-    composer: Composer
     commit: Callable[[Sequence[Draft]], None]
-    board: Board
-    sinks: tuple[SinkRunner, ...]
+    tally: Tally
     tracks: TrackFile
-    told: Callable[[str], Mapping[str, Mapping[str, Any]]] = lambda camera: {}  # Outbox.last_of_tracks
+    report: Callable[[Snapshot], None] = lambda snapshot: None
+    advance: Callable[[], None] = lambda: None
+    loading: Progress = lambda ready, steps: None
+    take: Callable[[PartRequest], None] = lambda request: None
+    told: Callable[[], Mapping[str, Mapping[str, Any]]] = dict  # Outbox.last_of_tracks of this camera
+    note: Callable[[Inspection], None] = lambda inspection: None  # BlackBox.note
 
 
 class Worker:
     """Drives one camera until it is stopped or its source ends."""
 
-    def __init__(self, feed: Feed, pipeline: Pipeline, outlets: Outlets, clock: Callable[[], float] = time.time):
-        self.name = pipeline.camera
-        self.feed = feed
-        self._pipeline = pipeline
-        self._outlets = outlets
-        self._clock = clock
+    def __init__(self, setup: Setup, outlets: Outlets, clock: Callable[[], float] = time.time):
+        self.name = setup.pipeline.camera
         self.has_failed = False
         self.exit_code = 0
-        self._losses = 0
+        self.trouble: str | None = None
+        self._setup = setup
+        self._outlets = outlets
+        self._clock = clock
+        self._counted = CameraCounters()
         self._complaint: str | None = None
+        self._warnings: tuple[str, ...] = ()
+        self._reported_s = float("-inf")
+        self._scene_trouble: str | None = None
+        self._due: tuple[Setup, Callable[[], None]] | None = None
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self.run, name=f"camera-{self.name}", daemon=True)
-
-    def start(self) -> None:
-        """Begin, in a thread."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Ask for the end; `join` waits for it."""
-        self._stopping.set()
-
-    def join(self, timeout_s: float) -> bool:
-        """Wait; True when the worker has ended."""
-        self._thread.join(timeout_s)
-        return not self._thread.is_alive()
+        self._is_forgetting = threading.Event()
 
     @property
-    def is_running(self) -> bool:
-        """False once the source has ended, the camera was given up, or the worker was stopped."""
-        return self._thread.is_alive()
+    def setup(self) -> Setup:
+        """What is in force."""
+        return self._setup
+
+    def stop(self) -> None:
+        """Ask for the end, from any thread; `run` then returns."""
+        self._stopping.set()
+
+    def replace(self, setup: Setup, on_done: Callable[[], None] = lambda: None) -> None:
+        """Work with another Setup from the next turn on, from any thread; `on_done` is called when that is so."""
+        self._due = (setup, on_done)
+
+    def learn_anew(self) -> None:
+        """Forget the scene before the next turn, from any thread: the reference is learnt from what is seen then."""
+        self._is_forgetting.set()
 
     def run(self) -> None:
         """The worker's life; returns at the end of a finite source or after `stop`, or with `has_failed` set when it cannot go on.
 
-        `exit_code` is what the service should end with: 69 for a source that had to be given up, 78 for a network that cannot be used.
+        `exit_code` is 69 for a source that had to be given up, 78 for a network that cannot be used; `trouble` says it in words.
         """
         try:
+            for sink in self._setup.sinks:
+                sink.start()
             self._run_to_end()
             self._finish()
         except EdgevisionError as error:
-            self.has_failed, self.exit_code = True, error.exit_code
-            log.critical("%s: %s; the service ends", self.name, error)
-        except Exception:
-            self.has_failed, self.exit_code = True, 1
-            log.critical("%s: the worker failed; the service ends so that it can be started anew", self.name, exc_info=True)
+            self.has_failed, self.exit_code, self.trouble = True, error.exit_code, str(error)
+            log.critical("%s: %s", self.name, error)
+        except Exception as error:
+            self.has_failed, self.exit_code, self.trouble = True, 1, f"{type(error).__name__}: {error}"
+            log.critical("%s: the worker failed", self.name, exc_info=True)
         finally:
-            self._outlets.board.rest(self.name)
-            self._outlets.board.set_availability(self.name, "offline")
+            self._outlets.tally.set_availability("offline", self.trouble or "it was stopped")
+            self._stop_sinks(self._setup.sinks)
+            self._outlets.report(self._outlets.tally.snapshot())
 
     def _run_to_end(self) -> None:
         """Turn after turn, until the source ends, gives up, or `stop`."""
         self._restore_tracks()
+        self._setup.feed.open()
         try:
-            with self.feed:
-                while not self._stopping.is_set():
-                    self._outlets.board.advance(self.name, time.monotonic())
-                    self._step()
+            while not self._stopping.is_set():
+                self._outlets.advance()
+                self._take_up_due()
+                self._step()
+                self._report(is_news=False)
         except EndOfStream as error:
             self._note_losses()
+            self.trouble = str(error)
             log.info("%s", error)
         except CameraError as error:
-            self.exit_code = error.exit_code
+            self.exit_code, self.trouble = error.exit_code, str(error)
             log.error("%s", error)
+        finally:
+            self._setup.feed.close()
 
     def _restore_tracks(self) -> None:
         """Go on with the defects that were open when the service ended; end those that were told and then forgotten."""
-        told = self._outlets.told(self.name)
+        told = self._outlets.told()
         forgotten: Sequence[Mapping[str, Any]]
         try:
             plain, forgotten = reconcile(self._outlets.tracks.read(), told)
             if plain is not None:
-                self._pipeline.tracks.restore(plain)
+                self._setup.pipeline.tracks.restore(plain)
         except (InputError, KeyError, TypeError) as error:
             log.error("%s: open defects of the last run end: %s", self.name, error)
             forgotten = reconcile(None, told)[1]
         if forgotten:
             log.warning("%s: %d defects were told and not kept when the service ended; they end now", self.name, len(forgotten))
-            self._commit(self._outlets.composer.compose_forgotten(forgotten))
+            self._commit(self._setup.composer.compose_forgotten(forgotten))
+
+    def _take_up_due(self) -> None:
+        """Between two turns: let another Setup take the place of this one, where one is due."""
+        if self._due is None:
+            return
+        (new, on_done), self._due = self._due, None
+        old = self._setup
+        if new.feed is not old.feed:
+            old.feed.close()  # from here on it takes no part
+            self._refuse_waiting("the configuration changed before this part's turn")
+        if new.pipeline is not old.pipeline:
+            self._hand_over_tracks(old, new)
+        self._setup = new
+        if new.feed is not old.feed:
+            self._counted = CameraCounters()
+            new.feed.open()
+        self._stop_sinks(tuple(sink for sink in old.sinks if sink not in new.sinks))
+        for sink in new.sinks:
+            if sink not in old.sinks:
+                sink.start()
+        on_done()
+
+    def _hand_over_tracks(self, old: Setup, new: Setup) -> None:
+        """Open defects go on where the same camera is looked at; another camera's end."""
+        if new.feed is old.feed:
+            new.pipeline.take_over(old.pipeline)
+        else:
+            self._commit(old.composer.compose_end(old.pipeline.finish(self._clock(), "restart"), self.name))
 
     def _step(self) -> None:
         """One turn: the next frame or part, inspected and told."""
+        setup = self._setup
+        if self._is_forgetting.is_set():
+            self._is_forgetting.clear()
+            setup.pipeline.forget_scene()
+            if setup.scene is not None:
+                setup.scene.forget()
         try:
-            taken = self.feed.next(POLL_S)
+            taken = setup.feed.next(POLL_S)
         except BadFrame as error:
             log.warning("%s", error)
-            self._outlets.board.count(self.name, "bad_frames")
-            self._deliver(self._pipeline.not_inspected(str(error), self._clock(), error.seq, error.part_id))
+            self._note_camera()
+            self._outlets.tally.count("bad_frames")
+            self._deliver(setup.pipeline.not_inspected(str(error), self._clock(), error.seq, error.part_id))
             return
         self._note_camera()
         if isinstance(taken, Frame):
             if taken.dropped_since_last:
-                self._outlets.board.count(self.name, "dropped", taken.dropped_since_last)
-            self._deliver(self._pipeline.inspect(taken))
+                self._outlets.tally.drop("overload", taken.dropped_since_last)
+            if taken.part_id is not None:
+                self._outlets.take(PartRequest(taken.part_id, taken.ts, taken.job_id))
+            if setup.pipeline.network is None:
+                self._load(taken)
+            inspection = self._inspect(taken)
+            self._deliver(inspection if setup.pictures is None else setup.pictures.with_picture(inspection, taken.image))
         elif taken is not None:
             self._refuse(taken)
+
+    def _inspect(self, frame: Frame) -> Inspection:
+        """Inspect it, unless the camera shows another scene than it should: what is said of that is never OK."""
+        setup = self._setup
+        is_real = not frame.simulated and not setup.feed.camera.is_recorded
+        trouble = setup.scene.look(frame.image, frame.ts, setup.feed.camera.pid) if setup.scene is not None and is_real else None
+        if trouble != self._scene_trouble:
+            self._scene_trouble = trouble
+            log.log(logging.ERROR if trouble else logging.INFO, "%s: %s", self.name, trouble or "it shows the scene that it should")
+        if trouble is None:
+            return setup.pipeline.inspect(frame)
+        if setup.scene is not None and setup.scene.settings.scene_check == "refuse":
+            return setup.pipeline.not_inspected(trouble, frame.ts, frame.seq, frame.part_id, frame.job_id)
+        inspection = setup.pipeline.inspect(frame)
+        if inspection.verdict is Verdict.OK:
+            inspection = replace(inspection, verdict=Verdict.WARN, reason=trouble)
+        return replace(inspection, scene=Scene.MISALIGNED)
+
+    def _load(self, frame: Frame) -> None:
+        """Only now is the size of the frames known. It may take a while, and whoever watches sees that it goes on."""
+        with contextlib.suppress(BadFrame, InputError):  # the inspection says it, too
+            self._outlets.loading(0, 0)
+            self._setup.pipeline.prepare(frame.image, self._outlets.loading)
+        self._outlets.advance()
 
     def _note_camera(self) -> None:
         """Tell when the camera comes or goes."""
         self._note_losses()
-        camera = self.feed.camera
+        camera = self._setup.feed.camera
         is_online = camera.state is CameraState.ONLINE
-        is_news = self._outlets.board.set_availability(self.name, "online" if is_online else "offline")
-        complaint = None if is_online else camera.counters.last_error
+        complaint = None if is_online else camera.counters.last_error or "no frame yet"
+        is_news = self._outlets.tally.set_availability("online" if is_online else "offline", complaint)
         if is_online and is_news:
             log.info("%s: online", self.name)
         elif is_news or complaint not in (None, self._complaint):  # a camera that never came is told of too
-            log.warning("%s: offline: %s", self.name, complaint or "no frame yet")
+            log.warning("%s: offline: %s", self.name, complaint)
         self._complaint = complaint
+        if camera.warnings != self._warnings:
+            self._warnings = camera.warnings
+            self._outlets.tally.warn(camera.warnings)
+            for text in camera.warnings:
+                log.warning("%s: %s", self.name, text)
+        if is_news:
+            self._report(is_news=True)
 
     def _note_losses(self) -> None:
-        """Tell of decoders that died or hung and were started again."""
-        counters = self.feed.camera.counters
-        if counters.restarts > self._losses:
-            self._outlets.board.count(self.name, "restarts", counters.restarts - self._losses)
-            self._losses = counters.restarts
-            log.warning("%s: its decoder was lost and started again: %s", self.name, counters.last_error)
+        """Count what the camera lost since the last look; tell of decoders that died or hung and were started again."""
+        now, before, tally = self._setup.feed.camera.counters, self._counted, self._outlets.tally
+        if now is before:
+            return
+        self._counted = now
+        died, hung = now.died - before.died, now.hung - before.hung
+        reasons = {"died": died, "hung": hung, "failed": now.restarts - before.restarts - died - hung}
+        for reason, amount in (reasons | {UNREACHABLE: now.attempts_failed - before.attempts_failed}).items():
+            if amount:
+                tally.reconnect(reason, amount)
+        stale = now.stale_frames - before.stale_frames
+        for reason, amount in {"stale": stale, "bad": now.bad_frames - before.bad_frames - stale}.items():
+            if amount:
+                tally.drop(reason, amount)
+        if any(reasons.values()):
+            log.warning("%s: its decoder was lost and started again: %s", self.name, now.last_error)
 
     def _refuse(self, refusal: Refusal) -> None:
         """A part that got no frame: its one verdict is NOT_INSPECTED."""
         request = refusal.request
-        self._deliver(self._pipeline.not_inspected(refusal.reason, request.ts, part_id=request.part_id, job_id=request.job_id))
+        pipeline = self._setup.pipeline
+        self._deliver(pipeline.not_inspected(refusal.reason, request.ts, part_id=request.part_id, job_id=request.job_id))
+
+    def _refuse_waiting(self, reason: str) -> None:
+        for refusal in self._setup.feed.refuse_all(reason):
+            self._refuse(refusal)
 
     def _deliver(self, inspection: Inspection) -> None:
         """Commit first, then show: nobody sees a verdict whose alert could still be lost."""
-        self._commit(self._outlets.composer.compose(inspection))
+        self._outlets.note(inspection)
+        self._commit(self._setup.composer.compose(inspection))
         if inspection.events:
             self._keep_tracks()
-        self._outlets.board.seen(inspection)
-        for sink in self._outlets.sinks:
+        is_news = self._outlets.tally.seen(inspection)
+        for sink in self._setup.sinks:
             sink.deliver(inspection)
+        self._report(is_news)
+
+    def _report(self, is_news: bool) -> None:
+        """Show the numbers: at once when they are news, else twice a second."""
+        now_s = time.monotonic()
+        if is_news or now_s - self._reported_s >= REPORT_S:
+            self._reported_s = now_s
+            self._outlets.report(self._outlets.tally.snapshot())
 
     def _commit(self, drafts: Sequence[Draft]) -> None:
         """Make the drafts durable, however long it takes; given up only when the service is being stopped."""
@@ -185,23 +315,27 @@ class Worker:
                 return
             except Unavailable as error:
                 log.error("%s: %d messages wait: %s", self.name, len(drafts), error)
-                self._outlets.board.count(self.name, "commit_failures")
-                self._outlets.board.advance(self.name, time.monotonic())
+                self._outlets.tally.count("commit_failures")
+                self._outlets.advance()
                 if self._stopping.wait(COMMIT_RETRY_S):
                     log.critical("%s: stopped with %d messages that could not be kept", self.name, len(drafts))
                     return
 
     def _keep_tracks(self) -> None:
         try:
-            self._outlets.tracks.write(self._pipeline.tracks.snapshot())
+            self._outlets.tracks.write(self._setup.pipeline.tracks.snapshot())
         except OSError as error:
             log.error("%s: open defects cannot be kept on disk: %s; a restart would end them unseen", self.name, error)
 
     def _finish(self) -> None:
         """A source that ended ends its defects; a stop leaves them open on disk for the next start."""
-        for refusal in self.feed.refuse_all("the service stopped before this part's turn"):
-            self._refuse(refusal)
+        self._refuse_waiting("the service stopped before this part's turn")
         if not self._stopping.is_set():
-            events = self._pipeline.finish(self._clock(), "stopped")
-            self._commit(self._outlets.composer.compose_end(events, self.name))
+            events = self._setup.pipeline.finish(self._clock(), "stopped")
+            self._commit(self._setup.composer.compose_end(events, self.name))
         self._keep_tracks()
+
+    def _stop_sinks(self, sinks: Sequence[SinkRunner]) -> None:
+        deadline_s = time.monotonic() + SINKS_S
+        for sink in sinks:
+            sink.stop(max(0.05, deadline_s - time.monotonic()))

@@ -49,7 +49,8 @@ COMMANDS_WAITING = 256
 ANY_SIZE = 268_435_455
 PUMP_S = 0.25
 GOODBYE_S = 1.0
-OnMessage = Callable[[str, bytes], tuple[str, bytes] | None]
+REST_SLICE_S = 5.0
+OnMessage = Callable[[str, bytes], None]
 
 
 class Link:
@@ -212,7 +213,7 @@ class Publisher:
         tell: Tell = lambda level, text: None,
         monotonic: Callable[[], float] = time.monotonic,
     ):
-        """`on_message` gets (topic, payload) of each `set` and `request`, on the publisher's thread, and must return soon."""
+        """`on_message` gets (topic, payload) of each `set` and `request`, on the publisher's thread, and must return at once."""
         self._settings = settings
         self._topics = topics
         self._outbox = outbox
@@ -229,6 +230,7 @@ class Publisher:
         self._connects = 0
         self._failures = 0
         self._stop_at_s: float | None = None
+        self.advanced_s = monotonic()  # when its thread last went round
         self._bell = Bell()
         self._thread = threading.Thread(target=self._run, name="mqtt", daemon=True)
 
@@ -256,6 +258,11 @@ class Publisher:
         """The value of a retained topic, from now on and after every reconnect. The same value again costs nothing."""
         if self._desk.retain(topic, payload, qos):
             self.wake()
+
+    def reply(self, topic: str, payload: bytes) -> None:
+        """Say something once, on the present connection; whoever asked is not waited for over an outage."""
+        self._desk.reply(topic, payload)
+        self.wake()
 
     def wait_drained(self, timeout_s: float) -> bool:
         """Wait until nothing waits in the outbox; False when it did not come to that."""
@@ -285,6 +292,7 @@ class Publisher:
     def _run(self) -> None:
         pause_s = 0.0
         while True:
+            self.advanced_s = self._monotonic()
             link = Link(self._settings, self._topics.client_id, self._protocol, (self._topics.availability(), "offline"))
             try:
                 link.open()
@@ -317,6 +325,7 @@ class Publisher:
         self._move(True, f"connected to {self._settings.host}:{self._settings.port} with MQTT {self._protocol}")
         self._tell("info", f"mqtt: {self._state}")
         while not self._is_done():
+            self.advanced_s = self._monotonic()
             session.send()
             link.pump(self._feeder.pause_s(PUMP_S), self._bell)
             session.read(self._settings.answer_timeout_s)
@@ -332,12 +341,9 @@ class Publisher:
         if self._on_message is None or message.is_retained:
             return
         try:
-            response = self._on_message(message.topic, message.payload)
+            self._on_message(message.topic, message.payload)
         except Exception as error:  # a command from outside must not end the way to the broker
             self._tell("error", f"mqtt: {message.topic}: {type(error).__name__}: {error}; the command was dropped")
-            return
-        if response is not None:
-            self._desk.reply(*response)
 
     def _is_done(self) -> bool:
         """True when the stop is due and nothing is left, or its time is up."""
@@ -363,7 +369,8 @@ class Publisher:
             left_s = end_s - self._monotonic()
             if left_s <= 0:
                 return True
-            self._bell.wait(left_s)
+            self.advanced_s = self._monotonic()
+            self._bell.wait(min(left_s, REST_SLICE_S))
         return False
 
 

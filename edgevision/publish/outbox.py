@@ -12,7 +12,7 @@ import sqlite3
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -62,6 +62,8 @@ class Outbox:
         self._counts: Counter[str] = Counter()
         self._cameras: set[str] = set()
         self._turn = 0
+        self._untold: tuple[int, str] | None = None  # last number and name of a broken file, until each camera's listeners know
+        self._told_of_it: set[str] = set()
         self._open_gaps: dict[str, int] = {}  # camera -> seq of a gap message that nobody has seen yet
         try:
             self._storage = Storage(self.path)
@@ -84,6 +86,7 @@ class Outbox:
             added, losses = self._insert_somehow(drafts)
             self._counts["committed"] += added
             self._cameras.update(draft.camera for draft in drafts)
+            self._told_of_it.update(draft.camera for draft in drafts)
             self._count_losses(losses)
         self.on_commit()
 
@@ -117,6 +120,7 @@ class Outbox:
                     (*row, seq),
                 )
                 settled += 1
+            _add_totals(connection, {"acked": settled})
             oldest_s = self._ages.now() - self.settings.history_hours * 3600
             trim_history(connection, self.settings.history_mb * 1e6, oldest_s)
             return settled
@@ -128,12 +132,13 @@ class Outbox:
 
     def set_aside(self, seq: int, reason: str) -> None:
         """This message can never pass: keep it out of the way, for `retry`."""
+
+        def move(connection: sqlite3.Connection) -> None:
+            statement = "UPDATE message SET state = 'aside', reason = ? WHERE seq = ? AND state = 'pending'"
+            _add_totals(connection, {"set_aside": connection.execute(statement, (reason, seq)).rowcount})
+
         with self._lock:
-            self._write(
-                lambda connection: connection.execute(
-                    "UPDATE message SET state = 'aside', reason = ? WHERE seq = ? AND state = 'pending'", (reason, seq)
-                )
-            )
+            self._write(move)
         self._tell("error", f"outbox: message {seq} set aside: {reason}; see `edgevision outbox list`, send it again with `outbox retry`")
 
     def note_held(self, seq: int, reason: str) -> None:
@@ -191,6 +196,7 @@ class Outbox:
                 committed=self._counts["committed"],
                 acked=self._counts["acked"],
                 dropped={rank: self._counts[f"dropped_{rank}"] for rank in RANKS[:GAP]},
+                totals=dict(self._storage.read("SELECT name, value FROM total")),
                 alarms=tuple(self._alarms) + ((self._full,) if self._full else ()),
             )
 
@@ -202,7 +208,15 @@ class Outbox:
         newest = "SELECT max(seq) FROM message WHERE camera = ? AND track IS NOT NULL GROUP BY track"
         with self._lock:
             rows = self._mended(lambda: list(self._storage.read(f"SELECT track, body FROM message WHERE seq IN ({newest})", (camera,))))
-        return {track: json.loads(body) for track, body in rows}
+        bodies = ((track, _plain(body)) for track, body in rows)
+        return {track: body for track, body in bodies if body is not None}
+
+    def clear_alarms(self) -> int:
+        """A person has seen that a broken file was set aside: it is no alarm any more. How many there were."""
+        with self._lock:
+            count = len(self._alarms)
+            self._alarms.clear()
+            return count
 
     def close(self) -> None:
         """Close the file; call nothing afterwards."""
@@ -271,6 +285,7 @@ class Outbox:
             )
 
         storage.transaction(restore)
+        self._untold, self._told_of_it = (last_seq, f"unknown: broken file {aside.name}"), set()
         text = f"outbox {self.path}: {error}; set aside as {aside.name}; {len(rows)} waiting messages saved, others may be lost"
         self._alarms.append(text)
         self._tell("error", text)
@@ -293,16 +308,24 @@ class Outbox:
         if losses:
             write_gaps(connection, losses, self._clock())
             seq = self._announce(connection, losses, seq)
+        if self._untold is not None:
+            seq = self._announce_broken(connection, drafts, seq, *self._untold)
         for name, value in (("last_seq", seq), ("elapsed_s", now_s), ("wall_s", self._clock())):
             connection.execute("UPDATE number SET value = ? WHERE name = ?", (value, name))
+        _add_totals(connection, {"committed": added, **Counter(f"dropped_{loss.rank}" for loss in losses)})
         return added, losses
 
     def _insert(self, connection: sqlite3.Connection, draft: Draft, seq: int, rank: int) -> int:
         """1 when the draft was stored, 0 when it was there already."""
-        body = encode({**draft.body, "seq": seq, "boot_id": self.boot_id})
+        try:
+            body = encode({**draft.body, "seq": seq, "boot_id": self.boot_id})
+        except (TypeError, ValueError) as error:
+            raise InputError(f"draft {draft.event_id}: its body is no JSON: {error}; numbers must be finite") from error
         if len(body) > LIMIT_BYTES:
             raise InputError(f"draft {draft.event_id}: its body has {len(body)} bytes; the limit is {LIMIT_BYTES}; send pictures by path")
         track = draft.body.get("track_id")
+        if track is not None and not isinstance(track, str):
+            raise InputError(f"draft {draft.event_id}: track_id is a {type(track).__name__}; it must be text")
         lane = Lane.LIVE
         if track is not None:
             query = "SELECT 1 FROM message WHERE state = 'pending' AND track = ? AND lane = ? LIMIT 1"
@@ -323,13 +346,22 @@ class Outbox:
             )  # fmt: skip
             query = "SELECT seq, body FROM message WHERE seq = ? AND camera = ? AND rank = ? AND state = 'pending'"
             known = connection.execute(query, (self._open_gaps.get(camera), camera, GAP)).fetchone()
-            if known is not None:
-                merged = _merged(json.loads(known[1]), body)
+            gap = None if known is None else _plain(known[1])
+            if known is not None and gap is not None:
+                merged = _merged(gap, body)
                 connection.execute("UPDATE message SET body = ?, size = ? WHERE seq = ?", (merged, len(merged) + ROW_BYTES, known[0]))
                 continue
             topic = lost[-1].topic.rsplit("/", 1)[0] + "/event"
             seq += self._insert(connection, Draft(body["event_id"], camera, topic, body, "gap"), seq + 1, GAP)
             self._open_gaps[camera] = seq
+        return seq
+
+    def _announce_broken(self, connection: sqlite3.Connection, drafts: Sequence[Draft], seq: int, last_seq: int, reason: str) -> int:
+        """One gap message for each of these cameras that has had none: nobody knows what was in the broken file; the last number."""
+        topics = {draft.camera: draft.topic.rsplit("/", 1)[0] + "/event" for draft in drafts if draft.camera not in self._told_of_it}
+        for camera, topic in topics.items():
+            body = gap_body(uuid7(self._clock()), camera, self._clock(), {}, (0, last_seq), reason)
+            seq += self._insert(connection, Draft(body["event_id"], camera, topic, body, "gap"), seq + 1, GAP)
         return seq
 
     def _requeue(self, which: str, values: tuple[int, ...]) -> int:
@@ -355,6 +387,22 @@ class Outbox:
             self._counts.update({f"dropped_{rank}": count for rank, count in lost.items()})
             numbers = ", ".join(f"{count} {rank}" for rank, count in lost.items())
             self._tell("error", f"outbox: dropped {numbers}: {losses[-1].reason}; restore the broker or raise outbox.limit_mb")
+
+
+def _add_totals(connection: sqlite3.Connection, counts: Mapping[str, int]) -> None:
+    """Count what happened, in the transaction in which it happens."""
+    for name, count in counts.items():
+        if count:
+            connection.execute("UPDATE total SET value = value + ? WHERE name = ?", (count, name))
+
+
+def _plain(raw: bytes) -> dict[str, Any] | None:
+    """A stored body, None when the disk has changed it since."""
+    try:
+        body = json.loads(raw)
+    except ValueError:
+        return None
+    return body if isinstance(body, dict) else None
 
 
 def _merged(known: dict[str, Any], added: dict[str, Any]) -> bytes:

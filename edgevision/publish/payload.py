@@ -211,6 +211,8 @@ def _head(schema_name: str, event_id: str, kind: str, identity: Identity) -> dic
 
 def _inspected(inspection: Inspection, result_ts: float | None) -> dict[str, Any]:
     timing = {name: _number(inspection.timing_ms.get(name), 3) for name in ("capture", "compare", "recompute", "judge", "total")}
+    if "picture" in inspection.timing_ms:
+        timing["picture"] = _number(inspection.timing_ms["picture"], 3)
     if result_ts is None:
         result_ts = inspection.ts + (timing["total"] or 0.0) / 1000
     body = {

@@ -85,8 +85,13 @@ class Session:
         self._line.close()
 
     def _send(self, stored: Stored) -> None:
-        payload = stored.body if stored.lane is Lane.LIVE else as_historical(stored.body)
-        if len(payload) + len(stored.topic) + PACKET_HEAD_BYTES > self._line.packet_limit:
-            self._feeder.refuse(stored, f"larger than the broker's limit of {self._line.packet_limit} bytes")
+        try:
+            payload = stored.body if stored.lane is Lane.LIVE else as_historical(stored.body)
+            if len(payload) + len(stored.topic) + PACKET_HEAD_BYTES > self._line.packet_limit:
+                self._feeder.refuse(stored, f"larger than the broker's limit of {self._line.packet_limit} bytes")
+                return
+            packet_id = self._line.send(stored.topic, payload)
+        except ValueError as error:  # a failing disk has changed its body or its topic
+            self._feeder.refuse(stored, f"it cannot be sent: {error}; check the disk")
             return
-        self._feeder.sent(self._line.send(stored.topic, payload), stored)
+        self._feeder.sent(packet_id, stored)

@@ -6,16 +6,19 @@ In: a path. Out: transactions on a SQLite file (WAL, synchronous=FULL). Keeps th
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, BinaryIO, TypeVar
 
 from edgevision.errors import Unavailable
 
-LAYOUT = 1
+LAYOUT = 2
 TABLES = """
 CREATE TABLE message (
     seq INTEGER PRIMARY KEY, event_id TEXT NOT NULL UNIQUE, camera TEXT NOT NULL, track TEXT, topic TEXT NOT NULL,
@@ -49,9 +52,30 @@ CREATE TABLE number (name TEXT PRIMARY KEY, value NUMERIC NOT NULL);
 INSERT INTO number VALUES ('last_seq', 0), ('elapsed_s', 0), ('wall_s', 0);
 CREATE TABLE layout (number INTEGER NOT NULL, made_s REAL NOT NULL);
 """
+TOTALS = """
+CREATE TABLE total (name TEXT PRIMARY KEY, value INTEGER NOT NULL);
+INSERT INTO total VALUES ('committed', 0), ('acked', 0), ('set_aside', 0),
+    ('dropped_health', 0), ('dropped_ok', 0), ('dropped_warn', 0), ('dropped_ng', 0);
+"""
+STEPS = MappingProxyType({2: TOTALS})  # what brings the tables from the layout before to this one
 PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "wal_autocheckpoint=256", "journal_size_limit=1048576")
 RESERVE_BYTES = 2 << 20  # set aside on disk for the day it is full: enough to move the journal into the file and go on
 RESERVE_AGAIN = 256  # transactions after which a used reserve is made again
+BROKEN_KEPT = 3  # broken files that are kept for a look; older ones go, so that a failing disk is not filled with them
+RANK_COUNT = 5
+SEQ_LIMIT = 1 << 62
+WRONG = (  # each counts what no version ever wrote: SQLite checks its pages, not what stands in them
+    "SELECT count(*) FROM message WHERE typeof(event_id) != 'text' OR typeof(camera) != 'text' OR typeof(topic) != 'text'"
+    " OR typeof(body) != 'blob' OR typeof(size) != 'integer' OR typeof(committed_s) != 'real' OR typeof(age_mark_s) != 'real'"
+    " OR lane NOT IN (0, 1) OR rank NOT IN (0, 1, 2, 3, 4) OR state NOT IN ('pending', 'aside', 'acked')"
+    f" OR seq NOT BETWEEN 1 AND {SEQ_LIMIT}",
+    "SELECT count(*) != 3 FROM number WHERE name IN ('last_seq', 'elapsed_s', 'wall_s') AND typeof(value) IN ('integer', 'real')",
+    "SELECT count(*) != 3 FROM tally WHERE state IN ('pending', 'aside', 'acked') AND typeof(messages) = 'integer'"
+    " AND typeof(bytes) = 'integer'",
+    "SELECT coalesce(max(seq), 0) > (SELECT value FROM number WHERE name = 'last_seq') FROM message",
+    f"SELECT value NOT BETWEEN 0 AND {SEQ_LIMIT} FROM number WHERE name = 'last_seq'",
+)
+LOOKS, LOOK_AGAIN_S = 4, 0.02
 Result = TypeVar("Result")
 
 
@@ -153,12 +177,19 @@ def translated(path: Path) -> Iterator[None]:
     """SQLite's errors as ours: Corrupt for a broken file, Unavailable for everything the disk or another process does."""
     try:
         yield
+    except UnicodeDecodeError as error:  # SQLite's own words hold what stands in the broken file
+        raise Corrupt("its schema is damaged") from error
     except sqlite3.Error as error:
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
         if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
             raise Corrupt(str(error)) from error
         kind = DiskFull if code == sqlite3.SQLITE_FULL else Unavailable
         raise kind(f"outbox {path}: {error}; {_remedy(code)}") from error
+
+
+def readable(raw: bytes) -> str:
+    """Text from a file that a failing disk may have changed."""
+    return raw.decode("utf-8", errors="replace")
 
 
 def set_aside(path: Path, now_s: float) -> Path:
@@ -171,43 +202,74 @@ def set_aside(path: Path, now_s: float) -> Path:
                 companion.rename(aside.with_name(aside.name + suffix))
     except OSError as error:
         raise Unavailable(f"outbox {path}: broken, and it cannot be moved away: {error.strerror}; move it away by hand") from error
+    with suppress(OSError):
+        for old in broken_files(path)[:-BROKEN_KEPT]:
+            for suffix in ("", "-wal", "-shm"):
+                old.with_name(old.name + suffix).unlink(missing_ok=True)
     return aside
+
+
+def broken_files(path: Path) -> list[Path]:
+    """The broken files that were set aside, oldest first."""
+    found = (file for file in path.parent.glob(f"{path.name}.corrupt-*") if not file.name.endswith(("-wal", "-shm")))
+    return sorted(found, key=lambda file: (file.stat().st_mtime, file.name))
 
 
 def salvage(aside: Path) -> tuple[list[dict[str, Any]], int]:
     """What can still be read of a broken file: its waiting messages, oldest first, and the last sequence number seen."""
     found: list[dict[str, Any]] = []
-    last_seq = 0
-    with suppress(sqlite3.Error), closing(sqlite3.connect(aside, isolation_level=None)) as connection:
+    numbers: list[tuple[Any, ...]] = []
+    with suppress(sqlite3.Error, UnicodeDecodeError), closing(sqlite3.connect(aside, isolation_level=None)) as connection:
+        connection.text_factory = readable
         connection.row_factory = sqlite3.Row
-        with suppress(sqlite3.Error):
-            last_seq = connection.execute("SELECT value FROM number WHERE name = 'last_seq'").fetchone()[0]
+        with suppress(sqlite3.Error, UnicodeDecodeError):
+            numbers = [tuple(row) for row in connection.execute("SELECT value FROM number WHERE name = 'last_seq'")]
         for row in connection.execute("SELECT * FROM message NOT INDEXED WHERE state != 'acked'"):
-            found.append(dict(row))
+            if _is_sound(dict(row)):
+                found.append(dict(row))
     found.sort(key=lambda row: row["seq"])
-    return found, max([last_seq, *(row["seq"] for row in found)])
+    said = [value for (value,) in numbers if isinstance(value, int) and 0 <= value < SEQ_LIMIT]
+    return found, max([0, *said, *(row["seq"] for row in found)])
+
+
+def _is_sound(row: dict[str, Any]) -> bool:
+    """A message that can be taken over: every value is of its kind, and the body is JSON."""
+    try:
+        body = json.loads(row["body"])
+        texts = all(isinstance(row[name], str) for name in ("event_id", "camera", "topic"))
+        numbers = all(isinstance(row[name], int | float) for name in ("size", "committed_s", "age_mark_s"))
+        places = row["lane"] in (0, 1) and row["rank"] in range(RANK_COUNT) and row["state"] in ("pending", "aside")
+        return isinstance(body, dict) and texts and numbers and places and isinstance(row["seq"], int) and 0 < row["seq"] < SEQ_LIMIT
+    except (KeyError, TypeError, ValueError, RecursionError):
+        return False
 
 
 def _lock(path: Path) -> BinaryIO:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = open(path.with_name(path.name + ".lock"), "wb")  # noqa: SIM115 - held until close
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise Unavailable(f"outbox {path}: another process writes to it; stop that one or give this node its own node.state_dir") from None
+        for _ in range(LOOKS):
+            with suppress(BlockingIOError):  # who only asks whether it is in use holds it for a moment, too
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return lock
+            time.sleep(LOOK_AGAIN_S)
+        lock.close()
+        raise Unavailable(f"outbox {path}: another process writes to it; stop that one or give this node its own node.state_dir")
     except OSError as error:
         raise Unavailable(f"outbox {path}: {error.strerror}; make the folder writable for this user or set node.state_dir") from error
-    return lock
 
 
 def _open(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, timeout=5.0, isolation_level=None, check_same_thread=False)
+    connection.text_factory = readable
     try:
         for pragma in PRAGMAS:
             connection.execute(f"PRAGMA {pragma}")
         if connection.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
             raise Corrupt("quick_check found damage")
         _migrate(connection, path)
+        if any(connection.execute(query).fetchone()[0] for query in WRONG):
+            raise Corrupt("values that cannot be were found in it")
     except BaseException:
         connection.close()
         raise
@@ -215,10 +277,11 @@ def _open(path: Path) -> sqlite3.Connection:
 
 
 def _migrate(connection: sqlite3.Connection, path: Path) -> None:
-    """Bring the tables to LAYOUT. An older layout would be copied to a backup and altered here; there is none yet."""
+    """Bring the tables to LAYOUT, an older file after a copy of it. Raises Unavailable for a newer one, which is left as it is."""
     is_new = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0
     if is_new:
-        connection.executescript(f"BEGIN IMMEDIATE; {TABLES} INSERT INTO layout VALUES ({LAYOUT}, strftime('%s')); COMMIT;")
+        steps = "".join(STEPS.values())
+        connection.executescript(f"BEGIN IMMEDIATE; {TABLES} {steps} INSERT INTO layout VALUES ({LAYOUT}, strftime('%s')); COMMIT;")
         return
     try:
         found = connection.execute("SELECT max(number) FROM layout").fetchone()[0]
@@ -228,6 +291,22 @@ def _migrate(connection: sqlite3.Connection, path: Path) -> None:
         raise Unavailable(
             f"outbox {path}: its layout is {found}, this version reads up to {LAYOUT}; install the newer version or move the file away"
         )
+    if found < LAYOUT:
+        _back_up(connection, path.with_name(f"{path.name}.layout-{found}"))
+    for number in range(found + 1, LAYOUT + 1):
+        connection.executescript(f"BEGIN IMMEDIATE; {STEPS[number]} INSERT INTO layout VALUES ({number}, strftime('%s')); COMMIT;")
+
+
+def _back_up(connection: sqlite3.Connection, copy: Path) -> None:
+    """A whole copy of the file as it was before a migration. One that was begun and not finished is made anew."""
+    draft = copy.with_name(copy.name + ".new")
+    try:
+        draft.unlink(missing_ok=True)
+        with closing(sqlite3.connect(draft)) as target:
+            connection.backup(target)
+        draft.replace(copy)
+    except OSError as error:
+        raise Unavailable(f"outbox {copy}: {error.strerror}; no copy, no migration: make the folder writable for this user") from error
 
 
 def _remedy(code: int) -> str:

@@ -52,7 +52,7 @@ class Stored:
 
 @dataclass(frozen=True, slots=True)
 class OutboxStats:
-    """The outbox in numbers. `committed`, `acked` and `dropped` (by class) count since it was opened; the rest is as of now."""
+    """The outbox in numbers, as of now. `committed`, `acked` and `dropped` (by class) count since it was opened, `totals` for ever."""
 
     pending: int
     pending_bytes: int
@@ -62,4 +62,5 @@ class OutboxStats:
     committed: int
     acked: int
     dropped: dict[str, int] = field(default_factory=dict)
+    totals: dict[str, int] = field(default_factory=dict)
     alarms: tuple[str, ...] = ()

@@ -19,7 +19,8 @@ import numpy as np
 from edgevision.capture.camera import Camera, CameraSettings
 from edgevision.capture.synthetic import Line, SyntheticSettings
 from edgevision.config import Config, builtin_registry, load
-from edgevision.daemon.build import identity_of, share_folder
+from edgevision.daemon.build import share_folder
+from edgevision.daemon.build_worker import identity_of
 from edgevision.daemon.messages import Composer
 from edgevision.errors import BadFrame, ConfigError, EndOfStream
 from edgevision.pipeline import Pipeline

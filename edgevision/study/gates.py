@@ -15,8 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from edgevision.errors import InputError, UnsupportedNetwork
 from edgevision.recompute.engine import SelectiveNetwork
@@ -29,6 +27,7 @@ from edgevision.study.recording import Recording, record
 from edgevision.study.rehearsal import LEAST_FRAMES, Rehearsal
 from edgevision.study.rehearsal import ROUNDS as TIMING_ROUNDS
 from edgevision.study.replay import pipeline_for
+from edgevision.study.waiting import counting_bar
 
 LADDER = (0.0, 0.0025, 0.005, 0.01, 0.02, 0.04, 0.08)
 SCALES = (0.25, 0.5, 2.0, 4.0)
@@ -60,7 +59,7 @@ def find(task: GateTask, is_quiet: bool = False) -> dict[str, Any]:
     _check(task)
     began = time.perf_counter()
     settings = pipeline_for(task.clip, task.config, task.camera).settings
-    with _bar(is_quiet) as bar:
+    with counting_bar(is_quiet) as bar:
         reading = bar.add_task("reading", total=task.frames)
         recording = record(
             task.clip,
@@ -156,13 +155,6 @@ def _network(task: GateTask, settings: RecomputeSettings, recording: Recording) 
     if not isinstance(network, SelectiveNetwork) or network.plan.dense_macs == 0:
         raise UnsupportedNetwork(f"{named}: no convolution of it runs selectively, so no gate saves work; `edgevision plan` says why")
     return network
-
-
-def _bar(is_quiet: bool) -> Progress:
-    """On a terminal; nothing in a pipe."""
-    console = Console(stderr=True)
-    columns = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed:.0f} of {task.total:.0f}"), TimeElapsedColumn()
-    return Progress(*columns, console=console, disable=is_quiet or not console.is_terminal, transient=True)
 
 
 def _delivered(report: dict[str, Any], task: GateTask) -> dict[str, Any]:

@@ -120,9 +120,13 @@ def record(
     return recording
 
 
-def read_frames(clip: Path, count: int) -> Iterator[Frame]:
-    """At most `count` frames, none dropped, read in a process of its own."""
-    camera = Camera("clip", kind_of(clip), {"path": str(clip)}, CameraSettings(lossless=True))
+def read_frames(clip: Path, count: int, lost: Callable[[BadFrame], None] = lambda error: None) -> Iterator[Frame]:
+    """At most `count` frames, none dropped, read in a process of its own; a folder's pictures are parts.
+
+    `lost` is told of each that cannot be read.
+    """
+    source = {"path": str(clip)} | ({"part_id": "stem"} if clip.is_dir() else {})
+    camera = Camera(clip.name, kind_of(clip), source, CameraSettings(lossless=True))
     with camera:
         left = count
         while left > 0:
@@ -130,7 +134,8 @@ def read_frames(clip: Path, count: int) -> Iterator[Frame]:
                 frame = camera.next(WAIT_S)
             except EndOfStream:
                 return
-            except BadFrame:
+            except BadFrame as error:
+                lost(error)
                 continue
             if frame is not None:
                 left -= 1

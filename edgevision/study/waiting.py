@@ -22,6 +22,13 @@ def loading_bar(what: str) -> Iterator[Callable[[int, int], object]]:
         yield lambda ready, steps: progress.update(task, completed=ready, total=steps)
 
 
+def counting_bar(is_quiet: bool = False) -> Progress:
+    """A bar that counts, on a terminal; nothing in a pipe. To be entered and given tasks, of which the total need not be known."""
+    console = Console(stderr=True)
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+    return Progress(*columns, console=console, disable=is_quiet or not console.is_terminal, transient=True)
+
+
 @contextmanager
 def telling(is_quiet: bool) -> Iterator[Callable[[str], None]]:
     """Yields what is called with a line that says what is being done."""

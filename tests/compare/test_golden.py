@@ -7,7 +7,7 @@ import pytest
 import edgevision as ev
 from edgevision.compare import golden
 from edgevision.compare.align import Limits, Pose, warped
-from edgevision.errors import InputError
+from edgevision.errors import ConfigError, InputError
 from edgevision.judge.rules import verdict
 from edgevision.records import Scene, Verdict
 
@@ -189,5 +189,9 @@ def test_a_reference_of_another_size_is_refused_with_the_remedy(tmp_path):
         taught(tmp_path, np.full((60, 80), 90.0)).update(np.full((60, 80), 90, np.uint8))
     flat_part = taught(tmp_path, np.full((60, 80), 90.0), align_px=0)
     assert flat_part.update(np.full((60, 80), 90, np.uint8)).scene == Scene.NORMAL
+    config = tmp_path / "line.yaml"
+    config.write_text("cameras: {cam: {source: {type: synthetic}, compare: {reference: golden, golden: absent.npz}}}")
+    with pytest.raises(ConfigError, match=r"camera cam: compare.golden: .*absent.npz: No such file"):
+        ev.Pipeline.from_config(config)
     with pytest.raises(ValueError, match="golden names no file"):
         ev.ChangeSettings(reference="golden")

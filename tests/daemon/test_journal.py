@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import json
 import logging
+
+import pytest
 
 from edgevision.daemon.journal import OncePerSecond, start_journal
 
@@ -20,7 +23,31 @@ def test_one_line_a_second_and_problem_with_the_total():
     now_s = 1.5
     passed = record("camera %s lost", "a")
     assert limit.filter(passed)
-    assert passed.getMessage() == "camera a lost (2 more like it)"
+    assert passed.held == 2
+
+
+def test_for_programs_a_line_is_an_object(monkeypatch, capsys):
+    monkeypatch.delenv("JOURNAL_STREAM", raising=False)
+    logger = start_journal(form="json", camera="cam-1")
+    try:
+        raise ValueError("two\nlines")
+    except ValueError:
+        logger.exception("failed")
+    line = json.loads(capsys.readouterr().err)
+    assert (line["level"], line["camera"], line["text"], line["held"]) == ("error", "cam-1", "failed", 0)
+    assert "ValueError: two\nlines" in line["trace"]
+
+
+def test_how_many_were_held_back_is_in_the_line(monkeypatch, capsys):
+    monkeypatch.delenv("JOURNAL_STREAM", raising=False)
+    logger = start_journal()
+    now_s = 0.0
+    logger.handlers[0].filters[0]._clock = lambda: now_s
+    for _ in range(4):
+        logger.error("camera lost")
+    now_s = 2.0
+    logger.error("camera lost")
+    assert capsys.readouterr().err.splitlines() == ["ERROR camera lost", "ERROR camera lost (3 more like it)"]
 
 
 def test_numbers_make_no_new_problem_and_one_problem_hides_no_other():
@@ -37,3 +64,15 @@ def test_a_line_is_one_line_and_has_its_priority_under_systemd(monkeypatch, caps
     monkeypatch.delenv("JOURNAL_STREAM")
     start_journal().error("two\nlines")
     assert capsys.readouterr().err.splitlines() == ["<3>two | lines", "ERROR two | lines"]
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_no_line_shows_a_credential(form, capsys):
+    logger = start_journal(form=form)
+    try:
+        raise OSError("rtsp://user:secret@cam/1 refused")
+    except OSError:
+        logger.exception("cam: rtsp://user:secret@cam/1?token=secret")
+    said = capsys.readouterr().err
+    assert "secret" not in said
+    assert "rtsp://***@cam/1?token=***" in said

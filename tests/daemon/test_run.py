@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
 import socket
 import subprocess
 import sys
 import time
+import urllib.request
+from pathlib import Path
 
 import pytest
 
@@ -37,11 +40,12 @@ def broker(present, tmp_path):
     process.wait()
 
 
-def write_config(tmp_path, port, source):
+def write_config(tmp_path, port, source, web_port=None):
+    web = "{enabled: false}" if web_port is None else f"{{port: {web_port}}}"
     path = tmp_path / "line.yaml"
     path.write_text(
         f"node: {{id: test, state_dir: {tmp_path / 'state'}}}\n"
-        f"mqtt: {{host: 127.0.0.1, port: {port}}}\n"
+        f"mqtt: {{host: 127.0.0.1, port: {port}}}\nweb: {web}\n"
         f"cameras:\n  cam:\n    source: {source}\n    recompute: {{threads: 1}}\n"
     )
     return path
@@ -77,18 +81,40 @@ def test_a_finite_line_is_inspected_told_and_ends(broker, tmp_path, present):
     assert retained(broker, "edgevision/test/availability") == "offline"
 
 
+def say(port, topic, text):
+    subprocess.run(["mosquitto_pub", "-p", str(port), "-t", topic, "-m", text], check=True)
+
+
 def retained(port, topic):
     command = ["mosquitto_sub", "-p", str(port), "-t", topic, "-C", "1", "-W", "5"]
     return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
 
 
 @pytest.mark.timeout(240)
-def test_sigterm_drains_within_ten_seconds(broker, tmp_path, present):
+def test_a_value_is_set_the_page_shows_it_and_sigterm_drains_within_ten_seconds(broker, tmp_path, present):
     present("mosquitto_sub", "mosquitto-clients")
     news = listen(broker, "edgevision/test/cam/availability", 9)
-    process = start(write_config(tmp_path, broker, "{type: synthetic, seed: 1}"))
+    web_port = free_port()
+    process = start(write_config(tmp_path, broker, "{type: synthetic, seed: 1}", web_port))
     assert any(line.endswith(" online\n") for line in iter(news.stdout.readline, ""))  # ends with mosquitto_sub's own time limit
     news.kill()
+    assert retained(broker, "edgevision/test/cam/ng_threshold/state") == "0.7"
+    values = listen(broker, "edgevision/test/cam/ng_threshold/state", 9)
+    say(broker, "edgevision/test/cam/ng_threshold/set", "0.9")
+    assert any(line.endswith(" 0.9\n") for line in iter(values.stdout.readline, ""))
+    values.kill()
+    metrics = urllib.request.urlopen(f"http://127.0.0.1:{web_port}/metrics", timeout=10).read().decode()
+    assert 'edgevision_camera_up{camera="cam"} 1.0' in metrics
+    assert "edgevision_mqtt_connected 1.0" in metrics
+    answers = listen(broker, "edgevision/test/response/snapshot", 1)
+    for _ in range(50):  # a listener may come a moment too late
+        say(broker, "edgevision/test/request/snapshot", '{"camera": "cam", "transaction": "t1"}')
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            answers.wait(0.2)
+            break
+    answer = json.loads(answers.communicate()[0].partition(" ")[2])
+    assert (answer["status"], answer["transaction"]) == ("ok", "t1"), answer
+    assert Path(answer["path"]).stat().st_size > 1000
     asked_s = time.monotonic()
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=30)

@@ -244,11 +244,12 @@ def test_kill_9_loses_nothing_and_the_last_will_speaks(mosquitto: Mosquitto, tmp
 def test_commands_reach_the_daemon_and_are_answered(mosquitto: Mosquitto, outbox: Outbox, publish: Callable[..., Publisher]) -> None:
     commands: list[tuple[str, bytes]] = []
 
-    def obey(topic: str, payload: bytes) -> tuple[str, bytes] | None:
+    def obey(topic: str, payload: bytes) -> None:
         commands.append((topic, payload))
         if payload == b"bad":
             raise ValueError("bad")
-        return (TOPICS.response("reload"), b'{"status":"ok"}') if "request" in topic else None
+        if "request" in topic:
+            publisher.reply(TOPICS.response("reload"), b'{"status":"ok"}')
 
     other = Link(mosquitto.settings(), "someone")
     other.open()

@@ -102,6 +102,9 @@ def test_bad_drafts_change_nothing(open_outbox: Callable[..., Outbox]) -> None:
         outbox.commit([draft("a"), draft("b", rank="gap")])
     with pytest.raises(InputError, match="the limit is 65536"):
         outbox.commit([draft("a"), draft("b", filling=70_000)])
+    for bad, words in (({"score": float("nan")}, "its body is no JSON"), ({"x": b""}, "no JSON"), ({"track_id": 7}, "track_id is a int")):
+        with pytest.raises(InputError, match=words):
+            outbox.commit([draft("a"), Draft("b", "cam-1", "t", bad, "ng")])
     assert outbox.stats().pending == 0
 
 
@@ -368,7 +371,7 @@ def test_what_can_be_read_of_a_broken_file_is_saved(open_outbox: Callable[..., O
     outbox = open_outbox()
     assert "28 waiting messages saved" in outbox.stats().alarms[0]
     outbox.commit([draft("fresh")])
-    assert [stored.seq for stored in drain(outbox)] == list(range(3, 32))
+    assert [stored.seq for stored in drain(outbox)] == list(range(3, 33))  # the last one is the gap message
 
 
 def test_a_file_that_breaks_while_open_costs_no_crash(open_outbox: Callable[..., Outbox], path: Path) -> None:
@@ -381,6 +384,45 @@ def test_a_file_that_breaks_while_open_costs_no_crash(open_outbox: Callable[...,
     outbox.commit([draft("b")])
     assert "b" in [stored.event_id for stored in drain(outbox)]
     assert outbox.stats().alarms
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "DELETE FROM number",
+        "UPDATE number SET value = 'x' WHERE name = 'last_seq'",
+        "UPDATE number SET value = 1 WHERE name = 'last_seq'",
+        "DELETE FROM tally WHERE state = 'aside'",
+        "UPDATE message SET lane = 7 WHERE seq = 2",
+        "UPDATE message SET topic = x'00' WHERE seq = 2",
+        "UPDATE message SET state = CAST(x'ff70' AS TEXT) WHERE seq = 2",
+    ],
+)
+def test_values_that_cannot_be_are_a_broken_file_and_the_sound_messages_are_saved(
+    open_outbox: Callable[..., Outbox], path: Path, damage: str
+) -> None:
+    open_outbox().commit([draft(name) for name in "abc"])
+    open_outbox().close()
+    with sqlite3.connect(path) as raw:
+        raw.execute("PRAGMA ignore_check_constraints = 1")
+        raw.execute(damage)
+    raw.close()
+    outbox = open_outbox()
+    assert "set aside as outbox.sqlite.corrupt-" in outbox.stats().alarms[0]
+    outbox.commit([draft("fresh")])
+    outbox.commit([draft("next")])
+    bodies = [json.loads(stored.body) for stored in drain(outbox)]
+    (gap,) = [body for body in bodies if body["type"] == "gap"]  # once for a camera, whose listeners cannot know otherwise
+    assert (gap["camera"], gap["lost"], gap["first_seq"]) == ("cam-1", {}, 0)
+    assert {body["event_id"] for body in bodies if body["type"] != "gap"} - {"b"} == {"a", "c", "fresh", "next"}
+
+
+def test_a_body_that_the_disk_has_changed_stops_nothing(open_outbox: Callable[..., Outbox], path: Path) -> None:
+    open_outbox().commit([draft("a", track="x"), draft("b", track="y")])
+    with sqlite3.connect(path) as raw:
+        raw.execute("UPDATE message SET body = CAST('{\"b' AS BLOB) WHERE seq = 1")
+    raw.close()
+    assert list(open_outbox().last_of_tracks("cam-1")) == ["y"]
 
 
 def test_a_second_writer_is_refused(open_outbox: Callable[..., Outbox], path: Path) -> None:
@@ -402,8 +444,64 @@ def test_a_newer_layout_is_refused_and_left_alone(open_outbox: Callable[..., Out
     with sqlite3.connect(path) as raw:
         raw.execute("INSERT INTO layout VALUES (99, 0)")
     raw.close()
-    with pytest.raises(Unavailable, match="its layout is 99, this version reads up to 1; install the newer version"):
+    with pytest.raises(Unavailable, match="its layout is 99, this version reads up to 2; install the newer version"):
         Outbox(path)
+
+
+LAYOUT_1 = """
+DROP TABLE total;
+DELETE FROM layout;
+INSERT INTO layout VALUES (1, 0);
+"""
+
+
+def test_an_older_layout_is_migrated_after_a_copy(open_outbox: Callable[..., Outbox], path: Path) -> None:
+    open_outbox().commit([draft("a")])
+    open_outbox().close()
+    with sqlite3.connect(path) as raw:
+        raw.executescript(LAYOUT_1)
+    raw.close()
+    outbox = open_outbox()
+    assert [stored.event_id for stored in drain(outbox)] == ["a"]
+    assert outbox.stats().totals["acked"] == 1
+    with sqlite3.connect(path.with_name("outbox.sqlite.layout-1")) as copy:
+        assert copy.execute("SELECT event_id, state FROM message").fetchall() == [("a", "pending")]
+    copy.close()
+
+
+def test_a_migration_without_a_copy_does_not_happen(open_outbox: Callable[..., Outbox], path: Path) -> None:
+    open_outbox().close()
+    with sqlite3.connect(path) as raw:
+        raw.executescript(LAYOUT_1)
+    raw.close()
+    path.with_name("outbox.sqlite.layout-1").mkdir()
+    with pytest.raises(Unavailable, match="no copy, no migration"):
+        Outbox(path)
+
+
+def test_totals_outlive_a_restart(open_outbox: Callable[..., Outbox]) -> None:
+    outbox = open_outbox(limit_mb=0.01)
+    for number in range(9):
+        outbox.commit([draft(str(number), rank="ok", filling=1500)])
+    outbox.set_aside(outbox.window(1)[0].seq, "too large")
+    drain(outbox)
+    before = outbox.stats()
+    after = open_outbox().stats()
+    assert after.totals == before.totals
+    assert (after.committed, after.acked) == (0, 0)
+    assert after.totals["committed"] == 9
+    assert after.totals["acked"] + after.totals["set_aside"] + after.totals["dropped_ok"] == 9 + 1  # a gap message was delivered, too
+
+
+def test_only_the_newest_broken_files_are_kept(open_outbox: Callable[..., Outbox], path: Path) -> None:
+    now = Clock()
+    for _ in range(5):
+        open_outbox(clock=now).close()
+        path.write_bytes(b"nonsense" * 1000)
+        now.now += 1
+        os.utime(path, (now.now, now.now))
+    open_outbox(clock=now)
+    assert sorted(file.name.split("-")[1] for file in path.parent.glob("*corrupt*")) == ["1003", "1004", "1005"]
 
 
 def test_a_full_disk_is_said_and_the_drafts_can_be_committed_later(open_outbox: Callable[..., Outbox]) -> None:

@@ -15,7 +15,7 @@ from openvino import opset13 as op
 
 from edgevision.errors import UnsupportedNetwork
 from edgevision.kernels import cpu_has_bf16
-from edgevision.recompute import bound
+from edgevision.kernels.compiled import helpers
 from edgevision.recompute.engine import SelectiveNetwork
 
 EXACT = {"INFERENCE_PRECISION_HINT": "f32", "LP_TRANSFORMS_MODE": "NO"}
@@ -171,7 +171,7 @@ needs_bf16 = pytest.mark.skipif(not cpu_has_bf16(), reason="this CPU does not mu
 @pytest.mark.parametrize("precision", [pytest.param("bf16", marks=needs_bf16), "int8"])
 @pytest.mark.parametrize("threads", [1, 2])
 def test_memory_is_bit_identical_to_first(qdq, unet_linear, precision, threads, random, monkeypatch):
-    monkeypatch.setattr(bound, "WORTH_SHARING_NS", 5_000.0)
+    monkeypatch.setattr(helpers, "WORTH_SHARING_NS", 5_000)
     net = SelectiveNetwork.load(qdq if precision == "int8" else unet_linear, precision, threads)
     oracle = SelectiveNetwork.load(qdq if precision == "int8" else unet_linear, precision, backend="plain")
     x = random.standard_normal(net.input_shape).astype(np.float32)

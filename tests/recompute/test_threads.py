@@ -132,7 +132,7 @@ def test_cameras_in_several_threads_do_not_disturb_each_other(unet, share_all, t
 def test_threads_start_when_wanted_and_end_with_the_network(unet, share_all, random):
     before = own_threads()
     net = SelectiveNetwork.load(unet, threads=3)
-    assert own_threads() == before
+    assert own_threads() <= before  # others may be on their way out
     net.first(picture(random, net))
     started = own_threads() - before
     assert len(started) == 2

@@ -7,6 +7,7 @@ Rows of 8-bit frames go 64 values at a time through `_differences` and `_window_
 import numpy as np
 from llvmlite import ir
 from numba import config, types
+from numba.core import cgutils
 from numba.extending import intrinsic
 
 from edgevision.kernels.compiled.jit import kernel
@@ -119,6 +120,25 @@ def _add_weak(weak, points, count, r, x):
 
 
 @intrinsic
+def _fetch(typing, array, at):
+    """Ask for the 64 bytes from `at` ahead of their use: memory then works while the windows of the last rows are added up."""
+    signature = types.void(array, types.int64)
+
+    def generate(context, builder, signature, args):
+        number = ir.IntType(32)
+        pointer = ir.IntType(8).as_pointer()
+        function = cgutils.get_or_insert_function(
+            builder.module, ir.FunctionType(ir.VoidType(), [pointer, number, number, number]), "llvm.prefetch.p0"
+        )
+        data = context.make_array(signature.args[0])(context, builder, args[0]).data
+        place = builder.bitcast(builder.gep(data, [args[1]]), pointer)
+        builder.call(function, [place, *(ir.Constant(number, k) for k in (0, 2, 1))])  # to be read, kept in the second cache, data
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+@intrinsic
 def _add_pairs(typing, space, at, wide):
     """64 values from `at` of rows 0 and 1 together, and with those of row 2 in row 1; then the pair is row 2. Rows are `wide` apart."""
     signature = types.void(space, types.int64, types.int64)
@@ -180,7 +200,11 @@ def _find_bytes(image, used, tolerance, light, limits, channels, span, space, we
                 bits &= bits - np.uint64(1)
         if r % 2 == 0 or faint_q8 == 0:
             continue
+        ahead = min(r + 1, image.shape[0] - 1) * width
         for start in range(span[2], span[3], LANES):
+            _fetch(image, ahead + start)
+            _fetch(used, ahead + start)
+            _fetch(tolerance, ahead + start)
             _add_pairs(space, PAD + start, wide)
         _add_channels(space[1, PAD + span[2] : PAD + span[3]], channels, space[3, PAD + left : PAD + right])
         for start in range(left, right, LANES):

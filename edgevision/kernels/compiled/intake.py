@@ -36,7 +36,7 @@ def keep(count, row, start, lines, room, kind):
 
     Channels of a pixel that are not the picture's, another tensor's perhaps, are taken from what is there and stay as they are.
     """
-    codes, held, words = room
+    codes, held, words, moved = room
     channels, wide = codes.shape[0], held.shape[0] // codes.shape[1]
     place = lines[0] + row * lines[1] + start * lines[2]
     if channels < wide:
@@ -55,31 +55,31 @@ def keep(count, row, start, lines, room, kind):
         for c in range(channels):
             for x in range(count):
                 held[x * wide + c] = codes[c, x]
-    settle(words, place, lines[3] + row * lines[4] + start, count, lines[2] // 4)
+    settle(words, moved, place, lines[3] + row * lines[4] + start, count, lines[2] // 4)
 
 
 @kernel
-def settle(words, place, mark, count, each):
-    """Compare `count` pixels of so many words `each` with what lies at `place`, mark those that differ, and store all."""
+def settle(words, moved, place, mark, count, each):
+    """Compare `count` pixels of so many words `each` with what lies at `place`, store them, and mark those that differ."""
     old, live = carray(at(place, np.uint32), (count * each,)), carray(at(mark, np.uint8), (count,))
+    for k in range(count * each):
+        moved[k] = words[k] ^ old[k]
+        old[k] = words[k]
     if each == 1:
         for x in range(count):
-            live[x] |= np.uint8(words[x] != old[x])
+            live[x] |= np.uint8(moved[x] != 0)
     elif each == 2:
         for x in range(count):
-            live[x] |= np.uint8(((words[2 * x] ^ old[2 * x]) | (words[2 * x + 1] ^ old[2 * x + 1])) != 0)
+            live[x] |= np.uint8((moved[2 * x] | moved[2 * x + 1]) != 0)
     elif each == 3:
         for x in range(count):
-            first, second, third = words[3 * x] ^ old[3 * x], words[3 * x + 1] ^ old[3 * x + 1], words[3 * x + 2] ^ old[3 * x + 2]
-            live[x] |= np.uint8((first | second | third) != 0)
+            live[x] |= np.uint8((moved[3 * x] | moved[3 * x + 1] | moved[3 * x + 2]) != 0)
     else:
         for x in range(count):
             other = np.uint32(0)
             for k in range(x * each, x * each + each):
-                other |= words[k] ^ old[k]
+                other |= moved[k]
             live[x] |= np.uint8(other != 0)
-    for k in range(count * each):
-        old[k] = words[k]
 
 
 @kernel
@@ -150,11 +150,13 @@ def bind(intake: Intake, target: Plane) -> Callable[[NDArray[Any], Runs, int], N
     kind, channels, step = KINDS.index(target.store.kind), target.padded.shape[2], target.padded.strides[1]
     line = np.zeros(target.width, np.float32)
     held = np.zeros(target.width * step // target.padded.itemsize, target.padded.dtype)
-    room = (np.zeros((channels, target.width), held.dtype), held, held.view(np.uint32))  # codes by channel; pixels; the same in words
+    words = held.view(np.uint32)
+    codes = np.zeros((channels, target.width), held.dtype)
+    room = (codes, held, words, np.zeros_like(words))  # a run by channel; by pixel; the same in words; their bits that moved
     lines = (target.values.ctypes.data, *target.values.strides[:2], target.live.ctypes.data, target.live.strides[0])
     dtype = _HELD[kind]
     into = (
-        _RUNS, types.int64, _LINES, types.float32[::1], types.Tuple((dtype[:, ::1], dtype[::1], types.uint32[::1])),
+        _RUNS, types.int64, _LINES, types.float32[::1], types.Tuple((dtype[:, ::1], dtype[::1], types.uint32[::1], types.uint32[::1])),
         types.UniTuple(types.float32, 3), types.literal(kind),
     )  # fmt: skip
     if intake.table is None:

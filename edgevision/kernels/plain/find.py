@@ -55,8 +55,8 @@ def find_weak(
         tall, half = height + height % 2 + 2, (WINDOW_PX // 2) * channels
         room = np.zeros((tall, width + 2 * half), np.int64)
         room[2 : 2 + height, half : half + width] = flat
-        four = sum(room[k : tall - 3 + k] for k in range(4))[::2]  # from rows -2, 0, 2... on
-        sums = sum(four[:, k : k + width : channels] for k in range(WINDOW_PX * channels))
+        four = np.sum([room[k : tall - 3 + k] for k in range(4)], axis=0)[::2]  # from rows -2, 0, 2... on
+        sums = np.sum([four[:, k : k + width : channels] for k in range(WINDOW_PX * channels)], axis=0)
         middle = np.maximum(2 * np.arange(len(four)) - 1, 0)
         limit = tolerance[middle, channels // 2 :: channels].astype(np.int64) * faint_q8 >> 8
         sums[[not span[0] // 2 <= k <= (span[1] - 1) // 2 for k in range(len(four))]] = 0
