@@ -1,6 +1,6 @@
 """False live share and recall under each disturbance of `edgevision.study.sweep`, with the default network's share of work.
 
-    python benchmarks/change_sweep.py [--frames 132] [--size 480x640] [--only gain,ramp] [--json]
+python benchmarks/change_sweep.py [--frames 132] [--size 480x640] [--only gain,ramp] [--json]
 """
 
 from __future__ import annotations

@@ -12,7 +12,8 @@ from os import PathLike
 
 import numpy as np
 
-from edgevision.compare.background import ChangeDetector
+from edgevision.compare.background import ChangeDetector, checked
+from edgevision.compare.belt import Belt, Seen
 from edgevision.compare.depth import EightBits
 from edgevision.config import CameraConfig, Config, builtin_registry, load
 from edgevision.errors import BadFrame, ConfigError, EngineFault, InputError
@@ -22,6 +23,7 @@ from edgevision.judge.tracks import Tracks
 from edgevision.recompute.arguments import Progress
 from edgevision.recompute.audit import Audits, AuditSettings
 from edgevision.recompute.camera_network import CameraNetwork
+from edgevision.recompute.engine import SelectiveNetwork
 from edgevision.recompute.load import labels_of, load_for_frames, span_px_of, threshold_of
 from edgevision.recompute.refresh import RollingRefresh
 from edgevision.records import ChangeMap, Defect, Event, Frame, Image, Inspection, Mask, Region, Scene, Verdict
@@ -50,6 +52,7 @@ class Pipeline:
         self._network: CameraNetwork | None = None
         self._decoder: Decoder | None = None
         self._audits: Audits | None = None
+        self._belt: Belt | None = None
         self._size_px = (0, 0)  # (height, width)
         self._full_ts: float | None = None
 
@@ -80,9 +83,12 @@ class Pipeline:
         try:
             network, decoder, audits = self._stages_for(height, width)
             rows = slice(0, height) if audits.is_dense(frame.ts) else self._refresh.rows(frame.ts, height)
-            change = self._detector.measure(frame.image, frame.ts, rows)
+            seen = self._on_belt(frame, network)
+            change = self._detector.measure(seen.picture, frame.ts, rows)
             watch.lap("compare")
             live = self._policy.select(change)
+            if seen.entered is not None and change.full_reason is None:
+                live = live | seen.entered
             if live is not change.live:
                 self._detector.complete(change, live)
             is_full = change.full_reason is not None
@@ -94,9 +100,10 @@ class Pipeline:
         except (BadFrame, InputError) as error:
             return self.not_inspected(str(error), frame.ts, frame.seq, frame.part_id, frame.job_id)
         try:
-            disagreement = audits.check(self._raw_bits.of(frame.image), outputs, frame.ts)
+            disagreement = audits.check(self._raw_bits.of(seen.picture), outputs, frame.ts)
             watch.lap("audit")
-            regions = decoder.decode(outputs, network.changed)
+            marked = decoder.decode(outputs, network.changed)
+            regions = displaced(marked, seen.off_px, (height, width))
         except EngineFault as error:
             return self._unusable(frame, error) if is_full else self._start_over(frame, error)
         except InputError as error:  # the settings do not fit the network's outputs
@@ -106,12 +113,25 @@ class Pipeline:
         said, reason = verdict(defects, change, is_deferred=live is not change.live and bool((change.live & ~live).any()))
         events = self.tracks.update(defects, frame.ts, frame.part_id)
         watch.lap("judge")
-        self._detector.commit(change, live, protected(regions, (height, width)))
+        self._detector.commit(change, live, protected(marked, (height, width)))
+        if self._belt is not None:
+            self._belt.commit()
         watch.lap("compare")
         if is_full:
             self._full_ts = frame.ts
         found = self._inspection(frame, change, said, reason, (regions, defects, events), watch)
         return replace(found, audit_disagreement=disagreement, scene=Scene.FALLBACK_DENSE if audits.is_dense(frame.ts) else found.scene)
+
+    def _on_belt(self, frame: Frame, network: CameraNetwork) -> Seen:
+        """The frame as it lies on the belt, what was used and computed moved along; the frame itself where nothing moves."""
+        if self._belt is None or not isinstance(network, SelectiveNetwork):
+            return Seen(frame.image)
+        checked(frame.image, None)
+        seen = self._belt.next(frame.image, frame.way_px)
+        if seen.moved_px != (0, 0):
+            self._detector.shift(*seen.moved_px, seen.picture)
+            network.shift(*seen.moved_px)
+        return seen
 
     def _start_over(self, frame: Frame, error: EngineFault) -> Inspection:
         """Memory is not what it must be: forget it, and inspect the frame again with the whole network."""
@@ -150,7 +170,7 @@ class Pipeline:
         """
         if sees_alike(self.settings, old.settings):
             self._detector, self._refresh, self._network = old._detector, old._refresh, old._network
-            self._decoder, self._audits = old._decoder, old._audits
+            self._decoder, self._audits, self._belt = old._decoder, old._audits, old._belt
             self._size_px, self._full_ts = old._size_px, old._full_ts
         self.tracks.restore(old.tracks.snapshot())
 
@@ -163,6 +183,8 @@ class Pipeline:
         """The next frame is a first one, from which the reference is learnt; open tracks go on."""
         self._detector.reset()
         self._refresh.reset()
+        if self._belt is not None:
+            self._belt.reset()
         if self._network is not None and self._decoder is not None:
             self._network.reset()
             self._decoder.reset()
@@ -180,7 +202,10 @@ class Pipeline:
     def _stages_for(self, height: int, width: int, progress: Progress | None = None) -> tuple[CameraNetwork, Decoder, Audits]:
         """The network, its decoder and its audits, made for the first frame's size. Raises BadFrame for a frame of another size."""
         if self._network is None or self._decoder is None or self._audits is None:
-            self._network = load_for_frames(self.settings.recompute, height, width, progress)
+            is_belt = self.settings.compare.motion == "shift"
+            self._network = load_for_frames(self.settings.recompute, height, width, progress, is_belt)
+            if is_belt and isinstance(self._network, SelectiveNetwork):
+                self._belt = Belt(self.settings.compare, _belt_step(self._network, self.settings.compare.motion_axis, (height, width)))
             self._decoder = decoder_for(self.settings.segment, (height, width), facts_of(self._network, height, width))
             self._audits = Audits(self._network, AuditSettings.of(self.settings.recompute))
             self._size_px = (height, width)
@@ -260,6 +285,35 @@ def protected(regions: tuple[Region, ...], shape: tuple[int, int]) -> Mask | Non
         x1, y1, x2, y2 = region.box_px
         mask[max(0, y1 - PROTECT_MARGIN_PX) : y2 + PROTECT_MARGIN_PX, max(0, x1 - PROTECT_MARGIN_PX) : x2 + PROTECT_MARGIN_PX] = True
     return mask
+
+
+def displaced(regions: tuple[Region, ...], off_px: tuple[int, int], shape: tuple[int, int]) -> tuple[Region, ...]:
+    """Regions of a picture that lies (down, right) off its frame, as they lie in the frame; without those that have left it."""
+    if off_px == (0, 0):
+        return regions
+    (down, right), (height, width) = off_px, shape
+    moved = []
+    for region in regions:
+        x1, y1, x2, y2 = region.box_px
+        box = max(0, x1 + right), max(0, y1 + down), min(width, x2 + right), min(height, y2 + down)
+        if box[0] >= box[2] or box[1] >= box[3]:
+            continue
+        polygon = tuple((min(max(x + right, 0), width), min(max(y + down, 0), height)) for x, y in region.polygon)
+        centroid = region.centroid_px[0] + right, region.centroid_px[1] + down
+        moved.append(replace(region, box_px=box, polygon=polygon, centroid_px=centroid))
+    return tuple(moved)
+
+
+def _belt_step(network: SelectiveNetwork, axis: str, frame_px: tuple[int, int]) -> int:
+    """In which steps the network follows a belt. Raises InputError where they are too long to be of use."""
+    place = 1 if axis == "x" else 0
+    step = network.shift_step_px[place]
+    if step > frame_px[place] // 4:
+        raise InputError(
+            f"compare.motion is shift, but this network moves in steps of {step} px along {axis}, more than a quarter of the frame; "
+            "use a fully convolutional network, or motion none"
+        )
+    return step
 
 
 def facts_of(network: CameraNetwork, height: int, width: int) -> NetworkFacts:

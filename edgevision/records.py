@@ -57,7 +57,8 @@ class Phase(StrEnum):
 class Frame:
     """One picture from a camera: uint8 (H, W, 3) BGR or (H, W), or uint16 of the same shapes.
 
-    `part_id` is set when a trigger asked for this frame: such a frame gets exactly one verdict.
+    `part_id` is set when a trigger asked for this frame: such a frame gets exactly one verdict. `way_px`: how far an encoder says the belt
+    has moved since the frame before, None where nothing says so.
     """
 
     image: Image
@@ -67,6 +68,7 @@ class Frame:
     job_id: str | None = None
     dropped_since_last: int = 0
     simulated: bool = False
+    way_px: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,8 @@ import edgevision as ev
 from edgevision.capture.synthetic import Line, SyntheticSettings
 from edgevision.config import builtin_registry, load
 from edgevision.errors import ConfigError, EngineFault
-from edgevision.pipeline import sees_alike
-from edgevision.records import Scene, Verdict
+from edgevision.pipeline import displaced, sees_alike
+from edgevision.records import Region, Scene, Verdict
 
 CONFIG = """
 cameras:
@@ -165,3 +165,33 @@ def test_a_pipeline_that_only_judges_otherwise_goes_on_where_the_other_stands(tm
     assert seeing.inspect(shown[-1]).full_reason == "first"
     found = judging.inspect(shown[-1])
     assert (found.mode in ("partial", "cached"), found.threshold) == (True, 0.99)
+
+
+def test_over_a_belt_what_was_computed_moves_along(tmp_path):
+    """The network's answer is bit for bit that of the whole network on what it was given, for a third of the work or less."""
+    random = np.random.default_rng(0)
+    belt = np.clip(random.normal(120, 30, (96, 1200, 3)), 0, 255).astype(np.uint8)
+    shares = {}
+    for motion in ("none", "shift"):
+        path = tmp_path / f"{motion}.yaml"
+        path.write_text((CONFIG % "") + f"    compare: {{motion: {motion}}}\n")
+        pipe, costs = ev.Pipeline.from_config(path), []
+        for k in range(24):
+            found = pipe.inspect(ev.Frame(belt[:, 700 - 5 * k : 1200 - 5 * k].copy(), 1000.0 + k / 30, k))
+            assert found.costs is not None
+            costs.append(found.costs.macs / found.costs.dense_macs)
+        shares[motion] = sum(costs[4:]) / len(costs[4:])
+    assert shares["shift"] < shares["none"] / 3
+    network = pipe.network
+    assert network is not None
+    outputs = {name: value.copy() for name, value in network.next(np.zeros((96, 500, 3), np.uint8), np.zeros((96, 500), bool)).items()}
+    twin = ev.SelectiveNetwork.load(Path(ev.__file__).parent / "networks/weights/default.onnx", input_shape=network.input_shape)
+    fresh = twin.first(network.used())
+    assert all(np.array_equal(value.view(np.uint32), fresh[name].view(np.uint32)) for name, value in outputs.items())
+
+
+def test_a_region_off_its_frame_is_put_where_it_lies():
+    region = Region("hole", 0.9, (0, 2, 4, 6), 16, ((0, 2), (4, 2), (4, 6)), (2.0, 4.0))
+    (moved,) = displaced((region,), (0, 5), (10, 8))
+    assert (moved.box_px, moved.polygon, moved.centroid_px) == ((5, 2, 8, 6), ((5, 2), (8, 2), (8, 6)), (7.0, 4.0))
+    assert displaced((region,), (0, 8), (10, 8)) == ()

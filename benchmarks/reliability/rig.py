@@ -133,9 +133,7 @@ class Service:
         self.starts += 1
         environment = os.environ | {"NOTIFY_SOCKET": self._address, "WATCHDOG_USEC": str(int(self.watchdog_s * 1e6))}
         with self.log.open("ab") as log:
-            return subprocess.Popen(
-                [sys.executable, "-m", "edgevision", "run", str(self.config)], env=environment, stdout=log, stderr=log
-            )
+            return subprocess.Popen([sys.executable, "-m", "edgevision", "run", str(self.config)], env=environment, stdout=log, stderr=log)
 
     def _listen(self) -> None:
         while not self._is_over:

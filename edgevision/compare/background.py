@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgevision.compare import measure
+from edgevision.compare.belt import entering, move
 from edgevision.compare.golden import Golden
 from edgevision.compare.golden import load as load_golden
 from edgevision.compare.golden_view import GoldenView
@@ -117,6 +118,21 @@ class Background:
         self.raw_foreground[:] = 0
         self.foreground[:] = False
         self.shown_foreground = read_only(np.zeros_like(self.foreground))
+
+    def shift(self, down_px: int, right_px: int, flat: Image) -> None:
+        """What was used, and what was said of it, moves along; what newly enters is used as `flat` shows it."""
+        for axis, pixels in enumerate((down_px, right_px)):
+            if pixels == 0:
+                continue
+            used, shown = (array.reshape(self.shape) for array in (self.used, flat))
+            move(used, pixels, axis)
+            entered = entering(pixels, self.shape[axis])
+            np.moveaxis(used, axis, 0)[entered] = np.moveaxis(shown, axis, 0)[entered]
+            for said in (self.raw_foreground[1:-1, 1:-1], self.foreground, self.streak, self.held):
+                if said.shape == self.shape[:2]:
+                    move(said, pixels, axis)
+                    np.moveaxis(said, axis, 0)[entered] = 0
+        self.shown_foreground = read_only(self.foreground.copy())
 
     def band(self) -> tuple[int, int]:
         """The rows whose slow work is due on this frame: every row that holds allowed pixels once in BANDS frames."""
@@ -247,6 +263,16 @@ class ChangeDetector:
     def complete(self, change: ChangeMap, live: Mask) -> None:
         """Make `change.corrected` valid at `live` too, for a policy that goes beyond `change.live`. It must be the last measured."""
         self._fill(self._last(change), live)
+
+    def shift(self, down_px: int, right_px: int, image: Image) -> None:
+        """The scene has moved so far in the picture: what was used moves along, and what `image` shows newly is taken for used.
+
+        The next commit must hand that to the network. The running reference stays: it is what the camera usually sees at each place.
+        """
+        if self._background is not None and self._background.frames:
+            self._background.shift(down_px, right_px, checked(image, self._background))
+            self._set_tolerances(self._background, (0, self._background.shape[0]))
+            self._background.steady.choose(self._kernels, self._background.used, self._background.allowed, CELLS[0])
 
     def commit(self, change: ChangeMap, live: Mask, protect: Mask | None = None) -> None:
         """These pixels of the last measured frame were handed to the network; all of them where `full_reason` is set.

@@ -39,6 +39,11 @@ class ChangeSettings(Settings):
     steady_px: float = Field(
         3.0, ge=0, le=4, description="Camera shake up to which a frame is moved back before it is compared, in pixels; 0: never."
     )
+    motion: Literal["none", "shift"] = Field(
+        "none", description="shift: the camera looks at a belt, and what was computed moves along with it, in the network's steps."
+    )
+    motion_axis: Literal["x", "y"] = Field("x", description="Along which axis of the picture the belt runs, either way.")
+    motion_max_px: int = Field(64, ge=1, le=4096, description="How far the belt moves from one frame to the next at most.")
     photometric: Literal["gain_offset", "none"] = Field(
         "gain_offset", description="Whether a lamp that dims is corrected before comparing."
     )
@@ -95,6 +100,12 @@ class ChangeSettings(Settings):
                 a, b = crossing
                 raise ValueError(f"has a polygon whose sides {a} and {b} cross; give its corners in order, around the place that is meant")
         return value
+
+    @model_validator(mode="after")
+    def _golden_stands_still(self) -> Self:
+        if self.motion == "shift" and self.reference == "golden":
+            raise ValueError("motion is shift and reference is golden, a picture that does not move; use reference running, or motion none")
+        return self
 
     @model_validator(mode="after")
     def _golden_is_named(self) -> Self:

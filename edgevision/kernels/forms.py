@@ -21,6 +21,8 @@ Float = NDArray[np.float32]
 Runs = NDArray[np.int32]
 Kernel = Callable[[Runs, int, int], None]
 NO_LIVE = (1 << 30, -1)
+Ends = tuple[int, int, int, int]
+NO_ENDS: Ends = (0, 0, 0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,6 +239,27 @@ class Plane:
         return self.height * self.width
 
 
+@dataclass(slots=True, eq=False)
+class Buffer:
+    """The memory of a picture that may move: `pool` is one ring of bytes seen twice, one after the other, so that the padded picture
+    (`rows`, `columns`, bytes of a pixel) may begin at any `origin` in its first half.
+
+    `inner` is where the picture itself lies in it, (top, left, height, width); `blank` (bytes of a pixel) what lies around it.
+    """
+
+    pool: NDArray[np.uint8]
+    rows: int
+    columns: int
+    inner: tuple[int, int, int, int]
+    blank: NDArray[np.uint8]
+    origin: int = 0
+
+    @property
+    def padded(self) -> NDArray[np.uint8]:
+        """(row, column, byte), a view that is right until the picture moves."""
+        return np.ndarray((self.rows, self.columns, len(self.blank)), np.uint8, self.pool, self.origin)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Reach:
     """Which outputs see an input: rows `first_row[y] .. last_row[y]`, columns `first_column[x] .. last_column[x]`, none if first > last.
@@ -273,9 +296,11 @@ class Link:
 
 
 class Chain(Protocol):
-    """Steps of one camera, each after those that it reads. `spent` (link, 3): pixels, runs and time of the last call, in some unit."""
+    """Steps of one camera, each after those that it reads. `spent` (link, 3): pixels, runs and time of the last call, in some unit.
+    `ends` (link, 4): rows at the top and at the bottom, columns at the left and at the right that are run whatever is live."""
 
     spent: NDArray[np.int64]
+    ends: NDArray[np.int64]
 
     def __call__(self, everything: bool) -> None:
         """Recompute what the sources' live pixels reach, step by step; all of it if `everything`."""
@@ -301,10 +326,10 @@ class Backend(Protocol):
     def bind_intake(self, intake: Intake, target: Plane) -> Callable[[NDArray[Any], Runs, int], None]:
         """The kernel that writes a picture from outside, (C, H, W) float32 or (H, W, C) uint8, into the network's first plane."""
 
-    def collector(self, feeds: tuple[Feed, ...], target: Plane, runs: Runs, unit: int) -> Callable[[bool], tuple[int, int]]:
+    def collector(self, feeds: tuple[Feed, ...], target: Plane, runs: Runs, unit: int) -> Callable[[bool, Ends], tuple[int, int]]:
         """Called before a kernel: forgets the target's live bytes and finds the runs to recompute: (how many, pixels in them).
 
-        True asks for all pixels.
+        True asks for all pixels; the ends (see `Chain`) are among them in any case.
         """
 
     def marker(self, target: Plane, runs: Runs) -> Callable[[int], int]:
@@ -318,6 +343,12 @@ class Backend(Protocol):
 
     def chain(self, links: Sequence[Link], runs: Runs, crew: Any) -> Chain:
         """The steps as one call. `runs` is room for those of one step at a time."""
+
+    def mover(self, buffers: Sequence[Buffer], kernels: Sequence[Any]) -> Callable[[NDArray[np.int64]], None]:
+        """Moves the picture in each buffer down and right by (buffer, 2) pixels; all around what stays of it becomes blank.
+
+        Kernels bound to these buffers, all of them given, then work where the pictures are. Plane.padded is the caller's to renew.
+        """
 
     def first_bad(self, picture: NDArray[np.float32], runs: Runs, count: int) -> tuple[int, int]:
         """(row, column) of the first NaN or infinity of a (C, H, W) picture inside the runs, or (-1, -1)."""

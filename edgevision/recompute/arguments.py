@@ -22,7 +22,7 @@ class Means(TypedDict, total=False):
 
     `backend` is `compiled`, `plain`, or a Backend. `foreign` is `never`, or `auto`: a scene that stays busy may run in OpenVINO; then
     results are not bit-identical to `first`, and `costs` say so. `progress` is called with the steps that are ready and how many there
-    are, as kernels that must be compiled take half a minute.
+    are, as kernels that must be compiled take half a minute. `may_move`: the network can follow a picture that is shifted.
     """
 
     memory_limit_mb: float | None
@@ -30,6 +30,7 @@ class Means(TypedDict, total=False):
     foreign: str
     progress: Progress
     backend: str | Backend
+    may_move: bool
 
 
 def check_load(path: object, precision: object, threads: object, input_shape: object, means: Mapping[str, Any]) -> tuple[int, ...] | None:
@@ -52,6 +53,8 @@ def _check_means(means: Mapping[str, Any]) -> None:
     limit, memories, progress = means.get("memory_limit_mb"), means.get("memories", 1), means.get("progress")
     if foreign not in ("auto", "never"):
         raise InputError(f"foreign is '{foreign}'; it must be auto or never")
+    if means.get("may_move", False) and foreign == "auto":
+        raise InputError("may_move is True and foreign is 'auto'; OpenVINO keeps nothing that could move; leave one of them out")
     if backend not in ("compiled", "plain") and not callable(getattr(backend, "bind", None)):
         raise InputError(f"backend is {backend!r}; it must be compiled or plain")
     if limit is not None and (not isinstance(limit, int | float | np.integer | np.floating) or not limit > 0):

@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Unpack
@@ -32,6 +33,7 @@ from edgevision.recompute.intake import Entrance
 from edgevision.recompute.island import Island, bind_island, compile_island
 from edgevision.recompute.lower import lower
 from edgevision.recompute.memory import Layout, Memory, refuse_beyond
+from edgevision.recompute.motion import Motion, Moves, set_ends
 from edgevision.recompute.plan import IslandStep, Plan, Ref
 from edgevision.recompute.precision import choose_precision, gates_by_step
 from edgevision.recompute.preprocess import Preprocess, build_intake, checked_preprocess
@@ -57,7 +59,7 @@ class Network:
     def load(cls, graph: Graph, plan: Plan, backend: Backend, threads: int, limit: Limit, foreign: ForeignNetwork | None = None) -> Network:
         """Pack the weights, compile the islands. Raises UnsupportedNetwork when a camera's Memory would be beyond the limit."""
         layout = Layout.of(plan)
-        spare = 0 if foreign is None else foreign.input_bytes
+        spare = (0 if foreign is None else foreign.input_bytes) + (layout.ring_bytes(plan) if limit.may_move else 0)
         refuse_beyond(limit.megabytes, camera_bytes(graph, plan, layout) + spare, limit.memories, plan.path)
         packed = tuple(
             compile_island(step, graph, threads) if isinstance(step, IslandStep) else backend.pack(step.form) for step in plan.steps
@@ -101,10 +103,11 @@ class Bound:
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """`megabytes` (None: any) for the `memories` of one camera together."""
+    """`megabytes` (None: any) for the `memories` of one camera together; whether their pictures may move."""
 
     megabytes: float | None = None
     memories: int = 1
+    may_move: bool = False
 
 
 def camera_bytes(graph: Graph, plan: Plan, layout: Layout, picture_px: tuple[int, int] | None = None) -> int:
@@ -121,14 +124,22 @@ class SelectiveNetwork:
 
     def __init__(self, network: Network, progress: Progress | None = None) -> None:
         self._network = network
-        self._memory = Memory.allocate(network.plan, network.layout)
-        bound = network.bind(self._memory, progress)
-        self._steps, self._stages = bound.steps, bound.stages
+        self._memory = Memory.allocate(network.plan, network.layout, network.limit.may_move)
+        self._bind(progress)
         self._entrance = Entrance(self._memory.planes[network.plan.input], network.backend, self._memory.runs)
         self._leaves = {name: tuple(self._memory.leaves(ref)) if isinstance(ref, Ref) else () for name, ref in network.plan.outputs.items()}
         self._foreign = None if network.foreign is None else Foreign(network.foreign, self._steps, self._entrance.plane)
         self._mode = "cached"
         self._preprocess: Preprocess | None = None
+        self._motion: Motion | None = None
+        self._shift_px = (0, 0)
+        self._has_moved = False
+
+    def _bind(self, progress: Progress | None = None) -> None:
+        bound = self._network.bind(self._memory, progress)
+        self._steps, self._stages = bound.steps, bound.stages
+        kernels = [step.link.kernel for step in bound.steps if isinstance(step, BoundStep)]
+        self._mover = self._network.backend.mover(list(self._memory.buffers.values()), kernels)
 
     @classmethod
     def load(
@@ -154,7 +165,7 @@ class SelectiveNetwork:
         kernels = open_backend(backend) if isinstance(backend, str) else backend
         is_foreign = means.get("foreign", "never") == "auto" and kernels.name == "compiled"
         foreign = ForeignNetwork(graph, plan.tensors[plan.input], chosen, threads) if is_foreign else None
-        limit = Limit(means.get("memory_limit_mb"), means.get("memories", 1))
+        limit = Limit(means.get("memory_limit_mb"), means.get("memories", 1), means.get("may_move", False))
         return cls(Network.load(graph, plan, kernels, threads, limit, foreign), means.get("progress"))
 
     def sibling(self) -> SelectiveNetwork:
@@ -207,8 +218,10 @@ class SelectiveNetwork:
         frame_px, network = chosen.frame_px or (height, width), self._network
         needed = camera_bytes(network.graph, network.plan, network.layout, frame_px)
         needed += 0 if network.foreign is None else network.foreign.input_bytes
+        needed += network.layout.ring_bytes(network.plan) if network.limit.may_move else 0
         refuse_beyond(network.limit.megabytes, needed, network.limit.memories, network.plan.path)
         self._entrance.take_frames(build_intake(chosen, channels, (height, width)), frame_px)
+        self._motion = None
         self._preprocess = chosen
         self.reset()
 
@@ -219,8 +232,7 @@ class SelectiveNetwork:
         gates = gates_by_step(dict(gate) if isinstance(gate, Mapping) else {"*": gate}, plan.steps, plan.path)
         self._memory.plan = replace(plan, gates=gates)
         self._network = replace(self._network, plan=self._memory.plan)
-        bound = self._network.bind(self._memory)
-        self._steps, self._stages = bound.steps, bound.stages
+        self._bind()
         if self._network.foreign is not None:
             self._foreign = Foreign(self._network.foreign, self._steps, self._entrance.plane)
         self.reset()
@@ -228,6 +240,7 @@ class SelectiveNetwork:
     def first(self, x: NDArray[Any]) -> Outputs:
         """Run the whole network. `x`: float32 (1, C, H, W), or a uint8 frame (H, W[, C]) once preprocess is set."""
         self._entrance.take_all(x)
+        self._shift_px = (0, 0)
         return self._run_all()
 
     def _run_all(self) -> Outputs:
@@ -239,7 +252,7 @@ class SelectiveNetwork:
         for step in self._steps:
             if isinstance(step, BoundStep):
                 step.learn_gate(self.plan.gates[step.step.name])
-        self._mode = "full"
+        self._mode, self._has_moved = "full", False
         if self._foreign is not None:
             self._foreign.leave()
             self._foreign.learn()
@@ -256,7 +269,10 @@ class SelectiveNetwork:
         """Take `x` where `live` (bool (H, W), of the tensor or the frame) and recompute what that reaches."""
         if not self._memory.is_filled:
             raise InputError("next() before first(): the Memory is empty; call first(x) with the whole picture")
+        if self._shift_px != (0, 0):
+            return self._next_moved(x, live, self._known_motion().moves(self._shift_px))
         taken = self._entrance.take(x, live)
+        self._has_moved = False
         if self._foreign is not None and self._foreign.is_on:
             return self._next_foreign(self._foreign, taken)
         self._advance(False)
@@ -264,6 +280,49 @@ class SelectiveNetwork:
         if self._foreign is not None:
             self._foreign.watch(taken, self._results)
         return self._results()
+
+    def _next_moved(self, x: NDArray[Any], live: Mask, moves: Moves) -> Outputs:
+        """What has been computed moves along; what newly enters, and what sees the picture's ends, is run whatever is live."""
+        taken = self._entrance.take(x, live, moves.entrance, partial(self._move, moves))
+        set_ends(self._steps, moves)
+        try:
+            self._advance(False)
+        finally:
+            set_ends(self._steps, None)
+        self._mode = "full" if taken == self._entrance.plane.size_px else "partial"
+        return self._results()
+
+    def _move(self, moves: Moves) -> None:
+        self._memory.is_filled, self._shift_px, self._has_moved = False, (0, 0), True
+        self._mover(moves.shifts)
+        self._memory.follow()
+        self._entrance.follow()
+
+    def shift(self, down_px: int, right_px: int) -> None:
+        """Say that the scene has moved so far down and right in the picture; what was computed moves along in the next `next`.
+
+        Counted in the picture's pixels, in multiples of `shift_step_px`; calls before a `next` add up, a `first` forgets them. Raises
+        InputError where the network was not loaded with `may_move`, or the shift is no such multiple.
+        """
+        steps = self.shift_step_px
+        for name, pixels, step in zip(("down_px", "right_px"), (down_px, right_px), steps, strict=True):
+            if not isinstance(pixels, int | np.integer) or pixels % step:
+                raise InputError(f"{name} is {pixels!r}; this network moves in whole steps of {step} px; keep the rest for the next shift")
+        self._shift_px = self._shift_px[0] + int(down_px), self._shift_px[1] + int(right_px)
+
+    @property
+    def shift_step_px(self) -> tuple[int, int]:
+        """The steps (down, right) in which this network moves, in pixels of the pictures it is given: its strides."""
+        return self._known_motion().step_px
+
+    def _known_motion(self) -> Motion:
+        """How this network moves with the pictures that it is now given."""
+        if not self._memory.buffers:
+            raise InputError("this network was loaded without may_move; its Memory cannot follow a shift; load it with may_move=True")
+        if self._motion is None:
+            network, entrance = self._network, self._entrance
+            self._motion = Motion(network.plan, network.layout, entrance.intake, entrance.picture_px)
+        return self._motion
 
     def _next_foreign(self, foreign: Foreign, taken: int) -> Outputs:
         """OpenVINO's answer while the scene is busy. Memory but for the input is stale; when the scene calms down all steps run once."""
@@ -277,6 +336,7 @@ class SelectiveNetwork:
     def reset(self) -> None:
         """Forget the scene: the next call must be `first`."""
         self._memory.clear()
+        self._shift_px, self._has_moved = (0, 0), False
         if self._foreign is not None:
             self._foreign.leave()
         self._mode = "cached"
@@ -309,7 +369,11 @@ class SelectiveNetwork:
     def _changed(self, name: str) -> Box | None:
         ref = self.plan.outputs[name]
         shape = self.outputs[name]
-        if self._mode in ("full", "foreign") or (isinstance(ref, str) and not self._is_foreign and ref in self._memory.fresh):
+        if (
+            self._has_moved
+            or self._mode in ("full", "foreign")
+            or (isinstance(ref, str) and not self._is_foreign and ref in self._memory.fresh)
+        ):
             return 0, 0, shape[-1] if len(shape) > 1 else 1, shape[-2] if len(shape) > 1 else 1
         if self._is_foreign:
             return None

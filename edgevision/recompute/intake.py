@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgevision.errors import InputError
-from edgevision.kernels.forms import NO_LIVE, Backend, Feed, Intake, Plane, Reach, Runs
+from edgevision.kernels.forms import NO_ENDS, NO_LIVE, Backend, Ends, Feed, Intake, Plane, Reach, Runs
 from edgevision.recompute.runs import axis_span, same, table
 from edgevision.records import Mask
 
@@ -32,29 +33,46 @@ class Entrance:
         extent = np.empty((picture_px[0], 2), np.int32)
         extent[...] = NO_LIVE
         self._mask = Plane(np.zeros((0, 0, 0), np.float32), 0, 0, *picture_px, np.zeros(picture_px, np.uint8), extent)
-        self._write = self._backend.bind_intake(intake, self.plane)
+        self.follow()
         feed = Feed(self._mask, _reach(intake, picture_px, self._size_px))
         self._collect = self._backend.collector((feed,), self.plane, self._runs, 1)
         self._mark = self._backend.marker(self.plane, self._runs)
+
+    def follow(self) -> None:
+        """Write to where the plane now is."""
+        self._write = self._backend.bind_intake(self._intake, self.plane)
+
+    @property
+    def intake(self) -> Intake:
+        """How pictures are taken in."""
+        return self._intake
+
+    @property
+    def picture_px(self) -> tuple[int, int]:
+        """(height, width) of the pictures it takes."""
+        return self._picture_px
 
     def take_all(self, picture: NDArray[Any]) -> int:
         """Take the whole picture. Returns how many pixels changed."""
         return self._take(self._checked(picture), True)
 
-    def take(self, picture: NDArray[Any], live: Mask) -> int:
-        """Take the live pixels. Returns how many pixels of the plane changed."""
+    def take(self, picture: NDArray[Any], live: Mask, ends: Ends = NO_ENDS, move: Callable[[], None] | None = None) -> int:
+        """Take the live pixels, and those at the plane's ends in any case. Returns how many pixels of the plane changed.
+
+        `move` is called when all is found to be well and nothing is taken yet.
+        """
         picture = self._checked(picture)
         if not isinstance(live, np.ndarray) or live.dtype != np.bool_ or live.shape != self._picture_px:
             shown = f"{live.dtype} {live.shape}" if isinstance(live, np.ndarray) else type(live).__name__
             raise InputError(f"live is {shown}; it must be bool {self._picture_px}, one for each pixel of the picture")
         flags = np.ascontiguousarray(live).view(np.uint8)
         self._mask.live_px = self._backend.scan(flags, self._mask.live, self._mask.extent)
-        if self._mask.live_px == 0 and self.plane.live_px == 0:
+        if self._mask.live_px == 0 and self.plane.live_px == 0 and move is None:
             return 0
-        return self._take(picture, self._mask.live_px == self._mask.size_px)
+        return self._take(picture, self._mask.live_px == self._mask.size_px, ends, move)
 
-    def _take(self, picture: NDArray[Any], everything: bool) -> int:
-        count, _ = self._collect(everything)
+    def _take(self, picture: NDArray[Any], everything: bool, ends: Ends = NO_ENDS, move: Callable[[], None] | None = None) -> int:
+        count, _ = self._collect(everything, ends)
         if self._intake.table is None:
             row, column = self._backend.first_bad(picture, self._runs, count)
             if row >= 0:
@@ -62,6 +80,8 @@ class Entrance:
                 raise InputError(
                     f"x is {picture[:, row, column].tolist()} at row {row}, column {column}; live pixels must be finite numbers"
                 )
+        if move is not None:
+            move()
         self._write(picture, self._runs, count)
         self.plane.live_px = self._mark(count)
         return self.plane.live_px

@@ -116,7 +116,7 @@ def machine() -> tuple[str, str]:
 
 @dataclass(slots=True, eq=False)
 class Island:
-    """One island of one camera."""
+    """One island of one camera. `has_moved` while a picture that it reads or writes lies elsewhere than at the last call."""
 
     step: IslandStep
     memory: Memory
@@ -126,6 +126,7 @@ class Island:
     targets: Mapping[str, Plane]
     pixels: int = 0
     seconds: float = 0.0
+    has_moved: bool = False
 
     @property
     def live_fraction(self) -> float:
@@ -140,7 +141,7 @@ class Island:
             if plane.live_px:
                 _forget(plane)
         self.memory.fresh.difference_update(name for name, is_picture in self.step.targets if not is_picture)
-        if everything or self._is_fed():
+        if everything or self.has_moved or self._is_fed():
             self.pixels = 1
             self._run()
         self.seconds = time.perf_counter() - began

@@ -39,15 +39,18 @@ def gates_of(settings: RecomputeSettings) -> float | dict[str, float]:
     return read_gates(settings.gate, network_path(settings)) if isinstance(settings.gate, Path) else settings.gate
 
 
-def load_for_frames(settings: RecomputeSettings, height: int, width: int, progress: Progress | None = None) -> CameraNetwork:
+def load_for_frames(
+    settings: RecomputeSettings, height: int, width: int, progress: Progress | None = None, may_move: bool = False
+) -> CameraNetwork:
     """The network with its preprocess set for frames of (height, width). Raises UnsupportedNetwork, ConfigError or InputError, one line.
 
-    `progress` is called with the steps that are ready and how many there are.
+    One that `may_move` never runs in OpenVINO, as foreign mode keeps nothing to move. `progress` is called with the steps that are ready
+    and how many there are.
     """
     path = network_path(settings)
     stride = fully_convolutional_stride(path)
     shape = None if stride is None else fitting_shape(path, height, width, stride)
-    network = _loaded(settings, path, shape, progress)
+    network = _loaded(settings, path, shape, progress, may_move)
     preprocess = Preprocess.from_metadata(network.metadata, str(path))
     if network.input_shape[2:] != (height, width):
         fit = "stretch" if shape is None else "corner"
@@ -56,11 +59,18 @@ def load_for_frames(settings: RecomputeSettings, height: int, width: int, progre
     return network
 
 
-def _loaded(settings: RecomputeSettings, path: Path, shape: tuple[int, ...] | None, progress: Progress | None) -> CameraNetwork:
+def _loaded(
+    settings: RecomputeSettings, path: Path, shape: tuple[int, ...] | None, progress: Progress | None, may_move: bool
+) -> CameraNetwork:
     means: Means = {"memory_limit_mb": settings.memory_limit_mb, "memories": 2 if settings.audit_every else 1}
     if settings.engine == "splice":
+        if may_move:
+            raise UnsupportedNetwork(
+                f"{path}: compare.motion is shift, but recompute.engine splice keeps nothing that could move; use engine selective"
+            )
         return SpliceNetwork.load(path, settings.splice, settings.precision, settings.threads, shape, **means)
-    means["foreign"] = settings.foreign
+    means["foreign"] = "never" if may_move else settings.foreign
+    means["may_move"] = may_move
     if progress is not None:
         means["progress"] = progress
     return SelectiveNetwork.load(path, settings.precision, settings.threads, gates_of(settings), shape, **means)

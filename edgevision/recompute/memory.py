@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgevision.errors import UnsupportedNetwork
-from edgevision.kernels.forms import NO_LIVE, Convolve, Plane, Runs
+from edgevision.kernels.forms import NO_LIVE, Buffer, Convolve, Plane, Runs
 from edgevision.recompute.plan import Plan, Ref, Step, Tensor
+from edgevision.recompute.ring import ring, ring_bytes
 
 _LINE_BYTES = 64
 _WORD_BYTES = 4
@@ -59,6 +60,11 @@ class Layout:
                 borders[root] = borders[root].around(_border(step.form, plan.tensors[root], plan.tensors[step.target]))
         return cls(homes, borders)
 
+    def ring_bytes(self, plan: Plan) -> int:
+        """What a Memory takes more when its pictures may move: their buffers end with a page, and are seen twice, held once."""
+        sizes = ((_padded_bytes(plan.tensors[root], border), border) for root, border in self.borders.items())
+        return sum(ring_bytes(size + 2 * _LINE_BYTES) - size for size, _ in sizes)
+
     def size_bytes(self, plan: Plan) -> int:
         """What a Memory of this layout takes, but for the loose arrays of islands."""
         return sum(self._tensor_bytes(plan.tensors[name]) for name in plan.tensors) + run_count(plan) * _RUN_BYTES
@@ -66,9 +72,11 @@ class Layout:
     def _tensor_bytes(self, tensor: Tensor) -> int:
         if self.homes[tensor.name][0] != tensor.name:
             return tensor.height * (tensor.width + _EXTENT_BYTES)
-        border = self.borders[tensor.name]
-        padded = (tensor.height + border.top + border.bottom) * (tensor.width + border.left + border.right)
-        return padded * pixel_bytes(tensor) + tensor.height * (tensor.width + _EXTENT_BYTES)
+        return _padded_bytes(tensor, self.borders[tensor.name]) + tensor.height * (tensor.width + _EXTENT_BYTES)
+
+
+def _padded_bytes(tensor: Tensor, border: Border) -> int:
+    return (tensor.height + border.top + border.bottom) * (tensor.width + border.left + border.right) * pixel_bytes(tensor)
 
 
 def run_count(plan: Plan) -> int:
@@ -116,7 +124,8 @@ def _border(form: Convolve, source: Tensor, target: Tensor) -> Border:
 class Memory:
     """`planes` by tensor; `runs`, room for those of one step at a time; `loose` arrays that islands make for islands or as outputs.
 
-    `fresh` names the loose arrays that changed in the last call. `is_filled` after the first `first`.
+    `fresh` names the loose arrays that changed in the last call. `is_filled` after the first `first`. `buffers` by root tensor, where
+    pictures may move, else none.
     """
 
     plan: Plan
@@ -126,16 +135,28 @@ class Memory:
     loose: dict[str, NDArray[np.float32]] = field(default_factory=dict)
     fresh: set[str] = field(default_factory=set)
     is_filled: bool = False
+    buffers: dict[str, Buffer] = field(default_factory=dict)
 
     @classmethod
-    def allocate(cls, plan: Plan, layout: Layout) -> Memory:
+    def allocate(cls, plan: Plan, layout: Layout, may_move: bool = False) -> Memory:
         """An empty Memory."""
-        buffers = {root: _buffer(plan.tensors[root], border) for root, border in layout.borders.items()}
+        moving = {root: _ring_buffer(plan.tensors[root], border) for root, border in layout.borders.items()} if may_move else {}
+        buffers = {
+            root: _typed(moving[root], plan.tensors[root]) if may_move else _buffer(plan.tensors[root], border)
+            for root, border in layout.borders.items()
+        }
         planes = {}
         for name, tensor in plan.tensors.items():
             root, start = layout.homes[name]
             planes[name] = _plane(buffers[root][:, :, start : start + tensor.channels], tensor, layout.borders[root], name == root)
-        return cls(plan, layout, planes, np.zeros((run_count(plan), 3), np.int32))
+        return cls(plan, layout, planes, np.zeros((run_count(plan), 3), np.int32), buffers=moving)
+
+    def follow(self) -> None:
+        """Let the planes be where their pictures have moved to. What was read from them before is no longer theirs."""
+        buffers = {root: _typed(buffer, self.plan.tensors[root]) for root, buffer in self.buffers.items()}
+        for name, plane in self.planes.items():
+            root, start = self.layout.homes[name]
+            plane.padded = buffers[root][:, :, start : start + self.plan.tensors[name].channels]
 
     def leaves(self, ref: Ref) -> Iterator[Plane]:
         """The planes whose live bytes tell of these channels: the parts that they overlap."""
@@ -186,6 +207,22 @@ def _buffer(tensor: Tensor, border: Border) -> NDArray[Any]:
     if tensor.store.zero:
         padded[...] = tensor.store.zero
     return padded
+
+
+def _ring_buffer(tensor: Tensor, border: Border) -> Buffer:
+    """The same in a ring."""
+    rows, columns = tensor.height + border.top + border.bottom, tensor.width + border.left + border.right
+    blank = np.zeros(pixel_bytes(tensor), np.uint8)
+    blank.view(tensor.store.dtype)[: tensor.channels] = tensor.store.zero
+    place = border.top, border.left, tensor.height, tensor.width
+    buffer = Buffer(ring(_padded_bytes(tensor, border) + 2 * _LINE_BYTES), rows, columns, place, blank)
+    buffer.padded[...] = blank
+    return buffer
+
+
+def _typed(buffer: Buffer, tensor: Tensor) -> NDArray[Any]:
+    """The padded picture in the tensor's own numbers (row, column, channel)."""
+    return buffer.padded.view(tensor.store.dtype)[:, :, : tensor.channels]
 
 
 def _plane(padded: NDArray[Any], tensor: Tensor, border: Border, is_root: bool) -> Plane:

@@ -8,7 +8,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from edgevision.errors import InputError
-from edgevision.kernels.compiled import across, broadcast, combine, convolve, depthwise, intake, pick, pool, resize, runs, total
+from edgevision.kernels.compiled import across, broadcast, combine, convolve, depthwise, intake, move, pick, pool, resize, runs, total
 from edgevision.kernels.compiled.chain import Chain
 from edgevision.kernels.compiled.cpu import Cpu, detect
 from edgevision.kernels.compiled.crew import Crew
@@ -23,6 +23,7 @@ class Compiled:
     collector = staticmethod(runs.collector)
     marker = staticmethod(runs.marker)
     scan = staticmethod(runs.scan)
+    mover = staticmethod(move.mover)
 
     def __init__(self, cpu: Cpu | int | None = None) -> None:
         """`cpu`: another than the one at hand, or only its lanes."""

@@ -15,7 +15,7 @@ from numba import carray, types
 from edgevision.kernels.compiled.crew import Crew
 from edgevision.kernels.compiled.jit import kernel, specialize
 from edgevision.kernels.compiled.native import at, put, run_code
-from edgevision.kernels.compiled.runs import forget, gather, mark, spread
+from edgevision.kernels.compiled.runs import forget, gather, mark, mark_ends, spread
 from edgevision.kernels.compiled.share import STATUS, share
 from edgevision.kernels.compiled.spin import cycles
 from edgevision.kernels.forms import Feed, Link, Plane, Runs
@@ -25,7 +25,7 @@ LIVE, EXTENT, HEIGHT, WIDTH, COUNT = range(5)  # of a plane
 SHARES_EACH = 8
 BAND_BYTES, MOST_BANDS = 1 << 20, 64
 _TABLES, _LINE = types.int64[:, ::1], types.int64[::1]
-_SIGNATURE = (_TABLES, _TABLES, _TABLES, types.int32[:, ::1], _TABLES, _LINE, _LINE)
+_SIGNATURE = (_TABLES, _TABLES, _TABLES, _TABLES, types.int32[:, ::1], _TABLES, _LINE, _LINE)
 _SWEEP = (_TABLES, _TABLES, _TABLES, types.int32[:, ::1], _TABLES, _LINE, _LINE)
 
 
@@ -61,8 +61,8 @@ def work(link, runs, begin, end, pixels, board, system):
 
 
 @kernel
-def step(link, feeds, planes, runs, spent, board, system):
-    """One step, from its sources' live pixels to its own."""
+def step(link, feeds, planes, ends, runs, spent, board, system):
+    """One step, from its sources' live pixels to its own. `ends`: see `forms.Chain`."""
     target = planes[link[TARGET]]
     live, extent = marks(target)
     is_fed = is_whole = False
@@ -72,7 +72,8 @@ def step(link, feeds, planes, runs, spent, board, system):
         is_fed |= seen > 0
         is_whole |= seen == source[HEIGHT] * source[WIDTH]
     spent[0] = spent[1] = 0
-    if not is_fed:
+    around = (ends[0], ends[1], ends[2], ends[3])
+    if not is_fed and ends[0] + ends[1] + ends[2] + ends[3] == 0:
         if live_px(target) > 0:
             forget(live, extent)
             put(target[COUNT], 0)
@@ -90,6 +91,7 @@ def step(link, feeds, planes, runs, spent, board, system):
             above = carray(at(feed[3], np.int32), (target[HEIGHT],))
             below = carray(at(feed[4], np.int32), (target[HEIGHT],))
             spread(seen, seen_extent, first, last, above, below, live, extent)
+        mark_ends(around, live, extent)
         count, pixels = gather(live, extent, runs, link[UNIT])
     work(link, runs, 0, count, pixels, board, system)
     put(target[COUNT], mark(live, extent, runs, count))
@@ -97,11 +99,11 @@ def step(link, feeds, planes, runs, spent, board, system):
 
 
 @kernel
-def advance(links, feeds, planes, runs, spent, board, system):
+def advance(links, feeds, planes, ends, runs, spent, board, system):
     """All steps in turn. `spent` (link, 3): pixels, runs, ticks."""
     for place in range(links.shape[0]):
         began = cycles()
-        step(links[place], feeds, planes, runs, spent[place], board, system)
+        step(links[place], feeds, planes, ends[place], runs, spent[place], board, system)
         spent[place, 2] = cycles() - began
 
 
@@ -150,6 +152,7 @@ class Chain:
         self._schedule = np.array(list(bands(links, self._outside)), np.int64).reshape(-1, 3)
         self._advance, self._sweep = specialize(advance, _SIGNATURE), specialize(sweep, _SWEEP)
         self.spent = np.zeros((len(links), 3), np.int64)
+        self.ends = np.zeros((len(links), 4), np.int64)
         self._elapsed_s: float = 0.0
         self._tick_s: float | None = None
 
@@ -170,7 +173,7 @@ class Chain:
         if everything:
             self._sweep(self._schedule, self._links, self._planes, self._runs, self.spent, crew.board, crew.system)
         else:
-            self._advance(self._links, self._feeds, self._planes, self._runs, self.spent, crew.board, crew.system)
+            self._advance(self._links, self._feeds, self._planes, self.ends, self._runs, self.spent, crew.board, crew.system)
         if crew.board[STATUS // 8]:
             crew.board[STATUS // 8] = 0
             raise MemoryError("a kernel found no memory to work in")

@@ -15,12 +15,14 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import NativeValue, intrinsic, models, register_model, unbox
+from numpy.typing import NDArray
 
 from edgevision.kernels.compiled.jit import address_of, kernel, specialize
 from edgevision.kernels.forms import Runs
 
 _I64, _I32, _POINTER = ir.IntType(64), ir.IntType(32), ir.IntType(8).as_pointer()
 _BEGIN = 9  # what stands before it in a block: the array of runs
+_START = (types.int64, types.int64, types.int64[::1], types.int64, types.int64, types.int64[::1])
 
 
 class Arguments(types.Opaque):  # type: ignore[misc]
@@ -109,16 +111,25 @@ def run_code(context, unpacker, code, block, begin, end, status):
 class NativeKernel:
     """A kernel over one camera's planes. `keep` are the objects whose addresses are among its arguments."""
 
-    __slots__ = ("_block", "_code", "_function", "_rest", "_signature", "keep")
+    __slots__ = ("_addresses", "_block", "_code", "_function", "_rest", "_signature", "keep")
 
     def __init__(self, function: Any, signature: tuple[Any, ...], rest: tuple[Any, ...], keep: object) -> None:
         self._function, self._signature, self._rest, self.keep = function, signature, rest, keep
         self._code = specialize(function, signature)
         self._block: Any = None
+        self._addresses = (0, 0, 0)
 
     def __call__(self, runs: Runs, begin: int, end: int) -> None:
-        """From Python."""
-        self._code(runs, begin, end, *self._rest)
+        """From Python. Once there is a block, with what stands in it: the addresses there move."""
+        if self._block is None:
+            self._code(runs, begin, end, *self._rest)
+            return
+        unpacker, code, _ = self._addresses
+        block, status = self._block[0].copy(), np.zeros(1, np.int64)
+        block[:_BEGIN] = list(_leaves(self._signature[0], runs))
+        specialize(start, _START)(unpacker, code, block, begin, end, status)
+        if status[0]:
+            raise MemoryError("a kernel found no memory to work in")
 
     @property
     def arguments(self) -> Arguments:
@@ -130,7 +141,31 @@ class NativeKernel:
         given = zip(self.arguments.kinds, (runs, 0, 0, *self._rest), strict=True)
         self._block = np.array([leaf for kind, value in given for leaf in _leaves(kind, value)], np.int64), runs
         unpacker = address_of(unpack, (*[types.int64] * 5, self.arguments))
-        return unpacker, address_of(self._function, self._signature), int(self._block[0].ctypes.data)
+        self._addresses = unpacker, address_of(self._function, self._signature), int(self._block[0].ctypes.data)
+        return self._addresses
+
+    def slots(self, begin: int, end: int) -> Iterator[int]:
+        """Addresses of the numbers, in the block and in tables that it points to, that are addresses of bytes begin .. end - 1."""
+        tables = [] if self._block is None else [self._block[0], *_tables(self._rest)]
+        for table in tables:
+            flat = table.reshape(-1)
+            for place in np.flatnonzero((flat >= begin) & (flat < end)):
+                yield int(table.ctypes.data) + 8 * int(place)
+
+
+@kernel
+def start(unpacker, code, block, begin, end, status):
+    """A kernel once, by what `over` gave."""
+    run_code(unpacker, code, np.int64(block.ctypes.data), begin, end, np.int64(status.ctypes.data))
+
+
+def _tables(value: object) -> Iterator[NDArray[np.int64]]:
+    """The arrays of 64-bit numbers among a kernel's arguments."""
+    if isinstance(value, tuple):
+        for part in value:
+            yield from _tables(part)
+    elif isinstance(value, np.ndarray) and value.dtype == np.int64:
+        yield value
 
 
 def native(function: Any, signature: tuple[Any, ...], rest: tuple[Any, ...], keep: object) -> NativeKernel:

@@ -13,9 +13,10 @@ from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from edgevision.kernels.compiled.jit import kernel, specialize
-from edgevision.kernels.forms import Feed, Plane, Runs
+from edgevision.kernels.forms import NO_ENDS, Ends, Feed, Plane, Runs
 
 _BYTES, _WORDS, _LINE = types.uint8[:, ::1], types.int32[:, ::1], types.int32[::1]
+_ENDS = types.UniTuple(types.int64, 4)
 _FEED = types.Tuple((_BYTES, _WORDS, _LINE, _LINE, _LINE, _LINE))
 
 
@@ -73,7 +74,29 @@ def spread(live, extent, first_column, last_column, above, below, wanted, wanted
 
 
 @kernel
-def collect(feeds, live, extent, runs, unit, everything):
+def mark_ends(ends, wanted, wanted_extent):
+    """Mark the rows at the top and the bottom, the columns at the left and the right: see `forms.Chain`."""
+    height, width = wanted.shape
+    top, bottom, left, right = ends
+    if top + bottom + left + right == 0:
+        return
+    for row in range(height):
+        if row < top or row >= height - bottom or left + right >= width:
+            wanted[row, :] = 1
+            wanted_extent[row, 0], wanted_extent[row, 1] = 0, width - 1
+            continue
+        if left > 0:
+            wanted[row, :left] = 1
+            wanted_extent[row, 0] = 0
+            wanted_extent[row, 1] = max(np.int64(wanted_extent[row, 1]), left - 1)
+        if right > 0:
+            wanted[row, width - right :] = 1
+            wanted_extent[row, 0] = min(np.int64(wanted_extent[row, 0]), width - right)
+            wanted_extent[row, 1] = width - 1
+
+
+@kernel
+def collect(feeds, live, extent, runs, unit, everything, ends):
     """Forget the target's live bytes; fill `runs`; (how many, pixels in them). The live bytes serve as scratch meanwhile."""
     forget(live, extent)
     height, width = live.shape
@@ -83,6 +106,7 @@ def collect(feeds, live, extent, runs, unit, everything):
         return height, height * width
     for feed in feeds:
         spread(*feed, live, extent)
+    mark_ends(ends, live, extent)
     return gather(live, extent, runs, unit)
 
 
@@ -210,16 +234,21 @@ def scan_mask(mask, eights, live, extent):
     return total
 
 
-def collector(feeds: tuple[Feed, ...], target: Plane, runs: Runs, unit: int) -> Callable[[bool], tuple[int, int]]:
+def collector(feeds: tuple[Feed, ...], target: Plane, runs: Runs, unit: int) -> Callable[[bool, Ends], tuple[int, int]]:
     """Called before a kernel: (how many runs, pixels in them)."""
     arrays = tuple(
         (feed.plane.live, feed.plane.extent, feed.reach.first_column, feed.reach.last_column, feed.reach.above, feed.reach.below)
         for feed in feeds
     )
-    signature = (types.UniTuple(_FEED, len(feeds)), _BYTES, _WORDS, _WORDS, types.int64, types.boolean)
+    signature = (types.UniTuple(_FEED, len(feeds)), _BYTES, _WORDS, _WORDS, types.int64, types.boolean, _ENDS)
     code = specialize(collect, signature)
     live, extent = target.live, target.extent
-    return lambda everything: code(arrays, live, extent, runs, unit, everything)
+
+    def find(everything: bool, ends: Ends = NO_ENDS) -> tuple[int, int]:
+        found: tuple[int, int] = code(arrays, live, extent, runs, unit, everything, ends)
+        return found
+
+    return find
 
 
 def marker(target: Plane, runs: Runs) -> Callable[[int], int]:

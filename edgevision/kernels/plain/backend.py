@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgevision.kernels.forms import Across, Broadcast, Convolve, Float, Form, Intake, Kernel, Link, Pick, Plane, Pool, Resize, Runs, Total
-from edgevision.kernels.plain import across, broadcast, combine, convolve, depthwise, intake, pick, pool, resize, runs, total
+from edgevision.kernels.plain import across, broadcast, combine, convolve, depthwise, intake, move, pick, pool, resize, runs, total
 from edgevision.kernels.plain.chain import Chain
 
 
@@ -21,6 +21,7 @@ class Plain:
     collector = staticmethod(runs.collector)
     marker = staticmethod(runs.marker)
     scan = staticmethod(runs.scan)
+    mover = staticmethod(move.mover)
 
     def __init__(self, unit: int = 1) -> None:
         self._unit = unit

@@ -19,6 +19,7 @@ class Chain:
         self._collect = [collector(link.feeds, link.target, runs, link.unit) for link in links]
         self._mark = [marker(link.target, runs) for link in links]
         self.spent = np.zeros((len(links), 3), np.int64)
+        self.ends = np.zeros((len(links), 4), np.int64)
 
     def __call__(self, everything: bool) -> None:
         """Run the steps."""
@@ -30,11 +31,13 @@ class Chain:
     def _step(self, place: int, link: Link, everything: bool) -> None:
         self.spent[place] = 0
         sources = [feed.plane for feed in link.feeds]
-        if not everything and not any(plane.live_px for plane in sources):
+        top, bottom, left, right = self.ends[place].tolist()
+        if not everything and not any(plane.live_px for plane in sources) and not top + bottom + left + right:
             if link.target.live_px:
                 forget(link.target)
             return
-        count, pixels = self._collect[place](everything or any(plane.live_px == plane.size_px for plane in sources))
+        everything = everything or any(plane.live_px == plane.size_px for plane in sources)
+        count, pixels = self._collect[place](everything, (top, bottom, left, right))
         link.kernel(self._runs, 0, count)
         link.target.live_px = self._mark[place](count)
         self.spent[place, :2] = pixels, count

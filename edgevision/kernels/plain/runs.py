@@ -7,20 +7,21 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from edgevision.kernels.forms import NO_LIVE, Feed, Plane, Runs
+from edgevision.kernels.forms import NO_ENDS, NO_LIVE, Ends, Feed, Plane, Runs
 
 
-def collector(feeds: tuple[Feed, ...], target: Plane, runs: Runs, unit: int) -> Callable[[bool], tuple[int, int]]:
+def collector(feeds: tuple[Feed, ...], target: Plane, runs: Runs, unit: int) -> Callable[[bool, Ends], tuple[int, int]]:
     """Forgets the target's live bytes, then fills `runs`: gaps shorter than `unit` are closed, shorter runs widened to it."""
 
-    def collect(everything: bool) -> tuple[int, int]:
+    def collect(everything: bool, ends: Ends = NO_ENDS) -> tuple[int, int]:
         forget(target)
         if everything:
             runs[: target.height] = [(row, 0, target.width) for row in range(target.height)]
             return target.height, target.size_px
         count = 0
         for row in range(target.height):
-            for start, stop in _closed(_wanted(feeds, row, target.width), unit, target.width):
+            wanted = _wanted(feeds, row, target.width) | _at_ends(ends, row, target.height, target.width)
+            for start, stop in _closed(wanted, unit, target.width):
                 runs[count] = row, start, stop
                 count += 1
         return count, int((runs[:count, 2] - runs[:count, 1]).sum())
@@ -44,6 +45,13 @@ def _wanted(feeds: tuple[Feed, ...], row: int, width: int) -> NDArray[np.bool_]:
         for start, stop in _stretches(live):
             wanted[reach.first_column[start] : reach.last_column[stop - 1] + 1] = True
     return wanted
+
+
+def _at_ends(ends: Ends, row: int, height: int, width: int) -> NDArray[np.bool_]:
+    """The outputs of this row in the rows at the top and the bottom, the columns at the left and the right."""
+    top, bottom, left, right = ends
+    columns = np.arange(width)
+    return np.asarray((columns < left) | (columns >= width - right) | (row < top) | (row >= height - bottom))
 
 
 def _stretches(wanted: NDArray[np.bool_]) -> list[tuple[int, int]]:
