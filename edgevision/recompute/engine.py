@@ -5,7 +5,8 @@
     out = net.next(x, live)            # what the live pixels reach; bit-identical to first() of the input in use
 
 A file is read (`graph`), lowered to a plan of steps (`lower`, `plan`), and each step bound to the planes of a Memory (`memory`, `bound`,
-`island`). The arithmetic is in `kernels`; what runs step after step between two islands is a chain there (`kernels/*/chain.py`). One `Network` (plan, weights, kernels) serves many cameras, each a `SelectiveNetwork`.
+`island`). The arithmetic is in `kernels`; what runs step after step between two islands is a chain there (`kernels/*/chain.py`). One
+`Network` (plan, weights, kernels) serves many cameras, each a `SelectiveNetwork`.
 """
 
 from __future__ import annotations
