@@ -33,12 +33,12 @@ def test_a_frozen_worker_costs_its_camera_only_and_nothing_outlives_the_supervis
 
 
 def test_no_verdict_mixes_two_configurations():
-    found = run("reload.py", "--configs", "6", "--seed", "3")
+    found = run("reload.py", "--configs", "4", "--seed", "3")
     assert found["valid"] >= 1
     assert found["refused"] >= 1
 
 
 def test_every_part_gets_one_verdict_under_overload_and_a_killed_worker():
-    found = run("overload.py", "--parts", "80", "--kill", "1")
+    found = run("overload.py", "--parts", "40", "--kill", "1")
     assert found["kills"] == 1
     assert found["verdicts"]["NOT_INSPECTED"] >= 1

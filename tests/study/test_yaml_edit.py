@@ -17,8 +17,10 @@ CAMERA = ("cameras", "camera-1")
 
 
 def test_a_value_is_replaced_where_it_stands():
-    text = "# top\ncameras:\n  camera-1:   # the first\n    judge: {warn: 0.5, ng: 0.70}   # limits\n    compare:\n   "
-    "   min_area: 8  # pixels\n"
+    text = (
+        "# top\ncameras:\n  camera-1:   # the first\n    judge: {warn: 0.5, ng: 0.70}   # limits\n    compare:\n   "
+        "   min_area: 8  # pixels\n"
+    )
     new = edited(text, {(*CAMERA, "judge", "ng"): "0.8", (*CAMERA, "compare", "min_area"): "12"}, "line.yaml")
     assert new == text.replace("0.70", "0.8").replace("min_area: 8", "min_area: 12")
 

@@ -1,4 +1,4 @@
-"""The budget policy: within the budget, nobody starved, nothing invented."""
+"""The share policy: within the budget, nobody starved, nothing invented."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ HERE = Path(__file__).parent
 def policy_of(**settings: float) -> Policy:
     registry = Registry()
     registry.load_plugin(HERE)
-    kind = registry.settings("policy", "budget")
+    kind = registry.settings("policy", "share")
     assert kind is not None
-    policy = registry.build("policy", "budget", kind(**settings))
+    policy = registry.build("policy", "share", kind(**settings))
     assert isinstance(policy, Policy)
     return policy
 
@@ -55,4 +55,4 @@ def test_law_within_budget_and_all_get_their_turn(band_px):
 
 def test_the_sample_loads():
     config = load(HERE / "sample.yaml", env={}, registry=builtin_registry())
-    assert config.cameras["line"].recompute.policy.type == "budget"
+    assert config.cameras["line"].recompute.policy.type == "share"

@@ -14,18 +14,18 @@ from edgevision.records import ChangeMap, Mask, Settings
 from edgevision.registry import Registry
 
 
-class BudgetSettings(Settings):
+class ShareSettings(Settings):
     """How much is recomputed on one frame."""
 
-    type: Literal["budget"] = Field("budget", description="Names this policy.")
+    type: Literal["share"] = Field("share", description="Names this policy.")
     share: float = Field(0.25, gt=0, le=1, description="At most about this share of the frame's pixels is recomputed on one frame.")
     band_px: int = Field(32, ge=1, le=4096, description="Live pixels are taken in bands of so many rows.")
 
 
-class BudgetPolicy:
+class SharePolicy:
     """Bands of rows in turn, each until the budget is spent; at least one, so that every live pixel gets its turn."""
 
-    def __init__(self, settings: BudgetSettings) -> None:
+    def __init__(self, settings: ShareSettings) -> None:
         self.settings = settings
         self._row = 0
 
@@ -52,4 +52,4 @@ class BudgetPolicy:
 
 
 def register(registry: Registry) -> None:
-    registry.register("policy", "budget", BudgetPolicy, BudgetSettings)
+    registry.register("policy", "share", SharePolicy, ShareSettings)
