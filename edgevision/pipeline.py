@@ -15,6 +15,7 @@ import numpy as np
 from edgevision.compare.background import ChangeDetector, checked
 from edgevision.compare.belt import Belt, Seen
 from edgevision.compare.depth import EightBits
+from edgevision.compare.settings import ChangeSettings
 from edgevision.config import CameraConfig, Config, builtin_registry, load
 from edgevision.errors import BadFrame, ConfigError, EngineFault, InputError
 from edgevision.interfaces import Policy, Rule, TimedPolicy
@@ -34,6 +35,7 @@ from edgevision.segment.facts import NetworkFacts, Placement
 Found = tuple[tuple[Region, ...], tuple[Defect, ...], tuple[Event, ...]]
 
 PROTECT_MARGIN_PX = 8
+RESIZE_TAPS = 2
 SEEING = frozenset({"compare", "recompute", "segment"})
 
 
@@ -205,7 +207,7 @@ class Pipeline:
             is_belt = self.settings.compare.motion == "shift"
             self._network = load_for_frames(self.settings.recompute, height, width, progress, is_belt)
             if is_belt and isinstance(self._network, SelectiveNetwork):
-                self._belt = Belt(self.settings.compare, _belt_step(self._network, self.settings.compare.motion_axis, (height, width)))
+                self._belt = _belt_for(self._network, self.settings.compare, (height, width))
             self._decoder = decoder_for(self.settings.segment, (height, width), facts_of(self._network, height, width))
             self._audits = Audits(self._network, AuditSettings.of(self.settings.recompute))
             self._size_px = (height, width)
@@ -304,16 +306,16 @@ def displaced(regions: tuple[Region, ...], off_px: tuple[int, int], shape: tuple
     return tuple(moved)
 
 
-def _belt_step(network: SelectiveNetwork, axis: str, frame_px: tuple[int, int]) -> int:
-    """In which steps the network follows a belt. Raises InputError where they are too long to be of use."""
-    place = 1 if axis == "x" else 0
-    step = network.shift_step_px[place]
-    if step > frame_px[place] // 4:
+def _belt_for(network: SelectiveNetwork, settings: ChangeSettings, frame_px: tuple[int, int]) -> Belt:
+    """The belt that a network follows. Raises InputError where its steps are too long to be of use."""
+    axis = 1 if settings.motion_axis == "x" else 0
+    step = network.shift_step_px[axis]
+    if step > frame_px[axis] // 4:
         raise InputError(
-            f"compare.motion is shift, but this network moves in steps of {step} px along {axis}, more than a quarter of the frame; "
-            "use a fully convolutional network, or motion none"
+            f"compare.motion is shift, but this network moves in steps of {step} px along {settings.motion_axis}, more than a quarter of "
+            "the frame; use a fully convolutional network, or motion none"
         )
-    return step
+    return Belt(settings, step, 0 if network.input_shape[2:] == frame_px else RESIZE_TAPS)
 
 
 def facts_of(network: CameraNetwork, height: int, width: int) -> NetworkFacts:

@@ -44,6 +44,7 @@ ROW_ROOM = 128
 POINTS_EVERY = 4
 DAZZLED_SHARE = 0.25
 DAZZLED_FRAMES = 30
+BELT_VIBRATION_PX = 1.0  # two frames of a belt, each half a pixel off at most
 
 
 class Background:
@@ -201,7 +202,8 @@ class ChangeDetector:
     def __init__(self, settings: ChangeSettings | None = None, kernels: ModuleType = compiled) -> None:
         self.settings = settings or ChangeSettings()
         self._kernels = kernels
-        self._vibration_q8 = round(self.settings.vibration_px * 256)
+        least_px = BELT_VIBRATION_PX if self.settings.motion == "shift" else 0.0
+        self._vibration_q8 = round(max(self.settings.vibration_px, least_px) * 256)
         self._bounds = tuple(round(v * 256) for v in (*self.settings.abs_threshold, *self.settings.var_threshold))
         self.golden = load_golden(self.settings.golden) if self.settings.reference == "golden" and self.settings.golden else None
         self._rate = max(1, round(math.log2(self.settings.reference_frames / BANDS)))

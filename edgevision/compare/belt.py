@@ -26,7 +26,6 @@ NOISE_LEVELS, MOST_LEVELS = 10, 40
 NOTHING = 0.02  # gray levels a pixel: as good as no difference
 SURE = 0.5  # of what other shifts cost, at most
 NEAR_PX = 2
-RIM_PX = 2
 MOST_WAY_PX = 1_000_000
 
 Lines = NDArray[np.int16]
@@ -43,10 +42,12 @@ class Seen(NamedTuple):
 
 
 class Belt:
-    """The belt under one camera. `step_px` are the network's steps along the belt."""
+    """The belt under one camera. `step_px` are the network's steps along the belt; `rim_px` is how far beyond what is new, and at the
+    other end, a network that resizes its frames, or repeats their last pixels, looks from places that are new."""
 
-    def __init__(self, settings: ChangeSettings, step_px: int) -> None:
+    def __init__(self, settings: ChangeSettings, step_px: int, rim_px: int = 0) -> None:
         self._axis = 1 if settings.motion_axis == "x" else 0
+        self._rim = rim_px
         self._most, self._step, self._deeper = settings.motion_max_px, step_px, (settings.bits or 16) - 8
         across = [corner[self._axis] for corner in settings.roi or ()]
         self._span = slice(max(0, min(across)), max(across) + 1) if across else slice(None)
@@ -102,13 +103,12 @@ class Belt:
         self._phases[entered] = self._off - round(self._off)
 
     def _moved_on(self, steps: int, shape: tuple[int, int]) -> Mask:
-        """What the window shows newly, with what it did already and nobody has taken yet, and a rim at both ends: a network that resizes
-        its frames, or repeats their last pixels, looks at it from places that are new."""
+        """What the window shows newly, with what it did already and nobody has taken yet, and the rims."""
         entered = np.zeros(shape, np.bool_) if self._entered is None else self._entered.copy()
         move(entered, steps, self._axis)
         along = np.moveaxis(entered, self._axis, 0)
-        along[:RIM_PX] = along[-RIM_PX:] = True
-        along[entering(steps + int(math.copysign(RIM_PX, steps)), len(along))] = True
+        along[: self._rim] = along[len(along) - self._rim :] = True
+        along[entering(steps + int(math.copysign(self._rim, steps)), len(along))] = True
         return entered
 
     def _take(self, image: Image, window: Image, off: int, steps: int) -> None:
@@ -155,7 +155,7 @@ class Belt:
         if abs(off) >= size:
             return math.inf
         old, new = self._lines[:, max(0, -off) : size - max(0, off)], now[:, max(0, off) : size - max(0, -off)]
-        apart = np.abs(old - new)
+        apart: Lines = np.abs(old - new)
         np.clip(apart, NOISE_LEVELS, NOISE_LEVELS + MOST_LEVELS, out=apart)
         return float(apart.sum(dtype=np.int64)) / apart.size - NOISE_LEVELS
 

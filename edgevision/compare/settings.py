@@ -35,7 +35,7 @@ class ChangeSettings(Settings):
         3, ge=0, le=250, description="Frames of rest after which a place that something moved through is taken anew, whole; 0: never."
     )
     confirm_frames: int = Field(1, ge=1, le=250, description="Frames in a row a pixel must differ before it is live; 1 is at once.")
-    vibration_px: float = Field(0.5, ge=0, le=8, description="Camera shake to forgive at edges, in pixels.")
+    vibration_px: float = Field(0.5, ge=0, le=8, description="Camera shake to forgive at edges, in pixels; over a belt at least 1.")
     steady_px: float = Field(
         3.0, ge=0, le=4, description="Camera shake up to which a frame is moved back before it is compared, in pixels; 0: never."
     )

@@ -3,6 +3,7 @@
     net = SelectiveNetwork.load("network.onnx")
     out = net.first(x)                 # all of it
     out = net.next(x, live)            # what the live pixels reach; bit-identical to first() of the input in use
+    net.shift(0, 8)                    # loaded with may_move: the scene moves, and what was computed moves along in the next next()
 
 A file is read (`graph`), lowered to a plan of steps (`lower`, `plan`), and each step bound to the planes of a Memory (`memory`, `bound`,
 `island`). The arithmetic is in `kernels`; what runs step after step between two islands is a chain there (`kernels/*/chain.py`). One

@@ -44,9 +44,17 @@ def test_hand_worked():
     assert (seen.moved_px, seen.off_px) == ((0, 4), (0, 1))
     assert seen.picture[0].tolist() == [251, 250, 250, 250, *first[0, :16]]
     assert seen.entered is not None
-    assert np.flatnonzero(seen.entered[0]).tolist() == [*range(4 + 2), 18, 19]  # and what a resize sees beside
+    assert np.flatnonzero(seen.entered[0]).tolist() == [0, 1, 2, 3]
     belt.commit()
     assert belt.next(shown, 0.0).entered is None
+
+
+def test_a_rim_is_looked_at_anew_by_a_network_that_resizes():
+    belt, picture = Belt(settings(), 4, 2), np.zeros((3, 20), np.uint8)
+    belt.next(picture)
+    entered = belt.next(picture, -5.0).entered
+    assert entered is not None
+    assert np.flatnonzero(entered[0]).tolist() == [0, 1, *range(14, 20)]
 
 
 @pytest.mark.parametrize(("axis", "name"), [(1, "x"), (0, "y")])
