@@ -31,7 +31,7 @@ __all__ = ["Background", "ChangeDetector", "ChangeSettings"]
 
 BANDS = 64
 LONGEST_SIDE_PX = 32_000
-SAMPLES = 3600  # values of a colour picture; half as many more of a gray one, whose noise is averaged over no channels
+SAMPLES = 5400
 NOISE_MEMORY_FRAMES = 64
 NOISE_EVERY = 8
 CHANGE_SIGMAS = 7.0
@@ -136,7 +136,7 @@ class Scratch:
         self.chosen_runs = np.zeros_like(self.runs)
         self.steep = np.zeros(width * channels, np.int32)
         self.queue = np.zeros(height * width, np.int32)
-        self.step = max(1, int(np.sqrt(height * width * channels / (SAMPLES if channels > 1 else 1.5 * SAMPLES))))
+        self.step = max(1, int(np.sqrt(height * width * channels / SAMPLES)))
         samples = (height // self.step + 1) * (width // self.step + 1) * channels
         self.samples = np.zeros((5, samples), np.int32)
         self.faint = np.zeros(measure.FAINT_BINS, np.int64)

@@ -31,16 +31,12 @@ def correct_runs(image, light, runs, count, channels, out):
 @kernel
 def spread_gain(gains, factors, left, weight, out):
     channels = gains.shape[0]
-    factor = np.zeros(left.shape[0], np.int32)
     for b in range(factors.shape[0]):
         for x in range(left.shape[0]):
-            a, z = i4(factors[b, left[x]]), i4(factors[b, left[x] + 1])
-            factor[x] = i4(a + i4(i4(i4(z - a) * i4(weight[x])) >> 8))
-        row = out[b]
-        for c in range(channels):
-            gain = i4(gains[c])
-            for x in range(factor.shape[0]):
-                row[x * channels + c] = i4(gain * factor[x]) >> 14
+            a, z = np.int64(factors[b, left[x]]), np.int64(factors[b, left[x] + 1])
+            factor = a + ((z - a) * weight[x] >> 8)
+            for c in range(channels):
+                out[b, x * channels + c] = gains[c] * factor >> 14
 
 
 @kernel
