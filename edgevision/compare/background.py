@@ -32,7 +32,8 @@ __all__ = ["Background", "ChangeDetector", "ChangeSettings"]
 
 BANDS = 64
 LONGEST_SIDE_PX = 32_000
-SAMPLES = 3600  # values of a colour picture; half as many more of a gray one, whose noise is averaged over no channels
+SAMPLES = 5400
+SAMPLE_ROWS = 48  # at least, where there are as many: fewer do not show a wave along the rows
 NOISE_MEMORY_FRAMES = 64
 NOISE_EVERY = 8
 CHANGE_SIGMAS = 7.0
@@ -153,8 +154,10 @@ class Scratch:
         self.chosen_runs = np.zeros_like(self.runs)
         self.steep = np.zeros(width * channels, np.int32)
         self.queue = np.zeros(height * width, np.int32)
-        self.step = max(1, int(np.sqrt(height * width * channels / (SAMPLES if channels > 1 else 1.5 * SAMPLES))))
-        samples = (height // self.step + 1) * (width // self.step + 1) * channels
+        area = height * width * channels / SAMPLES
+        down = max(1, min(int(math.sqrt(area)), height // SAMPLE_ROWS))
+        self.steps = down, max(1, int(area / down))
+        samples = (height // self.steps[0] + 1) * (width // self.steps[1] + 1) * channels
         self.samples = np.zeros((5, samples), np.int32)
         self.faint = np.zeros(measure.FAINT_BINS, np.int64)
         self.rows = np.zeros((4, width * channels + 2 * ROW_ROOM), np.int16 if dtype == np.uint8 else np.int32)
@@ -316,9 +319,8 @@ class ChangeDetector:
 
     def _sample(self, background: Background, flat: Image, used: Image) -> int:
         """Take a grid of pixels of the frame and of what was used into scratch. Raises BadFrame when hardly any shows anything."""
-        scratch, step = background.scratch, background.scratch.step
-        start = (background.frames * 7 % step, background.frames * 13 % step)
-        place = ((background.allowed, background.tables[1]), background.depth, background.channels, start, step)
+        scratch = background.scratch
+        place = ((background.allowed, background.tables[1]), background.depth, background.channels, *grid_of(background))
         n, seen, dark, bright = self._kernels.gather(flat, used, *place, scratch.samples)
         for count, what, remedy in ((dark, "black", "lens cap, lamp and cable"), (bright, "saturated", "exposure, gain and lamp")):
             if seen and count >= self.settings.blind_fraction * seen:
@@ -377,7 +379,7 @@ class ChangeDetector:
         if settings.noise_sigma is not None:
             sigma = settings.noise_sigma * math.sqrt(2 * values) / tolerance
             return measure.faint_limit(sigma, settings.faint_sigmas, least)
-        step = scratch.step + scratch.step // 2
+        step = math.isqrt(9 * scratch.steps[0] * scratch.steps[1] // 4)
         start = (background.frames * 11 % step, background.frames * 5 % step)
         frame = (flat, background.used, background.tolerance, background.lamp.light, background.cut, background.channels)
         self._kernels.count_faint(*frame, start, step, scratch.faint)
@@ -475,8 +477,7 @@ class ChangeDetector:
         if not golden.is_aligned:
             background.raw_foreground[:] = 0
             return 0, height
-        start = (background.frames * 7 % scratch.step, background.frames * 13 % scratch.step)
-        golden.fit(self._kernels, flat, background.tables[1], scratch.samples, (start, scratch.step))
+        golden.fit(self._kernels, flat, background.tables[1], scratch.samples, grid_of(background))
         band = (0, height) if is_anew else background.band()
         golden.judge_runs(self._kernels, flat, (scratch.runs, count), scratch.flags, background.raw_foreground)
         golden.judge_band(self._kernels, flat, band, scratch.flags, background.raw_foreground)
@@ -514,6 +515,12 @@ class ChangeDetector:
     def _set_tolerances(self, background: Background, rows: tuple[int, int]) -> None:
         place = (background.allowed, rows, background.scratch.steep, background.tolerance)
         self._kernels.set_tolerances(background.used, background.channels, background.tables, self._vibration_q8, *place)
+
+
+def grid_of(background: Background) -> tuple[tuple[int, int], tuple[int, int]]:
+    """The first row and column of this frame's samples, another on each frame, and the steps to the next ones."""
+    down, across = background.scratch.steps
+    return (background.frames * 7 % down, background.frames * 13 % across), (down, across)
 
 
 def scene_of(background: Background, otherwise: Scene) -> Scene:

@@ -64,8 +64,8 @@ class GoldenView:
             self._lay()
         return moved > MOVED_PX or not was
 
-    def fit(self, kernels: ModuleType, flat: Image, dead: NDArray[np.int32], samples: NDArray[np.int32], grid: tuple[Any, int]) -> None:
-        """Take up the light of a frame (row, column x channel). `grid` is (first row and column, step), `samples` working space."""
+    def fit(self, kernels: ModuleType, flat: Image, dead: NDArray[np.int32], samples: NDArray[np.int32], grid: tuple[Any, Any]) -> None:
+        """Take up the light of a frame (row, column x channel). `grid` is (first row and column, steps), `samples` working space."""
         depth = (self._level_shift, (256 << self._level_shift) - 1)
         place = ((self._allowed, dead), depth, self._channels, *grid, samples)
         n = kernels.gather(flat, self.picture.reshape(self._flat_shape), *place)[0]

@@ -37,6 +37,8 @@ SURE = 6.0  # sigmas by which the zones' misfit must exceed what noise alone mak
 EXPLAINED = 0.6  # share of the misfit that a surface or a wave must explain: of a stain, neither does
 CYCLES = tuple(k / 10 for k in range(10, 81))  # of the mains' bands in a picture, that are looked for
 OUTLIER_SIGMAS = 4.0
+LEAST_BY_PLACE = 0.008  # share of the light from which on a gain by place is taken up: less is not worth a gain for every value,
+LEAST_AGAIN = 0.002  # and from which on it is bettered
 FIELD_ROUNDS = 3
 FACTOR_BOUNDS = (0.5, 2.0)
 
@@ -113,8 +115,9 @@ class Lamp:
             for counts in (BANDS, ZONES)
         )
         middle = (np.arange(width) + 0.5) * ZONES[1] / width - 0.5
-        self._left = np.clip(np.floor(middle), 0, ZONES[1] - 2).astype(np.int64)
-        self._weight = np.rint((middle - self._left) * 256).astype(np.int64)  # beyond the outermost middles the line goes on
+        whole = np.floor(middle)
+        self._left = whole.astype(np.int64) + 1  # a zone more on each side, for what lies beyond the outermost middles
+        self._weight = np.rint((middle - whole) * 256).astype(np.int64)
         self._set: Line | None = None  # what the arrays hold
         self._counted: tuple[Line | None, bool] | None = None  # what the counts are of
         self._surfaces, self._waves = _surfaces(), _waves()
@@ -220,12 +223,13 @@ class Lamp:
         for _ in range(FIELD_ROUNDS):
             limit = self._inliers(self.count(kernels, samples, n).sum(axis=0))
             kernels.zone_sums(samples, n, self.light, self._channels, self._zones, limit, self._zone_sums)
-            bent = self._bend(*self._misfits(self._zone_sums))
+            least = LEAST_AGAIN if self.has_places else LEAST_BY_PLACE
+            bent = _worth(self._bend(*self._misfits(self._zone_sums)), least)
             if bent is not None:
                 surface *= 1 + bent
                 self._set_places(kernels, waves, surface, relax)
             kernels.zone_sums(samples, n, self.light, self._channels, self._bands, limit, self._band_sums)
-            waved = self._wave(*self._misfits(self._band_sums))
+            waved = _worth(self._wave(*self._misfits(self._band_sums)), least)
             if waved is not None:
                 waves *= 1 + waved
                 self._set_places(kernels, waves, surface, relax)
@@ -278,7 +282,8 @@ class Lamp:
         at = (np.arange(len(self._gain_by_place)) + 0.5) * BLOCK_ROWS / self._height
         by_row = _interpolated(at * BANDS[0] - 0.5, waves)
         by_zone = np.stack([_interpolated(at * ZONES[0] - 0.5, column) for column in surface.T], axis=1)
-        factors = 1 + (by_row[:, None] * by_zone - 1) * (1 - relax)
+        beyond = np.pad(by_zone, ((0, 0), (1, 1)), mode="reflect", reflect_type="odd")  # the line goes on
+        factors = 1 + (by_row[:, None] * beyond - 1) * (1 - relax)
         gains = self._gain[0, : self._channels].astype(np.int64)
         most = (65_535 if self._gain.dtype == np.uint16 else 32_767) / float(gains.max())  # beyond it the kernels' integers overflow
         whole = np.floor(np.clip(factors, FACTOR_BOUNDS[0], min(FACTOR_BOUNDS[1], most)) * UNIT_FACTOR).astype(np.int64)
@@ -309,6 +314,11 @@ def _is_sure(shares: NDArray[np.float64], weights: NDArray[np.float64]) -> bool:
     """Whether the misfit exceeds what noise alone makes of it."""
     known = int(np.count_nonzero(weights))
     return known > 0 and float(((shares * weights) ** 2).sum()) > known + SURE * math.sqrt(2 * known)
+
+
+def _worth(found: NDArray[np.float64] | None, least: float) -> NDArray[np.float64] | None:
+    """What was found, None where it moves the light nowhere by as much as `least`."""
+    return None if found is None or np.abs(found).max() < least else found
 
 
 def _explains(found: NDArray[np.float64], shares: NDArray[np.float64], weights: NDArray[np.float64]) -> bool:

@@ -48,7 +48,7 @@ def fitted(after: np.ndarray, before: np.ndarray) -> tuple[Lamp, np.ndarray]:
     flat, used = after.reshape(height, -1), before.reshape(height, -1)
     samples = np.zeros((5, flat.size), np.int32)
     place = (np.ones((height, width), np.uint8), np.full(256, 40, np.int32))
-    n = kernels.gather(flat, used, place, (0, 255), channels, (0, 0), 5, samples)[0]
+    n = kernels.gather(flat, used, place, (0, 255), channels, (0, 0), (5, 5), samples)[0]
     lamp.fit(kernels, samples, n, 0.0)
     out = np.zeros_like(flat)
     runs = np.array([(row, 0, width) for row in range(height)], np.int32)

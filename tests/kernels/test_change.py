@@ -90,6 +90,22 @@ def test_a_window_may_hang_over_the_border(kernels):
     assert {r for r, _ in once} == {0, 1, 2}
 
 
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.sampled_from([64, 96, 195]))
+def test_any_light_is_found_alike(seed, width):
+    """The whole range of what a byte's light may hold: no sum may leave its 16 bits."""
+    rng = np.random.default_rng(seed)
+    image, used, tolerance = (rng.integers(0, 256, (9, width)).astype(np.uint8) for _ in range(3))
+    own = (rng.integers(0, 65_536, (2, width)).astype(np.uint16), rng.integers(-32_768, 32_768, width).astype(np.int16), 8, 9, 5, 255)
+    results = []
+    for kernels in (plain, compiled):
+        weak, points = np.zeros((11, width + 2), np.uint8), np.zeros(image.size, np.int32)
+        place = (own, (3, 200, 256, 2), 1, (0, 9, 0, width), np.zeros((4, width + 256), np.int16), weak, points)
+        count = kernels.find_weak(image, used, tolerance, *place)
+        results.append((sorted(points[:count].tolist()), weak.tolist()))
+    assert results[0] == results[1]
+
+
 def grown(kernels, image, used, *, despeckle=3, min_area=1, grow=0):
     height, width = image.shape
     weak, queue = np.zeros((height + 2, width + 2), np.uint8), np.zeros(image.size, np.int32)

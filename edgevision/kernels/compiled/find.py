@@ -38,6 +38,12 @@ def _place(context, builder, kind, array, at, vector):
     return builder.bitcast(builder.gep(data, [at]), vector.as_pointer())
 
 
+def _add_within(builder, a, b):
+    """Their sum, held within 16 bits: beyond them a value is brighter than any that a frame can hold."""
+    kind = ir.FunctionType(a.type, [a.type, a.type])
+    return builder.call(cgutils.get_or_insert_function(builder.module, kind, f"llvm.sadd.sat.v{LANES}i16"), [a, b])
+
+
 def _pick(builder, compare, relation, a, b):
     return builder.select(compare(relation, a, b), a, b)
 
@@ -64,7 +70,7 @@ def _differences(typing, frame, at, light, light_at, limits, out, out_at):
         high = builder.zext(builder.shl(builder.zext(load(0, 0, args[1], byte), short), _fill(short, 8)), word)
         gain = builder.zext(load(2, 0, number(3, 0), short), word)
         product = builder.trunc(builder.lshr(builder.mul(high, gain), _fill(word, 16)), short)
-        value = builder.add(builder.lshr(product, _fill(short, 1)), load(2, 1, number(3, 1), short))
+        value = _add_within(builder, builder.lshr(product, _fill(short, 1)), load(2, 1, number(3, 1), short))
         value = builder.ashr(value, _fill(short, 5))
         value = _pick(builder, builder.icmp_signed, ">", value, _fill(short, 0))
         value = _pick(builder, builder.icmp_signed, "<", value, _fill(short, 255))

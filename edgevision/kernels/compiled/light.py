@@ -29,18 +29,36 @@ def correct_runs(image, light, runs, count, channels, out):
 
 
 @kernel
+def _between(a, z, weight, out):
+    for x in range(out.shape[0]):
+        out[x] = a + ((z - a) * weight[x] >> 8)
+
+
+@kernel
+def _take_three(factors, first, second, third, out):
+    for x in range(factors.shape[0]):
+        out[3 * x], out[3 * x + 1], out[3 * x + 2] = first * factors[x] >> 14, second * factors[x] >> 14, third * factors[x] >> 14
+
+
+@kernel
 def spread_gain(gains, factors, left, weight, out):
-    channels = gains.shape[0]
-    factor = np.zeros(left.shape[0], np.int32)
+    channels, width = gains.shape[0], left.shape[0]
+    row = np.zeros(width, np.int64)
     for b in range(factors.shape[0]):
-        for x in range(left.shape[0]):
-            a, z = i4(factors[b, left[x]]), i4(factors[b, left[x] + 1])
-            factor[x] = i4(a + i4(i4(i4(z - a) * i4(weight[x])) >> 8))
-        row = out[b]
-        for c in range(channels):
-            gain = i4(gains[c])
-            for x in range(factor.shape[0]):
-                row[x * channels + c] = i4(gain * factor[x]) >> 14
+        start = 0
+        while start < width:
+            stop = start + 1
+            while stop < width and left[stop] == left[start]:
+                stop += 1
+            a, z = np.int64(factors[b, left[start]]), np.int64(factors[b, left[start] + 1])
+            _between(a, z, weight[start:stop], row[start:stop])
+            start = stop
+        if channels == 3:
+            _take_three(row, gains[0], gains[1], gains[2], out[b])
+        else:
+            for x in range(width):
+                for c in range(channels):
+                    out[b, x * channels + c] = gains[c] * row[x] >> 14
 
 
 @kernel
@@ -54,13 +72,13 @@ def steepness(used, channels, r, x, i):
 
 
 @kernel
-def gather(image, used, place, depth, channels, start, step, samples):
+def gather(image, used, place, depth, channels, start, steps, samples):
     allowed, dead = place
     level_shift, top = depth
     n = dark = bright = seen = 0
     low, high = 2 << level_shift, top - (2 << level_shift)
-    for r in range(start[0], image.shape[0], step):
-        for x in range(start[1], image.shape[1] // channels, step):
+    for r in range(start[0], image.shape[0], steps[0]):
+        for x in range(start[1], image.shape[1] // channels, steps[1]):
             if not allowed[r, x]:
                 continue
             for c in range(channels):

@@ -58,7 +58,7 @@ def gather(
     depth: tuple[int, int],
     channels: int,
     start: tuple[int, int],
-    step: int,
+    steps: tuple[int, int],
     samples: Array,
 ) -> tuple[int, int, int, int]:
     """A grid of allowed values, where flat, not dark, not bright; how many, and of how many seen how many were dark, bright."""
@@ -67,8 +67,8 @@ def gather(
     low, high = 2 << level_shift, top - (2 << level_shift)
     steep = steepness(used, channels)
     n = seen = dark = bright = 0
-    for r in range(start[0], image.shape[0], step):
-        for x in range(start[1], image.shape[1] // channels, step):
+    for r in range(start[0], image.shape[0], steps[0]):
+        for x in range(start[1], image.shape[1] // channels, steps[1]):
             for c in range(channels) if allowed[r, x] else ():
                 i = x * channels + c
                 v, u = int(image[r, i]), int(used[r, i])
