@@ -23,7 +23,7 @@ from edgevision.kernels.forms import Feed, Link, Plane, Runs
 UNPACKER, CODE, BLOCK, TARGET, FIRST_FEED, FEEDS, UNIT, COST_PS = range(8)  # of a link
 LIVE, EXTENT, HEIGHT, WIDTH, COUNT = range(5)  # of a plane
 SHARES_EACH = 8
-BAND_BYTES, MOST_BANDS = 1 << 20, 64
+BAND_BYTES, MOST_BANDS = 4 << 20, 64  # of a band's largest tensor, for each thread
 _TABLES, _LINE = types.int64[:, ::1], types.int64[::1]
 _SIGNATURE = (_TABLES, _TABLES, _TABLES, _TABLES, types.int32[:, ::1], _TABLES, _LINE, _LINE)
 _SWEEP = (_TABLES, _TABLES, _TABLES, types.int32[:, ::1], _TABLES, _LINE, _LINE)
@@ -149,7 +149,7 @@ class Chain:
             np.int64,
         )
         self._outside = [plane for plane in planes.values() if all(plane is not link.target for link in links)]
-        self._schedule = np.array(list(bands(links, self._outside)), np.int64).reshape(-1, 3)
+        self._schedule = np.array(list(bands(links, self._outside, crew.threads)), np.int64).reshape(-1, 3)
         self._advance, self._sweep = specialize(advance, _SIGNATURE), specialize(sweep, _SWEEP)
         self.spent = np.zeros((len(links), 3), np.int64)
         self.ends = np.zeros((len(links), 4), np.int64)
@@ -195,13 +195,13 @@ def _feed_line(feed: Feed, places: Mapping[int, int]) -> tuple[int, ...]:
     return (places[id(feed.plane)], *(table.ctypes.data for table in tables))
 
 
-def bands(links: Sequence[Link], outside: Sequence[Plane]) -> Iterator[tuple[int, int, int]]:
+def bands(links: Sequence[Link], outside: Sequence[Plane], threads: int = 1) -> Iterator[tuple[int, int, int]]:
     """(link, first row, end) in the order in which all rows of all links may be run, `outside` being there from the beginning.
 
     A link waits until its rows are worth reading its weights for.
     """
     largest = max((link.target.padded.nbytes for link in links), default=0)
-    count = min(max(largest // BAND_BYTES, 1), MOST_BANDS)
+    count = min(max(largest // (BAND_BYTES * threads), 1), MOST_BANDS)
     ready = {id(link.target): 0 for link in links}
     for band in range(1, count + 1):
         ready.update({id(plane): plane.height * band // count for plane in outside})

@@ -31,7 +31,7 @@ class Crew:
     def __init__(self, threads: int) -> None:
         self.board = np.zeros(BOARD, np.int64)
         self.system = np.array([*system_calls(), threads, WORTH_SHARING_NS, SHARE_NS], np.int64)
-        self._count = threads - 1
+        self.threads, self._count = threads, threads - 1
         self._has_started = False
         self._busy = threading.Lock()
         weakref.finalize(self, _dismiss, self.board, self.system)
