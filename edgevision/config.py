@@ -17,7 +17,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from edgevision.capture import sources
 from edgevision.capture.camera import CameraSettings
@@ -102,6 +102,15 @@ class CameraConfig(Settings):
     pictures: PictureSettings = Field(PictureSettings(), description="Which pictures are kept on disk, and how many.")
     rules: Annotated[tuple[Chosen, ...], Kind("rule")] = Field((), description="Further rules, each with its `type`, beside `judge`.")
     sinks: Annotated[tuple[Chosen, ...], Kind("sink")] = Field((), description="Outputs beside MQTT, each with its `type`.")
+
+    @model_validator(mode="after")
+    def _parts_are_seen_whole(self) -> CameraConfig:
+        if self.compare.motion == "shift" and self.trigger.type != "free_run":
+            raise ValueError(
+                f"compare.motion is shift and trigger.type is {self.trigger.type}: on a belt the newest pixels wait for a later frame, so "
+                "that no single frame shows a part whole; use trigger free_run, or motion none"
+            )
+        return self
 
 
 class Config(Settings):

@@ -227,3 +227,10 @@ def test_any_tree_is_a_config_error_or_loads(tmp_path, tree, section):
     path = tmp_path / "line.yaml"
     path.write_text(yaml.safe_dump({"cameras": {"a": {"source": "synthetic"}}, section: tree}, allow_unicode=True))
     assert complaint_about(path) != ["silent"]
+
+
+def test_parts_are_not_asked_for_over_a_belt(tmp_path):
+    text = "cameras:\n  a:\n    source: {type: synthetic}\n    trigger: {type: interval}\n    compare: {motion: shift}\n"
+    (tmp_path / "line.yaml").write_text(text)
+    with pytest.raises(ConfigError, match="no single frame shows a part whole"):
+        load(tmp_path / "line.yaml")
