@@ -19,7 +19,7 @@ from edgevision.compare.golden import Golden
 from edgevision.compare.golden import load as load_golden
 from edgevision.compare.golden_view import GoldenView
 from edgevision.compare.light import Lamp
-from edgevision.compare.masks import LiveMask, MaskPool
+from edgevision.compare.masks import LiveMask, MaskPool, zeros_on_line
 from edgevision.compare.settings import ChangeSettings
 from edgevision.compare.settle import TILE_PX, Settle
 from edgevision.compare.steady import CELLS, Steady
@@ -143,7 +143,8 @@ class Scratch:
         samples = (height // self.steps[0] + 1) * (width // self.steps[1] + 1) * channels
         self.samples = np.zeros((5, samples), np.int32)
         self.faint = np.zeros(measure.FAINT_BINS, np.int64)
-        self.rows = np.zeros((4, width * channels + 2 * ROW_ROOM), np.int16 if dtype == np.uint8 else np.int32)
+        wide = -(-width * channels // 64) * 64 + 2 * ROW_ROOM
+        self.rows = zeros_on_line((4, wide), np.int16 if dtype == np.uint8 else np.int32)
         self.first = np.zeros(height, np.int32)
         self.last = np.zeros(height, np.int32)
         self.none = np.zeros((height, width), np.bool_)

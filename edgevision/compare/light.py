@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from edgevision.compare.masks import zeros_on_line
 from edgevision.compare.measure import LEVELS, NOISE_BINS, RESIDUAL_BINS, quantile
 
 OFFSET_PRIOR = 0.02  # how strongly an offset is doubted: little where the line explains all of the picture,
@@ -107,9 +108,9 @@ class Lamp:
         self._shape = (9, 5, LEVELS - 1) if is_bytes else (0, 13, (LEVELS << level_shift) - 1)  # 8-bit sums fit 16-bit vectors
         self._first, self._second, self._top = self._shape
         self._height = height
-        self._gain = np.zeros((1, wide), np.uint16 if is_bytes else np.int32)
-        self._gain_by_place = np.zeros((-(-height // BLOCK_ROWS), wide), self._gain.dtype)
-        self._offset = np.zeros(wide, np.int16 if is_bytes else np.int32)
+        self._gain = zeros_on_line((1, wide), np.uint16 if is_bytes else np.int32)
+        self._gain_by_place = zeros_on_line((-(-height // BLOCK_ROWS), wide), self._gain.dtype)
+        self._offset = zeros_on_line((wide,), np.int16 if is_bytes else np.int32)
         self._bands, self._zones = (
             tuple((np.arange(size) * count // size).astype(np.int64) for size, count in zip((height, width), counts, strict=True))
             for counts in (BANDS, ZONES)
