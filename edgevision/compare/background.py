@@ -65,6 +65,7 @@ class Background:
         self.tolerance = np.zeros(flat, image.dtype)
         self.corrected = np.zeros(flat, image.dtype)
         self.noise_counts = np.zeros((measure.NOISE_BINS, measure.RESIDUAL_BINS))
+        self.faint_counts = np.zeros(measure.FAINT_BINS)
         self.mean = np.zeros(flat, np.uint16)  # in 1/256 of a gray level, as is the spread
         self.spread = np.zeros(flat, np.uint16)
         self.raw_foreground = np.zeros((height + 2, width + 2), np.uint8)
@@ -353,7 +354,10 @@ class ChangeDetector:
         self._kernels.count_faint(*frame, start, step, scratch.faint)
         if scratch.faint.sum() < LEAST_SAMPLES:
             return 0
-        return measure.faint_limit(measure.faint_sigma(scratch.faint), settings.faint_sigmas, least)
+        if scratch.faint[1:].any():
+            background.faint_counts *= 1 - 1 / NOISE_MEMORY_FRAMES
+            background.faint_counts += scratch.faint
+        return measure.faint_limit(measure.faint_sigma(scratch.faint, background.faint_counts), settings.faint_sigmas, least)
 
     def _find(self, background: Background, flat: Image, limits: tuple[int, int, int, int]) -> int:
         scratch = background.scratch
@@ -376,7 +380,10 @@ class ChangeDetector:
             live_px = kernels.find_extents(*taken)
         if settings.settle_frames:
             due = background.settle.due(kernels, scratch.runs, int(kernels.find_runs(*taken, scratch.runs)))
-            live_px += 0 if due is None else kernels.force_tiles(background.allowed, due, TILE_PX, *taken)
+            if due is not None:
+                usual = float(background.noise.mean()) * (1 << background.level_shift)
+                due = background.settle.worth(kernels, frame[:2] + (background.lamp.light,), background.channels, usual, due)
+                live_px += kernels.force_tiles(background.allowed, due, TILE_PX, *taken)
         if force_rows is not None:
             start, stop, _ = force_rows.indices(background.shape[0])
             live_px += kernels.force_live(background.allowed, start, stop, *taken)
