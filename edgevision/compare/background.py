@@ -382,7 +382,7 @@ class ChangeDetector:
             due = background.settle.due(kernels, scratch.runs, int(kernels.find_runs(*taken, scratch.runs)))
             if due is not None:
                 usual = float(background.noise.mean()) * (1 << background.level_shift)
-                due = background.settle.worth(kernels, frame[:2] + (background.lamp.light,), background.channels, usual, due)
+                due = background.settle.worth(kernels, (*frame[:2], background.lamp.light), background.channels, usual, due)
                 live_px += kernels.force_tiles(background.allowed, due, TILE_PX, *taken)
         if force_rows is not None:
             start, stop, _ = force_rows.indices(background.shape[0])
