@@ -140,7 +140,8 @@ class Scratch:
         self.queue = np.zeros(height * width, np.int32)
         area = height * width * channels / SAMPLES
         down = max(1, min(int(math.sqrt(area)), height // SAMPLE_ROWS))
-        self.steps = down, max(1, int(area / down))
+        self.steps = odd(down), odd(max(1, int(area / down)))
+        self.faint_step = odd(max(1, int(1.5 * math.sqrt(area))))
         samples = (height // self.steps[0] + 1) * (width // self.steps[1] + 1) * channels
         self.samples = np.zeros((5, samples), np.int32)
         self.faint = np.zeros(measure.FAINT_BINS, np.int64)
@@ -149,6 +150,11 @@ class Scratch:
         self.first = np.zeros(height, np.int32)
         self.last = np.zeros(height, np.int32)
         self.none = np.zeros((height, width), np.bool_)
+
+
+def odd(step: int) -> int:
+    """The step, or the one before it: an even one would meet the same place in each of a codec's blocks."""
+    return max(1, step - 1 + step % 2)
 
 
 def allowed_pixels(settings: ChangeSettings, height: int, width: int) -> NDArray[np.uint8]:
@@ -348,7 +354,7 @@ class ChangeDetector:
         if settings.noise_sigma is not None:
             sigma = settings.noise_sigma * math.sqrt(2 * values) / tolerance
             return measure.faint_limit(sigma, settings.faint_sigmas, least)
-        step = math.isqrt(9 * scratch.steps[0] * scratch.steps[1] // 4)
+        step = scratch.faint_step
         start = (background.frames * 11 % step, background.frames * 5 % step)
         frame = (flat, background.used, background.tolerance, background.lamp.light, background.cut, background.channels)
         self._kernels.count_faint(*frame, start, step, scratch.faint)

@@ -1,6 +1,7 @@
 """How a frame's light relates to that of another picture, and its correction: a line for each channel, and a gain that varies by place.
 
-In: a grid of samples of both. Out: `Lamp.light`, as the kernels take it. Keeps, per camera, the last frame's line.
+In: a grid of samples of both. Out: `Lamp.light`, as the kernels take it. Keeps, per camera, the last frame's line, and how far
+off a line left the samples where no gain by place was found.
 
 The line takes up a lamp that dims and a white balance that moves; the gain by place a lamp that dims on one side, and the bands that
 mains light draws under a rolling shutter. A part is none of these: what few rows or zones show alone is taken for a change, not for light.
@@ -41,6 +42,7 @@ OUTLIER_SIGMAS = 4.0
 LEAST_BY_PLACE = 0.008  # share of the light from which on a gain by place is taken up: less is not worth a gain for every value,
 LEAST_AGAIN = 0.002  # and from which on it is bettered
 FIELD_ROUNDS = 3
+LOOK_AGAIN = 1.03  # how much further off a line must leave the samples than where a gain by place was last looked for in vain
 FACTOR_BOUNDS = (0.5, 2.0)
 
 
@@ -130,7 +132,7 @@ class Lamp:
     def reset(self) -> None:
         """No correction."""
         self.line = self.used_line = Line.none(self._channels)
-        self.has_places = False
+        self.has_places, self._in_vain = False, 0.0
         self.light = self._uniform(self.line)
 
     def drop_places(self) -> None:
@@ -160,11 +162,13 @@ class Lamp:
         that leave the offset alone.
         """
         self._counted = None
-        start = self.line
+        start, had_places = self.line, self.has_places
         self.line, is_served = self._fit_line(kernels, samples, n, start, OFFSET_PRIOR)
         self._take(relax)
-        if is_served:
+        middle = quantile(self.count(kernels, samples, n).sum(axis=0), 0.5)
+        if is_served and (had_places or middle > LOOK_AGAIN * self._in_vain):
             self._fit_places(kernels, samples, n, relax)
+            self._in_vain = 0.0 if self.has_places else middle
         if self.has_places or not is_served:
             self.line, _ = self._fit_line(kernels, samples, n, start, OFFSET_DOUBT)
             self._take(relax)

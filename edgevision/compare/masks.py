@@ -27,7 +27,8 @@ def zeros_on_line(shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
     size = int(np.prod(shape)) * np.dtype(dtype).itemsize
     room = np.zeros(size + LINE_BYTES, np.uint8)
     start = -room.ctypes.data % LINE_BYTES
-    return room[start : start + size].view(dtype).reshape(shape)
+    zeros: NDArray[Any] = room[start : start + size].view(dtype).reshape(shape)
+    return zeros
 
 
 class MaskPool:
