@@ -141,7 +141,7 @@ class Scratch:
         area = height * width * channels / SAMPLES
         down = max(1, min(int(math.sqrt(area)), height // SAMPLE_ROWS))
         self.steps = odd(down), odd(max(1, int(area / down)))
-        self.faint_step = odd(max(1, int(1.5 * math.sqrt(area))))
+        self.faint_step = odd(max(1, int(2 * math.sqrt(area))))
         samples = (height // self.steps[0] + 1) * (width // self.steps[1] + 1) * channels
         self.samples = np.zeros((5, samples), np.int32)
         self.faint = np.zeros(measure.FAINT_BINS, np.int64)

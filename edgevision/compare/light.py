@@ -1,7 +1,6 @@
 """How a frame's light relates to that of another picture, and its correction: a line for each channel, and a gain that varies by place.
 
-In: a grid of samples of both. Out: `Lamp.light`, as the kernels take it. Keeps, per camera, the last frame's line, and how far
-off a line left the samples where no gain by place was found.
+In: a grid of samples of both. Out: `Lamp.light`, as the kernels take it. Keeps, per camera, the last frame's line.
 
 The line takes up a lamp that dims and a white balance that moves; the gain by place a lamp that dims on one side, and the bands that
 mains light draws under a rolling shutter. A part is none of these: what few rows or zones show alone is taken for a change, not for light.
@@ -42,7 +41,6 @@ OUTLIER_SIGMAS = 4.0
 LEAST_BY_PLACE = 0.008  # share of the light from which on a gain by place is taken up: less is not worth a gain for every value,
 LEAST_AGAIN = 0.002  # and from which on it is bettered
 FIELD_ROUNDS = 3
-LOOK_AGAIN = 1.03  # how much further off a line must leave the samples than where a gain by place was last looked for in vain
 FACTOR_BOUNDS = (0.5, 2.0)
 
 
@@ -132,7 +130,7 @@ class Lamp:
     def reset(self) -> None:
         """No correction."""
         self.line = self.used_line = Line.none(self._channels)
-        self.has_places, self._in_vain = False, 0.0
+        self.has_places = False
         self.light = self._uniform(self.line)
 
     def drop_places(self) -> None:
@@ -162,14 +160,10 @@ class Lamp:
         that leave the offset alone.
         """
         self._counted = None
-        start, had_places = self.line, self.has_places
+        start = self.line
         self.line, is_served = self._fit_line(kernels, samples, n, start, OFFSET_PRIOR)
         self._take(relax)
-        middle = quantile(self.count(kernels, samples, n).sum(axis=0), 0.5)
-        if is_served and (had_places or middle > LOOK_AGAIN * self._in_vain):
-            self._fit_places(kernels, samples, n, relax)
-            self._in_vain = 0.0 if self.has_places else middle
-        if self.has_places or not is_served:
+        if not is_served or self._fit_places(kernels, samples, n, relax):
             self.line, _ = self._fit_line(kernels, samples, n, start, OFFSET_DOUBT)
             self._take(relax)
             self._fit_places(kernels, samples, n, relax)
@@ -222,24 +216,31 @@ class Lamp:
     def _inliers(self, counts: NDArray[np.int64]) -> int:
         return max(2, round(INLIER_MEDIANS * quantile(counts, 0.5))) << self._level_shift
 
-    def _fit_places(self, kernels: ModuleType, samples: NDArray[np.int32], n: int, relax: float) -> None:
-        """The gain by place, where enough of the picture shows one: a curved surface, and waves along the rows."""
+    def _fit_places(self, kernels: ModuleType, samples: NDArray[np.int32], n: int, relax: float) -> bool:
+        """The gain by place, where enough of the picture shows one: a curved surface, and waves along the rows.
+
+        Returns whether there is one, be it too weak to be taken up: then the line is to be doubted.
+        """
+        is_sure = False
         surface, waves = np.ones(ZONES), np.ones(BANDS[0])
         for _ in range(FIELD_ROUNDS):
             limit = self._inliers(self.count(kernels, samples, n).sum(axis=0))
             kernels.zone_sums(samples, n, self.light, self._channels, self._zones, limit, self._zone_sums)
             least = LEAST_AGAIN if self.has_places else LEAST_BY_PLACE
-            bent = _worth(self._bend(*self._misfits(self._zone_sums)), least)
-            if bent is not None:
+            bent = self._bend(*self._misfits(self._zone_sums))
+            is_sure |= bent is not None
+            if bent is not None and (bent := _worth(bent, least)) is not None:
                 surface *= 1 + bent
                 self._set_places(kernels, waves, surface, relax)
             kernels.zone_sums(samples, n, self.light, self._channels, self._bands, limit, self._band_sums)
-            waved = _worth(self._wave(*self._misfits(self._band_sums)), least)
-            if waved is not None:
+            waved = self._wave(*self._misfits(self._band_sums))
+            is_sure |= waved is not None
+            if waved is not None and (waved := _worth(waved, least)) is not None:
                 waves *= 1 + waved
                 self._set_places(kernels, waves, surface, relax)
             if bent is None and waved is None:
-                return
+                break
+        return is_sure
 
     def _misfits(self, sums: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """By what share the light of each zone differs from what is corrected already, and 1 / sigma of that (0: not known)."""
