@@ -27,6 +27,7 @@ EXCESS_MOST = 8
 FAINT_BINS = 512
 FAINT_TAILS = ((0.5, 0.6745), (0.9, 1.645), (0.96, 2.054))  # of one frame; what lies beyond may be a change
 FAINT_USUAL_TAILS = (*FAINT_TAILS, (0.99, 2.576))  # of many frames
+FAINT_USUAL_MOST = 1.3
 FAINT_LEAST_LEVELS = 1.25  # that the mean over a window must move at least
 FAINT_WINDOW_PX = 16
 FAINT_MOST_Q8 = 25_000
@@ -101,9 +102,11 @@ def faint_sigma(now: NDArray[np.int64], usual: NDArray[np.float64]) -> float:
     """One sigma of the sums over windows, in tolerances, from counts of their eighths on this frame and on many before.
 
     By the median, and by the tail where that is wider: what compression leaves is no bell curve, and no noise of single pixels either.
-    Beyond twice the median's sigma on a frame, three times it on many, the tail is taken for changes.
+    Beyond twice the median's sigma on a frame, three times it on many, the tail is taken for changes. The many say little more than the
+    frame itself, where that is calm: their light may have been another.
     """
-    return max(_tailed(now, FAINT_TAILS, 2.0), _tailed(usual, FAINT_USUAL_TAILS, 3.0))
+    own = _tailed(now, FAINT_TAILS, 2.0)
+    return max(own, min(_tailed(usual, FAINT_USUAL_TAILS, 3.0), FAINT_USUAL_MOST * own))
 
 
 def _tailed(counts: NDArray[np.float64] | NDArray[np.int64], tails: tuple[tuple[float, float], ...], most: float) -> float:
