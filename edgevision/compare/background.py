@@ -20,7 +20,7 @@ from edgevision.compare.golden import Golden
 from edgevision.compare.golden import load as load_golden
 from edgevision.compare.golden_view import GoldenView
 from edgevision.compare.light import Lamp
-from edgevision.compare.masks import LiveMask, MaskPool
+from edgevision.compare.masks import LiveMask, MaskPool, zeros_on_line
 from edgevision.compare.settings import ChangeSettings
 from edgevision.compare.settle import TILE_PX, Settle
 from edgevision.compare.steady import CELLS, Steady
@@ -33,7 +33,7 @@ __all__ = ["Background", "ChangeDetector", "ChangeSettings"]
 BANDS = 64
 LONGEST_SIDE_PX = 32_000
 SAMPLES = 5400
-SAMPLE_ROWS = 48  # at least, where there are as many: fewer do not show a wave along the rows
+SAMPLE_ROWS = 40  # at least, where there are as many: fewer do not show a wave along the rows
 NOISE_MEMORY_FRAMES = 64
 NOISE_EVERY = 8
 CHANGE_SIGMAS = 7.0
@@ -67,6 +67,7 @@ class Background:
         self.tolerance = np.zeros(flat, image.dtype)
         self.corrected = np.zeros(flat, image.dtype)
         self.noise_counts = np.zeros((measure.NOISE_BINS, measure.RESIDUAL_BINS))
+        self.faint_counts = np.zeros(measure.FAINT_BINS)
         self.mean = np.zeros(flat, np.uint16)  # in 1/256 of a gray level, as is the spread
         self.spread = np.zeros(flat, np.uint16)
         self.raw_foreground = np.zeros((height + 2, width + 2), np.uint8)
@@ -156,14 +157,21 @@ class Scratch:
         self.queue = np.zeros(height * width, np.int32)
         area = height * width * channels / SAMPLES
         down = max(1, min(int(math.sqrt(area)), height // SAMPLE_ROWS))
-        self.steps = down, max(1, int(area / down))
+        self.steps = odd(down), odd(max(1, int(area / down)))
+        self.faint_step = odd(max(1, int(2 * math.sqrt(area))))
         samples = (height // self.steps[0] + 1) * (width // self.steps[1] + 1) * channels
         self.samples = np.zeros((5, samples), np.int32)
         self.faint = np.zeros(measure.FAINT_BINS, np.int64)
-        self.rows = np.zeros((4, width * channels + 2 * ROW_ROOM), np.int16 if dtype == np.uint8 else np.int32)
+        wide = -(-width * channels // 64) * 64 + 2 * ROW_ROOM
+        self.rows = zeros_on_line((4, wide), np.int16 if dtype == np.uint8 else np.int32)
         self.first = np.zeros(height, np.int32)
         self.last = np.zeros(height, np.int32)
         self.none = np.zeros((height, width), np.bool_)
+
+
+def odd(step: int) -> int:
+    """The step, or the one before it: an even one would meet the same place in each of a codec's blocks."""
+    return max(1, step - 1 + step % 2)
 
 
 def allowed_pixels(settings: ChangeSettings, height: int, width: int) -> NDArray[np.uint8]:
@@ -379,13 +387,16 @@ class ChangeDetector:
         if settings.noise_sigma is not None:
             sigma = settings.noise_sigma * math.sqrt(2 * values) / tolerance
             return measure.faint_limit(sigma, settings.faint_sigmas, least)
-        step = math.isqrt(9 * scratch.steps[0] * scratch.steps[1] // 4)
+        step = scratch.faint_step
         start = (background.frames * 11 % step, background.frames * 5 % step)
         frame = (flat, background.used, background.tolerance, background.lamp.light, background.cut, background.channels)
         self._kernels.count_faint(*frame, start, step, scratch.faint)
         if scratch.faint.sum() < LEAST_SAMPLES:
             return 0
-        return measure.faint_limit(measure.faint_sigma(scratch.faint), settings.faint_sigmas, least)
+        if scratch.faint[1:].any():
+            background.faint_counts *= 1 - 1 / NOISE_MEMORY_FRAMES
+            background.faint_counts += scratch.faint
+        return measure.faint_limit(measure.faint_sigma(scratch.faint, background.faint_counts), settings.faint_sigmas, least)
 
     def _find(self, background: Background, flat: Image, limits: tuple[int, int, int, int]) -> int:
         scratch = background.scratch
@@ -408,7 +419,10 @@ class ChangeDetector:
             live_px = kernels.find_extents(*taken)
         if settings.settle_frames:
             due = background.settle.due(kernels, scratch.runs, int(kernels.find_runs(*taken, scratch.runs)))
-            live_px += 0 if due is None else kernels.force_tiles(background.allowed, due, TILE_PX, *taken)
+            if due is not None:
+                usual = float(background.noise.mean()) * (1 << background.level_shift)
+                due = background.settle.worth(kernels, (*frame[:2], background.lamp.light), background.channels, usual, due)
+                live_px += kernels.force_tiles(background.allowed, due, TILE_PX, *taken)
         if force_rows is not None:
             start, stop, _ = force_rows.indices(background.shape[0])
             live_px += kernels.force_live(background.allowed, start, stop, *taken)

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from edgevision.compare.masks import zeros_on_line
 from edgevision.compare.measure import LEVELS, NOISE_BINS, RESIDUAL_BINS, quantile
 
 OFFSET_PRIOR = 0.02  # how strongly an offset is doubted: little where the line explains all of the picture,
@@ -37,7 +38,7 @@ SURE = 6.0  # sigmas by which the zones' misfit must exceed what noise alone mak
 EXPLAINED = 0.6  # share of the misfit that a surface or a wave must explain: of a stain, neither does
 CYCLES = tuple(k / 10 for k in range(10, 81))  # of the mains' bands in a picture, that are looked for
 OUTLIER_SIGMAS = 4.0
-LEAST_BY_PLACE = 0.008  # share of the light from which on a gain by place is taken up: less is not worth a gain for every value,
+LEAST_BY_PLACE = 0.003  # share of the light from which on a gain by place is taken up: less is not worth a gain for every value,
 LEAST_AGAIN = 0.002  # and from which on it is bettered
 FIELD_ROUNDS = 3
 FACTOR_BOUNDS = (0.5, 2.0)
@@ -107,9 +108,9 @@ class Lamp:
         self._shape = (9, 5, LEVELS - 1) if is_bytes else (0, 13, (LEVELS << level_shift) - 1)  # 8-bit sums fit 16-bit vectors
         self._first, self._second, self._top = self._shape
         self._height = height
-        self._gain = np.zeros((1, wide), np.uint16 if is_bytes else np.int32)
-        self._gain_by_place = np.zeros((-(-height // BLOCK_ROWS), wide), self._gain.dtype)
-        self._offset = np.zeros(wide, np.int16 if is_bytes else np.int32)
+        self._gain = zeros_on_line((1, wide), np.uint16 if is_bytes else np.int32)
+        self._gain_by_place = zeros_on_line((-(-height // BLOCK_ROWS), wide), self._gain.dtype)
+        self._offset = zeros_on_line((wide,), np.int16 if is_bytes else np.int32)
         self._bands, self._zones = (
             tuple((np.arange(size) * count // size).astype(np.int64) for size, count in zip((height, width), counts, strict=True))
             for counts in (BANDS, ZONES)
@@ -162,9 +163,7 @@ class Lamp:
         start = self.line
         self.line, is_served = self._fit_line(kernels, samples, n, start, OFFSET_PRIOR)
         self._take(relax)
-        if is_served:
-            self._fit_places(kernels, samples, n, relax)
-        if self.has_places or not is_served:
+        if not is_served or self._fit_places(kernels, samples, n, relax):
             self.line, _ = self._fit_line(kernels, samples, n, start, OFFSET_DOUBT)
             self._take(relax)
             self._fit_places(kernels, samples, n, relax)
@@ -217,24 +216,31 @@ class Lamp:
     def _inliers(self, counts: NDArray[np.int64]) -> int:
         return max(2, round(INLIER_MEDIANS * quantile(counts, 0.5))) << self._level_shift
 
-    def _fit_places(self, kernels: ModuleType, samples: NDArray[np.int32], n: int, relax: float) -> None:
-        """The gain by place, where enough of the picture shows one: a curved surface, and waves along the rows."""
+    def _fit_places(self, kernels: ModuleType, samples: NDArray[np.int32], n: int, relax: float) -> bool:
+        """The gain by place, where enough of the picture shows one: a curved surface, and waves along the rows.
+
+        Returns whether there is one, be it too weak to be taken up: then the line is to be doubted.
+        """
+        is_sure = False
         surface, waves = np.ones(ZONES), np.ones(BANDS[0])
         for _ in range(FIELD_ROUNDS):
             limit = self._inliers(self.count(kernels, samples, n).sum(axis=0))
             kernels.zone_sums(samples, n, self.light, self._channels, self._zones, limit, self._zone_sums)
             least = LEAST_AGAIN if self.has_places else LEAST_BY_PLACE
-            bent = _worth(self._bend(*self._misfits(self._zone_sums)), least)
-            if bent is not None:
+            bent = self._bend(*self._misfits(self._zone_sums))
+            is_sure |= bent is not None
+            if bent is not None and (bent := _worth(bent, least)) is not None:
                 surface *= 1 + bent
                 self._set_places(kernels, waves, surface, relax)
             kernels.zone_sums(samples, n, self.light, self._channels, self._bands, limit, self._band_sums)
-            waved = _worth(self._wave(*self._misfits(self._band_sums)), least)
-            if waved is not None:
+            waved = self._wave(*self._misfits(self._band_sums))
+            is_sure |= waved is not None
+            if waved is not None and (waved := _worth(waved, least)) is not None:
                 waves *= 1 + waved
                 self._set_places(kernels, waves, surface, relax)
             if bent is None and waved is None:
-                return
+                break
+        return is_sure
 
     def _misfits(self, sums: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """By what share the light of each zone differs from what is corrected already, and 1 / sigma of that (0: not known)."""

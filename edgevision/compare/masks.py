@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from edgevision.records import Mask
 
 KEPT = 4
+LINE_BYTES = 64
 
 
 class LiveMask(NamedTuple):
@@ -19,6 +20,15 @@ class LiveMask(NamedTuple):
     mask: Mask
     first: NDArray[np.int32]
     last: NDArray[np.int32]
+
+
+def zeros_on_line(shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
+    """Zeros that begin where a line of the cache begins: no vector of them then lies across two."""
+    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    room = np.zeros(size + LINE_BYTES, np.uint8)
+    start = -room.ctypes.data % LINE_BYTES
+    zeros: NDArray[Any] = room[start : start + size].view(dtype).reshape(shape)
+    return zeros
 
 
 class MaskPool:

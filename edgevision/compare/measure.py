@@ -25,7 +25,9 @@ EXCESS_FROM = 1.15
 EXCESS_SIGMAS = 5.0
 EXCESS_MOST = 8
 FAINT_BINS = 512
-FAINT_TAILS = ((0.5, 0.6745), (0.9, 1.645), (0.96, 2.054))
+FAINT_TAILS = ((0.5, 0.6745), (0.9, 1.645), (0.96, 2.054))  # of one frame; what lies beyond may be a change
+FAINT_USUAL_TAILS = (*FAINT_TAILS, (0.99, 2.576))  # of many frames
+FAINT_USUAL_MOST = 1.3
 FAINT_LEAST_LEVELS = 1.25  # that the mean over a window must move at least
 FAINT_WINDOW_PX = 16
 FAINT_MOST_Q8 = 25_000
@@ -96,13 +98,20 @@ def to_table(levels: NDArray[np.float64], level_shift: int) -> NDArray[np.int32]
     return np.asarray(np.rint(levels * (1 << level_shift)), np.int32)
 
 
-def faint_sigma(counts: NDArray[np.float64] | NDArray[np.int64]) -> float:
-    """One sigma of the sums over windows, in tolerances, from counts of their eighths: by the median, and by the tail where that is wider.
+def faint_sigma(now: NDArray[np.int64], usual: NDArray[np.float64]) -> float:
+    """One sigma of the sums over windows, in tolerances, from counts of their eighths on this frame and on many before.
 
-    What compression leaves is no bell curve; beyond twice the median's sigma the tail is taken for changes.
+    By the median, and by the tail where that is wider: what compression leaves is no bell curve, and no noise of single pixels either.
+    Beyond twice the median's sigma on a frame, three times it on many, the tail is taken for changes. The many say little more than the
+    frame itself, where that is calm: their light may have been another.
     """
-    middle, *tails = ((quantile(counts, share) + 0.5) / 8 / sigmas for share, sigmas in FAINT_TAILS)
-    return min(max(middle, *tails), 2 * middle)
+    own = _tailed(now, FAINT_TAILS, 2.0)
+    return max(own, min(_tailed(usual, FAINT_USUAL_TAILS, 3.0), FAINT_USUAL_MOST * own))
+
+
+def _tailed(counts: NDArray[np.float64] | NDArray[np.int64], tails: tuple[tuple[float, float], ...], most: float) -> float:
+    middle, *others = ((quantile(counts, share) + 0.5) / 8 / sigmas for share, sigmas in tails)
+    return min(max(middle, *others), most * middle)
 
 
 def faint_limit(sigma: float, sigmas: float, least: float) -> int:

@@ -1,20 +1,25 @@
 """Where something moved and then came to rest, the picture is handed over once more, whole.
 
 While a part moves, pixels that differ by less than the noise limit keep what they showed before, and the seams between old and new
-look like scratches. In: the live runs of each frame. Out: the tiles that have just come to rest. Keeps, by tile: whether it was touched
-since it was last handed over, and for how many frames nothing has moved nearby.
+look like scratches. In: the live runs of each frame. Out: the tiles that have just come to rest and show more than noise. Keeps, by tile:
+whether it was touched since it was last handed over, and for how many frames nothing has moved nearby.
 """
 
 from __future__ import annotations
 
 from types import ModuleType
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edgevision.records import Image
+
 TILE_PX = 16
-ACTIVE_PX = 24  # live pixels in a tile from which on something moves there, and it is not noise
+ACTIVE_PX = 64  # live pixels in a tile from which on something moves there: noise that is taken for a change does not fill a quarter
+MISFIT = 1.3  # how much further off the tile must be than noise alone makes it
+MEAN_SIGMAS = 1.128  # the mean |difference| of two pictures, in sigmas of the noise of each
 REACH_TILES = 8  # a part's quiet middle is not at rest while its edges, so far away, still move
 
 
@@ -26,6 +31,7 @@ class Settle:
         self._frames = frames
         self._counts = np.zeros(shape, np.int32)
         self._touched = np.zeros(shape, np.bool_)
+        self._misfits = np.zeros(shape, np.int64)
         self._quiet = np.full(shape, 255, np.uint8)
         self._near = np.ones((2 * REACH_TILES + 1, 2 * REACH_TILES + 1), np.uint8)
 
@@ -46,3 +52,10 @@ class Settle:
             return None
         self._touched &= ~due
         return due
+
+    def worth(
+        self, kernels: ModuleType, frame: tuple[Image, Image, Any], channels: int, noise: float, due: NDArray[np.bool_]
+    ) -> NDArray[np.bool_]:
+        """Of the tiles that are due, those further from what is in use than noise makes them. `frame` is (image, used, light)."""
+        kernels.tile_misfits(*frame, due, TILE_PX, channels, self._misfits)
+        return np.asarray(due & (self._misfits > MISFIT * MEAN_SIGMAS * noise * TILE_PX * TILE_PX * channels))

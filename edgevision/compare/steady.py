@@ -47,9 +47,14 @@ class Steady:
 
     def shift(self, kernels: ModuleType, flat: Image, used: Image, light: tuple[Any, ...]) -> tuple[int, int]:
         """How much further on (x, y), in eighths of a pixel, what was used is seen in this frame; (0, 0) where that is not sure."""
-        if not self._reach:
-            return 0, 0
-        points, most = self._points.reshape(-1, 2), MOST_LEVELS << self._level_shift
+        if not self._reach or self._shift_of(kernels, flat, used, light, self._points[self._row % 2 :: 2]) == (0, 0):
+            return 0, 0  # half of the points see a shift; how far it is, all of them say
+        return self._shift_of(kernels, flat, used, light, self._points)
+
+    def _shift_of(
+        self, kernels: ModuleType, flat: Image, used: Image, light: tuple[Any, ...], chosen: NDArray[np.int64]
+    ) -> tuple[int, int]:
+        points, most = np.ascontiguousarray(chosen).reshape(-1, 2), MOST_LEVELS << self._level_shift
         count = kernels.shift_costs(flat, used, light, points, self._channels, most, self._near)
         if count < LEAST_POINTS:
             return 0, 0

@@ -5,7 +5,7 @@ import numpy as np
 from edgevision.compare.settle import TILE_PX, Settle
 from edgevision.kernels.plain import change as kernels
 
-MOVING = np.array([[20, 32, 64], [21, 32, 64]], np.int32)  # 16 pixels in each of two tiles a row: 32 in both together
+MOVING = np.array([[row, 32, 64] for row in range(20, 24)], np.int32)  # 16 pixels a row in each of two tiles
 NOISE = np.array([[20, 33, 38]], np.int32)
 
 
@@ -34,6 +34,16 @@ def test_a_quiet_middle_waits_for_its_edges():
     due(settle, MOVING)
     edge = MOVING + np.array([0, 96, 96], np.int32)  # six tiles on
     assert [due(settle, edge) for _ in range(6)] == [None] * 6
+
+
+def test_what_shows_noise_alone_is_not_taken_anew():
+    settle = Settle(32, 32, 3)
+    used = np.full((32, 96), 100, np.uint8)
+    image, tiles = used.copy(), np.array([[True, True], [False, False]])
+    image[:16, :48] += 2  # of noise, a sigma of 1 makes 1.1
+    image[:16, 48:] += 1
+    frame = (image, used, (np.full((1, 96), 1 << 14, np.uint16), np.full(96, 16, np.int16), 32, 9, 5, 255))
+    assert np.argwhere(settle.worth(kernels, frame, 3, 1.0, tiles)).tolist() == [[0, 0]]
 
 
 def test_off_means_never():

@@ -235,6 +235,8 @@ def test_tiles_are_counted_and_forced_alike(seed, size):
     shape = tuple(int(side) for side in rng.integers(5, 60, 2))
     grid = -(-shape[0] // size), -(-shape[1] // size)
     live, allowed, tiles = rng.random(shape) < 0.2, (rng.random(shape) < 0.9).astype(np.uint8), rng.random(grid) < 0.3
+    image, used = (rng.integers(0, 256, (shape[0], 3 * shape[1])).astype(np.uint8) for _ in range(2))
+    own = light(3 * shape[1], 1.1, -4.0, height=shape[0])
     results = []
     for kernels in (plain, compiled):
         mask, first, last = live.copy(), np.zeros(shape[0], np.int32), np.zeros(shape[0], np.int32)
@@ -242,8 +244,10 @@ def test_tiles_are_counted_and_forced_alike(seed, size):
         runs = np.zeros((shape[0] * shape[1], 3), np.int32)
         count, counts = kernels.find_runs(mask, first, last, runs), np.zeros(grid, np.int32)
         kernels.count_tiles(runs, count, size, counts)
+        misfits = np.ones(grid, np.int64)
+        kernels.tile_misfits(image, used, own, tiles, size, 3, misfits)
         added = kernels.force_tiles(allowed, tiles, size, mask, first, last)
-        results.append((counts.tolist(), added, mask.tolist(), first.tolist(), last.tolist()))
+        results.append((counts.tolist(), added, mask.tolist(), first.tolist(), last.tolist(), misfits.tolist()))
     assert results[0] == results[1]
     assert sum(map(sum, results[0][0])) == live.sum()
 

@@ -40,6 +40,7 @@ __all__ = [
     "shift_costs",
     "spread_gain",
     "take_used",
+    "tile_misfits",
     "zone_sums",
 ]
 
@@ -218,6 +219,19 @@ def count_tiles(runs, n, size, counts):
             edge = min((x // size + 1) * size, stop)
             counts[row, x // size] += edge - x
             x = edge
+
+
+@kernel
+def tile_misfits(image, used, light, tiles, size, channels, sums):
+    gain, offset, block, first, second, top = light
+    sums[:] = 0
+    for r in range(image.shape[0]):
+        for t in range(tiles.shape[1]):
+            if not tiles[r // size, t]:
+                continue
+            for i in range(t * size * channels, min((t + 1) * size * channels, image.shape[1])):
+                far = corrected(image[r, i], gain[r // block, i], offset[i], first, second, top) - i4(used[r, i])
+                sums[r // size, t] += abs(far)
 
 
 @kernel

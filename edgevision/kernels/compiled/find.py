@@ -196,10 +196,10 @@ def _find_bytes(image, used, tolerance, light, limits, channels, span, space, we
         row = space[r % 2]
         if r >= image.shape[0]:
             row[:] = 0
+        here, lit = r * width, (r // block) * width
         for start in range(span[2], span[3] if r < image.shape[0] else span[2], LANES):
             at = min(start, width - LANES)  # steps may overlap, or go beyond the span, where nothing is allowed to be found
-            places = ((r // block) * width + at, at)
-            bits = _differences((image, used, tolerance), r * width + at, (gain, offset), places, (extra, cut), row, PAD + at)
+            bits = _differences((image, used, tolerance), here + at, (gain, offset), (lit + at, at), (extra, cut), row, PAD + at)
             while bits:
                 i = at + np.int64(_lowest_bit(bits))
                 count = _add_weak(weak, points, count, r, i // 3 if channels == 3 else i)

@@ -61,6 +61,7 @@ __all__ = [
     "shift_costs",
     "spread_gain",
     "take_used",
+    "tile_misfits",
     "zone_sums",
 ]
 
@@ -191,6 +192,15 @@ def count_tiles(runs: Array, n: int, size: int, counts: Array) -> None:
     for row, start, stop in runs[:n]:
         for x in range(start, stop):
             counts[row // size, x // size] += 1
+
+
+def tile_misfits(image: Array, used: Array, light: Light, tiles: Array, size: int, channels: int, sums: Array) -> None:
+    """By marked tile (row, column) of `size` pixels a side, the sum of |corrected - used| over its values; 0 for the others."""
+    sums[:] = 0
+    far = np.abs(correct(image, light) - used.astype(np.int64))
+    for row, column in np.argwhere(tiles):
+        wide = size * channels
+        sums[row, column] = far[row * size : (row + 1) * size, column * wide : (column + 1) * wide].sum()
 
 
 def force_tiles(allowed: Array, tiles: Array, size: int, live: Array, first: Array, last: Array) -> int:
