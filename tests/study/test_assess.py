@@ -129,8 +129,8 @@ def test_the_whole_verb_writes_a_page_and_prints_the_same_figures(recording, cha
     assert sum(row["is_operating_point"] for row in report["curve"]) == 1
     assert len(report["curve"]) == 7
     shares = [row["macs_share"] for row in report["curve"]]
-    assert shares[:6] == sorted(shares[:6], reverse=True), "a higher threshold asks for less work"  # beyond, what was held back comes at rest
-    assert shares[0] > shares[5]
+    assert shares[:6] == sorted(shares[:6], reverse=True), "a higher threshold asks for less work"
+    assert shares[0] > shares[5]  # beyond, what was held back is handed over once the place is at rest
     assert report["is_telling"]
     assert report["frozen_agreement"] < report["agreement"] - 0.01
     assert report["agreement"] > 0.98
