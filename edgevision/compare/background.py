@@ -24,6 +24,7 @@ from edgevision.compare.masks import LiveMask, MaskPool, zeros_on_line
 from edgevision.compare.settings import ChangeSettings
 from edgevision.compare.settle import TILE_PX, Settle
 from edgevision.compare.steady import CELLS, Steady
+from edgevision.compare.warm_up import warm_up_frames
 from edgevision.errors import BadFrame, InputError
 from edgevision.kernels.compiled import change as compiled
 from edgevision.records import ChangeMap, Image, Mask, Scene
@@ -235,13 +236,8 @@ class ChangeDetector:
         other = ChangeDetector(
             self.settings.model_copy(update={"roi": None, "ignore": (), "blind_fraction": 1.0, "reference": "running"}), self._kernels
         )
-        texture = np.arange(64 * 64).reshape(64, 64) % 100 + 50
-        texture = texture if image.ndim == 2 else np.repeat(texture[..., None], image.shape[2], axis=2)
-        for step in range(4):
-            bright = texture * (1 + 0.1 * (step % 2))
-            bright[8:24, 8 + 4 * step : 24 + 4 * step] += 60
-            frame = bright.astype(np.uint8) if image.dtype == np.uint8 else bright.astype(np.uint16)
-            change = other.measure(frame, force_rows=slice(0, 1))
+        for step, frame in enumerate(warm_up_frames(image, self.settings.settle_frames)):
+            change = other.measure(frame, force_rows=slice(0, 1) if step % 4 == 1 else None)
             other.commit(change, change.live.copy())
 
     def update(self, image: Image) -> ChangeMap:

@@ -37,6 +37,7 @@ class Entrance:
         feed = Feed(self._mask, _reach(intake, picture_px, self._size_px))
         self._collect = self._backend.collector((feed,), self.plane, self._runs, 1)
         self._mark = self._backend.marker(self.plane, self._runs)
+        self._backend.scan(self._mask.live, self._mask.live, self._mask.extent)  # compiled now, not when the second frame comes
 
     def follow(self) -> None:
         """Write to where the plane now is."""

@@ -138,6 +138,7 @@ class NativeKernel:
 
     def over(self, runs: Runs) -> tuple[int, int, int]:
         """Addresses of the code that unpacks, of the kernel's own, and of the block, for these runs; valid as long as the kernel is."""
+        specialize(start, _START)  # compiled with the rest, not when an audit first asks
         given = zip(self.arguments.kinds, (runs, 0, 0, *self._rest), strict=True)
         self._block = np.array([leaf for kind, value in given for leaf in _leaves(kind, value)], np.int64), runs
         unpacker = address_of(unpack, (*[types.int64] * 5, self.arguments))
