@@ -222,26 +222,28 @@ class SelectiveNetwork:
         needed += 0 if network.foreign is None else network.foreign.input_bytes
         needed += network.layout.ring_bytes(network.plan) if network.limit.may_move else 0
         refuse_beyond(network.limit.megabytes, needed, network.limit.memories, network.plan.path)
+        self.reset()
         self._entrance.take_frames(build_intake(chosen, channels, (height, width)), frame_px)
         self._motion = None
         self._preprocess = chosen
-        self.reset()
 
     def set_gates(self, gate: float | Mapping[str, float]) -> None:
         """Other gates from now on, given as to `load`, for this camera alone and without reading the file again. Forgets the Memory."""
         check_gates(gate)
         plan = self.plan
         gates = gates_by_step(dict(gate) if isinstance(gate, Mapping) else {"*": gate}, plan.steps, plan.path)
+        self.reset()
         self._memory.plan = replace(plan, gates=gates)
         self._network = replace(self._network, plan=self._memory.plan)
         self._bind()
         if self._network.foreign is not None:
             self._foreign = Foreign(self._network.foreign, self._steps, self._entrance.plane)
-        self.reset()
 
     def first(self, x: NDArray[Any]) -> Outputs:
         """Run the whole network. `x`: float32 (1, C, H, W), or a uint8 frame (H, W[, C]) once preprocess is set."""
-        self._entrance.take_all(x)
+        if not self._memory.is_filled:
+            self._follow()
+        self._entrance.take_all(x, self._memory.begin)
         self._shift_px = (0, 0)
         return self._run_all()
 
@@ -258,14 +260,14 @@ class SelectiveNetwork:
         if self._foreign is not None:
             self._foreign.leave()
             self._foreign.learn()
+        self._memory.is_filled = True
         return self._results()
 
     def _advance(self, everything: bool) -> None:
-        """All stages. What is interrupted leaves a Memory that is in part of another input: it counts as empty."""
-        self._memory.is_filled = False
+        """All stages."""
+        self._memory.begin()
         for stage in self._stages:
             stage(everything)
-        self._memory.is_filled = True
 
     def next(self, x: NDArray[Any], live: Mask) -> Outputs:
         """Take `x` where `live` (bool (H, W), of the tensor or the frame) and recompute what that reaches."""
@@ -273,11 +275,12 @@ class SelectiveNetwork:
             raise InputError("next() before first(): the Memory is empty; call first(x) with the whole picture")
         if self._shift_px != (0, 0):
             return self._next_moved(x, live, self._known_motion().moves(self._shift_px))
-        taken = self._entrance.take(x, live)
+        taken = self._entrance.take(x, live, self._memory.begin)
         self._has_moved = False
         if self._foreign is not None and self._foreign.is_on:
             return self._next_foreign(self._foreign, taken)
         self._advance(False)
+        self._memory.is_filled = True
         self._mode = "cached" if taken == 0 else "full" if taken == self._entrance.plane.size_px else "partial"
         if self._foreign is not None:
             self._foreign.watch(taken, self._results)
@@ -285,20 +288,27 @@ class SelectiveNetwork:
 
     def _next_moved(self, x: NDArray[Any], live: Mask, moves: Moves) -> Outputs:
         """What has been computed moves along; what newly enters, and what sees the picture's ends, is run whatever is live."""
-        taken = self._entrance.take(x, live, moves.entrance, partial(self._move, moves))
-        set_ends(self._steps, moves)
+        taken = self._entrance.take(x, live, partial(self._move, moves), moves.entrance)
         try:
+            set_ends(self._steps, moves)
             self._advance(False)
         finally:
             set_ends(self._steps, None)
+        self._memory.is_filled = True
         self._mode = "full" if taken == self._entrance.plane.size_px else "partial"
         return self._results()
 
     def _move(self, moves: Moves) -> None:
-        self._memory.is_filled, self._shift_px, self._has_moved = False, (0, 0), True
+        self._memory.begin()
+        self._shift_px, self._has_moved = (0, 0), True
         self._mover(moves.shifts)
-        self._memory.follow()
-        self._entrance.follow()
+        self._follow()
+
+    def _follow(self) -> None:
+        """Look for the pictures where they are; a move that was interrupted may have left them elsewhere."""
+        if self._memory.buffers:
+            self._memory.follow()
+            self._entrance.follow()
 
     def shift(self, down_px: int, right_px: int) -> None:
         """Say that the scene has moved so far down and right in the picture; what was computed moves along in the next `next`.
@@ -333,6 +343,7 @@ class SelectiveNetwork:
         self._mode = "foreign" if taken or not foreign.outputs else "cached"
         if self._mode == "foreign":
             foreign.run()
+        self._memory.is_filled = True
         return self._results()
 
     def reset(self) -> None:

@@ -190,6 +190,25 @@ def test_a_refused_call_leaves_foreign_mode_valid(unet, random, fast_openvino, n
     assert np.allclose(out, openvinos(unet, net.used()), atol=1e-6)
 
 
+def test_an_interrupted_foreign_run_does_not_pass_off_the_answer_before_it(unet, random, fast_openvino, notebook, monkeypatch):
+    net = SelectiveNetwork.load(unet, foreign="auto")
+    make_busy(net, random)
+    still = np.zeros(net.input_shape[2:], bool)
+    net.next(picture(random, net), ~still)
+
+    def interrupt(self):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(foreign.Foreign, "run", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            net.next(picture(random, net), ~still)
+    with pytest.raises(InputError, match="Memory is empty"):
+        net.next(picture(random, net), still)
+    out, twin = net.first(picture(random, net)), net.sibling()
+    assert same_bits(out["defect"], twin.first(net.used())["defect"])
+
+
 def test_foreign_is_auto_or_never(unet):
     with pytest.raises(InputError, match="must be auto or never"):
         SelectiveNetwork.load(unet, foreign="always")
