@@ -54,7 +54,10 @@ class Entrance:
         return self._picture_px
 
     def take_all(self, picture: NDArray[Any], begin: Callable[[], None]) -> int:
-        """Take the whole picture. Returns how many pixels changed. `begin` is called when all is found to be well and nothing is taken yet."""
+        """Take the whole picture. Returns how many pixels changed.
+
+        `begin` is called when all is found to be well and nothing is taken yet.
+        """
         return self._take(self._checked(picture), True, begin)
 
     def take(self, picture: NDArray[Any], live: Mask, begin: Callable[[], None], ends: Ends | None = None) -> int:

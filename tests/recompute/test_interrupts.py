@@ -1,4 +1,4 @@
-"""A call that ends anywhere, by Ctrl-C or an error, leaves a Memory that counts as empty, or is as good as if it had never begun or ended."""
+"""A call that is interrupted anywhere leaves a Memory that counts as empty, or one that is right for its input in use."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 import edgevision
@@ -43,8 +42,10 @@ class Interrupt:
         return self._line
 
 
-def interrupted_everywhere(net: SelectiveNetwork, call: Callable[[], object], follow_up: Callable[[], object], restore: Callable[[], object]):
-    """At each line in turn. `follow_up` comes after an interrupted call; where it is refused, Memory must be filled anew by `restore`."""
+def interrupted_everywhere(
+    net: SelectiveNetwork, call: Callable[[], object], follow_up: Callable[[], object], restore: Callable[[], object]
+) -> tuple[int, int]:
+    """At each line in turn: how many follow-ups were refused (Memory is then filled by `restore`), and the call's lines."""
     twin, refused = net.sibling(), 0
     restore()
     call()  # what is worked out once is there
