@@ -36,7 +36,7 @@ MARKS = "<!-- clip table begins -->", "<!-- clip table ends -->"
 HEAD = ("clip", "size", "frames", "live in", "live work", "ours", "gate", "mean ms", "p99", "x f32", "x default", "x ORT", "x int8",
         "off by", "rms")  # fmt: skip
 PEERS = ("openvino_f32", "openvino_default", "onnxruntime", "openvino_int8")
-COUNTED = 16
+COUNTED = 8
 
 
 def write_sized(given: Path, path: Path, shape: tuple[int, ...]) -> None:

@@ -26,7 +26,7 @@ from edgevision.recompute.island import Island
 Steps = Sequence[BoundStep | Island]
 Index = NDArray[np.int64]
 
-_RUN_S = 150e-9  # what a run costs besides its pixels
+_RUN_S = 150e-9  # what a run costs besides its pixels, where not all pixels ran: those of a whole step are in its best time
 _CELL_PX = 8
 _SAMPLES = 24
 
@@ -52,7 +52,7 @@ class StepTimes:
 
     def last_s(self) -> float:
         """What the last call must have cost, were nothing else using the machine."""
-        runs = sum(step.run_count for step in self._steps if isinstance(step, BoundStep))
+        runs = sum(step.run_count for step in self._steps if isinstance(step, BoundStep) and step.pixels < step.target.size_px)
         return float(self._column("pixels") @ self._best_s) + runs * _RUN_S
 
     def spent_s(self) -> float:

@@ -12,7 +12,7 @@ from edgevision.errors import InputError, UnsupportedNetwork
 from edgevision.kernels.forms import BF16, F32, Store
 from edgevision.kernels.plain.store import decode, encode
 from edgevision.recompute import foreign
-from edgevision.recompute.calibrate import Forecast, Notebook
+from edgevision.recompute.calibrate import Forecast, Notebook, StepTimes
 from edgevision.recompute.engine import SelectiveNetwork, camera_bytes
 from edgevision.recompute.graph import read_graph
 from edgevision.recompute.island import compile_whole
@@ -278,6 +278,21 @@ def test_an_answer_that_is_not_ours_is_not_relied_on(unet, random, fast_openvino
     twin = net.sibling()
     twin.first(net.used())
     assert same_memory(net, twin)
+
+
+def test_a_whole_run_costs_what_a_whole_run_costs(unet, random):
+    net, everything = SelectiveNetwork.load(unet), np.ones((48, 64), bool)
+    times = StepTimes(net._steps)
+    net.first(picture(random, net))
+    times.learn()
+    net.next(picture(random, net), everything)
+    assert times.last_s() == pytest.approx(times.dense_s)
+    everything[::2, :40] = False
+    net.next(picture(random, net), everything)
+    runs = sum(step.run_count for step in net._steps if step.pixels < step.target.size_px)
+    assert runs > 0
+    pixels = sum(step.pixels * best for step, best in zip(net._steps, times._best_s, strict=True))
+    assert times.last_s() == pytest.approx(pixels + 150e-9 * runs)
 
 
 def test_the_forecast_is_what_can_be_reached(unet, random):
