@@ -133,7 +133,9 @@ def draw(rows: list[dict[str, object]], clip: Path, path: Path) -> None:
         chosen = [row for row in rows if str(row["method"]).startswith(start)]
         axes.plot([row["work"] for row in chosen], [row["off by"] for row in chosen], "o", color=colour, label=start)
         for row in chosen:
-            axes.annotate(str(row["method"]).partition(" ")[2], (row["work"], row["off by"]), fontsize=8, xytext=(5, 3), textcoords="offset points")
+            axes.annotate(
+                str(row["method"]).partition(" ")[2], (row["work"], row["off by"]), fontsize=8, xytext=(5, 3), textcoords="offset points"
+            )
     axes.set_xscale("log")
     axes.set_xlabel("share of the network's work, mean")
     axes.set_ylabel("disagreement with the whole network on the raw frame")

@@ -124,9 +124,7 @@ def views(seed: int = 0) -> Views:
     defect = next(one for one in truth.defects if one.label == "scratch")
     shown = line.frame(number)[0]
     (x1, y1, x2, y2), (height, width) = defect.box_px, shown.shape[:2]
-    left, top = (
-        min(max(0, (low + high - SIDE_PX) // 2), most - SIDE_PX) for low, high, most in ((x1, x2, width), (y1, y2, height))
-    )
+    left, top = (min(max(0, (low + high - SIDE_PX) // 2), most - SIDE_PX) for low, high, most in ((x1, x2, width), (y1, y2, height)))
     mask = np.zeros((height, width), np.uint8)
     for one in truth.defects:
         a, b, c, d = one.box_px
@@ -135,10 +133,8 @@ def views(seed: int = 0) -> Views:
     alone = mended.copy()
     alone[y1 - 4 : y2 + 4, x1 - 4 : x2 + 4] = shown[y1 - 4 : y2 + 4, x1 - 4 : x2 + 4]
     square = (slice(top, top + SIDE_PX), slice(left, left + SIDE_PX))
-    return Views(
-        *(np.asarray(picture[square], np.float32) for picture in (_empty(line, number, (left, top)), mended, alone)),
-        box_px=(x1 - left, y1 - top, x2 - left, y2 - top),
-    )
+    empty, good, bad = (np.asarray(picture[square], np.float32) for picture in (_empty(line, number, (left, top)), mended, alone))
+    return Views(empty, good, bad, (x1 - left, y1 - top, x2 - left, y2 - top))
 
 
 def _empty(line: Line, after: int, corner: tuple[int, int]) -> NDArray[np.uint8]:
@@ -152,7 +148,7 @@ def _empty(line: Line, after: int, corner: tuple[int, int]) -> NDArray[np.uint8]
 
 
 class Scene:
-    """One scene's pictures, frame by frame. `shown` says of the last one: how strongly the defect shows, 0 to 1, and whether a part does."""
+    """One scene's pictures, frame by frame. `shown` says of the last one how strongly the defect shows, 0 to 1, and whether a part does."""
 
     def __init__(self, name: str, seen: Views, seed: int = 0) -> None:
         self._name, self._seen = name, seen
@@ -222,7 +218,9 @@ def camera(**compare: Any) -> CameraConfig:
 
 def whole(settings: CameraConfig) -> CameraConfig:
     """The same with the whole network on every raw frame."""
-    recompute = settings.recompute.model_copy(update={"policy": Chosen("all"), "keyframe_s": 0.0, "audit_every": 0, "audit_engine_every": 0})
+    recompute = settings.recompute.model_copy(
+        update={"policy": Chosen("all"), "keyframe_s": 0.0, "audit_every": 0, "audit_engine_every": 0}
+    )
     compare = settings.compare.model_copy(update={"photometric": "none", "steady_px": 0.0, "global_fraction": 1.0})
     return settings.model_copy(update={"recompute": recompute, "compare": compare})
 
@@ -257,7 +255,8 @@ class _Watch:
         self._had_part = True
 
     def look(self, k: int, found: Inspection, exact: Inspection | None) -> None:
-        told, (strength, has_part) = self._told, self._scene.shown
+        """Take in a frame, and the whole network's inspection of it where there is one."""
+        told, has_part = self._told, self._scene.shown[1]
         if exact is not None:
             told.checked += 1
             told.differs += found.verdict is not exact.verdict
