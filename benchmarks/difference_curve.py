@@ -5,8 +5,8 @@
 Both hand the network what they call live, and it keeps the rest as it was; no keyframes for either. `work` is the share of multiply-adds at
 gate 0, mean over frames. Every tenth frame the whole network runs on the raw frame: `off by` is the disagreement with it
 (`edgevision/study/disagreement.py`), `missed` the share of the pixels it calls defect that the answer does not, `false` the share of the
-pixels called defect that it does not. `at our disagreement` is what the difference needs to be as right as ours at its defaults, between
-its two nearest thresholds; `never` where none of them is.
+pixels called defect that it does not. In the end: the least work with which the difference is as right as ours at its defaults, between two
+neighbouring thresholds; `never` where none of them is.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -95,16 +96,15 @@ def defects(values: np.ndarray) -> Mask:
     return np.asarray(values > THRESHOLD)
 
 
-def needed(rows: list[dict[str, object]]) -> float | None:
-    """The work that the difference needs for our disagreement, None where it never gets there."""
-    ours = float(rows[0]["off by"])  # type: ignore[arg-type]
-    points = sorted((float(row["off by"]), float(row["work"])) for row in rows if str(row["method"]).startswith("difference"))  # type: ignore[arg-type]
-    below = [point for point in points if point[0] <= ours]
-    if not below:
-        return None
-    low, high = below[-1], next((point for point in points if point[0] > ours), below[-1])
-    share = 0.0 if high[0] == low[0] else (ours - low[0]) / (high[0] - low[0])
-    return min(low[1], low[1] + share * (high[1] - low[1]))
+def needed(rows: list[dict[str, object]], key: str) -> float | None:
+    """The least work with which the difference is as right as ours at its defaults, by this column; None where it never is."""
+    ours = float(rows[0][key])  # type: ignore[arg-type]
+    points = [(float(row[key]), float(row["work"])) for row in rows if str(row["method"]).startswith("difference")]  # type: ignore[arg-type]
+    found = [work for wrong, work in points if wrong <= ours]
+    for (wrong, work), (next_wrong, next_work) in pairwise(points):
+        if (wrong <= ours) != (next_wrong <= ours):
+            found.append(work + (ours - wrong) / (next_wrong - wrong) * (next_work - work))
+    return min(found, default=None)
 
 
 def race(clip: Path, count: int) -> list[dict[str, object]]:
@@ -154,14 +154,15 @@ def main() -> None:
     rows = race(options.clip, options.frames)
     if options.plot is not None:
         draw(rows, options.clip, options.plot)
-    at = needed(rows)
+    at = {key: needed(rows, key) for key in ("off by", "missed")}
     if options.json:
-        print(json.dumps({"rows": rows, "at our disagreement": at}))
+        print(json.dumps({"rows": rows, "needed": at}))
         return
     print("| " + " | ".join(rows[0]) + " |\n" + "|---" * len(rows[0]) + "|")
     for row in rows:
         print("| " + " | ".join(f"{value:.4f}" if isinstance(value, float) else str(value) for value in row.values()) + " |")
-    print(f"at our disagreement: {'never' if at is None else f'{at:.4f}'}; ours {float(rows[0]['work']):.4f}")  # type: ignore[arg-type]
+    for key, work in at.items():
+        print(f"as right as ours by '{key}': {'never' if work is None else f'{work:.4f}'} of the work; ours {rows[0]['work']:.4f}")
 
 
 if __name__ == "__main__":

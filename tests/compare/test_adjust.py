@@ -18,7 +18,7 @@ def steps(settings, noise, seconds, start=0.0):
 
 
 def test_it_begins_at_what_is_measured_and_then_takes_small_steps():
-    (first, *rest) = steps(AdjustSettings(enabled=True), lambda ts: 1.5 + 0.2 * (ts % 3 == 0), 200)
+    first, *_ = steps(AdjustSettings(enabled=True), lambda ts: 1.5 + 0.2 * (ts % 3 == 0), 200)
     assert first[0] == FIRST_S
     assert first[1].value == 1.5
     assert "median of 60 s" in first[1].why
