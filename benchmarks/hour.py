@@ -20,7 +20,7 @@ from edgevision.study import hour
 def row(name: str, options: argparse.Namespace) -> dict[str, object]:
     settings = hour.camera()
     settings = settings.model_copy(update={"recompute": settings.recompute.model_copy(update={"keyframe_s": options.keyframe_s})})
-    for told in hour.run(name, options.frames, options.check_every, settings):
+    for told in hour.run(hour.Scene(name, hour.views()), range(options.frames), options.check_every, settings):
         if told.frames % 5000 == 0 and sys.stderr.isatty():
             print(f"\r{name}: {told.frames}", end="", file=sys.stderr)
     return {"scene": name, **told.row()}

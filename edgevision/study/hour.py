@@ -1,6 +1,6 @@
 """An hour of frames through the whole pipeline: what stays is still said, what drifts is followed, what leaves is gone.
 
-In: a scene's name, a number of frames, a camera's settings. Out: `Told`, what was said of them. Keeps nothing. The pictures are a small
+In: a scene, the frames' numbers, a camera's settings. Out: `Told`, what was said of them. Keeps nothing. The pictures are a small
 square of the synthetic line's station, without its own noise and lamp, so that every gray level of change is ours; noise is added. Beside
 the pipeline, on every so many frames, the whole network looks at the raw frame: that is what ours is held against.
 """
@@ -151,7 +151,7 @@ class Scene:
     """One scene's pictures, frame by frame. `shown` says of the last one how strongly the defect shows, 0 to 1, and whether a part does."""
 
     def __init__(self, name: str, seen: Views, seed: int = 0) -> None:
-        self._name, self._seen = name, seen
+        self.name, self._seen = name, seen
         self._random = np.random.default_rng(seed)
         self._noises = self._random.normal(0, SIGMA, (NOISES, *seen.good.shape)).astype(np.float32)
         self._peak = float(np.abs(seen.bad - seen.good).max())
@@ -181,23 +181,23 @@ class Scene:
     def _picture(self, k: int) -> Floats:
         seen = self._seen
         strength, has_part = 0.0, True
-        if self._name == "stays":
+        if self.name == "stays":
             strength = float(k >= EMPTY_FRAMES)
-        elif self._name == "fades in":
+        elif self.name == "fades in":
             strength = (k % self.fade_frames) / self.fade_frames
-        elif self._name == "leaves":
+        elif self.name == "leaves":
             if self._left == 0:
                 self._stands = not self._stands
                 self._left = int(self._random.integers(*(STANDS if self._stands else AWAY)))
             self._left -= 1
             strength, has_part = float(self._stands), self._stands
-        elif self._name == "lamp, bad part":
+        elif self.name == "lamp, bad part":
             strength = 1.0
         self.shown = strength, has_part
         if not has_part:
             return seen.empty
         picture = seen.good + np.float32(strength) * (seen.bad - seen.good) if strength else seen.good
-        return picture * np.float32(self._gain(k)) if self._name.startswith("lamp") else picture
+        return picture * np.float32(self._gain(k)) if self.name.startswith("lamp") else picture
 
     def _gain(self, k: int) -> float:
         """Up and down by DRIFT gray levels a frame at the picture's mean."""
@@ -231,13 +231,12 @@ def pipeline(settings: CameraConfig) -> Pipeline:
     return Pipeline("hour", settings, builtin_registry().build("policy", policy.type, policy.settings), (AreaScoreRule(settings.judge),))
 
 
-def run(name: str, frames: int, check_every: int, settings: CameraConfig | None = None, seen: Views | None = None) -> Iterator[Told]:
-    """One scene; what was said so far is given after each frame, the same object each time."""
+def run(scene: Scene, numbers: range, check_every: int, settings: CameraConfig | None = None) -> Iterator[Told]:
+    """One scene, its frames of these numbers; what was said so far is given after each, the same object each time."""
     settings = settings or camera()
-    seen = seen or views()
-    ours, dense, told, scene = pipeline(settings), pipeline(whole(settings)), Told(), Scene(name, seen)
-    watch = _Watch(name, scene, told)
-    for k in range(frames):
+    ours, dense, told = pipeline(settings), pipeline(whole(settings)), Told()
+    watch = _Watch(scene, told)
+    for k in numbers:
         frame = scene.frame(k)
         found = ours.inspect(frame)
         told.add(found, scene.due)
@@ -249,8 +248,9 @@ def run(name: str, frames: int, check_every: int, settings: CameraConfig | None 
 class _Watch:
     """What is looked for beside the verdicts: the first NG of a defect that fades in, and what is left of a part that has gone."""
 
-    def __init__(self, name: str, scene: Scene, told: Told) -> None:
-        self._name, self._scene, self._told = name, scene, told
+    def __init__(self, scene: Scene, told: Told) -> None:
+        self._scene, self._told = scene, told
+        self._cycle = 0
         self._first: list[int | None] = [None, None]
         self._had_part = True
 
@@ -260,7 +260,7 @@ class _Watch:
         if exact is not None:
             told.checked += 1
             told.differs += found.verdict is not exact.verdict
-        if self._name == "fades in":
+        if self._scene.name == "fades in":
             self._note_fade(k, found, exact)
         if self._had_part and not has_part:
             told.left += 1
@@ -269,8 +269,8 @@ class _Watch:
         self._had_part = has_part
 
     def _note_fade(self, k: int, found: Inspection, exact: Inspection | None) -> None:
-        if k % self._scene.fade_frames == 0:
-            self._first = [None, None]
+        if k // self._scene.fade_frames != self._cycle:
+            self._first, self._cycle = [None, None], k // self._scene.fade_frames
         for place, inspection in enumerate((found, exact)):
             if inspection is not None and inspection.verdict is Verdict.NG and self._first[place] is None:
                 self._first[place] = k
