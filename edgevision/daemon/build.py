@@ -50,10 +50,11 @@ def build(path: Path) -> Supervisor:
     wakes: queue.SimpleQueue[None] = queue.SimpleQueue()
     wake = partial(wakes.put, None)
     board = Board(config.cameras, on_news=wake)
-    desk = Desk(topics, outbox.boot_id, Committer(outbox.commit).commit, outbox.last_of_tracks, board, wake)
-    keepers = _keepers(config, desk)
+    keepers: dict[str, Keeper] = {}
     node = Node(path, keepers, lambda: tuple(board.snapshots()))
     requests = Requests(topics, node, changes, Audit(state / "audit.jsonl"), outbox)
+    desk = Desk(topics, outbox.boot_id, Committer(outbox.commit).commit, outbox.last_of_tracks, board, wake, requests.suggest)
+    keepers.update(_keepers(config, desk))
     publisher = Publisher(config.mqtt, topics, outbox, on_message=requests, tell=_tell)
     order = Order(1, written, config.sha256, config.node, config.mqtt.base)
     parts = Parts(path, order, config, topics, outbox, publisher, requests, board, desk, keepers, Notifier(), wakes)

@@ -31,6 +31,7 @@ from edgevision.daemon.talk import (
     Ask,
     Begin,
     Commit,
+    Counted,
     Go,
     Offer,
     Order,
@@ -41,6 +42,7 @@ from edgevision.daemon.talk import (
     Report,
     Settled,
     Stop,
+    Suggested,
     Taken,
     Turned,
     Voice,
@@ -76,7 +78,7 @@ class Stage(StrEnum):
 
 @dataclass(frozen=True)
 class Desk:
-    """What all keepers share. `wake` makes the main thread look at once."""
+    """What all keepers share. `wake` makes the main thread look at once, `suggest` takes (camera, key, text, why) of a worker."""
 
     topics: Topics
     boot_id: str
@@ -84,6 +86,7 @@ class Desk:
     told: Callable[[str], Mapping[str, Mapping[str, Any]]]
     board: Board
     wake: Callable[[], None]
+    suggest: Callable[[str, str, str, str], None] = lambda camera, key, text, why: None
 
 
 class Keeper:
@@ -207,6 +210,12 @@ class Keeper:
             raise CameraError(f"{self.name}: its worker does not listen; ask again later")
         return True
 
+    def count(self, count: float, ts: float) -> None:
+        """Hand on what the belt's encoder says, from any thread, without waiting: the next reading makes up for one that is lost."""
+        life = self._life
+        if self.stage is Stage.RUNNING and life is not None:
+            life.hand(Counted(count, ts))
+
     def ask(self, verb: str, body: Mapping[str, Any], on_answer: Callable[[Mapping[str, Any]], None]) -> None:
         """Ask the worker for anything else, from any thread; `on_answer` is called once, from another thread."""
         number = next(self._numbers)
@@ -245,6 +254,8 @@ class Keeper:
             self._tell_lost((word.request,), word.reason)
         elif isinstance(word, Answered):
             self._answer(word)
+        elif isinstance(word, Suggested):
+            self._desk.suggest(self.name, word.key, word.text, word.why)
         else:
             self._note(word)
             self._desk.wake()

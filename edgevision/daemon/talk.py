@@ -8,6 +8,7 @@ the answer has promised nothing to anybody.
 from __future__ import annotations
 
 import contextlib
+import select
 import socket
 import struct
 import threading
@@ -20,6 +21,8 @@ from edgevision.capture.parts import PartRequest
 from edgevision.config import NodeSettings, Written
 from edgevision.publish.payload import Identity
 from edgevision.records import Draft, Snapshot
+
+HAND_S = 0.005
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +89,14 @@ class Offer:
     """Somebody wants this part inspected."""
 
     request: PartRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """The belt's encoder stood at `count` at `ts`, seconds since the epoch."""
+
+    count: float
+    ts: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +183,15 @@ class Turned:
 
 
 @dataclass(frozen=True, slots=True)
+class Suggested:
+    """This camera's settable `key` should be `text` from now on: the same as a `set` over MQTT, and as easily taken back."""
+
+    key: str
+    text: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """The camera as of now. `is_finite`: its source has an end, and another worker would begin it anew."""
 
@@ -196,8 +216,8 @@ class Ended:
 
 
 Word = (
-    Begin | Go | Prepare | Apply | Abandon | Settled | Offer | Ask | Stop
-    | Loading | Ready | Prepared | Refused | Applied | Commit | Taken | Turned | Report | Answered | Ended
+    Begin | Go | Prepare | Apply | Abandon | Settled | Offer | Counted | Ask | Stop
+    | Loading | Ready | Prepared | Refused | Applied | Commit | Taken | Turned | Suggested | Report | Answered | Ended
 )  # fmt: skip
 
 
@@ -220,6 +240,22 @@ class Channel:
         except (OSError, ValueError):
             self.cut()
             return False
+        return True
+
+    def hand(self, word: Word) -> bool:
+        """Say it if that needs no waiting at all, for words of which the next makes up for a lost one; False when it was not said."""
+        if not self._lock.acquire(timeout=HAND_S):
+            return False
+        try:
+            poll = select.poll()
+            poll.register(self._sock, select.POLLOUT)
+            if not any(happened == select.POLLOUT for _, happened in poll.poll(0)):
+                return False
+            self._connection.send(word)
+        except (OSError, ValueError):
+            return False
+        finally:
+            self._lock.release()
         return True
 
     def receive(self, timeout_s: float | None = None) -> Word | None:

@@ -37,6 +37,7 @@ from edgevision.daemon.talk import (
     Begin,
     Channel,
     Commit,
+    Counted,
     Ended,
     Go,
     Loading,
@@ -49,6 +50,7 @@ from edgevision.daemon.talk import (
     Report,
     Settled,
     Stop,
+    Suggested,
     Taken,
     Turned,
     Voice,
@@ -100,6 +102,7 @@ class WorkerMain:
         self._worker: Worker | None = None
         self._prepared: tuple[Order, Setup] | None = None
         self._abandoned = 0
+        self._has_refused_counts = False
         self._commits = 0
         self._settled: dict[int, Settled | None] = {}  # number -> its answer, None while it is awaited
         self._moved = threading.Condition()
@@ -153,6 +156,7 @@ class WorkerMain:
             take=self._take_part,
             told=lambda: begin.told,
             note=(lambda inspection: None) if box is None else box.note,
+            suggest=self._suggest,
         )
 
     def _mark(self, is_loading: bool = False) -> None:
@@ -166,6 +170,9 @@ class WorkerMain:
 
     def _take_part(self, request: PartRequest) -> None:
         self._channel.send(Taken(request))
+
+    def _suggest(self, key: str, text: str, why: str) -> None:
+        self._channel.send(Suggested(key, text, why))
 
     def _report(self, snapshot: Snapshot) -> None:
         is_finite = self._worker is not None and self._worker.setup.feed.camera.is_finite
@@ -191,7 +198,7 @@ class WorkerMain:
     def _listen(self) -> None:
         """Second thread. It must never wait for the first: what it is told is noted, and done there."""
         obey: dict[type[Word], Callable[..., None]] = {
-            Settled: self._settle, Offer: self._offer, Ask: self._answer, Go: self._go, Stop: self._stop,
+            Settled: self._settle, Offer: self._offer, Counted: self._count, Ask: self._answer, Go: self._go, Stop: self._stop,
             Prepare: self._prepare, Apply: self._apply, Abandon: self._abandon,
         }  # fmt: skip
         while True:
@@ -225,6 +232,18 @@ class WorkerMain:
             self._worker.setup.feed.offer(word.request)
         except CameraError as error:
             self._channel.send(Turned(word.request, str(error)))
+
+    def _count(self, word: Counted) -> None:
+        """An encoder's reading for a camera that has one; for another, said once, for the next is as wrong."""
+        if self._worker is None:
+            return
+        encoder = self._worker.setup.encoder
+        if encoder is not None:
+            with contextlib.suppress(InputError):  # checked where it came in
+                encoder.read(word.count, word.ts)
+        elif not self._has_refused_counts:
+            self._has_refused_counts = True
+            log.warning("%s: an encoder's counts come and are not used: compare.encoder.px_per_count is not set", self._begin.camera)
 
     def _answer(self, word: Ask) -> None:
         worker, pictures = self._worker, None if self._worker is None else self._worker.setup.pictures
