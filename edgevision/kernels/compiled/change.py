@@ -8,7 +8,7 @@ import numpy as np
 
 from edgevision.kernels.compiled.find import count_faint, find_weak
 from edgevision.kernels.compiled.jit import kernel
-from edgevision.kernels.compiled.light import correct_runs, corrected, count_residuals, fit_sums, gather, spread_gain, steepness, zone_sums
+from edgevision.kernels.compiled.light import correct_runs, corrected, fit_sums, gather, judge_samples, spread_gain, steepness, zone_sums
 from edgevision.kernels.compiled.steady import choose_points, move_back, shift_costs
 
 __all__ = [
@@ -17,7 +17,6 @@ __all__ = [
     "confirm_live",
     "correct_runs",
     "count_faint",
-    "count_residuals",
     "count_tiles",
     "despeckle",
     "find_extents",
@@ -31,6 +30,7 @@ __all__ = [
     "hold_live",
     "judge_band",
     "judge_runs",
+    "judge_samples",
     "learn_rows",
     "move_back",
     "outside_band",
