@@ -8,7 +8,6 @@ mains light draws under a rolling shutter. A part is none of these: what few row
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -34,11 +33,14 @@ ZONES = (6, 8)
 BLOCK_ROWS = 8
 UNIT_FACTOR = 1 << 14
 LEAST_IN_ZONE = 8
+DIMMEST_LEVELS = 8
 SURE = 6.0  # sigmas by which the zones' misfit must exceed what noise alone makes of it
 EXPLAINED = 0.6  # share of the misfit that a surface or a wave must explain: of a stain, neither does
-CYCLES = tuple(k / 10 for k in range(10, 81))  # of the mains' bands in a picture, that are looked for
+CHANCE = 6.0  # times what as many numbers would explain of any misfit by chance: few zones are soon explained
 OUTLIER_SIGMAS = 4.0
-RIDGE = 1e-9
+RULES = (SURE, EXPLAINED, CHANCE, OUTLIER_SIGMAS)
+CYCLES = tuple(k / 10 for k in range(10, 81))  # of the mains' bands in a picture, that are looked for
+WAVE_PARTS = 5
 LEAST_BY_PLACE = 0.003  # share of the light from which on a gain by place is taken up: less is not worth a gain for every value,
 LEAST_AGAIN = 0.002  # and from which on it is bettered
 FIELD_ROUNDS = 3
@@ -127,6 +129,7 @@ class Lamp:
         self.counts = np.zeros((NOISE_BINS, RESIDUAL_BINS), np.int64)
         self._sums = np.zeros((channels, 5), np.int64)
         self._band_sums, self._zone_sums = np.zeros((BANDS[0] * BANDS[1], 4), np.int64), np.zeros((ZONES[0] * ZONES[1], 4), np.int64)
+        self._bend, self._wave = np.zeros(ZONES[0] * ZONES[1]), np.zeros(BANDS[0])
         self.reset()
 
     def reset(self) -> None:
@@ -243,7 +246,7 @@ class Lamp:
     def _is_uneven(self, grid: Grid) -> bool:
         """Whether the picture shows a gain by place, be it too weak to be taken up: then the line is to be doubted."""
         limit = self._inliers(self._see(grid).sum(axis=0))
-        return self._bent(grid, limit) is not None or self._waved(grid, limit) is not None
+        return self._has_bend(grid, limit) or self._has_wave(grid, limit)
 
     def _fit_places(self, grid: Grid, relax: float) -> None:
         """The gain by place, where enough of the picture shows one: a curved surface, and waves along the rows."""
@@ -251,27 +254,32 @@ class Lamp:
         for _ in range(FIELD_ROUNDS):
             limit = self._inliers(self._see(grid).sum(axis=0))
             least = LEAST_AGAIN if self.has_places else LEAST_BY_PLACE
-            bent = self._bent(grid, limit)
-            if bent is not None and (worth := _worth(bent, least)) is not None:
-                surface *= 1 + worth
+            is_bent = self._has_bend(grid, limit)
+            if is_bent and np.abs(self._bend).max() >= least:
+                surface *= 1 + self._bend.reshape(ZONES)
                 self._take_places(waves, surface, relax)
                 self._see(grid)
-            waved = self._waved(grid, limit)
-            if waved is not None and (worth := _worth(waved, least)) is not None:
-                waves *= 1 + worth
+            is_waved = self._has_wave(grid, limit)
+            if is_waved and np.abs(self._wave).max() >= least:
+                waves *= 1 + self._wave
                 self._take_places(waves, surface, relax)
-            if bent is None and waved is None:
+            if not is_bent and not is_waved:
                 break
 
-    def _bent(self, grid: Grid, limit: int) -> NDArray[np.float64] | None:
+    def _has_bend(self, grid: Grid, limit: int) -> bool:
+        """Look for a surface in what is left of the misfit, into `_bend`."""
         kernels, samples, n = grid
         kernels.zone_sums(samples, n, self._far, self._places.in_zones, limit, self._zone_sums)
-        return self._bend(*self._misfits(self._zone_sums))
+        return bool(kernels.find_surface(self._zone_sums, self._given(), RULES, self._places.surfaces, self._bend))
 
-    def _waved(self, grid: Grid, limit: int) -> NDArray[np.float64] | None:
+    def _has_wave(self, grid: Grid, limit: int) -> bool:
+        """Look for a wave along the rows, with its first overtone, into `_wave`."""
         kernels, samples, n = grid
         kernels.zone_sums(samples, n, self._far, self._places.in_bands, limit, self._band_sums)
-        return self._wave(*self._misfits(self._band_sums))
+        return bool(kernels.find_wave(self._band_sums, self._given(), RULES, self._places.waves, WAVE_PARTS, self._wave))
+
+    def _given(self) -> tuple[float, float, float]:
+        return self.offset, float(DIMMEST_LEVELS << self._level_shift), float(LEAST_IN_ZONE)
 
     def _take_places(self, waves: NDArray[np.float64], surface: NDArray[np.float64], relax: float) -> None:
         factors = 1 + (self._places.factors(waves, surface) - 1) * (1 - relax)
@@ -293,38 +301,6 @@ class Lamp:
         self._uniform(self.used_line)
         kernels.spread_gain(self._gain[0], self._factors, *self._places.zones, self._spread, self._gain_by_place)
         return (self._gain_by_place, self._offset, BLOCK_ROWS, *self._shape)
-
-    def _misfits(self, sums: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """By what share the light of each zone differs from what is corrected already, and 1 / sigma of that (0: not known)."""
-        n = np.maximum(sums[:, 0], 1)
-        mean, used = sums[:, 1] / n, np.maximum(sums[:, 2] / n - self.offset, 1)
-        sigma = np.sqrt(np.maximum(sums[:, 3] / n - mean**2, 0.1) / n)
-        known = (sums[:, 0] >= LEAST_IN_ZONE) & (used > (8 << self._level_shift))
-        return np.where(known, mean / used, 0), np.where(known, used / sigma, 0)
-
-    def _bend(self, shares: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64] | None:
-        """The surface that explains most of the zones' misfit; None where that is noise, or no surface."""
-        if not _is_sure(shares, weights):
-            return None
-        found, kept = _smoothed(self._places.surfaces, shares, weights)
-        return found.reshape(ZONES) if _explains(found, shares, weights) and kept else None
-
-    def _wave(self, shares: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64] | None:
-        """The wave, with its first overtone, that explains most of the rows' misfit; None where that is noise, or no wave."""
-        if not _is_sure(shares, weights):
-            return None
-        parts = weights.reshape(BANDS) ** 2
-        heavy = parts.sum(axis=1)
-        known = np.flatnonzero(heavy)
-        if len(known) < BANDS[0] // 2:
-            return None
-        by_row = (shares.reshape(BANDS) * parts).sum(axis=1)[known] / heavy[known]
-        filled = np.interp(np.arange(BANDS[0]), known, by_row)
-        waves = self._places.waves
-        strength = ((waves @ filled) ** 2).reshape(len(CYCLES), -1).sum(axis=1)
-        best = waves.reshape(len(CYCLES), -1, BANDS[0])[int(np.argmax(strength))]
-        found = np.asarray(best.T @ (best @ filled))
-        return found if _explains(np.repeat(found, BANDS[1]), shares, weights) else None
 
 
 class Places:
@@ -375,37 +351,7 @@ def _surfaces() -> NDArray[np.float64]:
 
 
 def _waves() -> NDArray[np.float64]:
-    """(cycles x 5, band): for each number of cycles in the picture an orthonormal basis of constant, wave and first overtone."""
+    """(band, cycles x 5): for each number of cycles in the picture an orthonormal basis of constant, wave and first overtone."""
     at = 2 * np.pi * (np.arange(BANDS[0]) + 0.5) / BANDS[0]
     bases = [np.stack([np.ones_like(at), *(f(k * c * at) for k in (1, 2) for f in (np.cos, np.sin))], axis=1) for c in CYCLES]
-    return np.concatenate([np.linalg.qr(base)[0].T for base in bases])
-
-
-def _is_sure(shares: NDArray[np.float64], weights: NDArray[np.float64]) -> bool:
-    """Whether the misfit exceeds what noise alone makes of it."""
-    known = int(np.count_nonzero(weights))
-    return known > 0 and float(((shares * weights) ** 2).sum()) > known + SURE * math.sqrt(2 * known)
-
-
-def _worth(found: NDArray[np.float64] | None, least: float) -> NDArray[np.float64] | None:
-    """What was found, None where it moves the light nowhere by as much as `least`."""
-    return None if found is None or np.abs(found).max() < least else found
-
-
-def _explains(found: NDArray[np.float64], shares: NDArray[np.float64], weights: NDArray[np.float64]) -> bool:
-    """Whether what was found leaves little of the misfit beside the noise."""
-    left, every = (float(((part * weights) ** 2).sum()) - np.count_nonzero(weights) for part in (shares - found, shares))
-    return bool(left < (1 - EXPLAINED) * every)
-
-
-def _smoothed(basis: NDArray[np.float64], shares: NDArray[np.float64], weights: NDArray[np.float64]) -> tuple[NDArray[np.float64], bool]:
-    """Least squares of the shares in the basis, the second time without what is far off; and whether most of the zones were kept."""
-    first = weights
-    for _ in range(2):
-        heavy = basis * (weights * weights)[:, None]
-        matrix = heavy.T @ basis
-        matrix.flat[:: len(matrix) + 1] += RIDGE * np.trace(matrix)  # where few zones are known: no more than they say
-        found = basis @ np.linalg.solve(matrix, shares @ heavy)
-        far = np.abs(shares - found) * first
-        weights = np.where(far > max(OUTLIER_SIGMAS, 3 * float(np.median(far))), 0, weights)
-    return np.asarray(found), bool(2 * np.count_nonzero(weights) > np.count_nonzero(first))
+    return np.concatenate([np.linalg.qr(base)[0] for base in bases], axis=1)

@@ -6,6 +6,7 @@ Integers only, so that no order of evaluation can matter. Arrays of a frame are 
 
 import numpy as np
 
+from edgevision.kernels.compiled.field import find_surface, find_wave
 from edgevision.kernels.compiled.find import count_faint, find_weak
 from edgevision.kernels.compiled.jit import kernel
 from edgevision.kernels.compiled.light import correct_runs, corrected, fit_sums, gather, judge_samples, spread_gain, steepness, zone_sums
@@ -21,6 +22,8 @@ __all__ = [
     "despeckle",
     "find_extents",
     "find_runs",
+    "find_surface",
+    "find_wave",
     "find_weak",
     "fit_sums",
     "force_live",

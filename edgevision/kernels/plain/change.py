@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgevision.kernels.plain.field import find_surface, find_wave
 from edgevision.kernels.plain.find import count_faint, find_weak
 from edgevision.kernels.plain.light import (
     Light,
@@ -42,6 +43,8 @@ __all__ = [
     "despeckle",
     "find_extents",
     "find_runs",
+    "find_surface",
+    "find_wave",
     "find_weak",
     "fit_sums",
     "force_live",
