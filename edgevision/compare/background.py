@@ -83,7 +83,7 @@ class Background:
         self.depth = (self.level_shift, (measure.LEVELS << self.level_shift) - 1)
         self.golden = None if golden is None else GoldenView(golden, image, self.allowed, self.level_shift, settings)
         self.steady = Steady((height, width), self.channels, self.level_shift, settings.steady_px)
-        self.lamp = Lamp((height, width, self.channels), image.dtype, self.level_shift)
+        self.lamp = Lamp((height, width, self.channels), image.dtype, self.level_shift, self.span)
         self.pool, self.pool_foreground = MaskPool(height, width), MaskPool(height, width)
         self.scratch = Scratch(height, width, self.channels, image.dtype)
         self.set_tables(settings)
@@ -528,6 +528,7 @@ class ChangeDetector:
         self._kernels.find_extents(*extents)
         count = int(self._kernels.find_runs(*extents, scratch.chosen_runs))
         if pending.corrected is not pending.image:
+            background.lamp.extend(self._kernels)
             self._kernels.correct_runs(
                 pending.image, background.lamp.light, scratch.chosen_runs, count, background.channels, background.corrected
             )
