@@ -46,6 +46,11 @@ class StepTimes:
         self._best_s[ran] = np.minimum(self._best_s[ran], seconds[ran] / pixels[ran])
 
     @property
+    def has_news(self) -> bool:
+        """Whether the last call ran most of the last step, to which all changes come: only then did it run most of many."""
+        return bool(self._steps[-1].pixels > 0.5 * self._sizes[-1])
+
+    @property
     def dense_s(self) -> float:
         """A whole run of all steps."""
         return float(self._sizes @ self._best_s)

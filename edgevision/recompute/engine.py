@@ -13,6 +13,7 @@ A file is read (`graph`), lowered to a plan of steps (`lower`, `plan`), and each
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -279,11 +280,13 @@ class SelectiveNetwork:
         self._has_moved = False
         if self._foreign is not None and self._foreign.is_on:
             return self._next_foreign(self._foreign, taken)
+        began = time.perf_counter()
         self._advance(False)
+        spent_s = time.perf_counter() - began
         self._memory.is_filled = True
         self._mode = "cached" if taken == 0 else "full" if taken == self._entrance.plane.size_px else "partial"
         if self._foreign is not None:
-            self._foreign.watch(taken, self._results)
+            self._foreign.watch(taken, spent_s, self._results)
         return self._results()
 
     def _next_moved(self, x: NDArray[Any], live: Mask, moves: Moves) -> Outputs:
