@@ -104,10 +104,10 @@ def test_what_cannot_be_is_told_in_one_line(folder, arguments, words, tmp_path, 
 def test_a_reference_is_not_taught_from_what_shows_nothing(tmp_path):
     for name in ("a", "b", "c"):
         cv2.imwrite(str(tmp_path / f"{name}.png"), np.zeros((60, 80, 3), np.uint8))
-    with pytest.raises(InputError, match="0 of 3 pictures can be learnt from, at least 2 are needed: .*black"):
+    with pytest.raises(InputError, match=r"0 of 3 pictures can be learnt from, at least 2 are needed: .*black"):
         teach(ReferenceTask(tmp_path, tmp_path / "r.npz"), is_quiet=True)
     for name in ("a", "b", "c"):
         cv2.imwrite(str(tmp_path / f"{name}.png"), np.random.default_rng(ord(name)).integers(0, 255, (60, 80, 3), np.uint8))
-    with pytest.raises(InputError, match="1 of 3 pictures .* cannot be aligned"):
+    with pytest.raises(InputError, match=r"1 of 3 pictures .* cannot be aligned"):
         teach(ReferenceTask(tmp_path, tmp_path / "r.npz"), is_quiet=True)
     assert not (tmp_path / "r.npz").exists()
