@@ -28,13 +28,13 @@ class EncoderSettings(Settings):
 
     px_per_count: float | None = Field(
         None,
-        description="Pixels that the picture of the belt moves by with one count, below 0 where they fall as it moves right or down; "
-        "empty: there is no encoder, and the way is measured in the picture.",
+        description="Pixels that the picture moves by with one count, to the right or down, below 0 to the left or up; empty: there is no "
+        "encoder, and the way is measured in the picture.",
     )
     wraps_at: int | None = Field(
         None,
         ge=2,
-        le=2**63,
+        le=10**15,
         description="How many counts there are before the encoder begins again at 0, such as 65536; empty: it never does.",
     )
     stale_s: float = Field(

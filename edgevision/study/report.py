@@ -51,7 +51,9 @@ th:first-child,td:first-child{text-align:left;white-space:normal;min-width:9em}
 th{color:#56616f;font-weight:600;vertical-align:bottom;white-space:normal}
 td.words,th.words{text-align:left;white-space:normal;min-width:16em}
 tr.us td{font-weight:700;background:#eef4fc}
-pre{background:#f1f4f8;border-radius:6px;padding:10px 12px;overflow-x:auto;font-size:.88rem}code{background:#f1f4f8;padding:0 .25em}
+pre{background:#f1f4f8;border-radius:6px;padding:10px 12px;font-size:.88rem;
+white-space:pre-wrap;overflow-wrap:anywhere}
+code{background:#f1f4f8;padding:0 .25em}
 pre code{padding:0}
 """
 

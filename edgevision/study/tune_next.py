@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 
 from edgevision.study.tune import Tuned, together
+from edgevision.study.tune_propose import FLICKER_SHARE
 
 WRONG_NETWORK = 0.2  # share of the good pictures called NG from which on no threshold is the remedy
 
@@ -20,6 +21,9 @@ def next_steps(tuned: Tuned) -> list[tuple[str, str]]:
         found.append((words, "recompute:\n  network: your-network.onnx"))
     elif tuned.bad_seen and any(seen.score(0) == 0 for seen in tuned.bad_seen):
         found.append(("Have the network trained with the bad parts in which it finds nothing: no threshold brings them back.", ""))
+    if is_flickering(tuned):
+        words = "Calm the picture: lock the camera's exposure, gain and white balance, shield it from other light, look for a loose mount."
+        found.append((words, ""))
     if not tuned.bad_seen:
         words = "Collect pictures of bad parts, ten of each kind or more, from this camera, and tune again with them."
         found.append((words, f"edgevision tune {task.camera} --good {good} --bad bad/ --config {config}"))
@@ -36,6 +40,12 @@ def has_wrong_network(tuned: Tuned) -> bool:
     """Whether so many good pictures are NG that it is not a matter of thresholds."""
     counts = together(tuned)
     return bool(counts["proposed"]["ng_false"] > WRONG_NETWORK * counts["inspected_good"])
+
+
+def is_flickering(tuned: Tuned) -> bool:
+    """Whether even the highest change threshold tried was passed where nothing moves."""
+    flicker = tuned.good.flicker
+    return bool(flicker) and all(one.frames > FLICKER_SHARE * tuned.good.frames for one in flicker)
 
 
 def is_reference_wanted(tuned: Tuned) -> bool:
@@ -55,4 +65,6 @@ def _into_force(tuned: Tuned, config: str) -> list[tuple[str, str]]:
         command = f"edgevision tune {task.camera} --good {shlex.quote(str(task.good))}"
         command += f" --bad {shlex.quote(str(task.bad))}" if task.bad is not None else ""
         return [("Let the lines above be written into the configuration, comments kept, or copy them.", f"{command} --config {config}")]
+    if has_wrong_network(tuned) or is_flickering(tuned):
+        return []
     return [("Run it beside the line for a day and look at what it says; tune again when lamp, lens or product have changed.", "")]

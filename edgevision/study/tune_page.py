@@ -17,7 +17,7 @@ from edgevision.study.picture import colour
 from edgevision.study.report import Card, Level, Section, figures, heat_over, listing, note, page, picture, plot, steps, table, tables
 from edgevision.study.tune import Tuned, drift, snippet, together, yaml_of
 from edgevision.study.tune_measure import Seen, marks_of
-from edgevision.study.tune_next import has_wrong_network, next_steps
+from edgevision.study.tune_next import has_wrong_network, is_flickering, next_steps
 from edgevision.study.tune_propose import Proposal
 
 BINS = 24
@@ -39,8 +39,8 @@ def _cards(tuned: Tuned) -> list[Card]:
     counts = together(tuned)
     then, cards = counts["proposed"], []
     new = sum(proposal.is_new for proposal in tuned.proposals)
-    where = "written into the configuration" if tuned.written is not None else "proposed; the configuration is as it was"
-    cards.append(Card(f"{new} of {len(tuned.proposals)}", f"thresholds should change: {where}"))
+    where = ": written into the configuration" if tuned.written is not None else ": proposed; the configuration is as it was" if new else ""
+    cards.append(Card(f"{new} of {len(tuned.proposals)}", f"thresholds should change{where}"))
     if tuned.bad_seen:
         missed = then["ng_missed"]
         cards.append(
@@ -83,6 +83,8 @@ def _short(tuned: Tuned) -> Section:
             else "Put this into the configuration:"
         )
         parts += [note(told), listing(lines)]
+    elif together(tuned)["proposed"]["ng_false"] or is_flickering(tuned):
+        parts.append(note("No threshold is proposed: what is wrong here, no threshold mends.", "fair"))
     else:
         parts.append(note("Nothing needs to change: what is in force fits what was measured.", "good"))
     explanation = (
@@ -131,6 +133,8 @@ def _points(tuned: Tuned) -> list[tuple[str, Level]]:
                 (f"{counts['bad'] - len(aligned)} bad pictures do not lie on the reference and would be NOT_INSPECTED: {why}.", "fair")
             )
     light = drift(tuned.good)
+    if is_flickering(tuned):
+        points.append(("On good frames, where nothing moves, the picture still changes by more than every threshold tried.", "poor"))
     if tuned.good.light_changes:
         points.append((f"The light of the whole picture changed at once {tuned.good.light_changes} times.", "fair"))
     if light["gain_most"] / max(light["gain_least"], 1e-6) > 1.1:
