@@ -42,7 +42,7 @@ NOISE_ROOM = 1.5
 SPREAD_GUESS_LEVELS = 1.5
 LEAST_SAMPLES = 50
 CALIBRATION_FRAMES = 4
-ROW_ROOM = 128
+ROW_ROOM = 512
 POINTS_EVERY = 4
 DAZZLED_SHARE = 0.25
 DAZZLED_FRAMES = 30
@@ -175,8 +175,8 @@ class Scratch:
         samples = (height // self.steps[0] + 1) * (width // self.steps[1] + 1) * channels
         self.samples = np.zeros((5, samples), np.int32)
         self.faint = np.zeros(measure.FAINT_BINS, np.int64)
-        wide = -(-width * channels // 64) * 64 + 2 * ROW_ROOM
-        self.rows = zeros_on_line((4, wide), np.int16 if dtype == np.uint8 else np.int32)
+        wide = -(-width * channels // 64) * 64 + ROW_ROOM
+        self.rows = zeros_on_line((5, wide), np.int16 if dtype == np.uint8 else np.int32)
         self.first = np.zeros(height, np.int32)
         self.last = np.zeros(height, np.int32)
         self.none = np.zeros((height, width), np.bool_)

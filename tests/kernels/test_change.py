@@ -49,7 +49,7 @@ def found(kernels, image, used, limits=(0, 254, 0, 0), tolerance=10) -> list[tup
     """Where the pixels lie that are weak, of a gray picture."""
     height, width = image.shape
     weak, points = np.zeros((height + 2, width + 2), np.uint8), np.zeros(image.size, np.int32)
-    space = np.ones((4, width + 256), np.int16)
+    space = np.ones((5, width + 512), np.int16)
     tolerance = np.full_like(used, tolerance)
     place = (light(width, height=height), limits, 1, (0, height, 0, width), space, weak, points)
     count = kernels.find_weak(image, used, tolerance, *place)
@@ -102,7 +102,7 @@ def test_any_light_is_found_alike(seed, width):
     results = []
     for kernels in (plain, compiled):
         weak, points = np.zeros((11, width + 2), np.uint8), np.zeros(image.size, np.int32)
-        place = (own, (3, 200, 256, 2), 1, (0, 9, 0, width), np.zeros((4, width + 256), np.int16), weak, points)
+        place = (own, (3, 200, 256, 2), 1, (0, 9, 0, width), np.zeros((5, width + 512), np.int16), weak, points)
         count = kernels.find_weak(image, used, tolerance, *place)
         results.append((sorted(points[:count].tolist()), weak.tolist()))
     assert results[0] == results[1]

@@ -41,7 +41,7 @@ def _is_sure(every, known, sure):
 
 @kernel
 def _explains(every, left, known, free, rules):
-    if known <= free or left - (known - free) >= (1.0 - rules[1]) * (every - known):
+    if known <= free or left - known >= (1.0 - rules[1]) * (every - known):
         return False
     return (every - left) * (known - free) > rules[2] * free * left
 

@@ -49,7 +49,7 @@ def _explains(found: Array, shares: Array, weights: Array, free: int, rules: Num
     """Whether little is left of the misfit beside noise, and less than `free` numbers would leave by chance."""
     known = int(np.count_nonzero(weights))
     every, left = _badness(shares, weights), _badness(shares - found, weights)
-    if known <= free or left - (known - free) >= (1.0 - rules[1]) * (every - known):
+    if known <= free or left - known >= (1.0 - rules[1]) * (every - known):
         return False
     return (every - left) * (known - free) > rules[2] * free * left
 
