@@ -30,6 +30,7 @@ from edgevision.kernels.forms import Backend, Chain
 from edgevision.kernels.plain.store import decode
 from edgevision.recompute.arguments import Means, Progress, check_gates, check_load, check_window
 from edgevision.recompute.bound import BoundStep, bind_step, join
+from edgevision.recompute.copies import TensorOf
 from edgevision.recompute.foreign import Foreign, ForeignNetwork
 from edgevision.recompute.graph import Graph, read_graph
 from edgevision.recompute.intake import Entrance
@@ -130,7 +131,8 @@ class SelectiveNetwork:
         self._memory = Memory.allocate(network.plan, network.layout, network.limit.may_move)
         self._bind(progress)
         self._entrance = Entrance(self._memory.planes[network.plan.input], network.backend, self._memory.runs)
-        self._leaves = {name: tuple(self._memory.leaves(ref)) if isinstance(ref, Ref) else () for name, ref in network.plan.outputs.items()}
+        tensors, outputs = network.graph.outputs, network.plan.outputs
+        self._tensors = {name: TensorOf(self._memory, tensors[name], ref) for name, ref in outputs.items() if isinstance(ref, Ref)}
         self._foreign = None if network.foreign is None else Foreign(network.foreign, self._steps, self._entrance.plane)
         self._mode = "cached"
         self._preprocess: Preprocess | None = None
@@ -393,7 +395,7 @@ class SelectiveNetwork:
             return 0, 0, shape[-1] if len(shape) > 1 else 1, shape[-2] if len(shape) > 1 else 1
         if self._is_foreign:
             return None
-        boxes = [_live_box(plane.extent) for plane in self._leaves[name] if plane.live_px]
+        boxes = [_live_box(plane.extent) for plane in self._tensors[name].leaves if plane.live_px]
         if not boxes:
             return None
         if self._network.graph.outputs[name] in self.plan.arrangements:
@@ -428,8 +430,8 @@ class SelectiveNetwork:
         if isinstance(ref, str):
             array = self._memory.loose[ref] if ref in self._memory.loose else self._network.graph.constants[ref]
             return _read_only(array.astype(np.float32, copy=False))
-        arrangement, values = self.plan.arrangements.get(self._network.graph.outputs[name]), self._memory.view(ref).values
-        return _read_only(values.transpose(2, 0, 1)[None] if arrangement is None else arrangement.array(values))
+        tensor = self._tensors[name]
+        return _read_only(tensor.array(tensor.is_live or self._has_moved or self._mode == "full"))
 
 
 def _read_only(array: NDArray[np.float32]) -> NDArray[np.float32]:
