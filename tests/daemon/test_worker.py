@@ -181,11 +181,11 @@ def test_losses_are_counted_by_reason():
     feed, reports = Feed(), []
 
     def lose():
-        feed.camera.counters = CameraCounters(restarts=3, died=1, hung=1, attempts_failed=4, stale_frames=2, bad_frames=3)
+        feed.camera.counters = CameraCounters(restarts=3, died=1, hung=1, attempts_failed=4, stale_frames=2, frozen_frames=4, bad_frames=7)
         feed.camera.state = CameraState.WAITING
 
     feed.items.extend([frame(1), lose, frame(2)])
     worker_of(setup_of(feed), Desk(), reports).run()
     assert reports[-1].reconnects == {"died": 1, "hung": 1, "failed": 1, "unreachable": 4}
-    assert reports[-1].drops == {"stale": 2, "bad": 1}
+    assert reports[-1].drops == {"stale": 2, "frozen": 4, "bad": 1}
     assert "offline" in [report.availability for report in reports]

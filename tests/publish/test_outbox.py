@@ -444,12 +444,13 @@ def test_a_newer_layout_is_refused_and_left_alone(open_outbox: Callable[..., Out
     with sqlite3.connect(path) as raw:
         raw.execute("INSERT INTO layout VALUES (99, 0)")
     raw.close()
-    with pytest.raises(Unavailable, match="its layout is 99, this version reads up to 2; install the newer version"):
+    with pytest.raises(Unavailable, match="its layout is 99, this version reads up to 3; install the newer version"):
         Outbox(path)
 
 
 LAYOUT_1 = """
 DROP TABLE total;
+DROP TABLE owed;
 DELETE FROM layout;
 INSERT INTO layout VALUES (1, 0);
 """
