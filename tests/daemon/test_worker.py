@@ -68,7 +68,8 @@ class Pipeline:
     def not_inspected(self, reason, ts, seq=None, part_id=None, job_id=None):
         return Inspection.not_made("cam", reason, ts, 0.7, part_id=part_id)
 
-    def take_over(self, old):
+    def take_over(self, old, has_same_files):
+        assert has_same_files
         self.taken_over.append(old.name)
 
     def finish(self, ts, reason):
