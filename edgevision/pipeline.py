@@ -165,12 +165,14 @@ class Pipeline:
         self._stages_for(height, width, progress)
         self._detector.prepare(image)
 
-    def take_over(self, old: Pipeline) -> None:
+    def take_over(self, old: Pipeline, has_same_files: bool = True) -> None:
         """Go on from another pipeline of this camera: with its open defects, and with its network and scene where both see alike.
+
+        Without `has_same_files`, the files that both name have changed in between, and nothing of what was loaded serves on.
 
         `old` is not used any more. Raises InputError for defects that cannot go on; the rest is done then.
         """
-        if sees_alike(self.settings, old.settings):
+        if has_same_files and sees_alike(self.settings, old.settings):
             self._detector, self._refresh, self._network = old._detector, old._refresh, old._network
             self._decoder, self._audits, self._belt = old._decoder, old._audits, old._belt
             self._size_px, self._full_ts = old._size_px, old._full_ts

@@ -42,7 +42,7 @@ NOISE_ROOM = 1.5
 SPREAD_GUESS_LEVELS = 1.5
 LEAST_SAMPLES = 50
 CALIBRATION_FRAMES = 4
-ROW_ROOM = 128
+ROW_ROOM = 512
 POINTS_EVERY = 4
 DAZZLED_SHARE = 0.25
 DAZZLED_FRAMES = 30
@@ -83,7 +83,7 @@ class Background:
         self.depth = (self.level_shift, (measure.LEVELS << self.level_shift) - 1)
         self.golden = None if golden is None else GoldenView(golden, image, self.allowed, self.level_shift, settings)
         self.steady = Steady((height, width), self.channels, self.level_shift, settings.steady_px)
-        self.lamp = Lamp((height, width, self.channels), image.dtype, self.level_shift)
+        self.lamp = Lamp((height, width, self.channels), image.dtype, self.level_shift, self.span)
         self.pool, self.pool_foreground = MaskPool(height, width), MaskPool(height, width)
         self.scratch = Scratch(height, width, self.channels, image.dtype)
         self.set_tables(settings)
@@ -175,8 +175,8 @@ class Scratch:
         samples = (height // self.steps[0] + 1) * (width // self.steps[1] + 1) * channels
         self.samples = np.zeros((5, samples), np.int32)
         self.faint = np.zeros(measure.FAINT_BINS, np.int64)
-        wide = -(-width * channels // 64) * 64 + 2 * ROW_ROOM
-        self.rows = zeros_on_line((4, wide), np.int16 if dtype == np.uint8 else np.int32)
+        wide = -(-width * channels // 64) * 64 + ROW_ROOM
+        self.rows = zeros_on_line((5, wide), np.int16 if dtype == np.uint8 else np.int32)
         self.first = np.zeros(height, np.int32)
         self.last = np.zeros(height, np.int32)
         self.none = np.zeros((height, width), np.bool_)
@@ -528,6 +528,7 @@ class ChangeDetector:
         self._kernels.find_extents(*extents)
         count = int(self._kernels.find_runs(*extents, scratch.chosen_runs))
         if pending.corrected is not pending.image:
+            background.lamp.extend(self._kernels)
             self._kernels.correct_runs(
                 pending.image, background.lamp.light, scratch.chosen_runs, count, background.channels, background.corrected
             )

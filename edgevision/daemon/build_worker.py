@@ -67,15 +67,19 @@ def build_setup(site: Site, order: Order, old: Setup | None = None) -> Setup:
     _refuse_huge(network_path(camera.recompute))
     read_metadata(network_path(camera.recompute))  # a file that is no network is found now, not with the first frame
     before = None if old is None else old.pipeline.settings
-    keeps_feed = before is not None and _is_same(camera, before, FED)
+    files = order.files.get(name, "")
+    has_same_files = old is not None and old.files == files
+    is_plugin = registry.origin("source", camera.source.type) is not None
+    keeps_feed = before is not None and _is_same(camera, before, FED) and (has_same_files or not is_plugin)
     feed = old.feed if old is not None and keeps_feed else open_feed(config, name, registry, site.on_part)
-    if old is not None and before is not None and keeps_feed and sees_alike(camera, before) and _is_same(camera, before, JUDGED):
+    keeps_sight = before is not None and has_same_files and sees_alike(camera, before)
+    if old is not None and before is not None and keeps_feed and keeps_sight and _is_same(camera, before, JUDGED):
         pipeline = old.pipeline
     else:
         pipeline = Pipeline.from_config(config, name, registry)
-        if before is None or not sees_alike(camera, before):
+        if not keeps_sight:
             _make_ready(pipeline, config, registry, site, old.pipeline.size_px if old is not None and keeps_feed else (0, 0))
-    keeps_sinks = old is not None and before is not None and _is_same(camera, before, frozenset({"sinks"}))
+    keeps_sinks = has_same_files and before is not None and _is_same(camera, before, frozenset({"sinks"}))
     sinks = old.sinks if old is not None and keeps_sinks else _sinks(camera, name, registry, site.count)
     scene = old.scene if old is not None and keeps_feed else _scene(camera, name, order)
     pictures = None if old is None else old.pictures
@@ -87,7 +91,7 @@ def build_setup(site: Site, order: Order, old: Setup | None = None) -> Setup:
     )
     keeps_adjuster = keeps_feed and before is not None and before.compare.adjust == camera.compare.adjust
     adjuster = old.adjuster if old is not None and keeps_adjuster else Adjuster(camera.compare.adjust, camera.compare.pixel_threshold)
-    return Setup(feed, pipeline, composer, sinks, pictures, scene, encoder, adjuster)
+    return Setup(feed, pipeline, composer, sinks, pictures, scene, encoder, adjuster, files)
 
 
 def _refuse_huge(network: Path) -> None:

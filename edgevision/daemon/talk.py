@@ -29,7 +29,7 @@ HAND_S = 0.005
 class Order:
     """Which configuration a camera works by. `number` counts them from 1, `config_sha256` is of the whole node's effective one.
 
-    `node` and `base` (of topics) are those in force: what `written` says of them may need a restart.
+    `node` and `base` (of topics) are those in force: what `written` says of them may need a restart. `files` is what `fingerprints` says.
     """
 
     number: int
@@ -37,6 +37,7 @@ class Order:
     config_sha256: str
     node: NodeSettings
     base: str
+    files: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

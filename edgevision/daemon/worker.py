@@ -52,6 +52,7 @@ class Setup:
     scene: SceneWatch | None = None
     encoder: Encoder | None = None
     adjuster: Adjuster | None = None
+    files: str = ""  # fingerprint of the files that it was made of
 
 
 @dataclass(frozen=True)
@@ -191,7 +192,7 @@ class Worker:
     def _hand_over_tracks(self, old: Setup, new: Setup) -> None:
         """Open defects go on where the same camera is looked at; another camera's end."""
         if new.feed is old.feed:
-            new.pipeline.take_over(old.pipeline)
+            new.pipeline.take_over(old.pipeline, has_same_files=new.files == old.files)
         else:
             self._commit(old.composer.compose_end(old.pipeline.finish(self._clock(), "restart"), self.name))
 
@@ -317,8 +318,8 @@ class Worker:
         for reason, amount in (reasons | {UNREACHABLE: now.attempts_failed - before.attempts_failed}).items():
             if amount:
                 tally.reconnect(reason, amount)
-        stale = now.stale_frames - before.stale_frames
-        for reason, amount in {"stale": stale, "bad": now.bad_frames - before.bad_frames - stale}.items():
+        stale, frozen = now.stale_frames - before.stale_frames, now.frozen_frames - before.frozen_frames
+        for reason, amount in {"stale": stale, "frozen": frozen, "bad": now.bad_frames - before.bad_frames - stale - frozen}.items():
             if amount:
                 tally.drop(reason, amount)
         if any(reasons.values()):

@@ -27,7 +27,7 @@ from edgevision.capture.parts import PartRequest
 from edgevision.capture.wire import Beat
 from edgevision.daemon.black_box import BlackBox
 from edgevision.daemon.build_worker import Site, build_setup
-from edgevision.daemon.journal import start_journal
+from edgevision.daemon.journal import start_journal, tell_held
 from edgevision.daemon.talk import (
     Abandon,
     Answered,
@@ -67,6 +67,7 @@ log = logging.getLogger("edgevision")
 
 SETTLE_SLICE_S = 0.5
 OOM_SCORE = "200"
+NICE = 5  # below the supervisor: a busy inspection, or another camera's, delays no alert; its decoder inherits it
 
 
 def main(arguments: list[str]) -> int:
@@ -77,6 +78,8 @@ def main(arguments: list[str]) -> int:
         signal.signal(number, signal.SIG_IGN)
     with contextlib.suppress(OSError):  # where memory runs out, one camera ends rather than the service; its decoder inherits it
         Path("/proc/self/oom_score_adj").write_text(OOM_SCORE)
+    with contextlib.suppress(OSError):
+        os.nice(NICE)
     faulthandler.register(signal.SIGUSR1)  # the supervisor asks so where a hung worker stands
     cv2.setNumThreads(1)
     channel = Channel(socket.socket(fileno=socket_fd))
@@ -125,6 +128,7 @@ class WorkerMain:
             self._worker.run()
         if box is not None and not self._worker.has_failed:
             box.close()
+        tell_held(is_over=True)
         self._channel.send(Ended(self._worker.exit_code, self._worker.trouble))
         return self._worker.exit_code
 
@@ -177,6 +181,7 @@ class WorkerMain:
     def _report(self, snapshot: Snapshot) -> None:
         is_finite = self._worker is not None and self._worker.setup.feed.camera.is_finite
         self._channel.send(Report(snapshot, is_finite))
+        tell_held()
 
     def _commit(self, drafts: Sequence[Draft]) -> None:
         """See Outlets. Waits for the supervisor's answer, however long it takes; goes with the process when there is no supervisor."""

@@ -70,7 +70,8 @@ class Pipeline:
     def not_inspected(self, reason, ts, seq=None, part_id=None, job_id=None):
         return Inspection.not_made("cam", reason, ts, 0.7, part_id=part_id)
 
-    def take_over(self, old):
+    def take_over(self, old, has_same_files):
+        assert has_same_files
         self.taken_over.append(old.name)
 
     def finish(self, ts, reason):
@@ -183,13 +184,13 @@ def test_losses_are_counted_by_reason():
     feed, reports = Feed(), []
 
     def lose():
-        feed.camera.counters = CameraCounters(restarts=3, died=1, hung=1, attempts_failed=4, stale_frames=2, bad_frames=3)
+        feed.camera.counters = CameraCounters(restarts=3, died=1, hung=1, attempts_failed=4, stale_frames=2, frozen_frames=4, bad_frames=7)
         feed.camera.state = CameraState.WAITING
 
     feed.items.extend([frame(1), lose, frame(2)])
     worker_of(setup_of(feed), Desk(), reports).run()
     assert reports[-1].reconnects == {"died": 1, "hung": 1, "failed": 1, "unreachable": 4}
-    assert reports[-1].drops == {"stale": 2, "bad": 1}
+    assert reports[-1].drops == {"stale": 2, "frozen": 4, "bad": 1}
     assert "offline" in [report.availability for report in reports]
 
 
