@@ -124,6 +124,17 @@ class Kept:
         return np.asarray(np.arange(self.blocks.shape[2]) < self.counts[:, :, None])
 
 
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """How many blocks a set may have, fixed ones included: `most`; with `mass` below 1 the fewest, but `least`, that hold this share of the
+    weights. Fixed ones are always taken. With a `margin` a set that holds all fixed ones stays until another is worth that much more."""
+
+    most: int
+    least: int = 1
+    mass: float = 1.0
+    margin: float = 0.0
+
+
 class Attend(Protocol):
     """Attention of one layer of one camera over kept sets. Holds the packed keys and values. Both backends give the same bits.
 

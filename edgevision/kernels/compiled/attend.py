@@ -91,12 +91,15 @@ def score(queries, rows, kept, counts, keys, head, bias, scores, lanes, shape):
 
 
 @kernel
-def look(queries, count, kept, counts, keys, values, head, bias, scores, made, lanes, shape, adding):
-    """What `count` queries get from the kept blocks, into `made` (query, channel and more)."""
+def look(queries, count, kept, counts, keys, values, head, bias, space, made, lanes, shape, adding):
+    """What `count` queries get from the kept blocks, into `made` (query, channel and more). `space`: room for some rows of scores."""
     room, dims = keys.shape[3], values.shape[3]
-    begin, lines = 0, kept.shape[0] * room // LINE
+    length = kept.shape[0] * room
+    most = min(max(space.shape[0] // length // TALL * TALL, TALL), CHUNK)
+    scores = space[: most * length].reshape((most, length))
+    begin, lines = 0, length // LINE
     while begin < count:
-        rows = min(count - begin, scores.shape[0])
+        rows = min(count - begin, most)
         even = rows + rows % 2
         score(queries.ctypes.data + 4 * queries.shape[1] * begin, even, kept, counts, keys, head, bias, scores, lanes, shape)
         for row in range(rows):
@@ -167,16 +170,15 @@ def commit(new, target, mark, gate):
 
 @kernel
 def attend(
-    runs, begin, end, table, bounds, counts, kept, sizes, wanted, keys, values, log_counts, shift, ran, size, scale, gate, shape, adding
+    runs, begin, end, table, bounds, counts, kept, sizes, wanted, keys, values, log_counts, shift, ran, lanes, scale, gate, shape, adding
 ):  # fmt: skip
-    """runs[begin:end]. `sizes` (block, head): of the kept sets; `ran` (run, head): queries; `size`: rows of scores, lanes of a vector."""
+    """runs[begin:end]. `sizes` (block, head): of the kept sets; `ran` (run, head): queries; `lanes` of a vector."""
     heads, channels, dims, room, most = keys.shape[1], keys.shape[2], values.shape[3], keys.shape[3], kept.shape[2]
-    rows, lanes = size
     places, chosen = np.empty((CHUNK, 2), np.int64), np.empty((CHUNK + 1, 2), np.int64)
     order, is_run = np.empty(CHUNK + 1, np.int64), np.empty(CHUNK, np.uint8)
     queries, made = np.empty((CHUNK + 1, channels), np.float32), np.empty((CHUNK + 1, dims + 1), np.float32)
     strip, bias = np.empty((CHUNK, heads * channels), np.float32), np.empty((keys.shape[0] - bounds.shape[0]) * room, np.float32)
-    scores = np.empty((rows, most * room), np.float32)
+    space = np.empty(max(SCORES, TALL * most * room), np.float32)
     for run in range(begin, end):
         block, first, count = runs[run, 0], runs[run, 1], runs[run, 2] - runs[run, 1]
         width = bounds[block, 3] - bounds[block, 2]
@@ -196,7 +198,7 @@ def attend(
                 order[0], order[1] = min(count // 4 + 1, count - 1), max(3 * count // 4 - 2, 0)
                 chosen[0], chosen[1] = places[order[0]], places[order[1]]
                 gather(chosen, 2, table, head, channels, scale, queries)
-                look(queries, 2, seen, counts, keys, values, head, bias, scores, made, lanes, shape, adding)
+                look(queries, 2, seen, counts, keys, values, head, bias, space, made, lanes, shape, adding)
                 ran[run, head] = 2
                 if is_far(made, order, 2, strip, shift[block, head], gate[0], head * channels, channels, dims):
                     want = ALL
@@ -204,7 +206,7 @@ def attend(
             if number == 0:
                 continue
             gather(chosen, number, table, head, channels, scale, queries)
-            look(queries, number, seen, counts, keys, values, head, bias, scores, made, lanes, shape, adding)
+            look(queries, number, seen, counts, keys, values, head, bias, space, made, lanes, shape, adding)
             ran[run, head] += number
             for row in range(number):
                 is_run[order[row]] = 1
@@ -234,7 +236,7 @@ def probe(
     dense,
     sparse,
     all_kept,
-    size,
+    lanes,
     scale,
     shape,
     adding,
@@ -242,10 +244,10 @@ def probe(
     """runs[begin:end]: (head, first block, block after the last), CHUNK blocks at most. One query of each block that is `asked` (block,
     head), at `places`: into `dense` what it gets from all blocks, into `sparse` from those it keeps."""
     channels, dims, room, most = keys.shape[2], values.shape[3], keys.shape[3], max(kept.shape[2], all_kept.shape[0])
-    rows, lanes = size
     chosen, order = np.empty((CHUNK + 1, 2), np.int64), np.empty(CHUNK + 1, np.int64)
     queries, made = np.empty((CHUNK + 1, channels), np.float32), np.empty((CHUNK + 1, dims + 1), np.float32)
-    bias, scores = np.empty((keys.shape[0] - kept.shape[0]) * room, np.float32), np.empty((rows, most * room), np.float32)
+    bias = np.empty((keys.shape[0] - kept.shape[0]) * room, np.float32)
+    space = np.empty(max(SCORES, TALL * most * room), np.float32)
     for run in range(begin, end):
         head, number = runs[run, 0], 0
         for block in range(runs[run, 1], runs[run, 2]):
@@ -255,7 +257,7 @@ def probe(
         if number == 0:
             continue
         gather(chosen, number, table, head, channels, scale, queries)
-        look(queries, number, all_kept, counts, keys, values, head, bias, scores, made, lanes, shape, adding)
+        look(queries, number, all_kept, counts, keys, values, head, bias, space, made, lanes, shape, adding)
         for row in range(number):
             for c in range(channels):
                 dense[order[row], head, c] = made[row, c] / made[row, dims]
@@ -264,7 +266,7 @@ def probe(
             if bias.shape[0] > 0:
                 unlike(seen, log_counts, bias)
             gather(chosen[row:], 1, table, head, channels, scale, queries)
-            look(queries, 1, seen, counts, keys, values, head, bias, scores, made, lanes, shape, adding)
+            look(queries, 1, seen, counts, keys, values, head, bias, space, made, lanes, shape, adding)
             for c in range(channels):
                 sparse[order[row], head, c] = made[0, c] / made[0, dims]
 
@@ -293,10 +295,6 @@ class Attend:
         """Packed keys and values, probes."""
         return self.keys.nbytes + self.values.nbytes + 3 * self.shift.nbytes
 
-    def _rows(self, most: int) -> int:
-        """Queries whose scores are made together."""
-        return min(max(SCORES // (most * self.grid.room) // TALL * TALL, TALL), CHUNK)
-
     def _made_pack(self) -> NativeKernel:
         number, sources = types.int64, (self._sources, self.grid.key, self.keys, self.values)
         return native(pack, (_TABLE, number, number, _LINE, _TABLE, _FLOATS, _FLOATS), sources, None)
@@ -305,22 +303,21 @@ class Attend:
         number, one, grid, kept, whole = types.int64, types.float32, self.grid, self.kept, types.int32[::1]
         signature = (
             _TABLE, number, number, _LINE, _TABLE, whole, types.int32[:, :, ::1], _TABLE, _FLAGS, _FLOATS, _FLOATS, one[::1],
-            one[:, :, ::1], _TABLE, types.UniTuple(number, 2), one, one[::1], ShapeType(Shape(self._lanes)), ShapeType(Shape(self._lanes, True)),
+            one[:, :, ::1], _TABLE, number, one, one[::1], ShapeType(Shape(self._lanes)), ShapeType(Shape(self._lanes, True)),
         )  # fmt: skip
         arrays = self._table, grid.query, self._keys, kept.blocks, kept.counts, self._wanted, self.keys, self.values, grid.summary_bias
-        size = self._rows(kept.blocks.shape[2]), self._lanes
-        return native(attend, signature, (*arrays, self.shift, self._ran, size, grid.scale, self._gate, None, None), None)
+        return native(attend, signature, (*arrays, self.shift, self._ran, self._lanes, grid.scale, self._gate, None, None), None)
 
     def _made_probe(self) -> NativeKernel:
         number, one, grid, kept, whole = types.int64, types.float32, self.grid, self.kept, types.int32[::1]
         signature = (
             _TABLE, number, number, _LINE, _TABLE, whole, types.int32[:, :, ::1], _TABLE, _FLAGS, _FLOATS, _FLOATS, one[::1],
-            one[:, :, ::1], one[:, :, ::1], whole, types.UniTuple(number, 2), one, ShapeType(Shape(self._lanes)),
+            one[:, :, ::1], one[:, :, ::1], whole, number, one, ShapeType(Shape(self._lanes)),
             ShapeType(Shape(self._lanes, True)),
         )  # fmt: skip
         arrays = self._table, grid.middle, self._keys, kept.blocks, kept.counts, self._asked, self.keys, self.values, grid.summary_bias
-        size, every = (self._rows(max(kept.blocks.shape[2], grid.blocks)), self._lanes), np.arange(grid.blocks, dtype=np.int32)
-        return native(probe, signature, (*arrays, self.dense, self.sparse, every, size, grid.scale, None, None), None)
+        every = np.arange(grid.blocks, dtype=np.int32)
+        return native(probe, signature, (*arrays, self.dense, self.sparse, every, self._lanes, grid.scale, None, None), None)
 
     def pack(self, key: Plane, value: Plane, blocks: Whole) -> None:
         """Take in the keys and values of these true blocks."""
