@@ -99,16 +99,22 @@ def asked(count: int) -> tuple[int, int]:
 
 @dataclass(slots=True, eq=False)
 class Kept:
-    """Which blocks are looked at: `blocks` (block, head, place), ascending, the first `counts` (block, head) of them."""
+    """Which blocks are looked at: `blocks` (block, head, place), ascending, the first `counts` (block, head) of them.
+
+    `shares` (chunk, block, head, place): the largest share of its attention that a query of this chunk of CHUNK gave to the block: in the
+    last run of all of the chunk, or of its live ones since.
+    """
 
     blocks: Whole
     counts: Whole
+    shares: Float
 
     @classmethod
     def room(cls, grid: Grid, most: int) -> Kept:
         """Empty sets, with places for `most` blocks each, and for all blocks of summaries."""
-        shape = (grid.blocks, grid.heads)
-        return cls(np.zeros((*shape, most + len(grid.keys) - grid.blocks), np.int32), np.zeros(shape, np.int32))
+        shape, places = (len(grid.query), grid.heads), most + len(grid.keys) - grid.blocks
+        chunks = -(-int(grid.queries.max()) // CHUNK)
+        return cls(np.zeros((*shape, places), np.int32), np.zeros(shape, np.int32), np.zeros((chunks, *shape, places), np.float32))
 
     def fill(self, chosen: Mask) -> None:
         """The sets as a mask (block, head, key block) has them."""
@@ -117,6 +123,11 @@ class Kept:
         counts = self.counts.reshape(-1)
         place = np.arange(len(key)) - np.repeat(np.cumsum(counts) - counts, counts)
         self.blocks[block, head, place] = key
+
+    @property
+    def mass(self) -> Float:
+        """(block, head, place): the largest share of any query."""
+        return np.asarray(self.shares.max(axis=0))
 
     @property
     def is_there(self) -> Mask:

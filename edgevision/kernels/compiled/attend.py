@@ -91,8 +91,11 @@ def score(queries, rows, kept, counts, keys, head, bias, scores, lanes, shape):
 
 
 @kernel
-def look(queries, count, kept, counts, keys, values, head, bias, space, made, lanes, shape, adding):
-    """What `count` queries get from the kept blocks, into `made` (query, channel and more). `space`: room for some rows of scores."""
+def look(queries, count, kept, counts, keys, values, head, bias, space, made, parts, lanes, shape, adding):
+    """What `count` queries get from the kept blocks, into `made` (query, channel and more), before the division by its last number.
+
+    `parts` (query, place): of that number what each block gave. `space`: room for some rows of scores.
+    """
     room, dims = keys.shape[3], values.shape[3]
     length = kept.shape[0] * room
     most = min(max(space.shape[0] // length // TALL * TALL, TALL), CHUNK)
@@ -106,7 +109,8 @@ def look(queries, count, kept, counts, keys, values, head, bias, space, made, la
             place, total = scores[row].ctypes.data, np.float32(0.0)
             top = peak(place, lines, shape)
             for j in range(kept.shape[0]):
-                total += weigh(place + 4 * room * j, (counts[kept[j]] + LINE - 1) // LINE, top, shape)
+                parts[begin + row, j] = weigh(place + 4 * room * j, (counts[kept[j]] + LINE - 1) // LINE, top, shape)
+                total += parts[begin + row, j]
             made[begin + row, dims] = total
         made[begin : begin + even, :dims] = 0.0
         target, step, made_step = made[begin:].ctypes.data, 4 * scores.shape[1], 4 * made.shape[1]
@@ -141,6 +145,19 @@ def choose(places, count, table, want, chosen, order):
 
 
 @kernel
+def note_shares(parts, made, number, is_all, shares):
+    """The largest share of each block; raised where not all of a chunk ran."""
+    if is_all:
+        shares[:] = 0.0
+    for row in range(number):
+        total = made[row, made.shape[1] - 1]
+        for j in range(shares.shape[0]):
+            share = parts[row, j] / total
+            if share > shares[j]:
+                shares[j] = share
+
+
+@kernel
 def is_far(made, order, number, strip, shift, gate, first, channels, dims):
     """Whether a channel of those that were asked lies more than the gate from what the target holds."""
     for row in range(number):
@@ -170,7 +187,8 @@ def commit(new, target, mark, gate):
 
 @kernel
 def attend(
-    runs, begin, end, table, bounds, counts, kept, sizes, wanted, keys, values, log_counts, shift, ran, lanes, scale, gate, shape, adding
+    runs, begin, end, table, bounds, counts, kept, sizes, shares,
+    wanted, keys, values, log_counts, shift, ran, lanes, scale, gate, shape, adding
 ):  # fmt: skip
     """runs[begin:end]. `sizes` (block, head): of the kept sets; `ran` (run, head): queries; `lanes` of a vector."""
     heads, channels, dims, room, most = keys.shape[1], keys.shape[2], values.shape[3], keys.shape[3], kept.shape[2]
@@ -178,7 +196,7 @@ def attend(
     order, is_run = np.empty(CHUNK + 1, np.int64), np.empty(CHUNK, np.uint8)
     queries, made = np.empty((CHUNK + 1, channels), np.float32), np.empty((CHUNK + 1, dims + 1), np.float32)
     strip, bias = np.empty((CHUNK, heads * channels), np.float32), np.empty((keys.shape[0] - bounds.shape[0]) * room, np.float32)
-    space = np.empty(max(SCORES, TALL * most * room), np.float32)
+    space, parts = np.empty(max(SCORES, TALL * most * room), np.float32), np.empty((CHUNK + 1, most), np.float32)
     for run in range(begin, end):
         block, first, count = runs[run, 0], runs[run, 1], runs[run, 2] - runs[run, 1]
         width = bounds[block, 3] - bounds[block, 2]
@@ -198,7 +216,7 @@ def attend(
                 order[0], order[1] = min(count // 4 + 1, count - 1), max(3 * count // 4 - 2, 0)
                 chosen[0], chosen[1] = places[order[0]], places[order[1]]
                 gather(chosen, 2, table, head, channels, scale, queries)
-                look(queries, 2, seen, counts, keys, values, head, bias, space, made, lanes, shape, adding)
+                look(queries, 2, seen, counts, keys, values, head, bias, space, made, parts, lanes, shape, adding)
                 ran[run, head] = 2
                 if is_far(made, order, 2, strip, shift[block, head], gate[0], head * channels, channels, dims):
                     want = ALL
@@ -206,8 +224,9 @@ def attend(
             if number == 0:
                 continue
             gather(chosen, number, table, head, channels, scale, queries)
-            look(queries, number, seen, counts, keys, values, head, bias, space, made, lanes, shape, adding)
+            look(queries, number, seen, counts, keys, values, head, bias, space, made, parts, lanes, shape, adding)
             ran[run, head] += number
+            note_shares(parts, made, number, number == count, shares[first // CHUNK, block, head, : seen.shape[0]])
             for row in range(number):
                 is_run[order[row]] = 1
                 for c in range(channels):
@@ -247,7 +266,7 @@ def probe(
     chosen, order = np.empty((CHUNK + 1, 2), np.int64), np.empty(CHUNK + 1, np.int64)
     queries, made = np.empty((CHUNK + 1, channels), np.float32), np.empty((CHUNK + 1, dims + 1), np.float32)
     bias = np.empty((keys.shape[0] - kept.shape[0]) * room, np.float32)
-    space = np.empty(max(SCORES, TALL * most * room), np.float32)
+    space, parts = np.empty(max(SCORES, TALL * most * room), np.float32), np.empty((CHUNK + 1, most), np.float32)
     for run in range(begin, end):
         head, number = runs[run, 0], 0
         for block in range(runs[run, 1], runs[run, 2]):
@@ -257,7 +276,7 @@ def probe(
         if number == 0:
             continue
         gather(chosen, number, table, head, channels, scale, queries)
-        look(queries, number, all_kept, counts, keys, values, head, bias, space, made, lanes, shape, adding)
+        look(queries, number, all_kept, counts, keys, values, head, bias, space, made, parts, lanes, shape, adding)
         for row in range(number):
             for c in range(channels):
                 dense[order[row], head, c] = made[row, c] / made[row, dims]
@@ -266,7 +285,7 @@ def probe(
             if bias.shape[0] > 0:
                 unlike(seen, log_counts, bias)
             gather(chosen[row:], 1, table, head, channels, scale, queries)
-            look(queries, 1, seen, counts, keys, values, head, bias, space, made, lanes, shape, adding)
+            look(queries, 1, seen, counts, keys, values, head, bias, space, made, parts, lanes, shape, adding)
             for c in range(channels):
                 sparse[order[row], head, c] = made[0, c] / made[0, dims]
 
@@ -302,10 +321,21 @@ class Attend:
     def _made_attend(self) -> NativeKernel:
         number, one, grid, kept, whole = types.int64, types.float32, self.grid, self.kept, types.int32[::1]
         signature = (
-            _TABLE, number, number, _LINE, _TABLE, whole, types.int32[:, :, ::1], _TABLE, _FLAGS, _FLOATS, _FLOATS, one[::1],
+            _TABLE, number, number, _LINE, _TABLE, whole, types.int32[:, :, ::1], _TABLE, _FLOATS, _FLAGS, _FLOATS, _FLOATS, one[::1],
             one[:, :, ::1], _TABLE, number, one, one[::1], ShapeType(Shape(self._lanes)), ShapeType(Shape(self._lanes, True)),
         )  # fmt: skip
-        arrays = self._table, grid.query, self._keys, kept.blocks, kept.counts, self._wanted, self.keys, self.values, grid.summary_bias
+        arrays = (
+            self._table,
+            grid.query,
+            self._keys,
+            kept.blocks,
+            kept.counts,
+            kept.shares,
+            self._wanted,
+            self.keys,
+            self.values,
+            grid.summary_bias,
+        )
         return native(attend, signature, (*arrays, self.shift, self._ran, self._lanes, grid.scale, self._gate, None, None), None)
 
     def _made_probe(self) -> NativeKernel:
@@ -380,4 +410,4 @@ def lines(plane: Plane) -> tuple[int, int, int]:
     if plane.store.kind != "f32":
         raise InputError(f"attention reads and writes f32, a plane holds {plane.store.kind}; load the network with precision f32")
     values = plane.values
-    return int(values.ctypes.data), *values.strides[:2]
+    return int(values.ctypes.data), int(values.strides[0]), int(values.strides[1])

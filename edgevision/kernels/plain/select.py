@@ -85,7 +85,7 @@ def _best(weights: Float, fixed: Flags, budget: Budget) -> Flags:
             break
         if not chosen[block]:
             chosen[block], held, count = 1, held + np.float64(weights[block]), count + 1
-    return chosen
+    return np.asarray(chosen)
 
 
 def _worth(weights: Float, chosen: Flags) -> np.float64:

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from pydantic import Field
@@ -63,17 +63,17 @@ class Hybrid:
     settings: HybridSettings = field(default_factory=HybridSettings)
     kind: str = "hybrid"
 
-    def open(self, tokens: Tokens, backend: str = "compiled", threads: int = 1) -> AttentionState:
+    def open(self, tokens: Tokens, backend: str = "compiled", crew: Any = 1) -> AttentionState:
         """A state for one camera; dense where there are too few blocks to choose from."""
-        return dense_instead(tokens, backend, threads) or HybridState(tokens, self.settings, backend, threads)
+        return dense_instead(tokens, backend, crew) or HybridState(tokens, self.settings, backend, crew)
 
 
 class HybridState(Selective):
     """Keeps the promises of `AttentionState`, and watches its quality: `error` of the last probes, as a share of the output's range."""
 
-    def __init__(self, tokens: Tokens, settings: HybridSettings, backend: str, threads: int) -> None:
+    def __init__(self, tokens: Tokens, settings: HybridSettings, backend: str, crew: Any) -> None:
         self._pooled = Pooled(tokens, settings, backend)
-        super().__init__(tokens, self._pooled, tokens.blocks[0] * tokens.blocks[1], backend, threads, has_summaries=True)
+        super().__init__(tokens, self._pooled, tokens.blocks[0] * tokens.blocks[1], backend, crew, has_summaries=True)
         self._settings, self._range, self._dense_runs = settings, 0.0, 0
         self._far: deque[bool] = deque(maxlen=settings.error_frames[1])
         self.error = 0.0

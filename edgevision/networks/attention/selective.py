@@ -12,7 +12,7 @@ compared is the answer in use with the answer now, never one change with the nex
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -84,11 +84,11 @@ class Fixed:
 class Selective:
     """Keeps the promises of `AttentionState` for every method that keeps blocks."""
 
-    def __init__(self, tokens: Tokens, chooser: Chooser, most: int, backend: str, threads: int, has_summaries: bool = False) -> None:
+    def __init__(self, tokens: Tokens, chooser: Chooser, most: int, backend: str, crew: Any, has_summaries: bool = False) -> None:
         """`most`: true blocks that a set can have. `has_summaries`: whether the chooser reads or keeps means of blocks."""
         self._grid, self._chooser = replace(tokens.grid(), has_summaries=has_summaries), chooser
         self._kept = Kept.room(self._grid, most)
-        self._attend = open_attend(backend, self._grid, self._kept, threads)
+        self._attend = open_attend(backend, self._grid, self._kept, crew)
         self._keys = self._grid.keys
         self._mask = np.zeros((*self._kept.counts.shape, len(self._keys)), np.bool_)
         self._macs = 0
@@ -152,7 +152,7 @@ class Selective:
     def size_bytes(self) -> int:
         """Packed keys and values, kept sets."""
         kept = self._kept
-        return self._attend.size_bytes + kept.blocks.nbytes + kept.counts.nbytes + self._mask.nbytes
+        return self._attend.size_bytes + kept.blocks.nbytes + kept.counts.nbytes + kept.shares.nbytes + self._mask.nbytes
 
     @property
     def note(self) -> str:
@@ -169,3 +169,12 @@ def live_blocks(plane: Plane, bounds: Whole, everything: bool = False) -> Mask:
     rows, columns = np.unique(bounds[:, 0]), np.unique(bounds[:, 2])
     by_row = np.bitwise_or.reduceat(plane.live, rows, axis=0)
     return np.asarray(np.bitwise_or.reduceat(by_row, columns, axis=1).reshape(-1) != 0)
+
+
+def tokens_live(plane: Plane, bounds: Whole) -> Whole:
+    """(block,): how many tokens are live."""
+    if plane.live_px == 0:
+        return np.zeros(len(bounds), np.int32)
+    rows, columns = np.unique(bounds[:, 0]), np.unique(bounds[:, 2])
+    by_row = np.add.reduceat(plane.live, rows, axis=0, dtype=np.int32)
+    return np.asarray(np.add.reduceat(by_row, columns, axis=1, dtype=np.int32).reshape(-1))
