@@ -24,10 +24,31 @@ from edgevision.kernels.forms import Plane
 
 QUERY, QUERY_ROW, QUERY_PIXEL, LIVE_BYTES, LIVE_ROW, TARGET, TARGET_ROW, TARGET_PIXEL, MARKS, MARKS_ROW = range(10)
 KEY, KEY_ROW, KEY_PIXEL, VALUE, VALUE_ROW, VALUE_PIXEL = range(6)
-SCORES = 40_000  # floats of scores that wait between the two products, so that they stay in the cache
+SCORES = 5_000  # floats of scores that wait between the two products, so that they stay in the cache
 MAC_PS, MOVE_PS = 12, 600  # about what a multiply-accumulate takes, and what packing a number
 _LINE, _TABLE, _FLAGS = types.int64[::1], types.int32[:, ::1], types.uint8[:, ::1]
 _FLOATS = types.float32[:, :, :, ::1]
+
+
+@kernel
+def copy(source, target):
+    """All of the source."""
+    for c in range(source.shape[0]):
+        target[c] = source[c]
+
+
+@kernel
+def scaled(source, factor, target):
+    """All of the source times a factor."""
+    for c in range(source.shape[0]):
+        target[c] = source[c] * factor
+
+
+@kernel
+def settled(made, total, shift, target):
+    """What a query gets: divided by its weights, and shifted."""
+    for c in range(target.shape[0]):
+        target[c] = made[c] / total + shift[c]
 
 
 @kernel
@@ -47,10 +68,9 @@ def pack(runs, begin, end, table, bounds, keys, values):
                     sums[0, c] += key[c]
                     sums[1, c] += value[c]
                 for head in range(heads):
-                    for c in range(channels):
-                        keys[block, head, c, place] = key[head * channels + c]
-                    for c in range(channels):
-                        values[block, head, place, c] = value[head * channels + c]
+                    first = head * channels
+                    copy(key[first : first + channels], keys[block, head, :, place])
+                    copy(value[first : first + channels], values[block, head, place])
                 place += 1
         if keys.shape[0] > blocks:
             behind, own = blocks + block // room, block % room
@@ -66,9 +86,7 @@ def gather(places, count, table, head, channels, scale, queries):
     for row in range(count + count % 2):
         y, x = places[min(row, count - 1), 0], places[min(row, count - 1), 1]
         address = table[QUERY] + y * table[QUERY_ROW] + x * table[QUERY_PIXEL] + 4 * head * channels
-        query = carray(at(address, np.float32), (channels,))
-        for c in range(channels):
-            queries[row, c] = query[c] * scale
+        scaled(carray(at(address, np.float32), (channels,)), scale, queries[row])
 
 
 @kernel
@@ -229,8 +247,8 @@ def attend(
             note_shares(parts, made, number, number == count, shares[first // CHUNK, block, head, : seen.shape[0]])
             for row in range(number):
                 is_run[order[row]] = 1
-                for c in range(channels):
-                    strip[order[row], head * channels + c] = made[row, c] / made[row, dims] + shift[block, head, c]
+                target = strip[order[row], head * channels : (head + 1) * channels]
+                settled(made[row], made[row, dims], shift[block, head], target)
         for place in range(count):
             if is_run[place] != 0:
                 y, x = places[place, 0], places[place, 1]
