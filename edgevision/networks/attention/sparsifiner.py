@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import BaseModel, Field
 
 from edgevision.errors import InputError
 from edgevision.kernels import open_select
@@ -35,7 +35,6 @@ from edgevision.networks.attention import AttentionState, Tokens
 from edgevision.networks.attention.dense import dense_instead
 from edgevision.networks.attention.hybrid import MARGIN, share_of
 from edgevision.networks.attention.selective import Seen, Selective
-from edgevision.records import Settings
 
 Exact = NDArray[np.float64]  # whole numbers below 2^53, so that sums of products are exact in any order
 _UNIT, _LIMIT = 256.0, float(1 << 20)  # of fixed-point numbers: what 1 is, and the largest
@@ -43,7 +42,7 @@ _LEAST_UP = 0.02
 _NEIGHBOUR = 0.25
 
 
-class SparsifinerSettings(Settings):
+class SparsifinerSettings(BaseModel, frozen=True, extra="forbid"):
     """How much the predictor lets through."""
 
     keep: float = Field(0.25, gt=0, le=1, description="Key blocks that a block of queries keeps, as a share of all.")
