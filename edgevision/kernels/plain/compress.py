@@ -1,0 +1,41 @@
+"""Tokens measured by whole numbers, slow and plain: the oracle of `compiled/compress.py`. Sums of integers are free of order and of drift.
+
+A token's value is held as round(value / step), cut to 16 bits with a sign; a measurement is the sum of tokens, each times a 16-bit weight.
+No row of weights has more than ROW_WEIGHT in sum, so that every sum fits 32 bits whatever the tokens are.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+MOST = 32_767  # of a token's value in steps, and of a weight
+ROW_WEIGHT = 65_535
+
+Whole = NDArray[np.int16]
+Sums = NDArray[np.int32]
+
+
+def whole(values: NDArray[np.float32], step: float) -> Whole:
+    """`values` in steps, ties to even; what lies beyond 16 bits, NaN included, is cut."""
+    scaled = values * np.float32(1.0 / step)
+    scaled = np.where(scaled < MOST, scaled, np.float32(MOST))
+    return np.rint(np.where(scaled > -MOST, scaled, np.float32(-MOST))).astype(np.int16)
+
+
+def weights_of(phi: NDArray[Any]) -> tuple[Whole, NDArray[np.float32]]:
+    """`phi` (measurement, token) as whole weights, and what one of them is worth in each row (measurement,). A row's sum is kept exactly."""
+    reach = np.maximum(np.abs(phi).sum(axis=1), np.finfo(np.float32).tiny)
+    most = np.maximum(np.abs(phi).max(axis=1), np.finfo(np.float32).tiny)
+    per_unit = np.minimum((ROW_WEIGHT - phi.shape[1] / 2) / reach, MOST / most)
+    weights = np.rint(phi * per_unit[:, None]).astype(np.int16)
+    kept, asked = weights.sum(axis=1, dtype=np.int64), phi.sum(axis=1)
+    worth = np.where((kept != 0) & (np.abs(asked) > reach * 1e-3), asked / np.where(kept == 0, 1, kept), 1.0 / per_unit)
+    return weights, worth.astype(np.float32)
+
+
+def measured(weights: Whole, tokens: Whole) -> Sums:
+    """(measurement, channel): weights (measurement, token) times tokens (token, channel)."""
+    return (weights.astype(np.int64) @ tokens.astype(np.int64)).astype(np.int32)
