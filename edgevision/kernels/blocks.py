@@ -1,7 +1,8 @@
 """What attention kernels are asked to do, as plain data: blocks of a token map, and where a camera's packed keys and values lie.
 
 A token is a pixel of a token map; its channels are heads beside heads. A *block* is a square of the map, ragged at the lower and the right
-end. Query block b and key block b cover the same part of the picture: where the queries were pooled, theirs has fewer tokens. Inside a
+end. Query block b and key block b cover the same part of the picture, where the queries were pooled, theirs has fewer tokens; or the keys
+are no part of a picture (CSAT's measurements), and their blocks are counted for themselves. Inside a
 block tokens count row by row. A *kept set* is the list of key blocks, ascending, that a head's queries of one block look at.
 """
 
@@ -33,7 +34,7 @@ class Grid:
 
     @property
     def blocks(self) -> int:
-        """How many."""
+        """How many of keys."""
         return len(self.key)
 
     @property
@@ -84,7 +85,7 @@ class Kept:
     @classmethod
     def room(cls, grid: Grid, most: int) -> Kept:
         """Empty sets, with places for `most` blocks each."""
-        shape, chunks = (grid.blocks, grid.heads), -(-int(grid.queries.max()) // CHUNK)
+        shape, chunks = (len(grid.query), grid.heads), -(-int(grid.queries.max()) // CHUNK)
         return cls(np.zeros((*shape, most), np.int32), np.zeros(shape, np.int32), np.zeros((chunks, *shape, most), np.float32))
 
     @property

@@ -193,7 +193,7 @@ class Attend:
         self._keys, self._queries = grid.keys, grid.queries
         self._runs = np.zeros((int((-(-self._queries // CHUNK)).sum()), 3), np.int32)
         self._table, self._sources = np.zeros(10, np.int64), np.zeros(6, np.int64)
-        self._gate, self._wanted = np.zeros(1, np.float32), np.zeros((grid.blocks, grid.heads), np.uint8)
+        self._gate, self._wanted = np.zeros(1, np.float32), np.zeros((len(grid.query), grid.heads), np.uint8)
         self._work = specialize(work, (_LINE, _TABLE, *[types.int64] * 3, _LINE, _LINE))
         self._pack, self._attend = (np.array([*made.over(self._runs), *[0] * 5], np.int64) for made in self._made(lanes))
 

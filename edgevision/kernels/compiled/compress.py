@@ -6,8 +6,6 @@ few tokens' changes into account are the same product. Tiles of `TILE` measureme
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 from llvmlite import ir
 from numba import carray, types
@@ -20,10 +18,10 @@ from edgevision.kernels.compiled.crew import WORTH_SHARING_NS, Crew
 from edgevision.kernels.compiled.dot import I32, Dot
 from edgevision.kernels.compiled.jit import kernel, specialize
 from edgevision.kernels.compiled.native import at, native, run_code
+from edgevision.kernels.compiled.product import Shape, ShapeType
 from edgevision.kernels.compiled.share import STATUS, share
-from edgevision.kernels.compiled.strip import ShapeType
 from edgevision.kernels.forms import Plane
-from edgevision.kernels.plain.compress import MOST, Sums, Whole
+from edgevision.kernels.plain.compress import MOST, Whole
 
 TILE, VECTORS = 6, 4
 MAC_NS = 0.009
@@ -31,12 +29,6 @@ _I64 = ir.IntType(64)
 _LINE = types.int64[::1]
 _LOW, _HALF = np.int32(0xFFFF), np.int32(16)
 _ROUNDING = np.float32(1.5 * 2**23)  # added and taken away again: to the nearest whole number, ties to even
-
-
-class TileShape(NamedTuple):
-    """What a tile's code depends on."""
-
-    lanes: int
 
 
 @intrinsic
@@ -158,21 +150,16 @@ def twice(weights, chosen, count, words):
 
 
 @kernel
-def spread(sums, worth, channels, gate, values, live):
-    """Sums as floats, `worth` of a unit each (measurement,), into `values` (measurement, channel); marks the measurements of which a bit,
-    or with a gate a value by more than it, has moved, and keeps the old ones elsewhere. How many moved."""
-    moved = 0
+def spread(sums, worth, gate, values, by):
+    """See `plain/compress.py`."""
     for row in range(values.shape[0]):
-        has_moved = False
-        for c in range(channels):
-            value, old = np.float32(sums[row, c]) * worth[row], values[row, c]
-            has_moved |= (value != old) if gate == 0 else not abs(value - old) <= gate
-        live[row] = has_moved
-        if has_moved:
-            moved += 1
-            for c in range(channels):
-                values[row, c] = np.float32(sums[row, c]) * worth[row]
-    return moved
+        unit, most = worth[row], np.float32(0)
+        for c in range(values.shape[1]):
+            most = max(most, abs(np.float32(sums[row, c]) * unit - values[row, c]))
+        by[row] = most if most > gate else np.float32(0)
+        if most > gate:
+            for c in range(values.shape[1]):
+                values[row, c] = np.float32(sums[row, c]) * unit
 
 
 @kernel
@@ -205,7 +192,7 @@ class Measurements:
         cube = types.int32[:, :, ::1]
         signature = (
             types.int32[:, ::1], types.int64, types.int64, _LINE, _LINE, cube, cube, cube, cube, types.int32[:, ::1], types.float32,
-            ShapeType(TileShape(lanes)),
+            ShapeType(Shape(lanes)),
         )  # fmt: skip
         arrays = (self._job, self._chosen, self._weights, self._own, self._held, self._words, self._padded)
         self._kernel = native(measure, signature, (*arrays, np.float32(1.0 / step), None), arrays)

@@ -7,6 +7,7 @@ nested: its first m rows serve every smaller m.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +27,9 @@ class Phi:
 
     def __post_init__(self) -> None:
         if self.rows.ndim != 2 or self.rows.shape[1] != self.size[0] * self.size[1]:
-            raise InputError(f"Phi is {self.rows.shape} over a map of {self.size}; it must be (measurements, {self.size[0] * self.size[1]})")
+            raise InputError(
+                f"Phi is {self.rows.shape} over a map of {self.size}; it must be (measurements, {self.size[0] * self.size[1]})"
+            )
 
     def fitted(self, measurements: int, size: Size) -> Float:
         """Its first rows over a map of another size, each with the sum it had. Raises InputError where it has too few."""
@@ -70,7 +73,7 @@ def _means(length: int, parts: int) -> NDArray[np.float64]:
     """(part, place): the mean of each of `parts` stretches of about equal length."""
     edges = np.linspace(0, length, parts + 1).round().astype(int)
     made = np.zeros((parts, length))
-    for part, (begin, end) in enumerate(zip(edges[:-1], edges[1:], strict=True)):
+    for part, (begin, end) in enumerate(pairwise(edges)):
         made[part, begin:end] = 1 / (end - begin)
     return made
 
