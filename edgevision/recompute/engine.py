@@ -213,6 +213,11 @@ class SelectiveNetwork:
         return self._network.plan
 
     @property
+    def attentions(self) -> tuple[BoundAttention, ...]:
+        """This camera's attentions, as the last call left them: for whoever explains, to be looked at only."""
+        return tuple(step for step in self._steps if isinstance(step, BoundAttention))
+
+    @property
     def graph(self) -> Graph:
         """The file as it was read."""
         return self._network.graph
