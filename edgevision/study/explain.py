@@ -55,7 +55,7 @@ def explain(task: ExplainTask) -> dict[str, Any]:
     pipeline = pipeline_for(task.recording, task.config, task.camera)
     if pipeline.settings.recompute.network != "turbovit":
         raise InputError(
-            f"{task.config}: recompute.network is {pipeline.settings.recompute.network}; explain shows how tokens look at others; set turbovit"
+            f"{task.config}: recompute.network is {pipeline.settings.recompute.network}; explain is for turbovit; set it"
         )
     seen = _seen(task, pipeline)
     write_whole(out, explain_page(seen, task))
@@ -143,7 +143,7 @@ def _looked_at(seen: Seen) -> Iterator[Section]:
         share = _by_token(kept[:, block].mean(axis=0), one)
         drawn = _outlined(heat_over(seen.image, _on_frame(share, seen)), one, block, seen)
         heads, blocks = kept.shape[0], kept[:, block].sum(axis=1)
-        caption = f"White: the tokens that ask. Red: all {heads} heads look there; yellow: few. {blocks.min()} to {blocks.max()} blocks each."
+        caption = f"White: the tokens that ask. Red: all {heads} heads look there; yellow: few. {blocks.min()} to {blocks.max()} blocks."
         words = f"{kind}, {kept.mean():.1%} of the blocks kept, {one.live_fraction:.1%} of the queries run. {one.state.note}".rstrip()
         yield Section(one.step.name, words, [figures(picture(drawn, caption))])
 
