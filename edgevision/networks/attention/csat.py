@@ -52,9 +52,9 @@ class Csat:
     stale: float = 0.25
     kind: str = "csat"
 
-    def open(self, tokens: Tokens, backend: str = "compiled", threads: int = 1) -> AttentionState:
+    def open(self, tokens: Tokens, backend: str = "compiled", crew: Any = 1) -> AttentionState:
         """A state for one camera."""
-        return CsatState(self, tokens.query, tokens.key, (tokens.heads, tokens.head_dim), backend, threads)
+        return CsatState(self, tokens.query, tokens.key, (tokens.heads, tokens.head_dim), backend, crew)
 
     def matrix(self, size: tuple[int, int]) -> Float:
         """Phi (measurement, token) over a map of keys. Raises InputError where there are more measurements than tokens, or none."""
@@ -73,11 +73,11 @@ class CsatState:
     """Keeps the promises of `AttentionState`. The `query` map may be of any size: class or text queries look at a picture's tokens, too."""
 
     def __init__(
-        self, method: Csat, query: tuple[int, int], key: tuple[int, int], head: tuple[int, int], backend: str = "compiled", threads: int = 1
+        self, method: Csat, query: tuple[int, int], key: tuple[int, int], head: tuple[int, int], backend: str = "compiled", crew: Any = 1
     ) -> None:
         """`query`, `key`: (rows, columns); `head`: how many, and the channels of one. Raises InputError where they do not fit the method."""
         self._method, self._query, self._key, self._head = method, query, key, head
-        self._backend, self._threads = backend, threads
+        self._backend, self._crew = backend, crew
         self._open(method.matrix(key))
 
     def _open(self, phi: Float) -> None:
@@ -85,7 +85,7 @@ class CsatState:
         weights, worth = weights_of(phi)
         step = self._method.span / MOST
         self._worth = (worth * np.float32(step)).astype(np.float32)
-        self._measured, self._spread = open_measurements(self._backend, weights, heads * dim, step, self._threads)
+        self._measured, self._spread = open_measurements(self._backend, weights, heads * dim, step, self._crew)
         self._values = [np.zeros((len(phi), heads * dim), np.float32) for _ in range(2)]
         self._by = np.zeros((2, len(phi)), np.float32)
         self._recovery = np.linalg.pinv(phi.astype(np.float64)) if self._method.recovery == "token" else None
@@ -94,7 +94,7 @@ class CsatState:
         self._grid = Grid(cut(self._query, _UNIT), cut(size, _SEEN if self._recovery is None else _UNIT), heads, dim)
         self._kept = Kept.room(self._grid, self._grid.blocks)
         self._kept.fill(np.ones((len(self._grid.query), heads, self._grid.blocks), np.bool_))
-        self._attend = open_attend(self._backend, self._grid, self._kept, self._threads)
+        self._attend = open_attend(self._backend, self._grid, self._kept, self._crew)
         self._stale = np.zeros((len(self._grid.query), heads))
         self._scratch = plane(np.zeros((*self._query, heads * dim), np.float32)) if self._method.recovery == "denoise" else None
         self._macs: int = 0

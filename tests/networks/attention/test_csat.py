@@ -49,7 +49,7 @@ def test_after_any_sequence_as_if_run_anew(rows, columns, measurements, recovery
     scene = Scene((rows, columns), seed)
     phi = Phi(random_signs(measurements, rows * columns, seed), (rows, columns))
     method = Csat(min(measurements, rows * columns), phi, recovery, sparsity=0.1)
-    state = method.open(Tokens((rows, columns), (rows, columns), HEADS, DIM), threads=threads)
+    state = method.open(Tokens((rows, columns), (rows, columns), HEADS, DIM), crew=threads)
     scene.run(state, everything=True)
     for share in (0.2, 0.0, 0.7, 0.1):
         before = scene.target.values.copy()
