@@ -13,6 +13,8 @@ import numpy as np
 from edgevision.networks.attention import AttentionState, Tokens
 from edgevision.networks.attention.selective import Fixed, Selective
 
+LEAST_BLOCKS = 8  # of keys: with fewer, choosing costs more than it saves
+
 
 @dataclass(frozen=True, slots=True)
 class Unit:
@@ -38,3 +40,12 @@ class Dense:
         """A state for one camera."""
         blocks = tokens.blocks[0] * tokens.blocks[1]
         return Selective(tokens, Fixed(np.ones((blocks, tokens.heads, blocks), np.bool_), self.note), blocks, backend, threads)
+
+
+def dense_instead(tokens: Tokens, backend: str, threads: int) -> AttentionState | None:
+    """All keys for everyone where there are too few blocks to choose from, and it says so; else None."""
+    blocks = tokens.blocks[0] * tokens.blocks[1]
+    if blocks >= LEAST_BLOCKS:
+        return None
+    note = f"dense: {tokens.keys} keys are {blocks} blocks; with fewer than {LEAST_BLOCKS} choosing costs more than it saves"
+    return Dense(note=note).open(tokens, backend, threads)
