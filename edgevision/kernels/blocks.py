@@ -42,7 +42,7 @@ class Grid:
 
     @property
     def blocks(self) -> int:
-        """How many true ones."""
+        """How many true ones of keys; as many of queries, unless the keys are no part of a picture (CSAT's measurements)."""
         return len(self.key)
 
     @property
@@ -107,7 +107,7 @@ class Kept:
     @classmethod
     def room(cls, grid: Grid, most: int) -> Kept:
         """Empty sets, with places for `most` blocks each, and for all blocks of summaries."""
-        shape = (grid.blocks, grid.heads)
+        shape = (len(grid.query), grid.heads)
         return cls(np.zeros((*shape, most + len(grid.keys) - grid.blocks), np.int32), np.zeros(shape, np.int32))
 
     def fill(self, chosen: Mask) -> None:

@@ -177,7 +177,7 @@ def attend(
     places, chosen = np.empty((CHUNK, 2), np.int64), np.empty((CHUNK + 1, 2), np.int64)
     order, is_run = np.empty(CHUNK + 1, np.int64), np.empty(CHUNK, np.uint8)
     queries, made = np.empty((CHUNK + 1, channels), np.float32), np.empty((CHUNK + 1, dims + 1), np.float32)
-    strip, bias = np.empty((CHUNK, heads * channels), np.float32), np.empty((keys.shape[0] - bounds.shape[0]) * room, np.float32)
+    strip, bias = np.empty((CHUNK, heads * channels), np.float32), np.empty((keys.shape[0] - log_counts.shape[0]) * room, np.float32)
     space = np.empty(max(SCORES, TALL * most * room), np.float32)
     for run in range(begin, end):
         block, first, count = runs[run, 0], runs[run, 1], runs[run, 2] - runs[run, 1]
@@ -246,7 +246,7 @@ def probe(
     channels, dims, room, most = keys.shape[2], values.shape[3], keys.shape[3], max(kept.shape[2], all_kept.shape[0])
     chosen, order = np.empty((CHUNK + 1, 2), np.int64), np.empty(CHUNK + 1, np.int64)
     queries, made = np.empty((CHUNK + 1, channels), np.float32), np.empty((CHUNK + 1, dims + 1), np.float32)
-    bias = np.empty((keys.shape[0] - kept.shape[0]) * room, np.float32)
+    bias = np.empty((keys.shape[0] - log_counts.shape[0]) * room, np.float32)
     space = np.empty(max(SCORES, TALL * most * room), np.float32)
     for run in range(begin, end):
         head, number = runs[run, 0], 0
@@ -281,9 +281,9 @@ class Attend:
         self._keys, self._queries = grid.keys, grid.queries
         self.keys = np.zeros((len(self._keys), grid.heads, grid.head_dim, grid.room), np.float32)
         self.values = np.zeros((len(self._keys), grid.heads, grid.room, dims), np.float32)
-        self.shift, self.dense, self.sparse = (np.zeros((grid.blocks, grid.heads, grid.head_dim), np.float32) for _ in range(3))
-        self._asked, self._wanted = (np.zeros((grid.blocks, grid.heads), np.uint8) for _ in range(2))
-        self._runs = np.zeros((max(int((-(-self._queries // CHUNK)).sum()), grid.heads * -(-grid.blocks // CHUNK)), 3), np.int32)
+        self.shift, self.dense, self.sparse = (np.zeros((len(grid.query), grid.heads, grid.head_dim), np.float32) for _ in range(3))
+        self._asked, self._wanted = (np.zeros((len(grid.query), grid.heads), np.uint8) for _ in range(2))
+        self._runs = np.zeros((max(int((-(-self._queries // CHUNK)).sum()), grid.heads * -(-len(grid.query) // CHUNK), grid.blocks), 3), np.int32)
         self._ran = np.zeros((len(self._runs), grid.heads), np.int32)
         self._table, self._sources, self._gate = np.zeros(10, np.int64), np.zeros(6, np.int64), np.zeros(1, np.float32)
         self._work = specialize(work, (_LINE, _TABLE, *[types.int64] * 3, _LINE, _LINE))
@@ -348,10 +348,11 @@ class Attend:
         """Into `dense` and `sparse` what the middle query of the blocks that are `asked` gets from all true blocks, and from the kept."""
         self._see(query)
         self._asked[...] = asked
-        firsts = range(0, self.grid.blocks, CHUNK)
-        runs = [(head, first, min(first + CHUNK, self.grid.blocks)) for head in range(self.grid.heads) for first in firsts]
+        count = len(self.grid.query)
+        firsts = range(0, count, CHUNK)
+        runs = [(head, first, min(first + CHUNK, count)) for head in range(self.grid.heads) for first in firsts]
         self._runs[: len(runs)] = runs
-        self._share(2, len(runs), self.grid.blocks, self._query_ps(self.grid.blocks))
+        self._share(2, len(runs), count, self._query_ps(self.grid.blocks))
 
     def _see(self, query: Plane) -> None:
         self._table[:TARGET] = *lines(query), query.live.ctypes.data, query.live.strides[0]

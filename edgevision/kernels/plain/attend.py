@@ -24,7 +24,7 @@ class Attend:
         self.grid, self.kept, self._counts = grid, kept, grid.keys
         shape = (len(self._counts), grid.heads, grid.room, grid.head_dim)
         self.keys, self.values = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
-        self.shift, self.dense, self.sparse = (np.zeros((grid.blocks, grid.heads, grid.head_dim), np.float32) for _ in range(3))
+        self.shift, self.dense, self.sparse = (np.zeros((len(grid.query), grid.heads, grid.head_dim), np.float32) for _ in range(3))
 
     @property
     def size_bytes(self) -> int:
