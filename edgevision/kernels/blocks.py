@@ -42,7 +42,7 @@ class Grid:
 
     @property
     def blocks(self) -> int:
-        """How many true ones."""
+        """How many true ones of keys; as many of queries, unless the keys are no part of a picture (CSAT's measurements)."""
         return len(self.key)
 
     @property
