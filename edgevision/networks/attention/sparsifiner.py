@@ -103,7 +103,7 @@ class Sparsifiner:
         predictor = self.predictor or Predictor.start(tokens)
         predictor.check(tokens)
         most = share_of(self.settings.keep, tokens.blocks[0] * tokens.blocks[1])
-        return Selective(tokens, Predicted(tokens, self.settings, predictor, backend), most, backend, crew)
+        return Selective(tokens, Predicted(tokens, self.settings, predictor, backend), most, backend, crew, has_summaries=True)
 
 
 class Predicted:
@@ -129,11 +129,13 @@ class Predicted:
             return None
         grid, blocks = self._grid, self._grid.blocks
         self._select.means(seen.query, grid.query, np.flatnonzero(seen.asking).astype(np.int32), self._queries)
-        self._select.means(seen.key, grid.key, np.flatnonzero(seen.moved).astype(np.int32), self._keys)
+        self._keys = seen.attend.key_means()
         weights = self.predict()
         budget = Budget(share_of(self._settings.keep, blocks), margin=MARGIN * (seen.gate > 0))
         self._select.choose(weights.reshape(-1, blocks), self._free, budget, self._mask)
-        return self._pruned(self._mask.reshape(blocks, grid.heads, blocks) != 0)
+        wide = np.zeros((blocks, grid.heads, len(seen.attend.keys)), np.bool_)  # means are read, never looked at
+        wide[:, :, :blocks] = self._pruned(self._mask.reshape(blocks, grid.heads, blocks) != 0)
+        return wide
 
     def predict(self) -> Float:
         """(block, head, key block): A~ of the means at hand, in units of its fixed point."""
