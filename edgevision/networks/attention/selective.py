@@ -9,14 +9,11 @@ from __future__ import annotations
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edgevision.kernels import open_attend
-from edgevision.kernels.blocks import ALL, LIVE, NONE, Kept, Whole
+from edgevision.kernels.blocks import ALL, ASK, LIVE, NONE, Kept, Mask, Whole
 from edgevision.kernels.forms import Float, Plane
 from edgevision.networks.attention import Tokens
-
-Mask = NDArray[np.bool_]
 
 
 class Chooser(Protocol):
@@ -56,56 +53,50 @@ class Selective:
         self._grid, self._chooser = tokens.grid(), chooser
         self._kept = Kept.room(self._grid, most)
         self._attend = open_attend(backend, self._grid, self._kept, threads)
-        self._all = np.arange(self._grid.blocks, dtype=np.int32)
+        self._keys = self._grid.keys
+        self._mask = np.zeros((*self._kept.counts.shape, len(self._keys)), np.bool_)
         self._macs = 0
 
     def run(self, query: Plane, key: Plane, value: Plane, target: Plane, everything: bool, gate: Float | None) -> int:
         """See `AttentionState`."""
-        grid, limit = self._grid, 0.0 if gate is None else float(gate[0])
+        grid, limit = self._grid, 0.0 if gate is None else max(float(gate[0]), 0.0)
         moved = live_blocks(key, grid.key, everything) | live_blocks(value, grid.key, everything)
         asking = live_blocks(query, grid.query, everything)
-        chosen = self._chooser.choose(query, key, (asking, moved), everything, limit)
-        exchanged = self._exchange(chosen)
         self._attend.pack(key, value, np.flatnonzero(moved).astype(np.int32))
+        chosen = self._chooser.choose(query, key, (asking, moved), everything, limit)
         wanted = np.where(asking[:, None], LIVE, NONE).astype(np.uint8).repeat(grid.heads, axis=1)
-        wanted[exchanged | self._reached(moved)] = ALL
+        wanted[self._exchange(chosen) | self._reached(moved)] = ASK if limit > 0 else ALL
         if everything:
             wanted[...] = ALL
-        self._attend.run(query, target, wanted, limit)
-        return self._count(wanted, query)
+        ran = self._attend.run(query, target, wanted, limit)
+        keys = np.where(self._kept.is_there, self._keys[self._kept.blocks], 0).sum(axis=2)
+        self._macs = int((ran.astype(np.int64) * keys).sum()) * 2 * grid.head_dim + self._chooser.macs
+        return -(-int(ran.sum()) // grid.heads)
 
     def _exchange(self, chosen: Mask | None) -> Mask:
         """Take the new sets; (block, head): whose changed."""
         if chosen is None:
             return np.zeros(self._kept.counts.shape, np.bool_)
-        before = self._kept.mask()
+        before, self._mask = self._mask, chosen
         self._kept.fill(chosen)
         return np.asarray((before != chosen).any(axis=2))
 
     def _reached(self, moved: Mask) -> Mask:
         """(block, head): who keeps a block that moved."""
-        kept = self._kept
-        is_there = np.arange(kept.blocks.shape[2]) < kept.counts[:, :, None]
-        return np.asarray((moved[kept.blocks] & is_there).any(axis=2))
-
-    def _count(self, wanted: NDArray[np.uint8], query: Plane) -> int:
-        """Queries run, the mean of the heads; notes the work."""
-        grid = self._grid
-        live = tokens_live(query, grid.query)
-        ran = np.where(wanted == ALL, grid.queries[:, None], np.where(wanted == LIVE, live[:, None], 0))
-        kept = self._kept
-        keys = np.where(np.arange(kept.blocks.shape[2]) < kept.counts[:, :, None], grid.keys[kept.blocks], 0).sum(axis=2)
-        self._macs = int((ran.astype(np.int64) * keys).sum()) * 2 * grid.head_dim + self._chooser.macs
-        return -(-int(ran.sum()) // grid.heads)
+        if not moved.any():
+            return np.zeros(self._kept.counts.shape, np.bool_)
+        behind = np.add.reduceat(moved, np.arange(0, len(moved), self._grid.room)) > 0 if self._grid.has_summaries else moved[:0]
+        return np.asarray((np.concatenate((moved, behind))[self._kept.blocks] & self._kept.is_there).any(axis=2))
 
     def reset(self) -> None:
         """Forget the scene."""
         self._kept.counts[...] = 0
+        self._mask[...] = False
         self._chooser.reset()
 
     def kept(self) -> Mask:
         """(head, query block, key block)."""
-        return self._kept.mask().transpose(1, 0, 2)
+        return self._mask[:, :, : self._grid.blocks].transpose(1, 0, 2)
 
     @property
     def macs(self) -> int:
@@ -116,7 +107,7 @@ class Selective:
     def size_bytes(self) -> int:
         """Packed keys and values, kept sets."""
         kept = self._kept
-        return self._attend.size_bytes + kept.blocks.nbytes + kept.counts.nbytes + kept.shares.nbytes
+        return self._attend.size_bytes + kept.blocks.nbytes + kept.counts.nbytes + self._mask.nbytes
 
     @property
     def note(self) -> str:
