@@ -98,7 +98,8 @@ class RecomputeSettings(Settings):
     audit_k_of_n: tuple[int, int] = Field((2, 3), description="So many failed audits of the last so many let the camera run dense.")
     audit_cooldown_s: float = Field(60.0, ge=0, le=86_400, description="Seconds that it runs dense then.")
     foreign: Literal["auto", "never"] = Field(
-        "auto", description="A scene that stays busy runs whole in OpenVINO, where that is faster, and results say so; never: it does not."
+        "auto",
+        description="A scene that stays busy runs whole in OpenVINO, where that is faster, and results say so; never, and turbovit: not.",
     )
     memory_limit_mb: int = Field(1024, ge=16, le=1_048_576, description="A network whose memory would exceed this is refused at the start.")
 
