@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+from types import ModuleType
 from typing import Any
 
 from edgevision.errors import InputError
@@ -36,6 +38,11 @@ def open_attend(name: str, grid: Grid, kept: Kept, crew: Any, lanes: int | None 
     from edgevision.kernels.compiled import attend as compiled
 
     return compiled.Attend(grid, kept, crew, lanes)
+
+
+def open_select(name: str) -> ModuleType:
+    """The functions that choose key blocks: see `plain/select.py`."""
+    return import_module(f"edgevision.kernels.{open_backend(name).name}.select")
 
 
 def cpu_has_bf16() -> bool:

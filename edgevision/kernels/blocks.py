@@ -99,16 +99,22 @@ def asked(count: int) -> tuple[int, int]:
 
 @dataclass(slots=True, eq=False)
 class Kept:
-    """Which blocks are looked at: `blocks` (block, head, place), ascending, the first `counts` (block, head) of them."""
+    """Which blocks are looked at: `blocks` (block, head, place), ascending, the first `counts` (block, head) of them.
+
+    `shares` (chunk, block, head, place): the largest share of its attention that a query of this chunk of CHUNK gave to the block: in the
+    last run of all of the chunk, or of its live ones since.
+    """
 
     blocks: Whole
     counts: Whole
+    shares: Float
 
     @classmethod
     def room(cls, grid: Grid, most: int) -> Kept:
         """Empty sets, with places for `most` blocks each, and for all blocks of summaries."""
-        shape = (grid.blocks, grid.heads)
-        return cls(np.zeros((*shape, most + len(grid.keys) - grid.blocks), np.int32), np.zeros(shape, np.int32))
+        shape, places = (len(grid.query), grid.heads), most + len(grid.keys) - grid.blocks
+        chunks = -(-int(grid.queries.max()) // CHUNK)
+        return cls(np.zeros((*shape, places), np.int32), np.zeros(shape, np.int32), np.zeros((chunks, *shape, places), np.float32))
 
     def fill(self, chosen: Mask) -> None:
         """The sets as a mask (block, head, key block) has them."""
@@ -119,9 +125,25 @@ class Kept:
         self.blocks[block, head, place] = key
 
     @property
+    def mass(self) -> Float:
+        """(block, head, place): the largest share of any query."""
+        return np.asarray(self.shares.max(axis=0))
+
+    @property
     def is_there(self) -> Mask:
         """(block, head, place): which places are used."""
         return np.asarray(np.arange(self.blocks.shape[2]) < self.counts[:, :, None])
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """How many blocks a set may have, fixed ones included: `most`; with `mass` below 1 the fewest, but `least`, that hold this share of the
+    weights. Fixed ones are always taken. With a `margin` a set that holds all fixed ones stays until another is worth that much more."""
+
+    most: int
+    least: int = 1
+    mass: float = 1.0
+    margin: float = 0.0
 
 
 class Attend(Protocol):

@@ -91,19 +91,26 @@ def score(queries, rows, kept, counts, keys, head, bias, scores, lanes, shape):
 
 
 @kernel
-def look(queries, count, kept, counts, keys, values, head, bias, scores, made, lanes, shape, adding):
-    """What `count` queries get from the kept blocks, into `made` (query, channel and more)."""
+def look(queries, count, kept, counts, keys, values, head, bias, space, made, parts, lanes, shape, adding):
+    """What `count` queries get from the kept blocks, into `made` (query, channel and more), before the division by its last number.
+
+    `parts` (query, place): of that number what each block gave. `space`: room for some rows of scores.
+    """
     room, dims = keys.shape[3], values.shape[3]
-    begin, lines = 0, kept.shape[0] * room // LINE
+    length = kept.shape[0] * room
+    most = min(max(space.shape[0] // length // TALL * TALL, TALL), CHUNK)
+    scores = space[: most * length].reshape((most, length))
+    begin, lines = 0, length // LINE
     while begin < count:
-        rows = min(count - begin, scores.shape[0])
+        rows = min(count - begin, most)
         even = rows + rows % 2
         score(queries.ctypes.data + 4 * queries.shape[1] * begin, even, kept, counts, keys, head, bias, scores, lanes, shape)
         for row in range(rows):
             place, total = scores[row].ctypes.data, np.float32(0.0)
             top = peak(place, lines, shape)
             for j in range(kept.shape[0]):
-                total += weigh(place + 4 * room * j, (counts[kept[j]] + LINE - 1) // LINE, top, shape)
+                parts[begin + row, j] = weigh(place + 4 * room * j, (counts[kept[j]] + LINE - 1) // LINE, top, shape)
+                total += parts[begin + row, j]
             made[begin + row, dims] = total
         made[begin : begin + even, :dims] = 0.0
         target, step, made_step = made[begin:].ctypes.data, 4 * scores.shape[1], 4 * made.shape[1]
@@ -138,6 +145,19 @@ def choose(places, count, table, want, chosen, order):
 
 
 @kernel
+def note_shares(parts, made, number, is_all, shares):
+    """The largest share of each block; raised where not all of a chunk ran."""
+    if is_all:
+        shares[:] = 0.0
+    for row in range(number):
+        total = made[row, made.shape[1] - 1]
+        for j in range(shares.shape[0]):
+            share = parts[row, j] / total
+            if share > shares[j]:
+                shares[j] = share
+
+
+@kernel
 def is_far(made, order, number, strip, shift, gate, first, channels, dims):
     """Whether a channel of those that were asked lies more than the gate from what the target holds."""
     for row in range(number):
@@ -167,16 +187,16 @@ def commit(new, target, mark, gate):
 
 @kernel
 def attend(
-    runs, begin, end, table, bounds, counts, kept, sizes, wanted, keys, values, log_counts, shift, ran, size, scale, gate, shape, adding
+    runs, begin, end, table, bounds, counts, kept, sizes, shares,
+    wanted, keys, values, log_counts, shift, ran, lanes, scale, gate, shape, adding
 ):  # fmt: skip
-    """runs[begin:end]. `sizes` (block, head): of the kept sets; `ran` (run, head): queries; `size`: rows of scores, lanes of a vector."""
+    """runs[begin:end]. `sizes` (block, head): of the kept sets; `ran` (run, head): queries; `lanes` of a vector."""
     heads, channels, dims, room, most = keys.shape[1], keys.shape[2], values.shape[3], keys.shape[3], kept.shape[2]
-    rows, lanes = size
     places, chosen = np.empty((CHUNK, 2), np.int64), np.empty((CHUNK + 1, 2), np.int64)
     order, is_run = np.empty(CHUNK + 1, np.int64), np.empty(CHUNK, np.uint8)
     queries, made = np.empty((CHUNK + 1, channels), np.float32), np.empty((CHUNK + 1, dims + 1), np.float32)
-    strip, bias = np.empty((CHUNK, heads * channels), np.float32), np.empty((keys.shape[0] - bounds.shape[0]) * room, np.float32)
-    scores = np.empty((rows, most * room), np.float32)
+    strip, bias = np.empty((CHUNK, heads * channels), np.float32), np.empty((keys.shape[0] - log_counts.shape[0]) * room, np.float32)
+    space, parts = np.empty(max(SCORES, TALL * most * room), np.float32), np.empty((CHUNK + 1, most), np.float32)
     for run in range(begin, end):
         block, first, count = runs[run, 0], runs[run, 1], runs[run, 2] - runs[run, 1]
         width = bounds[block, 3] - bounds[block, 2]
@@ -196,7 +216,7 @@ def attend(
                 order[0], order[1] = min(count // 4 + 1, count - 1), max(3 * count // 4 - 2, 0)
                 chosen[0], chosen[1] = places[order[0]], places[order[1]]
                 gather(chosen, 2, table, head, channels, scale, queries)
-                look(queries, 2, seen, counts, keys, values, head, bias, scores, made, lanes, shape, adding)
+                look(queries, 2, seen, counts, keys, values, head, bias, space, made, parts, lanes, shape, adding)
                 ran[run, head] = 2
                 if is_far(made, order, 2, strip, shift[block, head], gate[0], head * channels, channels, dims):
                     want = ALL
@@ -204,8 +224,9 @@ def attend(
             if number == 0:
                 continue
             gather(chosen, number, table, head, channels, scale, queries)
-            look(queries, number, seen, counts, keys, values, head, bias, scores, made, lanes, shape, adding)
+            look(queries, number, seen, counts, keys, values, head, bias, space, made, parts, lanes, shape, adding)
             ran[run, head] += number
+            note_shares(parts, made, number, number == count, shares[first // CHUNK, block, head, : seen.shape[0]])
             for row in range(number):
                 is_run[order[row]] = 1
                 for c in range(channels):
@@ -234,7 +255,7 @@ def probe(
     dense,
     sparse,
     all_kept,
-    size,
+    lanes,
     scale,
     shape,
     adding,
@@ -242,10 +263,10 @@ def probe(
     """runs[begin:end]: (head, first block, block after the last), CHUNK blocks at most. One query of each block that is `asked` (block,
     head), at `places`: into `dense` what it gets from all blocks, into `sparse` from those it keeps."""
     channels, dims, room, most = keys.shape[2], values.shape[3], keys.shape[3], max(kept.shape[2], all_kept.shape[0])
-    rows, lanes = size
     chosen, order = np.empty((CHUNK + 1, 2), np.int64), np.empty(CHUNK + 1, np.int64)
     queries, made = np.empty((CHUNK + 1, channels), np.float32), np.empty((CHUNK + 1, dims + 1), np.float32)
-    bias, scores = np.empty((keys.shape[0] - kept.shape[0]) * room, np.float32), np.empty((rows, most * room), np.float32)
+    bias = np.empty((keys.shape[0] - log_counts.shape[0]) * room, np.float32)
+    space, parts = np.empty(max(SCORES, TALL * most * room), np.float32), np.empty((CHUNK + 1, most), np.float32)
     for run in range(begin, end):
         head, number = runs[run, 0], 0
         for block in range(runs[run, 1], runs[run, 2]):
@@ -255,7 +276,7 @@ def probe(
         if number == 0:
             continue
         gather(chosen, number, table, head, channels, scale, queries)
-        look(queries, number, all_kept, counts, keys, values, head, bias, scores, made, lanes, shape, adding)
+        look(queries, number, all_kept, counts, keys, values, head, bias, space, made, parts, lanes, shape, adding)
         for row in range(number):
             for c in range(channels):
                 dense[order[row], head, c] = made[row, c] / made[row, dims]
@@ -264,7 +285,7 @@ def probe(
             if bias.shape[0] > 0:
                 unlike(seen, log_counts, bias)
             gather(chosen[row:], 1, table, head, channels, scale, queries)
-            look(queries, 1, seen, counts, keys, values, head, bias, scores, made, lanes, shape, adding)
+            look(queries, 1, seen, counts, keys, values, head, bias, space, made, parts, lanes, shape, adding)
             for c in range(channels):
                 sparse[order[row], head, c] = made[0, c] / made[0, dims]
 
@@ -279,9 +300,11 @@ class Attend:
         self._keys, self._queries = grid.keys, grid.queries
         self.keys = np.zeros((len(self._keys), grid.heads, grid.head_dim, grid.room), np.float32)
         self.values = np.zeros((len(self._keys), grid.heads, grid.room, dims), np.float32)
-        self.shift, self.dense, self.sparse = (np.zeros((grid.blocks, grid.heads, grid.head_dim), np.float32) for _ in range(3))
-        self._asked, self._wanted = (np.zeros((grid.blocks, grid.heads), np.uint8) for _ in range(2))
-        self._runs = np.zeros((max(int((-(-self._queries // CHUNK)).sum()), grid.heads * -(-grid.blocks // CHUNK)), 3), np.int32)
+        asking = len(grid.query)
+        self.shift, self.dense, self.sparse = (np.zeros((asking, grid.heads, grid.head_dim), np.float32) for _ in range(3))
+        self._asked, self._wanted = (np.zeros((asking, grid.heads), np.uint8) for _ in range(2))
+        runs = int((-(-self._queries // CHUNK)).sum()), grid.heads * -(-asking // CHUNK), grid.blocks
+        self._runs = np.zeros((max(runs), 3), np.int32)
         self._ran = np.zeros((len(self._runs), grid.heads), np.int32)
         self._table, self._sources, self._gate = np.zeros(10, np.int64), np.zeros(6, np.int64), np.zeros(1, np.float32)
         self._work = specialize(work, (_LINE, _TABLE, *[types.int64] * 3, _LINE, _LINE))
@@ -293,10 +316,6 @@ class Attend:
         """Packed keys and values, probes."""
         return self.keys.nbytes + self.values.nbytes + 3 * self.shift.nbytes
 
-    def _rows(self, most: int) -> int:
-        """Queries whose scores are made together."""
-        return min(max(SCORES // (most * self.grid.room) // TALL * TALL, TALL), CHUNK)
-
     def _made_pack(self) -> NativeKernel:
         number, sources = types.int64, (self._sources, self.grid.key, self.keys, self.values)
         return native(pack, (_TABLE, number, number, _LINE, _TABLE, _FLOATS, _FLOATS), sources, None)
@@ -304,23 +323,33 @@ class Attend:
     def _made_attend(self) -> NativeKernel:
         number, one, grid, kept, whole = types.int64, types.float32, self.grid, self.kept, types.int32[::1]
         signature = (
-            _TABLE, number, number, _LINE, _TABLE, whole, types.int32[:, :, ::1], _TABLE, _FLAGS, _FLOATS, _FLOATS, one[::1],
-            one[:, :, ::1], _TABLE, types.UniTuple(number, 2), one, one[::1], ShapeType(Shape(self._lanes)), ShapeType(Shape(self._lanes, True)),
+            _TABLE, number, number, _LINE, _TABLE, whole, types.int32[:, :, ::1], _TABLE, _FLOATS, _FLAGS, _FLOATS, _FLOATS, one[::1],
+            one[:, :, ::1], _TABLE, number, one, one[::1], ShapeType(Shape(self._lanes)), ShapeType(Shape(self._lanes, True)),
         )  # fmt: skip
-        arrays = self._table, grid.query, self._keys, kept.blocks, kept.counts, self._wanted, self.keys, self.values, grid.summary_bias
-        size = self._rows(kept.blocks.shape[2]), self._lanes
-        return native(attend, signature, (*arrays, self.shift, self._ran, size, grid.scale, self._gate, None, None), None)
+        arrays = (
+            self._table,
+            grid.query,
+            self._keys,
+            kept.blocks,
+            kept.counts,
+            kept.shares,
+            self._wanted,
+            self.keys,
+            self.values,
+            grid.summary_bias,
+        )
+        return native(attend, signature, (*arrays, self.shift, self._ran, self._lanes, grid.scale, self._gate, None, None), None)
 
     def _made_probe(self) -> NativeKernel:
         number, one, grid, kept, whole = types.int64, types.float32, self.grid, self.kept, types.int32[::1]
         signature = (
             _TABLE, number, number, _LINE, _TABLE, whole, types.int32[:, :, ::1], _TABLE, _FLAGS, _FLOATS, _FLOATS, one[::1],
-            one[:, :, ::1], one[:, :, ::1], whole, types.UniTuple(number, 2), one, ShapeType(Shape(self._lanes)),
+            one[:, :, ::1], one[:, :, ::1], whole, number, one, ShapeType(Shape(self._lanes)),
             ShapeType(Shape(self._lanes, True)),
         )  # fmt: skip
         arrays = self._table, grid.middle, self._keys, kept.blocks, kept.counts, self._asked, self.keys, self.values, grid.summary_bias
-        size, every = (self._rows(max(kept.blocks.shape[2], grid.blocks)), self._lanes), np.arange(grid.blocks, dtype=np.int32)
-        return native(probe, signature, (*arrays, self.dense, self.sparse, every, size, grid.scale, None, None), None)
+        every = np.arange(grid.blocks, dtype=np.int32)
+        return native(probe, signature, (*arrays, self.dense, self.sparse, every, self._lanes, grid.scale, None, None), None)
 
     def pack(self, key: Plane, value: Plane, blocks: Whole) -> None:
         """Take in the keys and values of these true blocks."""
@@ -351,10 +380,11 @@ class Attend:
         """Into `dense` and `sparse` what the middle query of the blocks that are `asked` gets from all true blocks, and from the kept."""
         self._see(query)
         self._asked[...] = asked
-        firsts = range(0, self.grid.blocks, CHUNK)
-        runs = [(head, first, min(first + CHUNK, self.grid.blocks)) for head in range(self.grid.heads) for first in firsts]
+        blocks = len(self.grid.query)
+        firsts = range(0, blocks, CHUNK)
+        runs = [(head, first, min(first + CHUNK, blocks)) for head in range(self.grid.heads) for first in firsts]
         self._runs[: len(runs)] = runs
-        self._share(2, len(runs), self.grid.blocks, self._query_ps(self.grid.blocks))
+        self._share(2, len(runs), blocks, self._query_ps(self.grid.blocks))
 
     def _see(self, query: Plane) -> None:
         self._table[:TARGET] = *lines(query), query.live.ctypes.data, query.live.strides[0]
@@ -383,4 +413,4 @@ def lines(plane: Plane) -> tuple[int, int, int]:
     if plane.store.kind != "f32":
         raise InputError(f"attention reads and writes f32, a plane holds {plane.store.kind}; load the network with precision f32")
     values = plane.values
-    return int(values.ctypes.data), *values.strides[:2]
+    return int(values.ctypes.data), int(values.strides[0]), int(values.strides[1])

@@ -9,7 +9,7 @@ import numpy as np
 from edgevision.kernels.blocks import ALL, ASK, CHUNK, LINE, LIVE, Flags, Grid, Kept, Mask, Whole, asked
 from edgevision.kernels.forms import Float, Plane
 from edgevision.kernels.plain.activations import exp
-from edgevision.kernels.plain.commit import commit
+from edgevision.kernels.plain.commit import Indices, commit
 from edgevision.kernels.plain.exact import fma
 from edgevision.kernels.plain.runs import forget, scan
 from edgevision.kernels.plain.store import decode
@@ -24,7 +24,7 @@ class Attend:
         self.grid, self.kept, self._counts = grid, kept, grid.keys
         shape = (len(self._counts), grid.heads, grid.room, grid.head_dim)
         self.keys, self.values = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
-        self.shift, self.dense, self.sparse = (np.zeros((grid.blocks, grid.heads, grid.head_dim), np.float32) for _ in range(3))
+        self.shift, self.dense, self.sparse = (np.zeros((len(grid.query), grid.heads, grid.head_dim), np.float32) for _ in range(3))
 
     @property
     def size_bytes(self) -> int:
@@ -63,16 +63,20 @@ class Attend:
             chosen = np.full(len(rows), wanted[head] == ALL)
             if wanted[head] == ASK:
                 probes = list(asked(len(rows)))
-                far = np.abs(self.attend(queries[probes, head], kept, int(head)) + self.shift[block, head] - old[probes, head])
+                far = np.abs(self.attend(queries[probes, head], kept, int(head))[0] + self.shift[block, head] - old[probes, head])
                 chosen[:] = not (far <= np.float32(gate)).all()
                 ran[head] = 2
             if wanted[head] in (LIVE, ASK):
                 chosen |= is_live
             if chosen.any():
-                new[chosen, head] = self.attend(queries[chosen, head], kept, int(head)) + self.shift[block, head]
+                found, shares = self.attend(queries[chosen, head], kept, int(head))
+                new[chosen, head] = found + self.shift[block, head]
+                own = self.kept.shares[first // CHUNK, block, head, : len(kept)]
+                largest = np.fmax.reduce(shares, axis=1, initial=0)
+                own[...] = largest if chosen.all() else np.maximum(own, largest)
             ran[head] += chosen.sum()
             runs |= chosen
-        commit(target, rows[runs], columns[runs], new[runs].reshape(int(runs.sum()), -1), gate)
+        commit(target, rows[runs], columns[runs], new[runs].reshape(-1, grid.heads * grid.head_dim), gate)
         return ran
 
     def probe(self, query: Plane, asked: Flags) -> None:
@@ -81,22 +85,23 @@ class Attend:
         for block, head in np.argwhere(asked):
             row, column = self.grid.middle[block]
             queries = decode(query.values[row, column], query.store).reshape(1, self.grid.heads, -1)[:, head]
-            self.dense[block, head] = self.attend(queries, every, int(head))[0]
-            self.sparse[block, head] = self.attend(queries, self.kept.blocks[block, head, : self.kept.counts[block, head]], int(head))[0]
+            self.dense[block, head] = self.attend(queries, every, int(head))[0][0]
+            self.sparse[block, head] = self.attend(queries, self.kept.blocks[block, head, : self.kept.counts[block, head]], int(head))[0][0]
 
-    def attend(self, queries: Float, kept: Whole, head: int) -> Float:
-        """(query, channel): what these queries (query, channel) get from the kept blocks."""
+    def attend(self, queries: Float, kept: Whole, head: int) -> tuple[Float, Float]:
+        """(query, channel): what these queries (query, channel) get from the kept blocks; (block, query): the share of each."""
         scaled = queries * self.grid.scale
         with np.errstate(all="ignore"):
             scores = [self._scores(scaled, block, kept, head) for block in kept]
             largest = np.fmax.reduce(np.concatenate(scores, axis=1), axis=1, keepdims=True, initial=-np.inf)
-            total, made = np.zeros(len(queries), np.float32), np.zeros_like(queries)
+            total, made, parts = np.zeros(len(queries), np.float32), np.zeros_like(queries), []
             for block, score in zip(kept, scores, strict=True):
                 weights = weights_of(score - largest)
-                total = total + summed(weights)
+                parts.append(summed(weights))
+                total = total + parts[-1]
                 for place in range(weights.shape[1]):
                     made = fma(weights[:, place, None], self.values[block, head, place], made)
-            return np.asarray(made / total[:, None])
+            return np.asarray(made / total[:, None]), np.stack([part / total for part in parts])
 
     def _scores(self, scaled: Float, block: int, kept: Whole, head: int) -> Float:
         """(query, key) of one block."""
@@ -118,7 +123,7 @@ def is_kept(kept: Whole, blocks: int) -> Mask:
     return made
 
 
-def places_of(bounds: Whole) -> tuple[Whole, Whole]:
+def places_of(bounds: Whole) -> tuple[Indices, Indices]:
     """(rows, columns) of a block's tokens, row by row."""
     rows, columns = np.mgrid[bounds[0] : bounds[1], bounds[2] : bounds[3]]
     return rows.reshape(-1), columns.reshape(-1)
