@@ -40,9 +40,26 @@ def open_attend(name: str, grid: Grid, kept: Kept, crew: Any, lanes: int | None 
     return compiled.Attend(grid, kept, crew, lanes)
 
 
+<<<<<<< HEAD
+def open_measurements(name: str, weights: Any, channels: int, step: float, crew: Any) -> tuple[tuple[Any, Any], Any]:
+    """Measurements of one layer's keys and of its values, see `plain/compress.py`, and what makes floats of them. Imports it only now.
+
+    `crew` as for `open_attend`.
+    """
+    backend = open_backend(name)
+    crew = backend.crew(crew) if isinstance(crew, int) else crew
+    if backend.name == "plain":
+        from edgevision.kernels.plain import compress as plain
+
+        return (plain.Measurements(weights, channels, step), plain.Measurements(weights, channels, step)), plain.spread
+    from edgevision.kernels.compiled import compress as compiled
+
+    return (compiled.Measurements(weights, channels, step, crew), compiled.Measurements(weights, channels, step, crew)), compiled.spread
+=======
 def open_select(name: str) -> ModuleType:
     """The functions that choose key blocks: see `plain/select.py`."""
     return import_module(f"edgevision.kernels.{open_backend(name).name}.select")
+>>>>>>> attn
 
 
 def cpu_has_bf16() -> bool:
