@@ -40,7 +40,6 @@ def open_attend(name: str, grid: Grid, kept: Kept, crew: Any, lanes: int | None 
     return compiled.Attend(grid, kept, crew, lanes)
 
 
-<<<<<<< HEAD
 def open_measurements(name: str, weights: Any, channels: int, step: float, crew: Any) -> tuple[tuple[Any, Any], Any]:
     """Measurements of one layer's keys and of its values, see `plain/compress.py`, and what makes floats of them. Imports it only now.
 
@@ -55,11 +54,11 @@ def open_measurements(name: str, weights: Any, channels: int, step: float, crew:
     from edgevision.kernels.compiled import compress as compiled
 
     return (compiled.Measurements(weights, channels, step, crew), compiled.Measurements(weights, channels, step, crew)), compiled.spread
-=======
+
+
 def open_select(name: str) -> ModuleType:
     """The functions that choose key blocks: see `plain/select.py`."""
     return import_module(f"edgevision.kernels.{open_backend(name).name}.select")
->>>>>>> attn
 
 
 def cpu_has_bf16() -> bool:
