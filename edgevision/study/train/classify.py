@@ -1,0 +1,155 @@
+"""Teach a TurboViT to name what crops of a surface show. In: TeachSettings, a Surface. Out: the network, its curve. Keeps checkpoints.
+
+Batch n is the same for the same seed, so a run can be stopped and taken up again. A GPU is used where torch finds one. START READING
+HERE: `teach`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import Field
+
+from edgevision.errors import InputError
+from edgevision.records import Settings
+from edgevision.study.train.lessons import LESSONS, Batch, Lesson
+from edgevision.study.train.network import normalised
+from edgevision.study.train.surfaces import Surface, judged_crops, learnt_batch
+from edgevision.study.train.turbovit import TrainedTurboViT
+from edgevision.study.waiting import counting_bar
+
+JUDGED_AT_ONCE = 30
+WARM_STEPS = 40
+
+
+class TeachSettings(Settings):
+    """How a TurboViT is taught."""
+
+    seed: int = Field(default=0, ge=0, le=1_000_000, description="The same seed, steps and machine give the same network.")
+    lesson: str = Field(default="labels", description="labels, predictor, distilled or measured.")
+    steps: int = Field(default=600, ge=1, le=10_000_000, description="Training steps in all.")
+    batch: int = Field(default=16, ge=1, le=4096, description="Crops in a step.")
+    rate: float = Field(default=2e-3, gt=0, le=1, description="Highest learning rate; it rises at first and falls along a cosine.")
+    px: int = Field(default=256, ge=32, le=4096, description="Side of the picture that the network is given.")
+    threads: int = Field(default=1, ge=1, le=256, description="Threads of the training itself.")
+    judge_every: int = Field(default=100, ge=1, description="Steps between points of the curve; a checkpoint is written at each.")
+
+
+@dataclass(slots=True)
+class Taught:
+    """A run under way: what a checkpoint holds. `curve`: step, seconds, mean loss since the last point, accuracy on what is judged."""
+
+    network: TrainedTurboViT
+    optimiser: torch.optim.Optimizer
+    step: int = 0
+    seconds: float = 0.0
+    curve: list[tuple[int, float, float, float]] = field(default_factory=list)
+
+    def save(self, path: Path) -> None:
+        """Written beside, then renamed: a run that is killed leaves the last one whole."""
+        state = {"network": self.network.state_dict(), "optimiser": self.optimiser.state_dict()}
+        state |= {"step": self.step, "seconds": self.seconds, "curve": self.curve}
+        torch.save(state, path.with_suffix(".part"))
+        path.with_suffix(".part").replace(path)
+
+    def load(self, path: Path) -> None:
+        """Raises InputError for a file of another network."""
+        try:
+            state: dict[str, Any] = torch.load(path, weights_only=True)
+            self.network.load_state_dict(state["network"])
+            self.optimiser.load_state_dict(state["optimiser"])
+        except (OSError, RuntimeError, KeyError, EOFError, ValueError, UnpicklingError) as error:
+            raise InputError(f"{path}: not a checkpoint of this network ({type(error).__name__}); delete it to begin anew") from error
+        self.step, self.seconds, self.curve = int(state["step"]), float(state["seconds"]), list(state["curve"])
+
+
+def teach(
+    network: TrainedTurboViT, surface: Surface, settings: TeachSettings, folder: Path, teacher: TrainedTurboViT | None = None
+) -> Taught:
+    """Teach in `folder`, from its checkpoint where there is one; gives what was taught, with its curve."""
+    if settings.lesson not in LESSONS:
+        raise InputError(f"lesson is '{settings.lesson}'; it must be one of {', '.join(LESSONS)}")
+    lesson, device = LESSONS[settings.lesson], torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    folder.mkdir(parents=True, exist_ok=True)
+    torch.manual_seed(settings.seed)
+    torch.set_num_threads(settings.threads)
+    network.to(device).train()
+    teacher = teacher.to(device).eval() if teacher is not None else None
+    run = Taught(network, torch.optim.AdamW(_trained(network, lesson), lr=settings.rate, weight_decay=0.02))
+    checkpoint = folder / "checkpoint.pt"
+    if checkpoint.exists():
+        run.load(checkpoint)
+    judged, losses = judged_crops(surface, settings.px), []
+    with counting_bar() as bar:
+        task = bar.add_task(f"{settings.lesson} on {surface.name}", total=settings.steps, completed=run.step)
+        for loss in _steps(run, teacher, surface, settings):
+            losses.append(loss)
+            bar.update(task, completed=run.step)
+            if run.step % settings.judge_every == 0 or run.step == settings.steps:
+                right = accuracy(network, *judged)
+                run.curve.append((run.step, run.seconds, float(np.mean(losses)), right))
+                losses.clear()
+                run.save(checkpoint)
+    network.eval()
+    return run
+
+
+def _trained(network: TrainedTurboViT, lesson: Lesson) -> list[torch.nn.Parameter]:
+    """What the lesson trains; the rest is held still."""
+    for parts, is_trained in ((network.learned, lesson.trains_network), (network.attention, lesson.trains_attention)):
+        for parameter in parts.parameters():
+            parameter.requires_grad_(is_trained)
+    return [parameter for parameter in network.parameters() if parameter.requires_grad]
+
+
+def _steps(run: Taught, teacher: TrainedTurboViT | None, surface: Surface, settings: TeachSettings) -> Iterator[float]:
+    """Train, one step at a time; yields the loss."""
+    began, before, device = time.monotonic(), run.seconds, next(run.network.parameters()).device
+    lesson = LESSONS[settings.lesson]
+    while run.step < settings.steps:
+        for group in run.optimiser.param_groups:
+            group["lr"] = _rate(settings, run.step)
+        images, labels = learnt_batch(surface, settings.px, settings.batch, np.random.default_rng((settings.seed, run.step)))
+        batch = Batch(as_input(images).to(device), torch.from_numpy(labels).to(device))
+        with torch.autocast(device.type, dtype=torch.bfloat16):
+            loss = lesson.loss(run.network, teacher, batch)
+        run.optimiser.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(run.network.parameters(), 1.0)
+        run.optimiser.step()
+        run.step += 1
+        run.seconds = before + time.monotonic() - began
+        yield float(loss.detach())
+
+
+def _rate(settings: TeachSettings, step: int) -> float:
+    """Up over the first steps, then down a cosine."""
+    return settings.rate * min(1.0, (step + 1) / WARM_STEPS) * (0.5 + 0.5 * float(np.cos(np.pi * step / settings.steps))) + 1e-6
+
+
+def as_input(images: NDArray[np.uint8]) -> torch.Tensor:
+    """Gray (n, H, W) 0..255 -> (n, 3, H, W) as the network takes it."""
+    return normalised(torch.from_numpy(images)[:, None].float().expand(-1, 3, -1, -1))
+
+
+def answers(network: TrainedTurboViT, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Logits (n, labels) in f32."""
+    device, is_training = next(network.parameters()).device, network.training
+    network.eval()
+    with torch.no_grad():
+        parts = [network(as_input(images[i : i + JUDGED_AT_ONCE]).to(device)).cpu() for i in range(0, len(images), JUDGED_AT_ONCE)]
+    network.train(is_training)
+    return np.asarray(torch.cat(parts).float().numpy())
+
+
+def accuracy(network: TrainedTurboViT, images: NDArray[np.uint8], labels: NDArray[np.int64]) -> float:
+    """The share of crops that are named rightly."""
+    return float((answers(network, images).argmax(1) == labels).mean())
