@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from edgevision.errors import InputError
+from edgevision.kernels.blocks import Attend, Grid
 from edgevision.kernels.forms import Backend
 
 
@@ -16,6 +17,19 @@ def open_backend(name: str, lanes: int | None = None) -> Backend:
         from edgevision.kernels.compiled.backend import Compiled
 
         return Compiled(lanes)
+    raise InputError(f"backend is '{name}'; it must be compiled or plain")
+
+
+def open_attend(name: str, grid: Grid, threads: int = 1, lanes: int | None = None) -> Attend:
+    """Attention over blocks for one layer of one camera, from the set of kernels that `name` says. Imports it only now."""
+    if name == "plain":
+        from edgevision.kernels.plain import attend as plain
+
+        return plain.Attend(grid, threads)
+    if name == "compiled":
+        from edgevision.kernels.compiled import attend as compiled
+
+        return compiled.Attend(grid, threads, lanes)
     raise InputError(f"backend is '{name}'; it must be compiled or plain")
 
 

@@ -1,0 +1,86 @@
+"""Attention as a stage between two chains: tokens that look at others, recomputed where what they look at has changed.
+
+In: planes of queries, keys and values. Out: a plane, live where it really changed. Keeps one layer's state of one camera (what each query
+keeps, and what of it has moved), and what the last call cost.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+
+from edgevision.kernels.forms import NO_LIVE, Backend, Float, Plane
+from edgevision.kernels.plain.store import decode
+from edgevision.networks.attention import AttentionState
+from edgevision.recompute.memory import Memory
+from edgevision.recompute.plan import AttentionStep
+
+
+@dataclass(slots=True, eq=False)
+class BoundAttention:
+    """One attention of one camera. `planes`: queries, keys, values, target."""
+
+    step: AttentionStep
+    state: AttentionState
+    planes: tuple[Plane, Plane, Plane, Plane]
+    backend: Backend
+    gate: Float | None
+    pixels: int = 0
+    run_count: int = 0
+    seconds: float = 0.0
+
+    @property
+    def target(self) -> Plane:
+        """Where its output lives."""
+        return self.planes[3]
+
+    @property
+    def live_fraction(self) -> float:
+        """Share of the queries that were run."""
+        return self.pixels / self.target.size_px
+
+    @property
+    def macs(self) -> int:
+        """Multiply-adds of the last call."""
+        return self.state.macs if self.pixels else 0
+
+    def __call__(self, everything: bool) -> None:
+        """Run what the changed tokens reach; all of it if `everything`."""
+        began = time.perf_counter()
+        query, key, value, target = self.planes
+        if everything or query.live_px or key.live_px:
+            self.pixels = self.state.run(query, key, value, target, everything, self.gate)
+        else:
+            self.pixels = 0
+            if target.live_px:
+                target.live[...] = 0
+                target.extent[...] = NO_LIVE
+                target.live_px = 0
+        self.run_count = min(self.pixels, target.height)
+        self.seconds = time.perf_counter() - began
+
+    def verify(self, window: tuple[float, float, float, float]) -> int:
+        """Run a patch again, (x1, y1, x2, y2) as shares of the picture; how many pixels moved. A sound Memory has none."""
+        raise NotImplementedError
+
+    def open_gate(self) -> None:
+        """Let everything through: the next call is a `first`."""
+        if self.gate is not None:
+            self.gate[0] = -1.0
+
+    def learn_gate(self, gate: float) -> None:
+        """The gate in the output's own units: its share of the range seen now."""
+        if self.gate is not None:
+            values = decode(self.target.values, self.target.store)
+            scale = float(values.max()) - float(values.min())
+            self.gate[0] = gate * scale if np.isfinite(scale) else 0.0
+
+
+def bind_attention(step: AttentionStep, memory: Memory, backend: Backend, threads: int) -> BoundAttention:
+    """The attention over one camera's Memory, its state empty."""
+    query, key, value = (memory.view(ref) for ref in step.sources)
+    gate = np.full(1, -1.0, np.float32) if memory.plan.gates[step.name] > 0 else None
+    state = step.attention.open(step.tokens, backend.name, threads)
+    return BoundAttention(step, state, (query, key, value, memory.planes[step.target]), backend, gate)
