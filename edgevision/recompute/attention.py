@@ -15,7 +15,7 @@ from edgevision.kernels.forms import NO_LIVE, Backend, Float, Plane
 from edgevision.kernels.plain.store import decode
 from edgevision.networks.attention import AttentionState
 from edgevision.recompute.memory import Memory
-from edgevision.recompute.plan import AttentionStep
+from edgevision.recompute.plan import AttentionStep, Plan
 
 
 @dataclass(slots=True, eq=False)
@@ -62,8 +62,19 @@ class BoundAttention:
         self.seconds = time.perf_counter() - began
 
     def verify(self, window: tuple[float, float, float, float]) -> int:
-        """Run a patch again, (x1, y1, x2, y2) as shares of the picture; how many pixels moved. A sound Memory has none."""
-        raise NotImplementedError
+        """Run a patch's queries again, (x1, y1, x2, y2) as shares of the picture; how many tokens moved. A sound Memory has none."""
+        query, key, value, target = self.planes
+        before = target.live.copy(), target.extent.copy(), target.live_px
+        still = [_beside(plane) for plane in (key, value)]
+        asking = _beside(query)
+        left, top = int(window[0] * query.width), int(window[1] * query.height)
+        right, bottom = max(int(window[2] * query.width), left + 1), max(int(window[3] * query.height), top + 1)
+        asking.live[top:bottom, left:right] = 1
+        asking.live_px = self.backend.scan(asking.live, asking.live, asking.extent)
+        self.state.run(asking, still[0], still[1], target, False, self.gate)
+        moved = target.live_px
+        target.live[...], target.extent[...], target.live_px = before
+        return moved
 
     def open_gate(self) -> None:
         """Let everything through: the next call is a `first`."""
@@ -76,6 +87,20 @@ class BoundAttention:
             values = decode(self.target.values, self.target.store)
             scale = float(values.max()) - float(values.min())
             self.gate[0] = gate * scale if np.isfinite(scale) else 0.0
+
+
+def _beside(plane: Plane) -> Plane:
+    """The same values with live bytes of its own, none of them set."""
+    extent = np.empty_like(plane.extent)
+    extent[...] = NO_LIVE
+    place = plane.top, plane.left, plane.height, plane.width, np.zeros_like(plane.live), extent
+    return Plane(plane.padded, *place, store=plane.store, has_filling=plane.has_filling)
+
+
+def attention_bytes(plan: Plan, backend: Backend, threads: int) -> int:
+    """What the attentions of one camera keep besides planes."""
+    steps = [step for step in plan.steps if isinstance(step, AttentionStep)]
+    return sum(step.attention.open(step.tokens, backend.name, threads).size_bytes for step in steps)
 
 
 def bind_attention(step: AttentionStep, memory: Memory, backend: Backend, threads: int) -> BoundAttention:

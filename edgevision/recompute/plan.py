@@ -95,6 +95,11 @@ class AttentionStep:
     target: str
     macs: int
 
+    @property
+    def targets(self) -> tuple[tuple[str, bool], ...]:
+        """The target as an island has it: read as a picture."""
+        return ((self.target, True),)
+
 
 AnyStep = Step | IslandStep | AttentionStep
 

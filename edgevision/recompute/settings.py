@@ -42,10 +42,37 @@ class SpliceSettings(Settings):
     )
 
 
+class TurboViTSettings(Settings):
+    """The network of tokens; `network: turbovit` chooses it."""
+
+    weights: Path | None = Field(None, description="The file of weights, .npz, as `edgevision train` writes it; it has no default.")
+    size_px: tuple[int, int] | None = Field(
+        None,
+        description="Height and width of its input, to which frames are stretched; whole units, 32 px with the default ones. Left out: the "
+        "frame's own size, filled up, or for a classifier the size that it was trained on.",
+    )
+    attention: tuple[Literal["unit", "dense", "sparsifiner", "csat", "hybrid"], ...] = Field(
+        (),
+        max_length=16,
+        description="How the tokens of each stage attend, as [unit, unit, sparsifiner, sparsifiner]; left out: as they were trained.",
+    )
+    keep: float = Field(0.1, description="Share of the tokens that a query looks at, above 0 to 1, for sparsifiner and hybrid.")
+
+    @field_validator("keep")
+    @classmethod
+    def _keeps_some(cls, value: float) -> float:
+        if not 0 < value <= 1:
+            raise ValueError(f"is {value:g}; it must be above 0 and at most 1, the nearest is {'1' if value > 1 else '0.01'}; correct it")
+        return value
+
+
 class RecomputeSettings(Settings):
     """Which network runs, in which precision, and how its results are kept and checked."""
 
-    network: Literal["default"] | Path = Field("default", description="`default`, the network that ships, or an ONNX or OpenVINO IR file.")
+    network: Literal["default", "turbovit"] | Path = Field(
+        "default", description="`default`, the network that ships, `turbovit`, a network of tokens, or an ONNX or OpenVINO IR file."
+    )
+    turbovit: TurboViTSettings = Field(TurboViTSettings(), description="What `network: turbovit` needs to know.")
     engine: Literal["selective", "splice"] = Field(
         "selective",
         description="`selective` recomputes what changed, exactly; `splice` runs crops through OpenVINO, for networks with global context.",
@@ -93,4 +120,14 @@ class RecomputeSettings(Settings):
     def _is_for_its_engine(self) -> Self:
         if self.engine == "splice" and self.gate != 0.0:
             raise ValueError(f"gate is {self.gate}; engine splice has no gates between steps; leave it out, or set splice.tolerance")
+        if self.network == "turbovit":
+            self._refuse_for_tokens()
         return self
+
+    def _refuse_for_tokens(self) -> None:
+        if self.engine == "splice":
+            raise ValueError("engine is splice and network turbovit, which runs selectively only; leave engine out")
+        if self.precision not in ("auto", "f32"):
+            raise ValueError(f"precision is {self.precision}; turbovit runs in f32; leave it out")
+        if self.turbovit.weights is None:
+            raise ValueError("turbovit.weights is missing; turbovit needs a file of weights, as `edgevision train` writes it; add its path")

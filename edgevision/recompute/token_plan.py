@@ -188,10 +188,3 @@ class _Building:
 
 def _activated(form: Convolve, kind: str) -> Convolve:
     return Convolve(form.window, form.weights, form.bias, activation=Activation(kind), residual=form.residual)
-
-
-def _tokens_of(layer: Layer, made: Mapping[str, tuple[int, int, int]], unit: int) -> Tokens:
-    """The geometry of an attention's maps; `unit`: side of a block of keys, in tokens."""
-    _, rows, columns = made[layer.name]
-    _, key_rows, key_columns = made[layer.inputs[-1]]
-    return Tokens((rows, columns), (key_rows, key_columns), layer.heads, layer.channels // layer.heads, unit)

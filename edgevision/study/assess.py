@@ -24,7 +24,6 @@ from edgevision.errors import InputError
 from edgevision.recompute.camera_network import CameraNetwork
 from edgevision.recompute.engine import SelectiveNetwork
 from edgevision.recompute.load import DEFAULT, load_for_frames
-from edgevision.recompute.plan import Step
 from edgevision.study.against import Teacher
 from edgevision.study.assess_cost import Cost, Prices, Scene, best_dense, cost_of, energy_words
 from edgevision.study.assess_race import Agreement, Race, Racer, Tally, choose, chosen_frames
@@ -222,10 +221,7 @@ def layers_of(findings: Findings) -> list[dict[str, Any]]:
     means = np.mean(race.live_steps, axis=0)
     macs: dict[str, int] = {}
     if isinstance(network, SelectiveNetwork):
-        tensors = network.plan.tensors
-        for step in network.plan.steps:
-            if isinstance(step, Step):
-                macs[step.name] = step.macs_px * tensors[step.target].height * tensors[step.target].width
+        macs = {step.name: network.plan.macs(step) for step in network.plan.steps}
     total = max(1, sum(macs.values()))
     return [
         {"name": name, "how": how, "live": round(float(mean), 6), "macs_share": round(macs.get(name, 0) / total, 5)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from edgevision.recompute.engine import SelectiveNetwork
-from edgevision.recompute.plan import IslandStep, Plan, Step
+from edgevision.recompute.plan import AnyStep, AttentionStep, IslandStep, Plan
 from edgevision.recompute.splice import SpliceNetwork
 from edgevision.recompute.splice_plan import Part
 
@@ -52,17 +52,17 @@ def _part(part: Part) -> dict[str, Any]:
     }
 
 
-def _step(plan: Plan, step: Step | IslandStep) -> dict[str, Any]:
+def _step(plan: Plan, step: AnyStep) -> dict[str, Any]:
     if isinstance(step, IslandStep):
         return {"name": step.name, "how": "island", "why": step.why, "nodes": list(step.nodes), "line": plan.line(step)}
     tensor = plan.tensors[step.target]
     return {
         "name": step.name,
         "how": "selective",
-        "op": step.op,
+        "op": step.attention.kind if isinstance(step, AttentionStep) else step.op,
         "shape": [1, tensor.channels, tensor.height, tensor.width],
         "precision": plan.precision(step),
         "gate": plan.gates.get(step.name, 0.0),
-        "macs": step.macs_px * tensor.height * tensor.width,
+        "macs": plan.macs(step),
         "line": plan.line(step),
     }

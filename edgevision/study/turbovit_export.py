@@ -6,7 +6,6 @@ but the first has to move any. Attention does not mind the order; the segmentati
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgevision.errors import InputError, Unavailable
-from edgevision.networks.turbovit import NORM_EPSILON, Layer, TurboViTSpec, layers, refuse_unfit, sizes
+from edgevision.networks.turbovit import NORM_EPSILON, Layer, layers, refuse_unfit, sizes
 from edgevision.networks.turbovit_weights import TurboViT
 from edgevision.recompute.token_plan import positions_for
 
@@ -69,7 +68,7 @@ class _Writing:
 
     def constant(self, name: str, values: NDArray[Any]) -> str:
         """A named constant."""
-        self.constants.append(self.onnx.numpy_helper.from_array(np.ascontiguousarray(values), name))
+        self.constants.append(self.onnx.numpy_helper.from_array(np.array(values, order="C"), name))
         return name
 
     def node(self, op: str, inputs: Sequence[str], output: str, **attributes: Any) -> str:
@@ -219,8 +218,3 @@ class _Writing:
         model.producer_name = "edgevision"
         self.onnx.checker.check_model(model)
         return model
-
-
-def describe(spec: TurboViTSpec) -> str:
-    """The spec on one line, for titles."""
-    return json.dumps({"depths": spec.depths, "dims": spec.dims, "heads": spec.heads, "kinds": spec.kinds})

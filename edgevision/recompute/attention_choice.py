@@ -1,0 +1,52 @@
+"""Which attention each layer of a network of tokens has. In: the network, settings, a size. Out: by layer the attention and its geometry.
+
+Keeps nothing. What a method must have learned is looked for in the network's weights, below the layer's name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+from edgevision.errors import UnsupportedNetwork
+from edgevision.networks.attention import Attention, Tokens
+from edgevision.networks.attention.dense import Dense, Unit
+from edgevision.networks.turbovit import Layer, layers, sizes
+from edgevision.networks.turbovit_weights import TurboViT, Weights
+from edgevision.recompute.settings import TurboViTSettings
+
+BLOCK = 8  # side of a block of keys, in tokens, of all kinds but `unit`
+
+
+def attentions_for(network: TurboViT, settings: TurboViTSettings, size_px: tuple[int, int]) -> dict[str, tuple[Attention, Tokens]]:
+    """For pictures of (height, width). Raises UnsupportedNetwork where a method has not learned what it needs."""
+    steps = layers(network.spec)
+    made = sizes(steps, *size_px)
+    found: dict[str, tuple[Attention, Tokens]] = {}
+    for layer in steps:
+        if layer.op == "attention":
+            tokens = _tokens(layer, made)
+            try:
+                found[layer.name] = _MAKERS[layer.kind](settings, network.learned(layer.name), tokens), tokens
+            except KeyError as error:
+                raise UnsupportedNetwork(
+                    f"{network.path}: has no weights for {layer.kind} attention in '{layer.name}' ({error}); train it, or choose another"
+                ) from error
+    return found
+
+
+def _tokens(layer: Layer, made: Mapping[str, tuple[int, int, int]]) -> Tokens:
+    """The geometry of an attention's maps."""
+    _, rows, columns = made[layer.name]
+    _, key_rows, key_columns = made[layer.inputs[-1]]
+    unit = layer.unit if layer.kind == "unit" else BLOCK
+    return Tokens((rows, columns), (key_rows, key_columns), layer.heads, layer.channels // layer.heads, unit)
+
+
+Maker = Callable[[TurboViTSettings, Weights, Tokens], Attention]
+_MAKERS: Mapping[str, Maker] = MappingProxyType(
+    {
+        "unit": lambda settings, learned, tokens: Unit(),
+        "dense": lambda settings, learned, tokens: Dense(),
+    }
+)
