@@ -21,7 +21,6 @@ from pydantic import Field
 from edgevision.errors import InputError
 from edgevision.records import Settings
 from edgevision.study.train.lessons import LESSONS, Batch, Lesson
-from edgevision.study.train.network import normalised
 from edgevision.study.train.surfaces import Surface, judged_crops, learnt_batch
 from edgevision.study.train.turbovit import TrainedTurboViT
 from edgevision.study.waiting import counting_bar
@@ -39,6 +38,7 @@ class TeachSettings(Settings):
     batch: int = Field(default=16, ge=1, le=4096, description="Crops in a step.")
     rate: float = Field(default=2e-3, gt=0, le=1, description="Highest learning rate; it rises at first and falls along a cosine.")
     px: int = Field(default=256, ge=32, le=4096, description="Side of the picture that the network is given.")
+    share: float = Field(default=1.0, gt=0, le=1, description="Of the side of a crop; at half of it and half of px it looks the same.")
     threads: int = Field(default=1, ge=1, le=256, description="Threads of the training itself.")
     judge_every: int = Field(default=100, ge=1, description="Steps between points of the curve; a checkpoint is written at each.")
 
@@ -87,14 +87,14 @@ def teach(
     checkpoint = folder / "checkpoint.pt"
     if checkpoint.exists():
         run.load(checkpoint)
-    judged, losses = judged_crops(surface, settings.px), []
+    losses: list[float] = []
     with counting_bar() as bar:
         task = bar.add_task(f"{settings.lesson} on {surface.name}", total=settings.steps, completed=run.step)
         for loss in _steps(run, teacher, surface, settings):
             losses.append(loss)
             bar.update(task, completed=run.step)
             if run.step % settings.judge_every == 0 or run.step == settings.steps:
-                right = accuracy(network, *judged)
+                right = accuracy(network, surface, settings.px) if settings.share == 1.0 else float("nan")
                 run.curve.append((run.step, run.seconds, float(np.mean(losses)), right))
                 losses.clear()
                 run.save(checkpoint)
@@ -117,8 +117,9 @@ def _steps(run: Taught, teacher: TrainedTurboViT | None, surface: Surface, setti
     while run.step < settings.steps:
         for group in run.optimiser.param_groups:
             group["lr"] = _rate(settings, run.step)
-        images, labels = learnt_batch(surface, settings.px, settings.batch, np.random.default_rng((settings.seed, run.step)))
-        batch = Batch(as_input(images).to(device), torch.from_numpy(labels).to(device))
+        rng = np.random.default_rng((settings.seed, run.step))
+        images, labels = learnt_batch(surface, settings.px, settings.batch, rng, settings.share)
+        batch = Batch(as_input(images, surface).to(device), torch.from_numpy(labels).to(device))
         with torch.autocast(device.type, dtype=torch.bfloat16):
             loss = lesson.loss(run.network, teacher, batch)
         run.optimiser.zero_grad()
@@ -135,21 +136,24 @@ def _rate(settings: TeachSettings, step: int) -> float:
     return settings.rate * min(1.0, (step + 1) / WARM_STEPS) * (0.5 + 0.5 * float(np.cos(np.pi * step / settings.steps))) + 1e-6
 
 
-def as_input(images: NDArray[np.uint8]) -> torch.Tensor:
-    """Gray (n, H, W) 0..255 -> (n, 3, H, W) as the network takes it."""
-    return normalised(torch.from_numpy(images)[:, None].float().expand(-1, 3, -1, -1))
+def as_input(images: NDArray[np.uint8], surface: Surface) -> torch.Tensor:
+    """Gray (n, H, W) 0..255 -> (n, 3, H, W) as the network takes it: (value / 255 - mean) / std."""
+    gray = (torch.from_numpy(images)[:, None].float() / 255 - surface.mean) / surface.std
+    return gray.expand(-1, 3, -1, -1)
 
 
-def answers(network: TrainedTurboViT, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+def answers(network: TrainedTurboViT, images: NDArray[np.uint8], surface: Surface) -> NDArray[np.float32]:
     """Logits (n, labels) in f32."""
     device, is_training = next(network.parameters()).device, network.training
     network.eval()
     with torch.no_grad():
-        parts = [network(as_input(images[i : i + JUDGED_AT_ONCE]).to(device)).cpu() for i in range(0, len(images), JUDGED_AT_ONCE)]
+        starts = range(0, len(images), JUDGED_AT_ONCE)
+        parts = [network(as_input(images[i : i + JUDGED_AT_ONCE], surface).to(device)).cpu() for i in starts]
     network.train(is_training)
     return np.asarray(torch.cat(parts).float().numpy())
 
 
-def accuracy(network: TrainedTurboViT, images: NDArray[np.uint8], labels: NDArray[np.int64]) -> float:
-    """The share of crops that are named rightly."""
-    return float((answers(network, images).argmax(1) == labels).mean())
+def accuracy(network: TrainedTurboViT, surface: Surface, px: int) -> float:
+    """The share of the judged crops that are named rightly."""
+    images, labels = judged_crops(surface, px)
+    return float((answers(network, images, surface).argmax(1) == labels).mean())

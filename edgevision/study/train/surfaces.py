@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
+from xml.etree import ElementTree
 
 import cv2
 import numpy as np
@@ -25,28 +26,35 @@ TEST_SHARE = 0.3
 SAME_TILE = 600  # frames of the film
 JUDGED_CROPS = 5  # of each judged picture
 LEAST_PX = 24  # of a defect's mask in a crop, for the crop to be called by its name
+SHOWN = 0.93  # of what is learnt: crops that show their picture's defect
 TRIES = 16  # places that are looked at for one that shows the picture's defect
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """One picture (H, W), its class, which part it shows; the mask of the defect, None where the whole picture is of its class."""
+    """One picture (H, W), its class, which part it shows, where its defect lies; `clean`: what a crop beside the defect is called."""
 
     image: Gray
     label: int
     part: str
-    mask: NDArray[np.bool_] | None = None
+    mask: NDArray[np.bool_]
+    clean: int
 
 
 @dataclass(frozen=True, slots=True)
 class Surface:
-    """A collection: its classes by name, the side of a crop, the pictures to learn from and those to judge."""
+    """A collection: its classes by name, the side of a crop, the pictures to learn from and those to judge.
+
+    `mean`, `std`: of the gray values learnt from, 0 to 1.
+    """
 
     name: str
     labels: tuple[str, ...]
     crop_px: int
     learnt: tuple[Picture, ...]
     judged: tuple[Picture, ...]
+    mean: float
+    std: float
 
 
 def load_surface(folder: Path) -> Surface:
@@ -55,7 +63,9 @@ def load_surface(folder: Path) -> Surface:
         if (pictures := list(read(folder))) and len({p.label for p in pictures}) > 1:
             parts = _judged_parts(pictures) if name == "magnetic-tile" else _last_of_each(pictures)
             learnt = tuple(p for p in pictures if p.part not in parts)
-            return Surface(name, LABELS[name], CROP_PX[name], learnt, tuple(p for p in pictures if p.part in parts))
+            judged = tuple(p for p in pictures if p.part in parts)
+            values = np.concatenate([p.image.ravel() for p in learnt]) / np.float32(255)
+            return Surface(name, LABELS[name], CROP_PX[name], learnt, judged, round(float(values.mean()), 4), round(float(values.std()), 4))
     raise InputError(f"{folder}: holds neither NEU-DET (images/CLASS_NUMBER.jpg) nor the magnetic tiles (MT_CLASS/expN_num_NUMBER.jpg)")
 
 
@@ -63,7 +73,19 @@ def _neu(folder: Path) -> Iterator[Picture]:
     for path in sorted(folder.glob("images/*.jpg")):
         found = re.fullmatch(r"(.+)_(\d+)", path.stem)
         if found and found[1] in LABELS["neu-det"]:
-            yield Picture(_read(path), LABELS["neu-det"].index(found[1]), f"{found[1]}-{int(found[2]):04d}")
+            image, label = _read(path), LABELS["neu-det"].index(found[1])
+            boxes = _boxes(folder / "annotations" / f"{path.stem}.xml", image)
+            yield Picture(image, label, f"{found[1]}-{int(found[2]):04d}", boxes, label)
+
+
+def _boxes(path: Path, image: Gray) -> NDArray[np.bool_]:
+    """Where the defects' boxes lie; the whole picture where there are none."""
+    mask = np.zeros(image.shape, np.bool_)
+    sides = ("xmin", "ymin", "xmax", "ymax")
+    for box in ElementTree.parse(path).iter("bndbox") if path.exists() else ():
+        x1, y1, x2, y2 = (int(float(box.findtext(side, "0"))) for side in sides)
+        mask[y1:y2, x1:x2] = True
+    return mask if mask.any() else ~mask
 
 
 def _tiles(folder: Path) -> Iterator[Picture]:
@@ -75,7 +97,7 @@ def _tiles(folder: Path) -> Iterator[Picture]:
         label = LABELS["magnetic-tile"].index(path.parent.name.removeprefix("MT_"))
         mask = _read(path.with_suffix(".png")) > 127 if path.with_suffix(".png").exists() else np.zeros(_read(path).shape, np.bool_)
         if mask.any() or label == 0:
-            yield Picture(_read(path), label, f"tile-{tile:03d}", mask)
+            yield Picture(_read(path), label, f"tile-{tile:03d}", mask, 0)
 
 
 def _read(path: Path) -> Gray:
@@ -90,7 +112,7 @@ LABELS = MappingProxyType({
     "neu-det": ("crazing", "inclusion", "patches", "pitted_surface", "rolled-in_scale", "scratches"),
     "magnetic-tile": ("Free", "Blowhole", "Break", "Crack", "Fray", "Uneven"),
 })  # fmt: skip
-CROP_PX = MappingProxyType({"neu-det": 176, "magnetic-tile": 112})
+CROP_PX = MappingProxyType({"neu-det": 176, "magnetic-tile": 128})
 
 
 def _last_of_each(pictures: Sequence[Picture]) -> set[str]:
@@ -117,26 +139,25 @@ def _judged_parts(pictures: Sequence[Picture]) -> set[str]:
 
 
 def crop(picture: Picture, side: int, rng: np.random.Generator, *, wants_defect: bool = True) -> tuple[Gray, int]:
-    """A square of the picture, where it shows its defect if that is asked for, and the label of what it shows."""
+    """A square of the picture, where it shows its defect if that is asked for and to be had, and the label of what it shows."""
     image, mask = _large_enough(picture, side)
-    top, left, shows = 0, 0, 0
+    enough = min(LEAST_PX, int(mask.sum()))
+    top, left, is_shown = 0, 0, False
     for _ in range(TRIES):
         top, left = (int(rng.integers(0, size - side + 1)) for size in image.shape)
-        shows = side * side if mask is None else int(mask[top : top + side, left : left + side].sum())
-        if picture.label == 0 and mask is not None or (shows >= LEAST_PX) == wants_defect:
+        is_shown = enough > 0 and int(mask[top : top + side, left : left + side].sum()) >= enough
+        if is_shown == wants_defect or not enough:
             break
-    label = picture.label if mask is None or shows >= LEAST_PX else 0
-    return image[top : top + side, left : left + side], label
+    return image[top : top + side, left : left + side], picture.label if is_shown else picture.clean
 
 
-def _large_enough(picture: Picture, side: int) -> tuple[Gray, NDArray[np.bool_] | None]:
+def _large_enough(picture: Picture, side: int) -> tuple[Gray, NDArray[np.bool_]]:
     """The picture, mirrored on beyond its ends where it is smaller than a crop."""
     rows, columns = (max(0, side - size) for size in picture.image.shape)
     if not rows and not columns:
         return picture.image, picture.mask
     room = ((rows // 2, rows - rows // 2), (columns // 2, columns - columns // 2))
-    mask = None if picture.mask is None else np.pad(picture.mask, room)
-    return np.pad(picture.image, room, mode="reflect"), mask
+    return np.pad(picture.image, room, mode="reflect"), np.pad(picture.mask, room)
 
 
 def judged_crops(surface: Surface, px: int, *, each: int = JUDGED_CROPS) -> tuple[Gray, NDArray[np.int64]]:
@@ -151,16 +172,19 @@ def judged_crops(surface: Surface, px: int, *, each: int = JUDGED_CROPS) -> tupl
     return np.stack(crops), np.array(labels, np.int64)
 
 
-def learnt_batch(surface: Surface, px: int, size: int, rng: np.random.Generator) -> tuple[Gray, NDArray[np.int64]]:
-    """`size` random crops (size, px, px), the classes equally often, mirrored, turned, lighter or darker, and their labels."""
+def learnt_batch(surface: Surface, px: int, size: int, rng: np.random.Generator, share: float = 1.0) -> tuple[Gray, NDArray[np.int64]]:
+    """`size` random crops (size, px, px), the classes equally often, mirrored, turned, lighter or darker, and their labels.
+
+    `share`: of the side of a crop: half of it, at half of `px`, shows the same at a quarter of the work.
+    """
     by_label = [[p for p in surface.learnt if p.label == label] for label in range(len(surface.labels))]
     crops, labels = [], []
     for _ in range(size):
         pictures = by_label[int(rng.integers(len(by_label)))]
         picture = pictures[int(rng.integers(len(pictures)))]
-        image, label = crop(picture, surface.crop_px, rng, wants_defect=rng.random() < 0.93)
+        image, label = crop(picture, round(share * surface.crop_px), rng, wants_defect=rng.random() < SHOWN)
         turned = np.rot90(image[:, :: -1 if rng.integers(2) else 1], int(rng.integers(4)))
-        lit = turned.astype(np.float32) * rng.uniform(0.75, 1.3) + rng.uniform(-20, 20)
+        lit = turned.astype(np.float32) * rng.uniform(0.85, 1.15) + rng.uniform(-12, 12)
         crops.append(resized(np.clip(lit, 0, 255).astype(np.uint8), px))
         labels.append(label)
     return np.stack(crops), np.array(labels, np.int64)

@@ -108,10 +108,10 @@ def unwound(x: torch.Tensor, shape: torch.Size, rows: int, columns: int) -> torc
 
 
 def _fitted(positions: torch.Tensor, size: torch.Size) -> torch.Tensor:
-    """Positions for a map of another size than the trained one: in between, bicubic."""
+    """Positions for a map of another size than the trained one: as `recompute/token_plan.py` stretches them."""
     if positions.shape[:2] == size:
         return positions
-    moved = functional.interpolate(positions.permute(2, 0, 1)[None].float(), size=tuple(size), mode="bicubic", align_corners=False)
+    moved = functional.interpolate(positions.permute(2, 0, 1)[None].float(), size=tuple(size), mode="bilinear", align_corners=False)
     return moved[0].permute(1, 2, 0)
 
 
