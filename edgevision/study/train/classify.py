@@ -34,13 +34,14 @@ class TeachSettings(Settings):
 
     seed: int = Field(default=0, ge=0, le=1_000_000, description="The same seed, steps and machine give the same network.")
     lesson: str = Field(default="labels", description="labels, predictor, distilled or measured.")
+    minutes: float | None = Field(default=None, gt=0, description="Stop after this time, wherever the steps are.")
     steps: int = Field(default=600, ge=1, le=10_000_000, description="Training steps in all.")
     batch: int = Field(default=16, ge=1, le=4096, description="Crops in a step.")
     rate: float = Field(default=2e-3, gt=0, le=1, description="Highest learning rate; it rises at first and falls along a cosine.")
     px: int = Field(default=256, ge=32, le=4096, description="Side of the picture that the network is given.")
     share: float = Field(default=1.0, gt=0, le=1, description="Of the side of a crop; at half of it and half of px it looks the same.")
     threads: int = Field(default=1, ge=1, le=256, description="Threads of the training itself.")
-    judge_every: int = Field(default=100, ge=1, description="Steps between points of the curve; a checkpoint is written at each.")
+    judge_every: int = Field(default=50, ge=1, description="Steps between points of the curve; a checkpoint is written at each.")
 
 
 @dataclass(slots=True)
@@ -55,6 +56,7 @@ class Taught:
 
     def save(self, path: Path) -> None:
         """Written beside, then renamed: a run that is killed leaves the last one whole."""
+        path.parent.mkdir(parents=True, exist_ok=True)
         state = {"network": self.network.state_dict(), "optimiser": self.optimiser.state_dict()}
         state |= {"step": self.step, "seconds": self.seconds, "curve": self.curve}
         torch.save(state, path.with_suffix(".part"))
@@ -72,20 +74,19 @@ class Taught:
 
 
 def teach(
-    network: TrainedTurboViT, surface: Surface, settings: TeachSettings, folder: Path, teacher: TrainedTurboViT | None = None
+    network: TrainedTurboViT, surface: Surface, settings: TeachSettings, folder: Path | None, teacher: TrainedTurboViT | None = None
 ) -> Taught:
-    """Teach in `folder`, from its checkpoint where there is one; gives what was taught, with its curve."""
+    """Teach in `folder`, from its checkpoint where there is one; gives what was taught, with its curve. Without a folder nothing is kept."""
     if settings.lesson not in LESSONS:
         raise InputError(f"lesson is '{settings.lesson}'; it must be one of {', '.join(LESSONS)}")
     lesson, device = LESSONS[settings.lesson], torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(settings.seed)
     torch.set_num_threads(settings.threads)
     network.to(device).train()
     teacher = teacher.to(device).eval() if teacher is not None else None
     run = Taught(network, torch.optim.AdamW(_trained(network, lesson), lr=settings.rate, weight_decay=0.02))
-    checkpoint = folder / "checkpoint.pt"
-    if checkpoint.exists():
+    checkpoint = folder / "checkpoint.pt" if folder is not None else None
+    if checkpoint is not None and checkpoint.exists():
         run.load(checkpoint)
     losses: list[float] = []
     with counting_bar() as bar:
@@ -93,7 +94,7 @@ def teach(
         for loss in _steps(run, teacher, surface, settings):
             losses.append(loss)
             bar.update(task, completed=run.step)
-            if run.step % settings.judge_every == 0 or run.step == settings.steps:
+            if checkpoint is not None and (run.step % settings.judge_every == 0 or _done(settings, run) >= 1):
                 right = accuracy(network, surface, settings.px) if settings.share == 1.0 else float("nan")
                 run.curve.append((run.step, run.seconds, float(np.mean(losses)), right))
                 losses.clear()
@@ -114,9 +115,9 @@ def _steps(run: Taught, teacher: TrainedTurboViT | None, surface: Surface, setti
     """Train, one step at a time; yields the loss."""
     began, before, device = time.monotonic(), run.seconds, next(run.network.parameters()).device
     lesson = LESSONS[settings.lesson]
-    while run.step < settings.steps:
+    while (done := _done(settings, run)) < 1.0:
         for group in run.optimiser.param_groups:
-            group["lr"] = _rate(settings, run.step)
+            group["lr"] = settings.rate * min(1.0, (run.step + 1) / WARM_STEPS) * (0.5 + 0.5 * float(np.cos(np.pi * done))) + 1e-6
         rng = np.random.default_rng((settings.seed, run.step))
         images, labels = learnt_batch(surface, settings.px, settings.batch, rng, settings.share)
         batch = Batch(as_input(images, surface).to(device), torch.from_numpy(labels).to(device))
@@ -131,9 +132,10 @@ def _steps(run: Taught, teacher: TrainedTurboViT | None, surface: Surface, setti
         yield float(loss.detach())
 
 
-def _rate(settings: TeachSettings, step: int) -> float:
-    """Up over the first steps, then down a cosine."""
-    return settings.rate * min(1.0, (step + 1) / WARM_STEPS) * (0.5 + 0.5 * float(np.cos(np.pi * step / settings.steps))) + 1e-6
+def _done(settings: TeachSettings, run: Taught) -> float:
+    """How much of the run is behind: 1 and more is all."""
+    by_time = 0.0 if settings.minutes is None else run.seconds / (60 * settings.minutes)
+    return max(run.step / settings.steps, by_time)
 
 
 def as_input(images: NDArray[np.uint8], surface: Surface) -> torch.Tensor:

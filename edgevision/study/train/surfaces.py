@@ -27,7 +27,7 @@ SAME_TILE = 600  # frames of the film
 JUDGED_CROPS = 5  # of each judged picture
 LEAST_PX = 24  # of a defect's mask in a crop, for the crop to be called by its name
 SHOWN = 0.93  # of what is learnt: crops that show their picture's defect
-TRIES = 16  # places that are looked at for one that shows the picture's defect
+RIM = 0.15  # of a crop's side: what is aimed at does not lie there, where the picture allows
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,16 +139,20 @@ def _judged_parts(pictures: Sequence[Picture]) -> set[str]:
 
 
 def crop(picture: Picture, side: int, rng: np.random.Generator, *, wants_defect: bool = True) -> tuple[Gray, int]:
-    """A square of the picture, where it shows its defect if that is asked for and to be had, and the label of what it shows."""
+    """A square of the picture, where it shows its defect if that is asked for, or anywhere; and the label of what it shows."""
     image, mask = _large_enough(picture, side)
-    enough = min(LEAST_PX, int(mask.sum()))
-    top, left, is_shown = 0, 0, False
-    for _ in range(TRIES):
-        top, left = (int(rng.integers(0, size - side + 1)) for size in image.shape)
-        is_shown = enough > 0 and int(mask[top : top + side, left : left + side].sum()) >= enough
-        if is_shown == wants_defect or not enough:
-            break
+    places = np.flatnonzero(mask) if wants_defect else np.zeros(0, np.intp)
+    aimed = divmod(int(rng.choice(places)), image.shape[1]) if places.size else None
+    top, left = (_begin(size, side, None if aimed is None else aimed[axis], rng) for axis, size in enumerate(image.shape))
+    is_shown = int(mask[top : top + side, left : left + side].sum()) >= LEAST_PX
     return image[top : top + side, left : left + side], picture.label if is_shown else picture.clean
+
+
+def _begin(size: int, side: int, aimed: int | None, rng: np.random.Generator) -> int:
+    """Where a crop begins, anywhere or so that the place aimed at lies well inside."""
+    if aimed is None:
+        return int(rng.integers(0, size - side + 1))
+    return int(np.clip(aimed - round(rng.uniform(RIM, 1 - RIM) * side), 0, size - side))
 
 
 def _large_enough(picture: Picture, side: int) -> tuple[Gray, NDArray[np.bool_]]:

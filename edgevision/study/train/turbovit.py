@@ -61,7 +61,7 @@ class TrainedTurboViT(nn.Module):  # type: ignore[misc]
             return x + _fitted(self.learned[_key("positions.weight")], x.shape[1:3])
         if step.op == "attention":
             query, key, value = (inputs[0] if len(inputs) > 1 else x[..., : step.channels], *inputs[-1].chunk(3, -1)[1:])
-            chosen = self.attention[_key(step.name)] if _key(step.name) in self.attention else None
+            chosen = self.attention[_key(step.name)] if _key(step.name) in self.attention else None  # noqa: SIM401 - ModuleDict has no get
             return chosen(query, key, value) if chosen is not None else attend(step, query, key, value)
         if step.op == "mean":
             return x.mean((1, 2), keepdim=True)
@@ -128,5 +128,19 @@ def weights_of(network: TrainedTurboViT) -> dict[str, NDArray[np.float32]]:
     """What was learned, by the names of `networks/turbovit.py`; what attentions learned below their layers' names."""
     found = {name.replace("/", "."): value for name, value in network.learned.items()}
     for name, module in network.attention.items():
-        found |= {f"{name.replace('/', '.')}.{key}": value for key, value in module.state_dict().items()}
+        found |= {f"{name.replace('/', '.')}.{key}": value for key, value in module.named_parameters()}
     return {name: value.detach().float().cpu().numpy().copy() for name, value in found.items()}
+
+
+def load_weights(network: TrainedTurboViT, weights: Weights) -> TrainedTurboViT:
+    """The network with what there is by its names; the rest stays new."""
+    with torch.no_grad():
+        for name, parameter in network.learned.items():
+            if (found := weights.get(name.replace("/", "."))) is not None:
+                parameter.copy_(torch.from_numpy(np.ascontiguousarray(found)))
+        for name, module in network.attention.items():
+            layer = name.replace("/", ".")
+            for key, value in module.named_parameters():
+                if (found := weights.get(f"{layer}.{key}")) is not None and found.shape == value.shape:
+                    value.copy_(torch.from_numpy(np.ascontiguousarray(found)))
+    return network
