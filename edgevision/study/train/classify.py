@@ -21,7 +21,7 @@ from pydantic import Field
 from edgevision.errors import InputError
 from edgevision.records import Settings
 from edgevision.study.train.lessons import LESSONS, Batch, Lesson
-from edgevision.study.train.surfaces import Surface, judged_crops, learnt_batch
+from edgevision.study.train.surfaces import JUDGED_CROPS, Surface, judged_crops, learnt_batch
 from edgevision.study.train.turbovit import TrainedTurboViT
 from edgevision.study.waiting import counting_bar
 
@@ -39,14 +39,13 @@ class TeachSettings(Settings):
     batch: int = Field(default=16, ge=1, le=4096, description="Crops in a step.")
     rate: float = Field(default=2e-3, gt=0, le=1, description="Highest learning rate; it rises at first and falls along a cosine.")
     px: int = Field(default=256, ge=32, le=4096, description="Side of the picture that the network is given.")
-    share: float = Field(default=1.0, gt=0, le=1, description="Of the side of a crop; at half of it and half of px it looks the same.")
     threads: int = Field(default=1, ge=1, le=256, description="Threads of the training itself.")
     judge_every: int = Field(default=50, ge=1, description="Steps between points of the curve; a checkpoint is written at each.")
 
 
 @dataclass(slots=True)
 class Taught:
-    """A run under way: what a checkpoint holds. `curve`: step, seconds, mean loss since the last point, accuracy on what is judged."""
+    """A run under way: what a checkpoint holds. `curve`: step, seconds, mean loss since the last point, accuracy on a crop of each judged picture."""
 
     network: TrainedTurboViT
     optimiser: torch.optim.Optimizer
@@ -95,7 +94,7 @@ def teach(
             losses.append(loss)
             bar.update(task, completed=run.step)
             if checkpoint is not None and (run.step % settings.judge_every == 0 or _done(settings, run) >= 1):
-                right = accuracy(network, surface, settings.px) if settings.share == 1.0 else float("nan")
+                right = accuracy(network, surface, settings.px, each=1)
                 run.curve.append((run.step, run.seconds, float(np.mean(losses)), right))
                 losses.clear()
                 run.save(checkpoint)
@@ -119,7 +118,7 @@ def _steps(run: Taught, teacher: TrainedTurboViT | None, surface: Surface, setti
         for group in run.optimiser.param_groups:
             group["lr"] = settings.rate * min(1.0, (run.step + 1) / WARM_STEPS) * (0.5 + 0.5 * float(np.cos(np.pi * done))) + 1e-6
         rng = np.random.default_rng((settings.seed, run.step))
-        images, labels = learnt_batch(surface, settings.px, settings.batch, rng, settings.share)
+        images, labels = learnt_batch(surface, settings.px, settings.batch, rng)
         batch = Batch(as_input(images, surface).to(device), torch.from_numpy(labels).to(device))
         with torch.autocast(device.type, dtype=torch.bfloat16):
             loss = lesson.loss(run.network, teacher, batch)
@@ -155,7 +154,7 @@ def answers(network: TrainedTurboViT, images: NDArray[np.uint8], surface: Surfac
     return np.asarray(torch.cat(parts).float().numpy())
 
 
-def accuracy(network: TrainedTurboViT, surface: Surface, px: int) -> float:
-    """The share of the judged crops that are named rightly."""
-    images, labels = judged_crops(surface, px)
+def accuracy(network: TrainedTurboViT, surface: Surface, px: int, *, each: int = JUDGED_CROPS) -> float:
+    """The share of the judged crops, `each` of a picture, that are named rightly."""
+    images, labels = judged_crops(surface, px, each=each)
     return float((answers(network, images, surface).argmax(1) == labels).mean())

@@ -22,9 +22,9 @@ from edgevision.errors import InputError
 from edgevision.networks.turbovit import TurboViTSpec, layers, macs, parameters
 from edgevision.networks.turbovit_weights import read_turbovit, write_turbovit
 from edgevision.study.search_report import read_spec
-from edgevision.study.train.classify import Taught, TeachSettings, teach
+from edgevision.study.train.classify import Taught, TeachSettings, accuracy, teach
 from edgevision.study.train.curve import draw_curve
-from edgevision.study.train.surfaces import Surface, load_surface
+from edgevision.study.train.surfaces import JUDGED_CROPS, Surface, load_surface
 from edgevision.study.train.token_attention import Choice, attentions
 from edgevision.study.train.turbovit import TrainedTurboViT, load_weights, weights_of
 
@@ -110,8 +110,8 @@ def _report(task: CourseTask, network: TrainedTurboViT, surface: Surface, curve:
     return {
         "data": surface.name,
         "attention": task.choice.kind,
-        "accuracy": curve[-1][1].curve[-1][3],
-        "judged_crops": len(surface.judged) * 5,
+        "accuracy": accuracy(network, surface, network.spec.trained_px),
+        "judged_crops": len(surface.judged) * JUDGED_CROPS,
         "parameters": parameters(network.spec),
         "macs": sum(macs(network.steps, network.spec.trained_px, network.spec.trained_px).values()),
         "px": network.spec.trained_px,

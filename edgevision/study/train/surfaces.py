@@ -176,17 +176,14 @@ def judged_crops(surface: Surface, px: int, *, each: int = JUDGED_CROPS) -> tupl
     return np.stack(crops), np.array(labels, np.int64)
 
 
-def learnt_batch(surface: Surface, px: int, size: int, rng: np.random.Generator, share: float = 1.0) -> tuple[Gray, NDArray[np.int64]]:
-    """`size` random crops (size, px, px), the classes equally often, mirrored, turned, lighter or darker, and their labels.
-
-    `share`: of the side of a crop: half of it, at half of `px`, shows the same at a quarter of the work.
-    """
+def learnt_batch(surface: Surface, px: int, size: int, rng: np.random.Generator) -> tuple[Gray, NDArray[np.int64]]:
+    """`size` random crops (size, px, px), the classes equally often, mirrored, turned, lighter or darker, and their labels."""
     by_label = [[p for p in surface.learnt if p.label == label] for label in range(len(surface.labels))]
     crops, labels = [], []
     for _ in range(size):
         pictures = by_label[int(rng.integers(len(by_label)))]
         picture = pictures[int(rng.integers(len(pictures)))]
-        image, label = crop(picture, round(share * surface.crop_px), rng, wants_defect=rng.random() < SHOWN)
+        image, label = crop(picture, surface.crop_px, rng, wants_defect=rng.random() < SHOWN)
         turned = np.rot90(image[:, :: -1 if rng.integers(2) else 1], int(rng.integers(4)))
         lit = turned.astype(np.float32) * rng.uniform(0.85, 1.15) + rng.uniform(-12, 12)
         crops.append(resized(np.clip(lit, 0, 255).astype(np.uint8), px))
