@@ -86,9 +86,7 @@ def _networks(task: CourseTask, surface: Surface) -> tuple[TrainedTurboViT, Trai
 def _lessons(task: CourseTask, spec: TurboViTSpec) -> Iterator[tuple[str, TeachSettings]]:
     """One after another: the name of its folder, and its settings."""
     base = TeachSettings(seed=task.seed, px=spec.trained_px, steps=task.steps)
-    is_new = task.network is None or task.network.suffix != ".npz"
-    shares = _SHARES["new" if is_new else task.choice.kind]
-    for name, (lesson, share, rate, is_half) in shares.items():
+    for name, (lesson, share, rate, is_half) in _SHARES[task.choice.kind].items():
         changes: dict[str, Any] = {"lesson": lesson, "rate": rate, "steps": max(1, round(share * task.steps))}
         changes["minutes"] = None if task.minutes is None else share * task.minutes
         if is_half:
@@ -98,8 +96,7 @@ def _lessons(task: CourseTask, spec: TurboViTSpec) -> Iterator[tuple[str, TeachS
 
 # share of the steps, highest rate, whether on pictures of half the side
 _SHARES: Mapping[str, Mapping[str, tuple[str, float, float, bool]]] = MappingProxyType({
-    "new": {"half": ("labels", 0.5, 2e-3, True), "whole": ("labels", 0.5, 1e-3, False)},
-    "dense": {"whole": ("labels", 1.0, 1e-3, False)},
+    "dense": {"half": ("labels", 0.7, 2e-3, True), "whole": ("labels", 0.3, 1e-3, False)},
     "sparsifiner": {"predictor": ("predictor", 0.3, 3e-3, False), "distilled": ("distilled", 0.7, 5e-4, False)},
     "csat": {"measured": ("measured", 0.5, 3e-3, False), "distilled": ("distilled", 0.5, 5e-4, False)},
     "hybrid": {"distilled": ("distilled", 1.0, 5e-4, False)},
