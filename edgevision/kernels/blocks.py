@@ -1,13 +1,14 @@
 """What attention kernels are asked to do, as plain data: blocks of a token map, and where a camera's packed keys and values lie.
 
 A token is a pixel of a token map; its channels are heads beside heads. A *block* is a square of the map, ragged at the lower and the right
-end. Query block b and key block b cover the same part of the picture: where the queries were pooled, theirs has fewer tokens. Inside a
+end. Query block b and key block b cover the same part of the picture, where the queries were pooled, theirs has fewer tokens; or the keys
+are no part of a picture (CSAT's measurements), and their blocks are counted for themselves. Inside a
 block tokens count row by row. A *kept set* is the list of key blocks, ascending, that a head's queries of one block look at.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -18,6 +19,7 @@ from edgevision.kernels.forms import Float, Plane
 Whole = NDArray[np.int32]
 Flags = NDArray[np.uint8]
 LINE = 16  # keys whose weights are summed side by side, whatever the CPU's vectors; a block's keys are filled up to a multiple of it
+CHUNK = 32  # queries of a block that are run together
 NONE, LIVE, ALL = 0, 1, 2  # which queries of a block a head runs again
 
 
@@ -32,7 +34,7 @@ class Grid:
 
     @property
     def blocks(self) -> int:
-        """How many."""
+        """How many of keys."""
         return len(self.key)
 
     @property
@@ -72,22 +74,24 @@ def cut(size: tuple[int, int], unit: int) -> Whole:
 class Kept:
     """Which blocks are looked at, and how the last run shared itself among them.
 
-    `blocks` (block, head, place): ascending, the first `counts` (block, head) of them. `mass` (block, head, place): the largest share of
-    its attention that a query gave to this block when it was run.
+    `blocks` (block, head, place): ascending, the first `counts` (block, head) of them. `shares` (chunk, block, head, place): the
+    largest share of its attention that a query of this chunk gave to the block when it was run.
     """
 
     blocks: Whole
     counts: Whole
-    mass: Float = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.mass = np.zeros(self.blocks.shape, np.float32)
+    shares: Float
 
     @classmethod
     def room(cls, grid: Grid, most: int) -> Kept:
         """Empty sets, with places for `most` blocks each."""
-        shape = (grid.blocks, grid.heads)
-        return cls(np.zeros((*shape, most), np.int32), np.zeros(shape, np.int32))
+        shape, chunks = (len(grid.query), grid.heads), -(-int(grid.queries.max()) // CHUNK)
+        return cls(np.zeros((*shape, most), np.int32), np.zeros(shape, np.int32), np.zeros((chunks, *shape, most), np.float32))
+
+    @property
+    def mass(self) -> Float:
+        """(block, head, place): the largest share of any query."""
+        return np.asarray(self.shares.max(axis=0))
 
     def fill(self, chosen: NDArray[np.bool_]) -> None:
         """The sets as a mask (block, head, key block) has them."""
@@ -114,14 +118,15 @@ class Attend(Protocol):
     over blocks and keys in their order, at last divided by the sum of the weights. A NaN anywhere in what a query keeps makes it NaN.
     """
 
+    kept: Kept
     size_bytes: int
 
     def pack(self, key: Plane, value: Plane, blocks: Whole) -> None:
         """Take in the keys and values of these blocks."""
 
-    def run(self, query: Plane, target: Plane, kept: Kept, wanted: Flags, gate: float) -> None:
+    def run(self, query: Plane, target: Plane, wanted: Flags, gate: float) -> None:
         """Run the queries that `wanted` (block, head; NONE, LIVE, ALL) names; compare and store as `plain/commit.py` does.
 
-        A pixel is stored with all its channels; those of heads that do not run it stay as they are. `kept.mass` of what was run is new
+        A pixel is stored with all its channels; those of heads that do not run it stay as they are. `kept.shares` of what was run is new
         where all queries ran, and raised where only live ones did. The target's live bytes, extents and count are set.
         """

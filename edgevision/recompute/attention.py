@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -97,15 +98,15 @@ def _beside(plane: Plane) -> Plane:
     return Plane(plane.padded, *place, store=plane.store, has_filling=plane.has_filling)
 
 
-def attention_bytes(plan: Plan, backend: Backend, threads: int) -> int:
+def attention_bytes(plan: Plan, backend: Backend) -> int:
     """What the attentions of one camera keep besides planes."""
     steps = [step for step in plan.steps if isinstance(step, AttentionStep)]
-    return sum(step.attention.open(step.tokens, backend.name, threads).size_bytes for step in steps)
+    return sum(step.attention.open(step.tokens, backend.name).size_bytes for step in steps)
 
 
-def bind_attention(step: AttentionStep, memory: Memory, backend: Backend, threads: int) -> BoundAttention:
-    """The attention over one camera's Memory, its state empty."""
+def bind_attention(step: AttentionStep, memory: Memory, backend: Backend, crew: Any) -> BoundAttention:
+    """The attention over one camera's Memory, its state empty. `crew`: the network's threads, see `Backend.crew`."""
     query, key, value = (memory.view(ref) for ref in step.sources)
     gate = np.full(1, -1.0, np.float32) if memory.plan.gates[step.name] > 0 else None
-    state = step.attention.open(step.tokens, backend.name, threads)
+    state = step.attention.open(step.tokens, backend.name, crew)
     return BoundAttention(step, state, (query, key, value, memory.planes[step.target]), backend, gate)

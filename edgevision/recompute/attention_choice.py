@@ -10,7 +10,9 @@ from types import MappingProxyType
 
 from edgevision.errors import UnsupportedNetwork
 from edgevision.networks.attention import Attention, Tokens
+from edgevision.networks.attention.csat import Csat
 from edgevision.networks.attention.dense import Dense, Unit
+from edgevision.networks.attention.phi import Phi
 from edgevision.networks.turbovit import Layer, layers, sizes
 from edgevision.networks.turbovit_weights import TurboViT, Weights
 from edgevision.recompute.settings import TurboViTSettings
@@ -43,10 +45,18 @@ def _tokens(layer: Layer, made: Mapping[str, tuple[int, int, int]]) -> Tokens:
     return Tokens((rows, columns), (key_rows, key_columns), layer.heads, layer.channels // layer.heads, unit)
 
 
+def _csat(settings: TurboViTSettings, learned: Weights, tokens: Tokens) -> Attention:
+    """Measures with the Phi that was learned, `phi` (measurement, row, column of keys), or with block means."""
+    phi = learned.get("phi")
+    held = None if phi is None else Phi(phi.reshape(len(phi), -1), (phi.shape[1], phi.shape[2]))
+    return Csat(settings.measurements, held, settings.recovery, settings.sparsity)
+
+
 Maker = Callable[[TurboViTSettings, Weights, Tokens], Attention]
 _MAKERS: Mapping[str, Maker] = MappingProxyType(
     {
         "unit": lambda settings, learned, tokens: Unit(),
         "dense": lambda settings, learned, tokens: Dense(),
+        "csat": _csat,
     }
 )

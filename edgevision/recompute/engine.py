@@ -58,7 +58,6 @@ class Network:
     backend: Backend
     packed: tuple[object, ...]
     crew: Any
-    threads: int
     limit: Limit
     foreign: ForeignNetwork | None = None
 
@@ -67,10 +66,10 @@ class Network:
         """Pack the weights, compile the islands. Raises UnsupportedNetwork when a camera's Memory would be beyond the limit."""
         layout = Layout.of(plan)
         spare = (0 if foreign is None else foreign.input_bytes) + (layout.ring_bytes(plan) if limit.may_move else 0)
-        spare += attention_bytes(plan, backend, threads)
+        spare += attention_bytes(plan, backend)
         refuse_beyond(limit.megabytes, camera_bytes(graph, plan, layout) + spare, limit.memories, plan.path)
         packed = tuple(_packed(step, graph, backend, threads) for step in plan.steps)
-        return cls(graph, plan, layout, backend, packed, backend.crew(threads), threads, limit, foreign)
+        return cls(graph, plan, layout, backend, packed, backend.crew(threads), limit, foreign)
 
     def bind(self, memory: Memory, progress: Progress | None = None) -> Bound:
         """Every step over one camera's Memory."""
@@ -79,7 +78,7 @@ class Network:
             if isinstance(step, IslandStep):
                 steps.append(bind_island(step, packed, memory, self.backend))
             elif isinstance(step, AttentionStep):
-                steps.append(bind_attention(step, memory, self.backend, self.threads))
+                steps.append(bind_attention(step, memory, self.backend, self.crew))
             else:
                 steps.append(bind_step(step, packed, memory, self.backend))
             if progress is not None:
@@ -211,6 +210,11 @@ class SelectiveNetwork:
     def plan(self) -> Plan:
         """How every step runs, and why. Prints one line a step."""
         return self._network.plan
+
+    @property
+    def attentions(self) -> tuple[BoundAttention, ...]:
+        """This camera's attentions, as the last call left them: for whoever explains, to be looked at only."""
+        return tuple(step for step in self._steps if isinstance(step, BoundAttention))
 
     @property
     def graph(self) -> Graph:

@@ -44,6 +44,7 @@ def open_tokens(
 ) -> SelectiveNetwork:
     """The network for tensors of (height, width), attending as the settings say. Raises InputError or UnsupportedNetwork."""
     check_gates(gates)
+    refuse_unfit(network.spec, *size_px)
     chosen = with_attention(network, settings)
     attentions = attentions_for(chosen, settings, size_px)
     plan = token_plan(chosen, size_px, attentions, dict(gates) if isinstance(gates, Mapping) else {"*": gates})

@@ -57,6 +57,13 @@ class TurboViTSettings(Settings):
         description="How the tokens of each stage attend, as [unit, unit, sparsifiner, sparsifiner]; left out: as they were trained.",
     )
     keep: float = Field(0.1, description="Share of the tokens that a query looks at, above 0 to 1, for sparsifiner and hybrid.")
+    measurements: int = Field(256, description="For csat: into how many measurements a layer's tokens are compressed; at most its tokens.")
+    recovery: Literal["none", "denoise", "token"] = Field(
+        "none",
+        description="For csat: `denoise` what was found by soft thresholds of `sparsity`; `token`: look at tokens recovered from the "
+        "measurements, slow, to see what compression costs.",
+    )
+    sparsity: float = Field(0.0, ge=0, le=1e6, description="For csat's recovery `denoise`: what is below it is taken for noise.")
 
     @field_validator("keep")
     @classmethod

@@ -15,7 +15,7 @@ import numpy as np
 from edgevision.errors import UnsupportedNetwork
 from edgevision.kernels.forms import Across, Activation, Broadcast, Combine, Convolve, Float, Form, Pool, Resize, Total, Window
 from edgevision.networks.attention import Attention, Tokens
-from edgevision.networks.turbovit import NORM_EPSILON, Layer, layers, macs, refuse_unfit, sizes
+from edgevision.networks.turbovit import NORM_EPSILON, Layer, layers, macs, sizes
 from edgevision.networks.turbovit_weights import TurboViT
 from edgevision.recompute.arrangement import Arrangement, whole
 from edgevision.recompute.graph import Graph
@@ -34,8 +34,7 @@ def token_plan(
     gates: Mapping[str, float],
     precision: str = "f32",
 ) -> Plan:
-    """The plan for pictures of (height, width). `attentions` by layer. Raises InputError for a size that is not whole units."""
-    refuse_unfit(network.spec, *size_px)
+    """The plan for pictures of (height, width), which are whole units. `attentions` by layer. Raises InputError for a wrong gate."""
     steps = layers(network.spec)
     building = _Building(network, sizes(steps, *size_px), macs(steps, *size_px), attentions)
     for step in steps:

@@ -4,10 +4,27 @@ from __future__ import annotations
 
 from typing import Any
 
+from edgevision.errors import InputError
+from edgevision.networks.turbovit import KINDS, TurboViTSpec
+from edgevision.networks.turbovit_weights import random_turbovit, read_turbovit
 from edgevision.recompute.engine import SelectiveNetwork
+from edgevision.recompute.load_tokens import open_tokens
 from edgevision.recompute.plan import AnyStep, AttentionStep, IslandStep, Plan
+from edgevision.recompute.settings import TurboViTSettings
 from edgevision.recompute.splice import SpliceNetwork
 from edgevision.recompute.splice_plan import Part
+
+
+def open_turbovit(name: str, input_shape: tuple[int, ...] | None, attention: tuple[str, ...], keep: float) -> SelectiveNetwork:
+    """The network of tokens in a .npz file, or for `turbovit` an untrained one. Raises InputError for kinds or sizes that cannot be."""
+    unknown = set(attention) - set(KINDS)
+    if unknown:
+        raise InputError(f"--attention names '{min(unknown)}'; it must be of {', '.join(KINDS)}, one for each stage")
+    network = random_turbovit(TurboViTSpec()) if name == "turbovit" else read_turbovit(name)
+    size = network.spec.trained_px
+    _, _, height, width = input_shape or (1, 3, size, size)
+    settings = TurboViTSettings(attention=attention, keep=keep)
+    return open_tokens(network, settings, (height, width), 0.0)
 
 
 def plan_report(net: SelectiveNetwork) -> dict[str, Any]:

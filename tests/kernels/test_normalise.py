@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from tests.kernels.test_rearranging import STORES, full, run
 
 from edgevision.kernels import open_backend
 from edgevision.kernels.forms import Across
+from tests.kernels.test_rearranging import STORES, full, run
 
 FORM = Across("normalise", 1e-6)
 
@@ -27,6 +27,7 @@ def test_compiled_equals_plain(channels, store, gate, lanes):
     values, before = (random.standard_normal((2, 5, channels)).astype(np.float32) for _ in range(2))
     values[0, 2, 0] = np.inf
     runs, stores = np.array([(0, 1, 4), (1, 0, 5)], np.int32), (STORES[0], STORES[store], STORES[0])
-    made = [run(backend, FORM, [values], before, runs, gate, stores) for backend in (open_backend("plain"), open_backend("compiled", lanes))]
+    backends = open_backend("plain"), open_backend("compiled", lanes)
+    made = [run(backend, FORM, [values], before, runs, gate, stores) for backend in backends]
     assert made[0].padded.tobytes() == made[1].padded.tobytes()
     assert np.array_equal(made[0].live != 0, made[1].live != 0)

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from edgevision.kernels.blocks import ALL, LINE, NONE, Flags, Grid, Kept, Whole
+from edgevision.kernels.blocks import ALL, CHUNK, LINE, NONE, Flags, Grid, Kept, Whole
 from edgevision.kernels.forms import Float, Plane
 from edgevision.kernels.plain.activations import exp
 from edgevision.kernels.plain.commit import commit
@@ -20,8 +20,8 @@ LOWEST = np.float32(-87.0)
 class Attend:
     """Keeps the promises of `blocks.Attend`."""
 
-    def __init__(self, grid: Grid, threads: int = 1) -> None:
-        self.grid = grid
+    def __init__(self, grid: Grid, kept: Kept) -> None:
+        self.grid, self.kept = grid, kept
         shape = (grid.blocks, grid.heads, int(grid.keys.max()), grid.head_dim)
         self.keys, self.values = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
         self.size_bytes = self.keys.nbytes + self.values.nbytes
@@ -34,15 +34,15 @@ class Attend:
                 by_head = tokens.reshape(len(tokens), self.grid.heads, self.grid.head_dim)
                 held[block, :, : len(tokens)] = by_head.transpose(1, 0, 2)
 
-    def run(self, query: Plane, target: Plane, kept: Kept, wanted: Flags, gate: float) -> None:
+    def run(self, query: Plane, target: Plane, wanted: Flags, gate: float) -> None:
         """Run the queries that `wanted` names."""
         forget(target)
         for block in np.flatnonzero(wanted.any(axis=1)):
-            self._run_block(int(block), query, target, kept, wanted[block], gate)
+            self._run_block(int(block), query, target, wanted[block], gate)
         target.live_px = scan(target.live, target.live, target.extent)
 
-    def _run_block(self, block: int, query: Plane, target: Plane, kept: Kept, wanted: Flags, gate: float) -> None:
-        grid = self.grid
+    def _run_block(self, block: int, query: Plane, target: Plane, wanted: Flags, gate: float) -> None:
+        grid, kept = self.grid, self.kept
         rows, columns = places_of(grid.query[block])
         queries = decode(query.values[rows, columns], query.store).reshape(len(rows), grid.heads, grid.head_dim)
         is_live = query.live[rows, columns] != 0
@@ -53,14 +53,16 @@ class Attend:
             if not chosen.any():
                 continue
             blocks = kept.blocks[block, head, : kept.counts[block, head]]
-            new[chosen, head], share = self._attend(queries[chosen, head], blocks, int(head))
-            mass = kept.mass[block, head, : len(blocks)]
-            mass[...] = share if wanted[head] == ALL else np.maximum(mass, share)
+            new[chosen, head], shares = self._attend(queries[chosen, head], blocks, int(head))
+            for chunk, own in enumerate(kept.shares[:, block, head, : len(blocks)]):
+                mine = shares[:, np.flatnonzero(chosen) // CHUNK == chunk]
+                largest = np.fmax.reduce(mine, axis=1, initial=0)
+                own[...] = largest if wanted[head] == ALL else np.maximum(own, largest)
             runs |= chosen
         commit(target, rows[runs], columns[runs], new[runs].reshape(int(runs.sum()), -1), gate)
 
     def _attend(self, queries: Float, blocks: Whole, head: int) -> tuple[Float, Float]:
-        """(query, channel): what these queries (query, channel) get from the blocks; (block,): the largest share of each."""
+        """(query, channel): what these queries (query, channel) get from the blocks; (block, query): the share of each."""
         scaled = queries * self.grid.scale
         counts = self.grid.keys[blocks]
         with np.errstate(all="ignore"):
@@ -73,8 +75,7 @@ class Attend:
                 total = total + part
                 for place in range(weight.shape[1]):
                     made = fma(weight[:, place, None], self.values[block, head, place], made)
-            shares = np.stack([part / total for part in sums])  # (block, query)
-            return np.asarray(made / total[:, None]), np.asarray(np.fmax.reduce(shares, axis=1, initial=0))
+            return np.asarray(made / total[:, None]), np.stack([part / total for part in sums])
 
 
 def places_of(bounds: Whole) -> tuple[Whole, Whole]:

@@ -44,9 +44,13 @@ class Tokens:
         factor = self.pooled
         if self.key != (self.query[0] * factor, self.query[1] * factor):
             nearest = tuple(max(side // max(factor, 1), 1) * max(factor, 1) for side in self.key)
-            raise InputError(f"keys are {self.key}, queries {self.query}; keys must be a whole multiple, the same each way, such as {nearest}")
+            raise InputError(
+                f"keys are {self.key}, queries {self.query}; keys must be a whole multiple, the same each way, such as {nearest}"
+            )
         if self.unit % factor:
-            raise InputError(f"unit is {self.unit}; queries are pooled by {factor}, so it must be a multiple, such as {-(-self.unit // factor) * factor}")
+            raise InputError(
+                f"unit is {self.unit}; queries are pooled by {factor}, so it must be a multiple, such as {-(-self.unit // factor) * factor}"
+            )
 
     @property
     def pooled(self) -> int:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgevision.kernels import open_attend
-from edgevision.kernels.blocks import ALL, LIVE, NONE, Grid, Kept, Whole
+from edgevision.kernels.blocks import ALL, LIVE, NONE, Kept, Whole
 from edgevision.kernels.forms import Float, Plane
 from edgevision.networks.attention import Tokens
 
@@ -55,7 +55,7 @@ class Selective:
         """`most`: blocks that a set can have."""
         self._grid, self._chooser = tokens.grid(), chooser
         self._kept = Kept.room(self._grid, most)
-        self._attend = open_attend(backend, self._grid, threads)
+        self._attend = open_attend(backend, self._grid, self._kept, threads)
         self._all = np.arange(self._grid.blocks, dtype=np.int32)
         self._macs = 0
 
@@ -71,7 +71,7 @@ class Selective:
         wanted[exchanged | self._reached(moved)] = ALL
         if everything:
             wanted[...] = ALL
-        self._attend.run(query, target, self._kept, wanted, limit)
+        self._attend.run(query, target, wanted, limit)
         return self._count(wanted, query)
 
     def _exchange(self, chosen: Mask | None) -> Mask:
@@ -116,7 +116,7 @@ class Selective:
     def size_bytes(self) -> int:
         """Packed keys and values, kept sets."""
         kept = self._kept
-        return self._attend.size_bytes + kept.blocks.nbytes + kept.counts.nbytes + kept.mass.nbytes
+        return self._attend.size_bytes + kept.blocks.nbytes + kept.counts.nbytes + kept.shares.nbytes
 
     @property
     def note(self) -> str:
