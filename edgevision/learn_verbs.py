@@ -24,7 +24,7 @@ def add_learn_verbs(verbs: Any, add: AddVerb) -> None:
     train = add(verbs, "train", _train, _TRAIN)
     train.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the network and its card go")
     train.add_argument("--seed", type=int, default=0, metavar="S", help="of data and weights (default 0)")
-    train.add_argument("--minutes", type=_positive, metavar="N", help="how long to train (default 25; with --data as long as the steps take)")
+    train.add_argument("--minutes", type=_positive, metavar="N", help="how long to train (default 25; with --data: all steps)")
     train.add_argument("--data", type=Path, metavar="DIR", help="pictures of a surface, as NEU-DET or the magnetic tiles lie: a TurboViT")
     train.add_argument("--network", type=Path, metavar="FILE", help="a .yaml that `search` wrote, or .npz weights to go on from")
     train.add_argument("--attention", choices=ATTENTIONS, default="dense", help="of the global stages (default dense)")
@@ -74,7 +74,7 @@ def _train(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps(report))
     else:
-        print(f"{report['network']}: {report['accuracy']:.1%} of {report['judged_crops']} crops named rightly, {report['macs'] / 1e6:.0f} MMAC")
+        print(f"{report['network']}: {report['accuracy']:.1%} of {report['judged_crops']} crops named rightly")
     return 0
 
 

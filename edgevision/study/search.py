@@ -1,4 +1,4 @@
-"""`edgevision search`: TurboViTs for this PC, within hard limits. In: SearchTask, a judge. Out: evaluations, a front. Keeps what it measured.
+"""`edgevision search`: TurboViTs for this PC, within hard limits. In: SearchTask, a judge. Out: candidates. Keeps what it measured.
 
 A generator proposes networks, what breaks a limit is refused before it is judged, and what was judged leads the generator (METHODS 5;
 the published tool is closed, so this is an evolutionary search of ours). Parameters and memory are counted, latency is measured on this PC
@@ -71,7 +71,7 @@ class Candidate:
 
 
 def search(task: SearchTask, measure: Measure, judge: Judge, folder: Path, told: Told = lambda text, done: None) -> list[Candidate]:
-    """All that was looked at, the stand-in first; goes on from `folder`. Raises InputError for limits that no network of the space keeps."""
+    """All that was looked at, the stand-in first; goes on from `folder`. Raises InputError for limits that no network can keep."""
     refuse_impossible(task, measure)
     book = _Book(folder / "evaluations.jsonl", task)
     base = TurboViTSpec(labels=task.labels, trained_px=task.px)

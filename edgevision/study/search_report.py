@@ -29,7 +29,8 @@ def explanation(task: SearchTask, candidates: Sequence[Candidate]) -> str:
     """One line a finding: what each limit refused and forced, what recurs on the front, what was chosen."""
     looked = [one for one in candidates if one.note != REFERENCE]
     best = front([one for one in looked if not one.refused and np.isfinite(one.accuracy)])
-    lines = [f"{len(looked)} networks were looked at, {sum(np.isfinite(one.accuracy) for one in looked)} judged, {len(best)} are on the front."]
+    judged = sum(np.isfinite(one.accuracy) for one in looked)
+    lines = [f"{len(looked)} networks were looked at, {judged} judged, {len(best)} are on the front."]
     for name, limit in task.limits().items():
         lines.append(_forced(name, limit, looked, best))
     lines += _recurring(best)
@@ -116,7 +117,7 @@ def read_spec(path: Path) -> TurboViTSpec:
         raise InputError(f"{path}: {error.strerror}; name a YAML file that `edgevision search` wrote") from error
     except (yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
         reason = str(error).strip().splitlines()[0]
-        raise InputError(f"{path}: holds no network below `turbovit:` ({reason}); name a YAML file that `edgevision search` wrote") from error
+        raise InputError(f"{path}: holds no network below `turbovit:` ({reason}); give a YAML of `edgevision search`") from error
 
 
 def _plain(value: Any) -> Any:
@@ -124,7 +125,7 @@ def _plain(value: Any) -> Any:
 
 
 def draw_front(task: SearchTask, candidates: Sequence[Candidate], path: Path) -> None:
-    """Accuracy over latency: all that were judged, their front, the chosen, the stand-in, the limit. Raises InputError if it cannot write."""
+    """Accuracy over latency: all that were judged, the front, the chosen, the stand-in. Raises InputError if it cannot write."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

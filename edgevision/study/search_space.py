@@ -36,7 +36,8 @@ def drawn(random: np.random.Generator, base: TurboViTSpec) -> TurboViTSpec:
     hidden = tuple(round(dim * float(random.choice(RATIOS))) for dim in dims)
     made = _spec(base, depths, dims, hidden)
     heads = tuple(dim // int(random.choice(_head_dims(dim))) for dim in dims)
-    return replace(made, heads=heads, unit=int(random.choice(_unit_sides(base))), kinds=("unit", "unit", str(random.choice(THIRD)), "dense"))
+    kinds = ("unit", "unit", str(random.choice(THIRD)), "dense")
+    return replace(made, heads=heads, unit=int(random.choice(_unit_sides(base))), kinds=kinds)
 
 
 def mutated(random: np.random.Generator, parent: TurboViTSpec, changes: int = 2) -> TurboViTSpec:

@@ -45,7 +45,10 @@ class TeachSettings(Settings):
 
 @dataclass(slots=True)
 class Taught:
-    """A run under way: what a checkpoint holds. `curve`: step, seconds, mean loss since the last point, accuracy on a crop of each judged picture."""
+    """A run under way: what a checkpoint holds.
+
+    `curve`: step, seconds, mean loss since the last point, accuracy on one crop of each judged picture.
+    """
 
     network: TrainedTurboViT
     optimiser: torch.optim.Optimizer
@@ -75,7 +78,7 @@ class Taught:
 def teach(
     network: TrainedTurboViT, surface: Surface, settings: TeachSettings, folder: Path | None, teacher: TrainedTurboViT | None = None
 ) -> Taught:
-    """Teach in `folder`, from its checkpoint where there is one; gives what was taught, with its curve. Without a folder nothing is kept."""
+    """Teach in `folder`, from its checkpoint where there is one; gives what was taught. Without a folder nothing is kept."""
     if settings.lesson not in LESSONS:
         raise InputError(f"lesson is '{settings.lesson}'; it must be one of {', '.join(LESSONS)}")
     lesson, device = LESSONS[settings.lesson], torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -19,7 +19,7 @@ import torch
 
 from edgevision import __version__
 from edgevision.errors import InputError
-from edgevision.networks.turbovit import TurboViTSpec, layers, macs, parameters
+from edgevision.networks.turbovit import TurboViTSpec, macs, parameters
 from edgevision.networks.turbovit_weights import read_turbovit, write_turbovit
 from edgevision.study.search_report import read_spec
 from edgevision.study.train.classify import Taught, TeachSettings, accuracy, teach
@@ -30,7 +30,8 @@ from edgevision.study.train.turbovit import TrainedTurboViT, load_weights, weigh
 
 _HEAD = ("head.classes.weight", "head.classes.bias")  # anew for other labels
 SMALL = TurboViTSpec(
-    depths=(1, 1, 4, 1), dims=(16, 32, 64, 128), heads=(1, 1, 2, 4), hidden=(32, 64, 256, 512), labels=("",), trained_px=256
+    depths=(1, 1, 4, 1), dims=(16, 32, 64, 128), heads=(1, 1, 2, 4), hidden=(32, 64, 256, 512), labels=("",),
+    trained_px=256, block=4
 )
 
 
@@ -41,7 +42,7 @@ class CourseTask:
     data: Path
     out: Path
     network: Path | None = None
-    choice: Choice = Choice()
+    choice: Choice = field(default_factory=Choice)
     seed: int = 0
     steps: int = 900
     minutes: float | None = None
@@ -68,7 +69,7 @@ def _networks(task: CourseTask, surface: Surface) -> tuple[TrainedTurboViT, Trai
     torch.manual_seed(task.seed)
     if task.network is None or task.network.suffix in (".yaml", ".yml"):
         if task.choice.kind != "dense":
-            raise InputError(f"--attention {task.choice.kind} begins with a trained dense network; train one, and give its .npz with --network")
+            raise InputError(f"--attention {task.choice.kind} begins with a trained dense network; give its .npz with --network")
         spec = SMALL if task.network is None else read_spec(task.network)
         return TrainedTurboViT(replace(spec, labels=surface.labels)), None
     found = read_turbovit(task.network)

@@ -59,9 +59,14 @@ def by_teacher(student: TrainedTurboViT, teacher: TrainedTurboViT | None, batch:
 
 
 def by_attention(student: TrainedTurboViT, teacher: TrainedTurboViT | None, batch: Batch) -> torch.Tensor:
-    """How far each attention layer that learns is from dense attention on the same tokens, summed; see `Learning.error`."""
+    """How far each attention layer that learns is from dense attention on the same tokens, summed."""
+    for module in student.attention.values():
+        module.compares = True
     student.run(batch.images)
-    errors = [module.error for module in student.attention.values()]
+    errors = []
+    for module in student.attention.values():
+        module.compares = False
+        errors.append(module.error)
     return torch.stack(errors).sum()
 
 

@@ -1,4 +1,4 @@
-"""How good a proposed TurboViT may become: its accuracy after a short training on small pictures. In: specs. Out: accuracies. Keeps nothing.
+"""How good a TurboViT may become: its accuracy after a short training on small pictures. In: specs. Out: accuracies. Keeps nothing.
 
 All are taught the same batches, by the same steps, from the same seed; what differs is the network. That orders networks, it does not say
 how good they get. Trainings are independent: one after another here, or each on a machine of its own where Ray is given an address.
@@ -21,7 +21,7 @@ from edgevision.study.train.turbovit import TrainedTurboViT
 
 
 def short_training(data: Path, settings: TeachSettings, ray_address: str | None = None) -> Judge:
-    """A judge for `study/search.py`. Raises InputError for a folder that holds no surfaces, Unavailable where Ray is asked for and absent."""
+    """A judge for `study/search.py`. Raises InputError for a folder without surfaces, Unavailable where Ray is asked for and absent."""
     surface = load_surface(data)
     if ray_address is None:
         return lambda specs: (trained_accuracy(spec, surface, settings) for spec in specs)
