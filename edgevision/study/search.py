@@ -180,7 +180,7 @@ class _Book:
         if path.exists():
             lines = path.read_text(encoding="utf-8").splitlines()
             if not lines or json.loads(lines[0]) != head:
-                raise InputError(f"{path}: is of another search (other limits, seed or labels); name another folder with --out, or delete it")
+                raise InputError(f"{path}: is of another search (other limits, seed or labels); name another --out, or delete it")
             for line in map(json.loads, lines[1:]):
                 if "spec" in line:
                     self.found.append(_read(line))

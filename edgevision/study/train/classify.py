@@ -26,7 +26,7 @@ from edgevision.study.train.turbovit import TrainedTurboViT
 from edgevision.study.waiting import counting_bar
 
 JUDGED_AT_ONCE = 30
-WARM_STEPS = 40
+WARM_STEPS = 40  # at most; a fifth of a short lesson
 
 
 class TeachSettings(Settings):
@@ -116,10 +116,10 @@ def _trained(network: TrainedTurboViT, lesson: Lesson) -> list[torch.nn.Paramete
 def _steps(run: Taught, teacher: TrainedTurboViT | None, surface: Surface, settings: TeachSettings) -> Iterator[float]:
     """Train, one step at a time; yields the loss."""
     began, before, device = time.monotonic(), run.seconds, next(run.network.parameters()).device
-    lesson = LESSONS[settings.lesson]
+    lesson, warm = LESSONS[settings.lesson], min(WARM_STEPS, settings.steps // 5 + 1)
     while (done := _done(settings, run)) < 1.0:
         for group in run.optimiser.param_groups:
-            group["lr"] = settings.rate * min(1.0, (run.step + 1) / WARM_STEPS) * (0.5 + 0.5 * float(np.cos(np.pi * done))) + 1e-6
+            group["lr"] = settings.rate * min(1.0, (run.step + 1) / warm) * (0.5 + 0.5 * float(np.cos(np.pi * done))) + 1e-6
         rng = np.random.default_rng((settings.seed, run.step))
         images, labels = learnt_batch(surface, settings.px, settings.batch, rng)
         batch = Batch(as_input(images, surface).to(device), torch.from_numpy(labels).to(device))

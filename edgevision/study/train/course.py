@@ -31,7 +31,7 @@ from edgevision.study.train.turbovit import TrainedTurboViT, load_weights, weigh
 _HEAD = ("head.classes.weight", "head.classes.bias")  # anew for other labels
 SMALL = TurboViTSpec(
     depths=(1, 1, 4, 1), dims=(16, 32, 64, 128), heads=(1, 1, 2, 4), hidden=(32, 64, 256, 512), labels=("",),
-    trained_px=256, block=4
+    trained_px=256, block=2
 )
 
 

@@ -21,6 +21,7 @@ BASIS = 8  # of the predictor, at least; more than 48 blocks have a sixth of the
 LARGEST = 8  # of a row of S
 NEAR_ZERO = 0.02  # of `up`
 OWN = 1e6  # a query's own block comes first
+SINK, COHERENCE = 1, 0.02  # of hybrid: first blocks that all keep; blocks whose keys are less alike are never dropped
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,28 +120,36 @@ class SparsifinerAttention(TokenAttention):
 
 
 class HybridAttention(TokenAttention):
-    """METHODS 3: one's own block and those of the largest pooled scores; of the rest the mean, with the weight of all its tokens."""
+    """METHODS 3 as `networks/attention/hybrid.py` ships it: a sink, one's own block, and those of the largest pooled scores; blocks of keys
+    unlike each other are never dropped. Of the rest the mean, with the weight of all its tokens.
+    """
 
     def __init__(self, tokens: Tokens, keep: float) -> None:
         super().__init__(tokens)
         self.count = kept_count(keep, self.blocks)
+        self.register_buffer("sizes", torch.bincount(self.of_key, minlength=self.blocks).float().log(), persistent=False)
 
     def attend(self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
         """Over what is kept and the means of what is not, in one softmax."""
-        means, kept = self.pooled(k, self.of_key), self.choose(q, k)
-        counts = torch.bincount(self.of_key, minlength=self.blocks).log().to(q.dtype)
-        mask = kept[:, :, self.of_query]
-        shut = torch.finfo(q.dtype).min / 2
-        bias = torch.cat([torch.where(mask[..., self.of_key], 0.0, shut), torch.where(mask, shut, counts)], -1).to(q.dtype)
+        means, shut = self.pooled(k, self.of_key), torch.finfo(torch.float32).min / 2
+        mask = self.choose(q, k)[:, :, self.of_query]
+        bias = torch.cat([torch.where(mask[..., self.of_key], 0.0, shut), torch.where(mask, shut, self.sizes)], -1).to(q.dtype)
         both_k, both_v = torch.cat([k, means], 2), torch.cat([v, self.pooled(v, self.of_key)], 2)
         return functional.scaled_dot_product_attention(q, both_k, both_v, attn_mask=bias)
 
     def choose(self, q: torch.Tensor, k: torch.Tensor) -> torch.Tensor:
         """Which key blocks each query block keeps."""
         with torch.no_grad():
-            scores = (self.pooled(q, self.of_query) @ self.pooled(k, self.of_key).transpose(-1, -2)).float()
-            own = torch.eye(self.blocks, device=scores.device) * 2 * scores.abs().max().clamp(min=1)
-            return top(scores + own, self.count)
+            q, k = q.float(), k.float()
+            means = self.pooled(k, self.of_key)
+            scores = self.pooled(q, self.of_query) @ means.transpose(-1, -2) * self.tokens.head_dim**-0.5 + self.sizes
+            spread = self.pooled(k.square().sum(-1, keepdim=True), self.of_key)[..., 0]
+            unlike = means.square().sum(-1) < COHERENCE * spread
+            fixed = torch.eye(self.blocks, dtype=torch.bool, device=q.device) | unlike[:, :, None]
+            fixed[..., :SINK] = True
+            room = (self.count - fixed.sum(-1, keepdim=True)).clamp(min=0)
+            place = scores.masked_fill(fixed, -torch.inf).argsort(dim=-1, descending=True, stable=True).argsort(dim=-1)
+            return fixed | (place < room)
 
 
 class CsatAttention(TokenAttention):
