@@ -19,8 +19,6 @@ from edgevision.networks.turbovit import Layer, layers, sizes
 from edgevision.networks.turbovit_weights import TurboViT, Weights
 from edgevision.recompute.settings import TurboViTSettings
 
-BLOCK = 8  # side of a block of keys, in tokens, of all kinds but `unit`
-
 
 def attentions_for(network: TurboViT, settings: TurboViTSettings, size_px: tuple[int, int]) -> dict[str, tuple[Attention, Tokens]]:
     """For pictures of (height, width). Raises UnsupportedNetwork where what a method learned is of another shape."""
@@ -29,7 +27,7 @@ def attentions_for(network: TurboViT, settings: TurboViTSettings, size_px: tuple
     found: dict[str, tuple[Attention, Tokens]] = {}
     for layer in steps:
         if layer.op == "attention":
-            tokens = _tokens(layer, made)
+            tokens = _tokens(layer, made, network.spec.block)
             try:
                 found[layer.name] = _MAKERS[layer.kind](settings, network.learned(layer.name), tokens), tokens
             except (InputError, TypeError) as error:
@@ -37,11 +35,11 @@ def attentions_for(network: TurboViT, settings: TurboViTSettings, size_px: tuple
     return found
 
 
-def _tokens(layer: Layer, made: Mapping[str, tuple[int, int, int]]) -> Tokens:
-    """The geometry of an attention's maps."""
+def _tokens(layer: Layer, made: Mapping[str, tuple[int, int, int]], block: int) -> Tokens:
+    """The geometry of an attention's maps; `block`: side of a block of keys, of all kinds but `unit`."""
     _, rows, columns = made[layer.name]
     _, key_rows, key_columns = made[layer.inputs[-1]]
-    unit = layer.unit if layer.kind == "unit" else BLOCK
+    unit = layer.unit if layer.kind == "unit" else block
     return Tokens((rows, columns), (key_rows, key_columns), layer.heads, layer.channels // layer.heads, unit)
 
 
