@@ -144,11 +144,10 @@ def open_engine(task: TurboTask, who: Contestant) -> Engine:
 
 def _torch(task: TurboTask) -> Engine:
     try:
-        from edgevision.study.train.turbovit_torch import TorchDense
+        from edgevision.study.train.turbovit_dense import TorchDense
     except ImportError as error:
         raise Unavailable("torch is not installed: pip install 'edgevision[train]'") from error
-    engine: Engine = TorchDense(task.network(), task.size_px, task.threads)
-    return engine
+    return TorchDense(task.network(), task.size_px, task.threads)
 
 
 def bench(task: TurboTask, told: Told) -> Findings:
