@@ -30,8 +30,8 @@ def add_network_verbs(verbs: Any, add: AddVerb) -> None:
     benches = add(verbs, "bench", None, "measure against what else could be run").add_subparsers(required=True, metavar="WHAT")
     _add_bench_net(benches, add)
     _add_bench_compare(benches, add)
-    _add_bench_attention(benches, add)
     _add_bench_turbovit(benches, add)
+    _add_bench_attention(benches, add)
     quantize = add(verbs, "quantize", _quantize, "make a float network an int8 one with NNCF (extra `quantize`)")
     quantize.add_argument("model", type=Path, metavar="MODEL", help="an .onnx or .xml file")
     quantize.add_argument(

@@ -33,7 +33,8 @@ Size = tuple[int, int]
 class TurboViTSpec:
     """Stage by stage: how many blocks, channels, heads, hidden channels of the MLP, whether the first block pools, how tokens attend.
 
-    `unit` is the side, in tokens, of the windows in which `unit` attention stays; it halves with every pooling. `head`: `class` gives
+    `unit` is the side, in tokens, of the windows in which `unit` attention stays; it halves with every pooling. `block` is that of the
+    blocks of keys which other attentions keep or leave, the same in all stages. `head`: `class` gives
     `scores` (1, labels), shares that add up to one; `segmentation` gives `defect` (1, labels, H / 4, W / 4), a probability each.
     """
 
@@ -44,6 +45,7 @@ class TurboViTSpec:
     pools: tuple[bool, ...] = (False, True, True, True)
     kinds: tuple[str, ...] = ("unit", "unit", "dense", "dense")
     unit: int = 8
+    block: int = 8
     head: Literal["class", "segmentation"] = "class"
     labels: tuple[str, ...] = tuple(f"class_{index}" for index in range(1000))
     trained_px: int = 224
@@ -85,6 +87,8 @@ def _refuse_small(spec: TurboViTSpec) -> None:
     for name, values in numbers.items():
         if not values or min(values) < 1:
             raise InputError(f"turbovit {name} is {list(values)}; it must be whole numbers above 0, one for each stage")
+    if spec.block < 2 or spec.block % 2:
+        raise InputError(f"turbovit block is {spec.block}; it must be even, as queries may be pooled; give {max(2, spec.block + 1)}")
     if spec.unit < 1 or spec.decoder_dim < 1 or not spec.labels or spec.trained_px < 1:
         raise InputError("turbovit unit, decoder_dim and trained_px must be at least 1, and there must be a label")
     if spec.pools[0]:

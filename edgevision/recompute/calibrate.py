@@ -58,7 +58,8 @@ class StepTimes:
 
     def last_s(self) -> float:
         """What the last call must have cost, were nothing else using the machine."""
-        runs = sum(step.run_count for step in self._steps if not isinstance(step, Island) and step.pixels < step.target.size_px)
+        partly = [step for step in self._steps if not isinstance(step, Island) and step.pixels < step.target.size_px]
+        runs = sum(step.run_count for step in partly)
         return float(self._column("pixels") @ self._best_s) + runs * _RUN_S
 
     def spent_s(self) -> float:

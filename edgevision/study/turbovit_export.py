@@ -6,7 +6,9 @@ but the first has to move any. Attention does not mind the order; the segmentati
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,9 @@ from numpy.typing import NDArray
 
 from edgevision.errors import InputError, Unavailable
 from edgevision.networks.turbovit import NORM_EPSILON, Layer, layers, refuse_unfit, sizes
-from edgevision.networks.turbovit_weights import TurboViT
+from edgevision.networks.turbovit_weights import TurboViT, read_turbovit
+from edgevision.recompute.load import TURBOVIT, network_path
+from edgevision.recompute.settings import RecomputeSettings
 from edgevision.recompute.token_plan import positions_for
 
 OPSET, IR_VERSION = 20, 9
@@ -37,6 +41,19 @@ def export_turbovit(network: TurboViT, size_px: tuple[int, int], path: Path) -> 
         path.write_bytes(writing.model(steps[-1]).SerializeToString())
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}; name a file in a folder that is there and may be written") from error
+
+
+@contextmanager
+def dense_file(settings: RecomputeSettings, shape: tuple[int, ...]) -> Iterator[Path]:
+    """The file that OpenVINO runs for these settings: the network's own, or turbovit's with dense attention, there while in use."""
+    path = network_path(settings)
+    if settings.network != TURBOVIT:
+        yield path
+        return
+    with tempfile.TemporaryDirectory(prefix="edgevision-turbovit-") as folder:
+        exported = Path(folder) / f"{path.stem}.onnx"
+        export_turbovit(read_turbovit(path), (shape[2], shape[3]), exported)
+        yield exported
 
 
 def nested_order(rows: int, columns: int, unit: int, poolings: int) -> NDArray[np.int64]:
@@ -164,35 +181,39 @@ class _Writing:
         """Nothing yet: the attention that reads it splits queries from keys and values first."""
 
     def attend(self, layer: Layer) -> None:
-        """Dense within units, or all with all: (unit and head, token, channel) each of queries, keys, values.
+        """Dense within units, or all with all: (unit, head, token, channel) each of queries, keys, values.
 
-        Units and heads are one dimension: as two, OpenVINO 2026.4 answers wrongly in f32 where 16 keys meet 4 pooled queries.
+        Where queries are pooled in units, these and the heads are one dimension: as two, OpenVINO 2026.4 answers wrongly in f32 where 16
+        keys meet 4 queries.
         """
         name, source, dim = layer.name, layer.inputs[-1], layer.channels // layer.heads
         _, rows, columns = self.sizes[source]
         tokens = self.unit**2 if layer.kind == "unit" else rows * columns
+        is_pooled = len(layer.inputs) == 2
+        lead = (-1,) if is_pooled and layer.kind == "unit" else (-1, layer.heads)
         parts = self.shaped(source, f"{name}.parts", (-1, tokens, 3, layer.heads, dim))
         turned = self.node("Transpose", (parts,), f"{name}.turned", perm=[2, 0, 3, 1, 4])
         reads = []
         for place, part in enumerate(("queries", "keys", "values")):
             index = self.constant(f"{name}.{part}.place", np.array(place, np.int64))
             taken = self.node("Gather", (turned, index), f"{name}.{part}.taken", axis=0)
-            reads.append(self.shaped(taken, f"{name}.{part}", (-1, tokens, dim)))
-        queries = self._pooled(name, reads[0], (tokens, dim)) if len(layer.inputs) == 2 else reads[0]
+            reads.append(taken if len(lead) == 2 else self.shaped(taken, f"{name}.{part}", (*lead, tokens, dim)))
+        queries = self._pooled(name, reads[0], (*lead, tokens // 4, 4, dim)) if is_pooled else reads[0]
         scaled = self.node("Mul", (queries, self.constant(f"{name}.scale", np.array(dim**-0.5, np.float32))), f"{name}.scaled")
-        keys = self.node("Transpose", (reads[1],), f"{name}.keys.turned", perm=[0, 2, 1])
+        turn = [*range(len(lead)), len(lead) + 1, len(lead)]
+        keys = self.node("Transpose", (reads[1],), f"{name}.keys.turned", perm=turn)
         scores = self.node("MatMul", (scaled, keys), f"{name}.scores")
         shares = self.node("Softmax", (scores,), f"{name}.shares", axis=-1)
         mixed = self.node("MatMul", (shares, reads[2]), f"{name}.mixed")
-        asking = tokens // 4 if len(layer.inputs) == 2 else tokens
-        by_head = self.shaped(mixed, f"{name}.heads", (-1, layer.heads, asking, dim))
-        back = self.node("Transpose", (by_head,), f"{name}.back", perm=[0, 2, 1, 3])
+        if len(lead) == 1:
+            mixed = self.shaped(mixed, f"{name}.heads", (-1, layer.heads, tokens // 4, dim))
+        back = self.node("Transpose", (mixed,), f"{name}.back", perm=[0, 2, 1, 3])
         self.shaped(back, name, (1, -1, layer.channels))
 
-    def _pooled(self, name: str, queries: str, size: tuple[int, int]) -> str:
+    def _pooled(self, name: str, queries: str, shape: tuple[int, ...]) -> str:
         """The maximum of every four queries that lie together; from here on units are half as large."""
-        fours = self.shaped(queries, f"{name}.fours", (-1, size[0] // 4, 4, size[1]))
-        axes = self.constant(f"{name}.axes", np.array([2], np.int64))
+        fours = self.shaped(queries, f"{name}.fours", shape)
+        axes = self.constant(f"{name}.axes", np.array([len(shape) - 2], np.int64))
         self.unit, self.poolings = self.unit // 2, self.poolings - 1
         return self.node("ReduceMax", (fours, axes), f"{name}.pooled", keepdims=0)
 
