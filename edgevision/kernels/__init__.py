@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+from types import ModuleType
 from typing import Any
 
 from edgevision.errors import InputError
@@ -52,6 +54,11 @@ def open_measurements(name: str, weights: Any, channels: int, step: float, crew:
     from edgevision.kernels.compiled import compress as compiled
 
     return (compiled.Measurements(weights, channels, step, crew), compiled.Measurements(weights, channels, step, crew)), compiled.spread
+
+
+def open_select(name: str) -> ModuleType:
+    """The functions that choose key blocks: see `plain/select.py`."""
+    return import_module(f"edgevision.kernels.{open_backend(name).name}.select")
 
 
 def cpu_has_bf16() -> bool:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from edgevision.errors import InputError, UnsupportedNetwork
 from edgevision.kernels.forms import NO_LIVE, Backend, Float, Plane
 from edgevision.kernels.plain.store import decode
 from edgevision.networks.attention import AttentionState
@@ -99,9 +100,15 @@ def _beside(plane: Plane) -> Plane:
 
 
 def attention_bytes(plan: Plan, backend: Backend) -> int:
-    """What the attentions of one camera keep besides planes."""
-    steps = [step for step in plan.steps if isinstance(step, AttentionStep)]
-    return sum(step.attention.open(step.tokens, backend.name).size_bytes for step in steps)
+    """What the attentions of one camera keep besides planes. Raises UnsupportedNetwork where one does not fit its tokens."""
+    total = 0
+    for step in plan.steps:
+        if isinstance(step, AttentionStep):
+            try:
+                total += step.attention.open(step.tokens, backend.name).size_bytes
+            except InputError as error:
+                raise UnsupportedNetwork(f"{plan.path}: '{step.name}': {error}") from error
+    return total
 
 
 def bind_attention(step: AttentionStep, memory: Memory, backend: Backend, crew: Any) -> BoundAttention:

@@ -51,6 +51,12 @@ def open_tokens(
     return SelectiveNetwork.of_plan(token_graph(chosen, size_px), plan, threads, means or {})
 
 
+def with_keep(settings: TurboViTSettings, keep: float) -> TurboViTSettings:
+    """The settings with this share of the keys kept, by whichever attention keeps a share."""
+    sparsifiner, hybrid = (one.model_copy(update={"keep": keep}) for one in (settings.sparsifiner, settings.hybrid))
+    return settings.model_copy(update={"sparsifiner": sparsifiner, "hybrid": hybrid})
+
+
 def with_attention(network: TurboViT, settings: TurboViTSettings) -> TurboViT:
     """The network attending as the settings say, stage by stage. Raises ConfigError for another number of stages."""
     if not settings.attention:

@@ -86,7 +86,8 @@ class IslandStep:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AttentionStep:
-    """Tokens that look at others: `sources` are queries, keys and values. `macs` are those of keeping every key that may be kept."""
+    """Tokens that look at others: `sources` are queries, keys and values. `macs` are those of keeping every key that may be kept;
+    `words` say how it is done."""
 
     name: str
     attention: Attention
@@ -94,6 +95,7 @@ class AttentionStep:
     sources: tuple[Ref, Ref, Ref]
     target: str
     macs: int
+    words: str = ""
 
     @property
     def targets(self) -> tuple[tuple[str, bool], ...]:
@@ -149,7 +151,7 @@ class Plan:
         shape = f"{tensor.channels}x{tensor.height}x{tensor.width}"
         how = f"selective  {self.precision(step):<4}  gate {gate:g}"
         if isinstance(step, AttentionStep):
-            return f"{step.name[-32:]:<32} {step.attention.kind:<14} {shape:<16} {how}  {step.attention}".rstrip()
+            return f"{step.name[-32:]:<32} {step.attention.kind:<14} {shape:<16} {how}  {step.words}".rstrip()
         form = step.form
         activation = getattr(form, "activation", None)
         extra = f"+ {activation.kind}" if activation and activation.kind not in ("none", step.op) else ""

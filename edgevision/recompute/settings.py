@@ -7,6 +7,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from edgevision.networks.attention.hybrid import HybridSettings
+from edgevision.networks.attention.sparsifiner import SparsifinerSettings
 from edgevision.records import Settings
 from edgevision.registry import Chosen, Kind
 
@@ -56,7 +58,10 @@ class TurboViTSettings(Settings):
         max_length=16,
         description="How the tokens of each stage attend, as [unit, unit, sparsifiner, sparsifiner]; left out: as they were trained.",
     )
-    keep: float = Field(0.1, description="Share of the tokens that a query looks at, above 0 to 1, for sparsifiner and hybrid.")
+    sparsifiner: SparsifinerSettings = Field(
+        SparsifinerSettings(), description="For attention `sparsifiner`: what its predictor lets through."
+    )
+    hybrid: HybridSettings = Field(HybridSettings(), description="For attention `hybrid`: what is kept, and what is done about the rest.")
     measurements: int = Field(256, description="For csat: into how many measurements a layer's tokens are compressed; at most its tokens.")
     recovery: Literal["none", "denoise", "token"] = Field(
         "none",
@@ -64,13 +69,6 @@ class TurboViTSettings(Settings):
         "measurements, slow, to see what compression costs.",
     )
     sparsity: float = Field(0.0, ge=0, le=1e6, description="For csat's recovery `denoise`: what is below it is taken for noise.")
-
-    @field_validator("keep")
-    @classmethod
-    def _keeps_some(cls, value: float) -> float:
-        if not 0 < value <= 1:
-            raise ValueError(f"is {value:g}; it must be above 0 and at most 1, the nearest is {'1' if value > 1 else '0.01'}; correct it")
-        return value
 
 
 class RecomputeSettings(Settings):
@@ -105,7 +103,8 @@ class RecomputeSettings(Settings):
     audit_k_of_n: tuple[int, int] = Field((2, 3), description="So many failed audits of the last so many let the camera run dense.")
     audit_cooldown_s: float = Field(60.0, ge=0, le=86_400, description="Seconds that it runs dense then.")
     foreign: Literal["auto", "never"] = Field(
-        "auto", description="A scene that stays busy runs whole in OpenVINO, where that is faster, and results say so; never: it does not."
+        "auto",
+        description="A scene that stays busy runs whole in OpenVINO, where that is faster, and results say so; never, and turbovit: not.",
     )
     memory_limit_mb: int = Field(1024, ge=16, le=1_048_576, description="A network whose memory would exceed this is refused at the start.")
 

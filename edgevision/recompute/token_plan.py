@@ -7,7 +7,7 @@ A token is a pixel. A norm's scale and shift go into the linear layers that read
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 import numpy as np
@@ -18,6 +18,7 @@ from edgevision.networks.attention import Attention, Tokens
 from edgevision.networks.turbovit import NORM_EPSILON, Layer, layers, macs, sizes
 from edgevision.networks.turbovit_weights import TurboViT
 from edgevision.recompute.arrangement import Arrangement, whole
+from edgevision.recompute.attention_choice import words_of
 from edgevision.recompute.graph import Graph
 from edgevision.recompute.interpolate import bilinear
 from edgevision.recompute.plan import AttentionStep, Plan, Ref, Step, Tensor
@@ -182,7 +183,8 @@ class _Building:
         queries = self._ref(layer.inputs[0]) if len(layer.inputs) == 2 else self._ref(layer.inputs[0], 0, 3)
         keys, values = (self._ref(layer.inputs[-1], part, 3) for part in (1, 2))
         self._tensor(layer.name, layer.name)
-        self.steps.append(AttentionStep(layer.name, attention, tokens, (queries, keys, values), layer.name, self.macs[layer.name]))
+        step = AttentionStep(layer.name, attention, tokens, (queries, keys, values), layer.name, self.macs[layer.name])
+        self.steps.append(replace(step, words=words_of(attention, tokens)))
 
 
 def _activated(form: Convolve, kind: str) -> Convolve:

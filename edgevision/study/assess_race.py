@@ -28,7 +28,7 @@ from edgevision.pipeline import facts_of
 from edgevision.recompute.audit import Audits, AuditSettings
 from edgevision.recompute.camera_network import CameraNetwork
 from edgevision.recompute.engine import SelectiveNetwork
-from edgevision.recompute.load import network_path, span_px_of, threshold_of
+from edgevision.recompute.load import span_px_of, threshold_of
 from edgevision.recompute.plan import Step
 from edgevision.recompute.refresh import RollingRefresh
 from edgevision.records import ChangeMap, Costs, Frame, Verdict
@@ -37,6 +37,7 @@ from edgevision.study.assess_energy import Meter, Spent
 from edgevision.study.disagreement import Scale, Span, disagreement, probable_outputs, scale_of
 from edgevision.study.peers.openvino_dense import OpenVinoDense
 from edgevision.study.recording import read_frames
+from edgevision.study.turbovit_export import dense_file
 
 STRETCHES = 12
 CHECKS = 60
@@ -250,15 +251,15 @@ class Racer:
         return SelectiveLane(self._settings.model_copy(update={"compare": compare}), self._network.sibling())
 
     def _peers(self, int8: Path | None) -> list[tuple[str, OpenVinoDense]]:
-        path, threads = network_path(self._settings.recompute), self._settings.recompute.threads
-        shape = self._network.input_shape
+        threads, shape = self._settings.recompute.threads, self._network.input_shape
         is_quantised = isinstance(self._network, SelectiveNetwork) and self._network.graph.is_quantised
-        if is_quantised:
-            return [("OpenVINO int8", OpenVinoDense(path, shape, "default", threads))]
-        peers = [
-            ("OpenVINO f32", OpenVinoDense(path, shape, "f32", threads)),
-            ("OpenVINO default", OpenVinoDense(path, shape, "default", threads)),
-        ]
+        with dense_file(self._settings.recompute, shape) as path:
+            if is_quantised:
+                return [("OpenVINO int8", OpenVinoDense(path, shape, "default", threads))]
+            peers = [
+                ("OpenVINO f32", OpenVinoDense(path, shape, "f32", threads)),
+                ("OpenVINO default", OpenVinoDense(path, shape, "default", threads)),
+            ]
         if int8 is not None:
             peers.append(("OpenVINO int8", OpenVinoDense(int8, shape, "default", threads)))
         return peers

@@ -8,7 +8,7 @@ from edgevision.errors import InputError
 from edgevision.networks.turbovit import KINDS, TurboViTSpec
 from edgevision.networks.turbovit_weights import random_turbovit, read_turbovit
 from edgevision.recompute.engine import SelectiveNetwork
-from edgevision.recompute.load_tokens import open_tokens
+from edgevision.recompute.load_tokens import open_tokens, with_keep
 from edgevision.recompute.plan import AnyStep, AttentionStep, IslandStep, Plan
 from edgevision.recompute.settings import TurboViTSettings
 from edgevision.recompute.splice import SpliceNetwork
@@ -23,7 +23,7 @@ def open_turbovit(name: str, input_shape: tuple[int, ...] | None, attention: tup
     network = random_turbovit(TurboViTSpec()) if name == "turbovit" else read_turbovit(name)
     size = network.spec.trained_px
     _, _, height, width = input_shape or (1, 3, size, size)
-    settings = TurboViTSettings(attention=attention, keep=keep)
+    settings = with_keep(TurboViTSettings(attention=attention), keep)
     return open_tokens(network, settings, (height, width), 0.0)
 
 

@@ -22,7 +22,7 @@ from edgevision.errors import InputError, Unavailable, UnsupportedNetwork
 from edgevision.networks.turbovit import PATCH_KERNEL, TurboViTSpec, layers, macs, refuse_unfit
 from edgevision.networks.turbovit_weights import TurboViT, random_turbovit, read_turbovit
 from edgevision.recompute.engine import SelectiveNetwork
-from edgevision.recompute.load_tokens import open_tokens
+from edgevision.recompute.load_tokens import open_tokens, with_keep
 from edgevision.recompute.settings import TurboViTSettings
 from edgevision.study.deviation import Deviation
 from edgevision.study.memory_growth import growth_mb
@@ -88,7 +88,7 @@ class Ours:
     def __init__(self, task: TurboTask, who: Contestant) -> None:
         network = task.network()
         kinds = network.spec.kinds[:-GLOBAL_STAGES] + (who.method,) * GLOBAL_STAGES
-        settings = TurboViTSettings(attention=kinds, keep=task.keep)
+        settings = with_keep(TurboViTSettings(attention=kinds), task.keep)
         self._net: SelectiveNetwork = open_tokens(network, settings, (task.size_px,) * 2, who.gate, task.threads)
         self._is_whole, self._is_empty = who.is_whole, True
 
@@ -144,11 +144,10 @@ def open_engine(task: TurboTask, who: Contestant) -> Engine:
 
 def _torch(task: TurboTask) -> Engine:
     try:
-        from edgevision.study.train.turbovit_torch import TorchDense
+        from edgevision.study.train.turbovit_dense import TorchDense
     except ImportError as error:
         raise Unavailable("torch is not installed: pip install 'edgevision[train]'") from error
-    engine: Engine = TorchDense(task.network(), task.size_px, task.threads)
-    return engine
+    return TorchDense(task.network(), task.size_px, task.threads)
 
 
 def bench(task: TurboTask, told: Told) -> Findings:

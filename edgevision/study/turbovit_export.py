@@ -6,7 +6,9 @@ but the first has to move any. Attention does not mind the order; the segmentati
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,9 @@ from numpy.typing import NDArray
 
 from edgevision.errors import InputError, Unavailable
 from edgevision.networks.turbovit import NORM_EPSILON, Layer, layers, refuse_unfit, sizes
-from edgevision.networks.turbovit_weights import TurboViT
+from edgevision.networks.turbovit_weights import TurboViT, read_turbovit
+from edgevision.recompute.load import TURBOVIT, network_path
+from edgevision.recompute.settings import RecomputeSettings
 from edgevision.recompute.token_plan import positions_for
 
 OPSET, IR_VERSION = 20, 9
@@ -37,6 +41,19 @@ def export_turbovit(network: TurboViT, size_px: tuple[int, int], path: Path) -> 
         path.write_bytes(writing.model(steps[-1]).SerializeToString())
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}; name a file in a folder that is there and may be written") from error
+
+
+@contextmanager
+def dense_file(settings: RecomputeSettings, shape: tuple[int, ...]) -> Iterator[Path]:
+    """The file that OpenVINO runs for these settings: the network's own, or turbovit's with dense attention, there while in use."""
+    path = network_path(settings)
+    if settings.network != TURBOVIT:
+        yield path
+        return
+    with tempfile.TemporaryDirectory(prefix="edgevision-turbovit-") as folder:
+        exported = Path(folder) / f"{path.stem}.onnx"
+        export_turbovit(read_turbovit(path), (shape[2], shape[3]), exported)
+        yield exported
 
 
 def nested_order(rows: int, columns: int, unit: int, poolings: int) -> NDArray[np.int64]:

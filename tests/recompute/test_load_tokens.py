@@ -43,9 +43,9 @@ def config(folder, turbovit="", rest=""):
     return path
 
 
-@pytest.mark.parametrize("kind", ["dense"])
+@pytest.mark.parametrize("kind", ["dense", "sparsifiner", "hybrid", "csat"])
 def test_the_pipeline_runs_with_each_attention(weights, kind):
-    pipe = ev.Pipeline.from_config(config(weights, f", attention: [unit, unit, {kind}], keep: 0.3"))
+    pipe = ev.Pipeline.from_config(config(weights, f", attention: [unit, unit, {kind}], sparsifiner: {{keep: 0.3}}, measurements: 16"))
     line = Line(SyntheticSettings(seed=3, width=320, height=176))
     found = [pipe.inspect(ev.Frame(line.frame(40 + k)[0], 1000.0 + k / 30, k)) for k in range(6)]
     assert {inspection.verdict for inspection in found} == {Verdict.OK}, found[-1].reason
@@ -66,7 +66,7 @@ def test_frames_of_any_size_lie_in_the_corner_or_are_stretched_to_the_size_that_
 @pytest.mark.parametrize(
     ("turbovit", "rest", "line"),
     [
-        (", keep: 0", "", r"turbovit.keep is 0.* it must be above 0 and at most 1, the nearest is 0.01"),
+        (", sparsifiner: {keep: 0}", "", r"turbovit.sparsifiner.keep is 0; it must be above 0 and at most 1"),
         (", attention: [unit, spars]", "", r"attention.1 is spars; it must be unit, .*; did you mean 'sparsifiner'"),
         ("", "      engine: splice", r"engine is splice and network turbovit, which runs selectively only"),
         ("", "      precision: bf16", r"precision is bf16; turbovit runs in f32; leave it out"),

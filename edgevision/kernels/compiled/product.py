@@ -1,7 +1,7 @@
 """The micro-kernel of attention: rows of numbers times a block of vectors, in registers, and what a row of scores becomes.
 
-`multiply`: C[row] = (C[row] +) sum over k, in order, of A[row, k] * B[k]; fused. `peak` and `weigh` are the two passes of a softmax over one
-block of scores. All go by addresses; what shapes the code is in a `Shape`, a type of its own.
+`multiply`: C[row] = (C[row] +) sum over k, in order, of A[row, k] * B[k]; fused. `peak` and `weigh` are the two passes of a softmax over
+one block of scores. All go by addresses; what shapes the code is in a `Shape`, a type of its own.
 """
 
 from __future__ import annotations

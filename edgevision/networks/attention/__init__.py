@@ -12,9 +12,8 @@ be channels of one tensor. An `Attention` is made for one layer and shared by ca
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -125,9 +124,11 @@ class Attention(Protocol):
     def kind(self) -> str:
         """unit, dense, sparsifiner, csat or hybrid."""
 
-    def open(self, tokens: Tokens, backend: str = "compiled", threads: int = 1) -> AttentionState:
-        """A state for one camera. Raises InputError where the settings or the weights do not fit the tokens."""
+    def open(self, tokens: Tokens, backend: str = "compiled", crew: Any = 1) -> AttentionState:
+        """A state for one camera; `crew`: threads to share with the network's other layers (see `Backend.crew`), or how many of its own.
+
+        Raises InputError where the settings or the weights do not fit the tokens.
+        """
 
 
-Opener = Callable[[Tokens, str, int], AttentionState]
 _SIDES = ("rows of keys", "columns of keys")

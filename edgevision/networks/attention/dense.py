@@ -7,11 +7,14 @@ outside can change it. Dense attention is softmax(q k^T / sqrt(head_dim)) v; a c
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from edgevision.networks.attention import AttentionState, Tokens
 from edgevision.networks.attention.selective import Fixed, Selective
+
+LEAST_BLOCKS = 8  # of keys: with fewer, choosing costs more than it saves
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,11 +23,11 @@ class Unit:
 
     kind: str = "unit"
 
-    def open(self, tokens: Tokens, backend: str = "compiled", threads: int = 1) -> AttentionState:
+    def open(self, tokens: Tokens, backend: str = "compiled", crew: Any = 1) -> AttentionState:
         """A state for one camera."""
         blocks = tokens.blocks[0] * tokens.blocks[1]
         own = np.broadcast_to(np.eye(blocks, dtype=np.bool_)[:, None], (blocks, tokens.heads, blocks))
-        return Selective(tokens, Fixed(own), 1, backend, threads)
+        return Selective(tokens, Fixed(own), 1, backend, crew)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +37,16 @@ class Dense:
     kind: str = "dense"
     note: str = ""
 
-    def open(self, tokens: Tokens, backend: str = "compiled", threads: int = 1) -> AttentionState:
+    def open(self, tokens: Tokens, backend: str = "compiled", crew: Any = 1) -> AttentionState:
         """A state for one camera."""
         blocks = tokens.blocks[0] * tokens.blocks[1]
-        return Selective(tokens, Fixed(np.ones((blocks, tokens.heads, blocks), np.bool_), self.note), blocks, backend, threads)
+        return Selective(tokens, Fixed(np.ones((blocks, tokens.heads, blocks), np.bool_), self.note), blocks, backend, crew)
+
+
+def dense_instead(tokens: Tokens, backend: str, crew: Any) -> AttentionState | None:
+    """All keys for everyone where there are too few blocks to choose from, and it says so; else None."""
+    blocks = tokens.blocks[0] * tokens.blocks[1]
+    if blocks >= LEAST_BLOCKS:
+        return None
+    note = f"dense: {tokens.keys} keys are {blocks} blocks; with fewer than {LEAST_BLOCKS} choosing costs more than it saves"
+    return Dense(note=note).open(tokens, backend, crew)

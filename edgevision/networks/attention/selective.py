@@ -1,32 +1,61 @@
 """Sets of key blocks as a dependency graph: which queries a change reaches, and their attention.
 
-In: what changed since the last run, by the planes' live bytes, and a `Chooser` that says which key blocks each query block keeps. Out: the
-target. Keeps packed keys and values, kept sets, and, for gates, how far what is kept may have moved each query block since it ran.
+In: what changed since the last run, by the planes' live bytes, and a `Chooser` that says which key blocks each block of queries keeps. Out:
+the target. Keeps packed keys and values, and the kept sets.
+
+Without a gate all queries run again that changed, whose kept set changed, or that keep a changed key or value; so what stands in the target
+is bit for bit what a first run of the same tokens would give. With a gate, two of each chunk of the queries that did not change themselves
+are asked first: run, and compared with what stands in the target. Only where one has moved by more than the gate the chunk runs. What is
+compared is the answer in use with the answer now, never one change with the next, so that nothing can creep.
 """
 
 from __future__ import annotations
 
-from typing import Protocol
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edgevision.kernels import open_attend
-from edgevision.kernels.blocks import ALL, LIVE, NONE, Kept, Whole
+from edgevision.kernels.blocks import ALL, ASK, LIVE, NONE, Attend, Kept, Mask, Whole
 from edgevision.kernels.forms import Float, Plane
 from edgevision.networks.attention import Tokens
 
-Mask = NDArray[np.bool_]
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Seen:
+    """What a chooser is shown: `asking`, `moved` (block,) which query blocks and key blocks have live tokens; the packed keys."""
+
+    query: Plane
+    key: Plane
+    asking: Mask
+    moved: Mask
+    everything: bool
+    gate: float
+    attend: Attend
+
+    @property
+    def is_still(self) -> bool:
+        """Nothing changed."""
+        return not (self.everything or bool(self.asking.any()) or bool(self.moved.any()))
 
 
 class Chooser(Protocol):
     """What a method knows of one layer of one camera: who looks at whom."""
 
-    note: str
-    macs: int
+    @property
+    def note(self) -> str:
+        """What an operator should know."""
 
-    def choose(self, query: Plane, key: Plane, changed: tuple[Mask, Mask], everything: bool, gate: float) -> Mask | None:
-        """(block, head, key block), or None where nothing is exchanged; `changed`: query blocks and key blocks with live tokens."""
+    @property
+    def macs(self) -> int:
+        """Of the last choice."""
+
+    def choose(self, seen: Seen) -> Mask | None:
+        """(block, head, key block), with blocks of summaries where there are; None where nothing is exchanged. No row is empty."""
+
+    def correct(self, seen: Seen, exchanged: Mask) -> Mask | None:
+        """Set `seen.attend.shift`, after the choice; (block, head): where it is another now. None where there is no such correction."""
 
     def reset(self) -> None:
         """Forget the scene."""
@@ -40,9 +69,13 @@ class Fixed:
     def __init__(self, mask: Mask, note: str = "") -> None:
         self._mask, self.note = mask, note
 
-    def choose(self, query: Plane, key: Plane, changed: tuple[Mask, Mask], everything: bool, gate: float) -> Mask | None:
+    def choose(self, seen: Seen) -> Mask | None:
         """Once."""
-        return self._mask if everything else None
+        return self._mask if seen.everything else None
+
+    def correct(self, seen: Seen, exchanged: Mask) -> Mask | None:
+        """Nothing is dropped by mistake."""
+        return None
 
     def reset(self) -> None:
         """Nothing is kept of a scene."""
@@ -51,61 +84,64 @@ class Fixed:
 class Selective:
     """Keeps the promises of `AttentionState` for every method that keeps blocks."""
 
-    def __init__(self, tokens: Tokens, chooser: Chooser, most: int, backend: str, threads: int) -> None:
-        """`most`: blocks that a set can have."""
-        self._grid, self._chooser = tokens.grid(), chooser
+    def __init__(self, tokens: Tokens, chooser: Chooser, most: int, backend: str, crew: Any, has_summaries: bool = False) -> None:
+        """`most`: true blocks that a set can have. `has_summaries`: whether the chooser reads or keeps means of blocks."""
+        self._grid, self._chooser = replace(tokens.grid(), has_summaries=has_summaries), chooser
         self._kept = Kept.room(self._grid, most)
-        self._attend = open_attend(backend, self._grid, self._kept, threads)
-        self._all = np.arange(self._grid.blocks, dtype=np.int32)
+        self._attend = open_attend(backend, self._grid, self._kept, crew)
+        self._keys = self._grid.keys
+        self._mask = np.zeros((*self._kept.counts.shape, len(self._keys)), np.bool_)
         self._macs = 0
 
     def run(self, query: Plane, key: Plane, value: Plane, target: Plane, everything: bool, gate: Float | None) -> int:
         """See `AttentionState`."""
-        grid, limit = self._grid, 0.0 if gate is None else float(gate[0])
+        grid, limit = self._grid, 0.0 if gate is None else max(float(gate[0]), 0.0)
         moved = live_blocks(key, grid.key, everything) | live_blocks(value, grid.key, everything)
         asking = live_blocks(query, grid.query, everything)
-        chosen = self._chooser.choose(query, key, (asking, moved), everything, limit)
-        exchanged = self._exchange(chosen)
+        seen = Seen(query, key, asking, moved, everything, limit, self._attend)
         self._attend.pack(key, value, np.flatnonzero(moved).astype(np.int32))
+        exchanged = self._exchange(self._chooser.choose(seen))
+        corrected = self._chooser.correct(seen, exchanged)
         wanted = np.where(asking[:, None], LIVE, NONE).astype(np.uint8).repeat(grid.heads, axis=1)
-        wanted[exchanged | self._reached(moved)] = ALL
+        wanted[exchanged | self._reached(moved)] = ASK if limit > 0 else ALL
+        if corrected is not None:
+            wanted[corrected] = ALL
         if everything:
             wanted[...] = ALL
-        self._attend.run(query, target, wanted, limit)
-        return self._count(wanted, query)
+        ran = self._attend.run(query, target, wanted, limit)
+        keys = np.where(self._kept.is_there, self._keys[self._kept.blocks], 0).sum(axis=2)
+        self._macs = int((ran.astype(np.int64) * keys).sum()) * 2 * grid.head_dim + self._chooser.macs
+        return -(-int(ran.sum()) // grid.heads)
 
     def _exchange(self, chosen: Mask | None) -> Mask:
         """Take the new sets; (block, head): whose changed."""
         if chosen is None:
             return np.zeros(self._kept.counts.shape, np.bool_)
-        before = self._kept.mask()
-        self._kept.fill(chosen)
-        return np.asarray((before != chosen).any(axis=2))
+        exchanged = np.asarray((self._mask != chosen).any(axis=2))
+        if exchanged.any():
+            self._mask = chosen
+            self._kept.fill(chosen)
+        return exchanged
 
     def _reached(self, moved: Mask) -> Mask:
         """(block, head): who keeps a block that moved."""
-        kept = self._kept
-        is_there = np.arange(kept.blocks.shape[2]) < kept.counts[:, :, None]
-        return np.asarray((moved[kept.blocks] & is_there).any(axis=2))
-
-    def _count(self, wanted: NDArray[np.uint8], query: Plane) -> int:
-        """Queries run, the mean of the heads; notes the work."""
-        grid = self._grid
-        live = tokens_live(query, grid.query)
-        ran = np.where(wanted == ALL, grid.queries[:, None], np.where(wanted == LIVE, live[:, None], 0))
-        kept = self._kept
-        keys = np.where(np.arange(kept.blocks.shape[2]) < kept.counts[:, :, None], grid.keys[kept.blocks], 0).sum(axis=2)
-        self._macs = int((ran.astype(np.int64) * keys).sum()) * 2 * grid.head_dim + self._chooser.macs
-        return -(-int(ran.sum()) // grid.heads)
+        if not moved.any():
+            return np.zeros(self._kept.counts.shape, np.bool_)
+        with_summaries = np.zeros(len(self._keys), np.bool_)
+        with_summaries[: len(moved)] = moved
+        if self._grid.has_summaries:
+            with_summaries[len(moved) :] = np.add.reduceat(moved, np.arange(0, len(moved), self._grid.room)) > 0
+        return np.asarray((self._mask & with_summaries).any(axis=2))
 
     def reset(self) -> None:
         """Forget the scene."""
-        self._kept.counts[...] = 0
+        self._mask = np.zeros_like(self._mask)
+        self._attend.shift[...] = 0
         self._chooser.reset()
 
     def kept(self) -> Mask:
         """(head, query block, key block)."""
-        return self._kept.mask().transpose(1, 0, 2)
+        return self._mask[:, :, : self._grid.blocks].transpose(1, 0, 2).copy()
 
     @property
     def macs(self) -> int:
@@ -116,7 +152,7 @@ class Selective:
     def size_bytes(self) -> int:
         """Packed keys and values, kept sets."""
         kept = self._kept
-        return self._attend.size_bytes + kept.blocks.nbytes + kept.counts.nbytes + kept.shares.nbytes
+        return self._attend.size_bytes + kept.blocks.nbytes + kept.counts.nbytes + kept.shares.nbytes + self._mask.nbytes
 
     @property
     def note(self) -> str:
@@ -128,7 +164,11 @@ def live_blocks(plane: Plane, bounds: Whole, everything: bool = False) -> Mask:
     """(block,): which have a live token."""
     if everything:
         return np.ones(len(bounds), np.bool_)
-    return tokens_live(plane, bounds) > 0
+    if plane.live_px == 0:
+        return np.zeros(len(bounds), np.bool_)
+    rows, columns = np.unique(bounds[:, 0]), np.unique(bounds[:, 2])
+    by_row = np.bitwise_or.reduceat(plane.live, rows, axis=0)
+    return np.asarray(np.bitwise_or.reduceat(by_row, columns, axis=1).reshape(-1) != 0)
 
 
 def tokens_live(plane: Plane, bounds: Whole) -> Whole:
@@ -137,4 +177,4 @@ def tokens_live(plane: Plane, bounds: Whole) -> Whole:
         return np.zeros(len(bounds), np.int32)
     rows, columns = np.unique(bounds[:, 0]), np.unique(bounds[:, 2])
     by_row = np.add.reduceat(plane.live, rows, axis=0, dtype=np.int32)
-    return np.add.reduceat(by_row, columns, axis=1, dtype=np.int32).reshape(-1)
+    return np.asarray(np.add.reduceat(by_row, columns, axis=1, dtype=np.int32).reshape(-1))
