@@ -17,12 +17,13 @@ from types import MappingProxyType
 import torch
 
 from edgevision.networks.attention import Tokens
+from edgevision.networks.attention.hybrid import share_of
 from edgevision.networks.turbovit import layers, macs, sizes
 from edgevision.networks.turbovit_weights import read_turbovit
 from edgevision.study.train.classify import Exam
 from edgevision.study.train.course import CourseTask, last_common, run
 from edgevision.study.train.surfaces import load_surface
-from edgevision.study.train.token_attention import BASIS, Choice, attentions, kept_count
+from edgevision.study.train.token_attention import Choice, attentions
 from edgevision.study.train.turbovit import TrainedTurboViT, load_weights
 
 KEEPS = (0.05, 0.1, 0.15, 0.25, 0.5)
@@ -46,13 +47,12 @@ def attention_macs(spec, choice, px):
             count = min(choice.measurements, tokens.keys)
             ours += 2 * count * tokens.channels * (tokens.keys + tokens.queries)
             continue
-        share = kept_count(choice.keep, blocks) / blocks
+        share = share_of(choice.keep, blocks) / blocks
         ours += round(share * tokens.dense_macs)
         if choice.kind == "hybrid":  # pooled scores, and the means of what is dropped
             ours += blocks * blocks * tokens.channels + 2 * tokens.queries * blocks * tokens.channels
         else:
-            basis, half = max(BASIS, blocks // 6), dim // 2
-            ours += tokens.heads * blocks * (2 * half * dim + 2 * basis * half + basis * blocks)
+            ours += tokens.heads * blocks * (2 * (dim // 2) * dim + 2 * blocks * (dim // 2) + blocks * blocks)
     return ours, dense
 
 
@@ -83,8 +83,6 @@ def main():
         for value in MEASUREMENTS if kind == "csat" else KEEPS:
             choice = Choice(kind, measurements=value) if kind == "csat" else Choice(kind, value)
             for name, learnt in (("as it was", found.weights), ("taught", weights)):
-                if kind == "csat" and name == "as it was":
-                    learnt = {**learnt}
                 accuracy, spec = judge(found, learnt, choice, exam)
                 small, large = (attention_macs(spec, choice, px) for px in (spec.trained_px, 4 * spec.trained_px))
                 rows.append({

@@ -18,7 +18,6 @@ from torch.nn import functional
 from edgevision.study.train.turbovit import IMAGE, TrainedTurboViT
 
 SMOOTHING = 0.05  # of the labels
-ATTENTION_WEIGHT = 0.01
 TEACHER_WEIGHT = 0.5
 TOKEN_WEIGHT = 0.5
 
