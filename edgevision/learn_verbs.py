@@ -32,6 +32,7 @@ def add_learn_verbs(verbs: Any, add: AddVerb) -> None:
     train.add_argument("--keep", type=share, default=0.1, metavar="K", help="share of the keys that a query looks at (default 0.1)")
     train.add_argument("--measurements", type=whole_number, default=64, metavar="M", help="of csat, at most (default 64)")
     train.add_argument("--steps", type=whole_number, default=900, metavar="N", help="with --data: training steps in all (default 900)")
+    train.add_argument("--threads", type=whole_number, default=1, metavar="N", help="with --data: that it may use (default 1)")
     train.add_argument("--json", action="store_true", help="with --data: print one JSON object")
     _add_search(verbs, add)
 
@@ -71,6 +72,7 @@ def _train(arguments: argparse.Namespace) -> int:
         seed=arguments.seed,
         steps=arguments.steps,
         minutes=arguments.minutes,
+        threads=arguments.threads,
     )
     report = run(task)
     if arguments.json:

@@ -15,6 +15,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+import numpy as np
 import torch
 
 from edgevision import __version__
@@ -52,6 +53,7 @@ class CourseTask:
     start: str | None = None
     steps: int = 900
     minutes: float | None = None
+    threads: int = 1
 
 
 def run(task: CourseTask) -> dict[str, Any]:
@@ -60,11 +62,12 @@ def run(task: CourseTask) -> dict[str, Any]:
     network, teacher = _networks(task, surface)
     curve: list[tuple[str, Taught]] = []
     for name, settings in _lessons(task, network):
-        folder = task.out / "training" / name
+        folder = task.out / "training" / f"{surface.name}-{task.choice.kind}-{name}"
         curve.append((name, teach(network, surface, settings, folder, teacher)))
+    load_weights(network, {name: value.astype(np.float16).astype(np.float32) for name, value in weights_of(network).items()})  # the file's
     report = _report(task, network, surface, curve)
     path = task.out / f"{surface.name}-{task.choice.kind}.npz"
-    write_turbovit(path, network.spec, weights_of(network), _metadata(task, surface, report))
+    write_turbovit(path, network.spec, weights_of(network), _metadata(task, surface, report), is_half=True)
     draw_curve(curve, path.with_suffix(".png"), f"{surface.name}, {task.choice.kind} attention")
     path.with_suffix(".json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     return {"network": str(path), **report}
@@ -97,7 +100,7 @@ def _lessons(task: CourseTask, network: TrainedTurboViT) -> Iterator[tuple[str, 
         start = last_common(network)
     if start is not None and start not in (names := [step.name for step in network.steps]):
         raise InputError(f"--start {start}: no such layer; they are {', '.join(name for name in names if name.endswith('.mlp_out'))}")
-    base = TeachSettings(seed=task.seed, px=px, steps=task.steps, start=start or IMAGE, pool=0 if start is None else POOL)
+    base = TeachSettings(seed=task.seed, px=px, start=start or IMAGE, pool=0 if start is None else POOL, threads=task.threads)
     shares = _SHARES[task.choice.kind] if start is None or task.choice.kind != "dense" else _ON_TOP
     for name, (lesson, share, rate, is_half) in shares.items():
         changes: dict[str, Any] = {"lesson": lesson, "rate": rate, "steps": max(1, round(share * task.steps))}
