@@ -158,6 +158,7 @@ def load_weights(network: TrainedTurboViT, weights: Weights) -> TrainedTurboViT:
         for name, module in network.attention.items():
             layer = name.replace("/", ".")
             for key, value in module.named_parameters():
-                if (found := weights.get(f"{layer}.{key}")) is not None and found.shape == value.shape:
-                    value.copy_(torch.from_numpy(np.ascontiguousarray(found)))
+                found = weights.get(f"{layer}.{key}")
+                if found is not None and found.shape[1:] == value.shape[1:] and len(found) >= len(value):  # a nested Phi may have more rows
+                    value.copy_(torch.from_numpy(np.ascontiguousarray(found[: len(value)])))
     return network
