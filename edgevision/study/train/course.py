@@ -29,6 +29,7 @@ from edgevision.study.train.surfaces import JUDGED_CROPS, Surface, load_surface
 from edgevision.study.train.token_attention import Choice, attentions
 from edgevision.study.train.turbovit import IMAGE, TrainedTurboViT, load_weights, weights_of
 
+POINTS = 6  # of a lesson's curve, at least
 POOL = 320  # crops that are drawn and run up to the start of a lesson once
 _HEAD = ("head.classes.weight", "head.classes.bias")  # anew for other labels
 SMALL = TurboViTSpec(
@@ -104,6 +105,7 @@ def _lessons(task: CourseTask, network: TrainedTurboViT) -> Iterator[tuple[str, 
     shares = _SHARES[task.choice.kind] if start is None or task.choice.kind != "dense" else _ON_TOP
     for name, (lesson, share, rate, is_half) in shares.items():
         changes: dict[str, Any] = {"lesson": lesson, "rate": rate, "steps": max(1, round(share * task.steps))}
+        changes["judge_every"] = max(1, min(base.judge_every, changes["steps"] // POINTS))
         changes["minutes"] = None if task.minutes is None else share * task.minutes
         if is_half:
             changes |= {"px": px // 2, "batch": 2 * base.batch}
