@@ -1,4 +1,4 @@
-"""Draw what `attention_accuracy.py` found: accuracy over what is kept, and over the multiply-adds of the attention. In: its JSON. Out: a PNG.
+"""Draw what `attention_accuracy.py` found: accuracy over what is kept, and over the attention's multiply-adds. In: its JSON. Out: a PNG.
 
     python benchmarks/attention_curves.py weights/accuracy-neu-det.json curves.png
 """
@@ -39,7 +39,7 @@ def main(source, target):
         axes.grid(True, color="whitesmoke")
     panels[0].set_ylabel("crops named rightly, %")
     panels[1].legend(frameon=False, fontsize=8, loc="lower right")
-    figure.suptitle(f"{Path(source).stem.removeprefix('accuracy-')}: `taught` has as many steps more as dense, taught; `as it was` has none")
+    figure.suptitle(f"{Path(source).stem.removeprefix('accuracy-')}; `taught`: all with as many steps more, dense too; `as it was`: none")
     figure.savefig(target, dpi=110)
 
 

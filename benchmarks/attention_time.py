@@ -51,12 +51,14 @@ def timed(path, kind, value, px, threads):
     row = {"method": kind, "setting": value, "px": px}
     for gate in (0.0, SHIPPED_GATE):
         network = open_tokens(found, TurboViTSettings.model_validate(settings), (px, px), gate, threads)
-        x = np.random.default_rng(0).standard_normal((1, 3, px, px)).astype(np.float32)
-        if not gate:
-            row["first_ms"] = laps(lambda number: network.first(x), 5)
-        network.first(x)
-        row[f"next_ms_gate_{gate:g}"] = laps(lambda number: network.next(x, changed_square(x, number)), 12)
+        row |= timed_at(network, px, f"next_ms_gate_{gate:g}")
     return row
+
+
+def timed_at(network, px, name):
+    x = np.random.default_rng(0).standard_normal((1, 3, px, px)).astype(np.float32)
+    first = laps(lambda number: network.first(x), 5)
+    return {"first_ms": first, name: laps(lambda number: network.next(x, changed_square(x, number)), 12)}
 
 
 def main():
