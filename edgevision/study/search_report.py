@@ -146,7 +146,7 @@ def draw_front(task: SearchTask, candidates: Sequence[Candidate], path: Path) ->
     axes.set_xlabel(f"latency at {task.px} px on this PC, ms (p50)")
     axes.set_ylabel("accuracy after a short training, %")
     axes.grid(True, color="whitesmoke")
-    axes.legend(loc="lower right", frameon=False)
+    axes.legend(loc="best", frameon=False)
     refused = sum(bool(one.refused) for one in candidates)
     figure.suptitle(f"{len(judged)} networks judged, {refused} refused by the limits before that")
     try:
