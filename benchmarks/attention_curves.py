@@ -12,6 +12,7 @@ from pathlib import Path
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+TICKS = (0.03, 0.05, 0.1, 0.25, 0.5, 1.0)
 COLOURS = {"sparsifiner": "tab:blue", "hybrid": "tab:green", "csat": "tab:orange"}
 
 
@@ -35,6 +36,8 @@ def main(source, target):
             if row["taught"] == "taught":
                 axes.axhspan(100 * row["accuracy"] - 1, 100 * row["accuracy"], color="black", alpha=0.07, label="within 1 point")
         axes.set_xscale("log")
+        axes.set_xticks(TICKS, [f"{tick:.0%}" for tick in TICKS])
+        axes.minorticks_off()
         axes.set_xlabel(label)
         axes.grid(True, color="whitesmoke")
     panels[0].set_ylabel("crops named rightly, %")

@@ -68,7 +68,7 @@ def write_turbovit(path: str | Path, spec: TurboViTSpec, weights: Weights, metad
     arrays = {name: np.ascontiguousarray(array, np.float32) for name, array in weights.items()}
     _check(str(path), spec, arrays)
     if is_half:
-        arrays = {name: array.astype(np.float16) for name, array in arrays.items()}  # type: ignore[misc]
+        arrays = {name: array.astype(np.float16) for name, array in arrays.items()}
     draft = Path(path).with_suffix(".draft.npz")
     texts = {"spec": json.dumps({"schema": SCHEMA, **asdict(spec)}), "metadata": json.dumps(dict(metadata))}
     try:

@@ -77,7 +77,8 @@ class TrainedTurboViT(nn.Module):  # type: ignore[misc]
         if step.op == "positions":
             return x + _fitted(self.learned[_key("positions.weight")], x.shape[1:3])
         if step.op == "attention":
-            query, key, value = (inputs[0] if len(inputs) > 1 else x[..., : step.channels], *inputs[-1].chunk(3, -1)[1:])
+            query, key, value = inputs[-1].chunk(3, -1)
+            query = inputs[0] if len(inputs) > 1 else query
             chosen = self.attention[_key(step.name)] if _key(step.name) in self.attention else None  # noqa: SIM401 - ModuleDict has no get
             return chosen(query, key, value) if chosen is not None else attend(step, query, key, value)
         if step.op == "mean":
