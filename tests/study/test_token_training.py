@@ -18,7 +18,7 @@ from edgevision.study.train import course, surfaces, token_attention  # noqa: E4
 from edgevision.study.train.classify import TeachSettings, teach  # noqa: E402
 from edgevision.study.train.course import CourseTask  # noqa: E402
 from edgevision.study.train.token_attention import Choice, attentions  # noqa: E402
-from edgevision.study.train.turbovit import TrainedTurboViT, load_weights, weights_of  # noqa: E402
+from edgevision.study.train.turbovit import TrainedTurboViT, attend, load_weights, weights_of  # noqa: E402
 
 SPEC = TurboViTSpec(
     depths=(1, 1, 2, 1), dims=(16, 16, 32, 32), heads=(1, 1, 2, 2), hidden=(16, 32, 64, 64), labels=("a", "b", "c"), trained_px=128, block=2
@@ -62,7 +62,7 @@ def test_the_engine_computes_what_torch_does(kind, tmp_path):
     kept = {"sparsifiner": {"keep": 0.2}, "hybrid": {"keep": 0.2}, "measurements": 24}
     settings = TurboViTSettings.model_validate(kept)
     got = open_tokens(read_turbovit(path), settings, (128, 128), 0.0).first(image)["scores"]
-    assert np.abs(got - want).max() < (1e-5 if kind == "dense" else 1e-3)
+    assert np.abs(got - want).max() < (5e-3 if kind == "sparsifiner" else 1e-4)  # its predictor is in whole numbers there
     assert want.max() - want.min() > 1e-3  # the picture matters
 
 
@@ -72,14 +72,8 @@ def test_keeping_all_is_dense(kind):
     made = token_attention.SparsifinerAttention(tokens, 1.0) if kind == "sparsifiner" else token_attention.HybridAttention(tokens, 1.0)
     q, k, v = torch.randn(2, 4, 4, 16), torch.randn(2, 8, 8, 16), torch.randn(2, 8, 8, 16)
     step = next(s for s in network().steps if s.op == "attention")
-    dense = course_dense(replace(step, kind="dense", heads=2, channels=16), q, k, v)
+    dense = attend(replace(step, kind="dense", heads=2, channels=16), q, k, v)
     assert torch.allclose(made(q, k, v), dense, atol=1e-5)
-
-
-def course_dense(step, q, k, v):
-    from edgevision.study.train.turbovit import attend
-
-    return attend(step, q, k, v)
 
 
 def test_kept_sets_have_their_size_and_ties_go_to_the_first():
