@@ -33,8 +33,7 @@ POINTS = 6  # of a lesson's curve, at least
 POOL = 320  # crops that are drawn and run up to the start of a lesson once
 _HEAD = ("head.classes.weight", "head.classes.bias")  # anew for other labels
 SMALL = TurboViTSpec(
-    depths=(1, 1, 4, 1), dims=(16, 32, 64, 128), heads=(1, 1, 2, 4), hidden=(32, 64, 256, 512), labels=("",),
-    trained_px=256, block=2
+    depths=(1, 1, 4, 1), dims=(16, 32, 64, 128), heads=(1, 1, 2, 4), hidden=(32, 64, 256, 512), labels=("",), trained_px=256, block=2
 )
 
 
@@ -140,9 +139,7 @@ def _report(task: CourseTask, network: TrainedTurboViT, surface: Surface, curve:
         "parameters": parameters(network.spec),
         "macs": sum(macs(network.steps, network.spec.trained_px, network.spec.trained_px).values()),
         "px": network.spec.trained_px,
-        "lessons": [
-            {"name": name, "steps": taught.step, "seconds": taught.seconds, "curve": taught.curve} for name, taught in curve
-        ],
+        "lessons": [{"name": name, "steps": taught.step, "seconds": taught.seconds, "curve": taught.curve} for name, taught in curve],
     }
 
 
