@@ -112,7 +112,8 @@ def read_spec(path: Path) -> TurboViTSpec:
     """The network of such a file. Raises InputError for one that is none."""
     try:
         found = yaml.safe_load(path.read_text(encoding="utf-8"))["turbovit"]
-        return TurboViTSpec(**{name: tuple(value) if isinstance(value, list) else value for name, value in found.items()})
+        spec: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in found.items()}
+        return TurboViTSpec(**spec)
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}; name a YAML file that `edgevision search` wrote") from error
     except (yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
