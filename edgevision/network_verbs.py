@@ -31,6 +31,7 @@ def add_network_verbs(verbs: Any, add: AddVerb) -> None:
     _add_bench_net(benches, add)
     _add_bench_compare(benches, add)
     _add_bench_turbovit(benches, add)
+    _add_bench_attention(benches, add)
     quantize = add(verbs, "quantize", _quantize, "make a float network an int8 one with NNCF (extra `quantize`)")
     quantize.add_argument("model", type=Path, metavar="MODEL", help="an .onnx or .xml file")
     quantize.add_argument(
@@ -93,6 +94,28 @@ def _add_bench_turbovit(benches: Any, add: AddVerb) -> None:
     turbo.add_argument("--frames", type=whole_number, default=20, metavar="N", help="shots that are timed (default 20)")
     turbo.add_argument("--no-memory", action="store_true", help="leave mb out, which takes a process an engine")
     turbo.add_argument("--json", action="store_true", help="print the rows as one JSON list")
+
+
+def _add_bench_attention(benches: Any, add: AddVerb) -> None:
+    attention = add(
+        benches, "attention", _bench_attention, "one layer of attention by each method against dense attention of OpenVINO and torch"
+    )
+    attention.add_argument("--tokens", type=whole_number, default=4096, metavar="N", help="in the map (default 4096)")
+    attention.add_argument("--heads", type=whole_number, default=6, metavar="H", help="default 6")
+    attention.add_argument("--dim", type=whole_number, default=64, metavar="D", help="channels of a head (default 64)")
+    attention.add_argument(
+        "--keep", type=some_share, default=0.1, metavar="K", help="share of the key blocks that sparsifiner and hybrid keep (default 0.1)"
+    )
+    attention.add_argument("--measurements", type=whole_number, default=256, metavar="M", help="of csat (default 256)")
+    attention.add_argument("--changed", type=some_share, default=0.05, metavar="F", help="share of the tokens, one square (default 0.05)")
+    attention.add_argument(
+        "--gate", type=share, default=0.02, metavar="G", help="ours, beside 0: share of the output's range (default 0.02)"
+    )
+    attention.add_argument("--threads", type=whole_number, default=2, metavar="T", help="that each engine may use (default 2)")
+    attention.add_argument("--methods", type=names, default=(), metavar="NAMES", help="ours, by name (default: all)")
+    attention.add_argument("--shots", type=whole_number, default=20, metavar="N", help="timed for each (default 20)")
+    attention.add_argument("--plot", type=Path, metavar="FILE.png", help="draw how much faster each is, over its error")
+    attention.add_argument("--json", action="store_true", help="print the rows as one JSON list")
 
 
 def _add_shape(verb: argparse.ArgumentParser) -> None:
@@ -197,6 +220,29 @@ def _bench_turbovit(arguments: argparse.Namespace) -> int:
         print("".join(f"edgevision: {note}\n" for note in found.notes), end="", file=sys.stderr)
     else:
         show(found, Console(width=max(WIDTH, Console().width)))
+    return 0
+
+
+def _bench_attention(arguments: argparse.Namespace) -> int:
+    from rich.console import Console
+
+    from edgevision.study.attention_bench import AttentionTask, bench
+    from edgevision.study.attention_report import draw, show
+    from edgevision.study.gate_curve import check_plot
+    from edgevision.study.waiting import telling
+
+    if arguments.plot:
+        check_plot(arguments.plot)
+    given = {name: getattr(arguments, name) for name in AttentionTask.__dataclass_fields__ if hasattr(arguments, name)}
+    with telling(is_quiet=arguments.json) as told:
+        found = bench(AttentionTask(**given), told)
+    if arguments.json:
+        print(json.dumps(found.rows))
+        print("".join(f"edgevision: {note}\n" for note in found.notes), end="", file=sys.stderr)
+    else:
+        show(found, Console(width=max(WIDTH, Console().width)))
+    if arguments.plot:
+        draw(found, arguments.plot)
     return 0
 
 

@@ -5,7 +5,6 @@ A finding is `ok`, `warn` (works, but look at it) or `fail`. Nothing is changed;
 
 from __future__ import annotations
 
-import ctypes
 import os
 import platform
 import shutil
@@ -19,6 +18,7 @@ from typing import Any, Literal
 
 from edgevision.config import Config, builtin_registry, load
 from edgevision.daemon.build import versions
+from edgevision.daemon.clock import is_clock_synced
 from edgevision.errors import EdgevisionError, Unavailable
 from edgevision.identifiers import uuid7
 from edgevision.publish.connection import REFUSED, MqttSettings, ProtocolRefused
@@ -29,7 +29,6 @@ from edgevision.publish.topics import Topics
 Grade = Literal["ok", "warn", "fail"]
 FEATURES = ("avx2", "fma", "avx512f", "avx512_vnni", "avx512_bf16", "amx_tile")
 LATER_THAN_S = 1.7e9
-TIMEX_BYTES, TIME_ERROR = 512, 5  # more than struct timex has; all zero asks only
 MANY_WAITING_S = 60.0
 TIGHT_MB = 1024.0
 ROUND_TRIP_S = 5.0
@@ -88,12 +87,6 @@ def clock(is_synced: Callable[[], bool | None] | None = None) -> Iterator[Findin
         yield Finding("clock", "warn", f"nobody keeps it right, so time stamps in events drift; {remedy}")
     else:
         yield Finding("clock", "ok", "synchronised" if state else "plausible; whether it is synchronised cannot be seen here")
-
-
-def is_clock_synced() -> bool | None:
-    """What the kernel says (adjtimex(2), read only); None where it may not be asked."""
-    state = ctypes.CDLL(None).adjtimex(ctypes.create_string_buffer(TIMEX_BYTES))
-    return None if state < 0 else state != TIME_ERROR
 
 
 def secrets(config: Config) -> Iterator[Finding]:

@@ -23,7 +23,7 @@ Whole = NDArray[np.int32]
 Flags = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
 LINE = 16  # keys whose weights are summed side by side, whatever the CPU's vectors; a block's keys are filled up to a multiple of it
-CHUNK = 32  # queries of a block that are run together
+CHUNK = 64  # queries of a block that are run together
 NONE, LIVE, ASK, ALL = 0, 1, 2, 3  # which queries of a block a head runs again
 
 

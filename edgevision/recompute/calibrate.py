@@ -27,7 +27,7 @@ from edgevision.recompute.island import Island
 Steps = Sequence[BoundStep | Island | BoundAttention]
 Index = NDArray[np.int64]
 
-_RUN_S = 150e-9  # what a run costs besides its pixels
+_RUN_S = 150e-9  # what a run costs besides its pixels, where not all pixels ran: those of a whole step are in its best time
 _CELL_PX = 8
 _SAMPLES = 24
 
@@ -47,13 +47,19 @@ class StepTimes:
         self._best_s[ran] = np.minimum(self._best_s[ran], seconds[ran] / pixels[ran])
 
     @property
+    def has_news(self) -> bool:
+        """Whether the last call ran most of the last step, to which all changes come: only then did it run most of many."""
+        return bool(self._steps[-1].pixels > 0.5 * self._sizes[-1])
+
+    @property
     def dense_s(self) -> float:
         """A whole run of all steps."""
         return float(self._sizes @ self._best_s)
 
     def last_s(self) -> float:
         """What the last call must have cost, were nothing else using the machine."""
-        runs = sum(step.run_count for step in self._steps if not isinstance(step, Island))
+        partly = [step for step in self._steps if not isinstance(step, Island) and step.pixels < step.target.size_px]
+        runs = sum(step.run_count for step in partly)
         return float(self._column("pixels") @ self._best_s) + runs * _RUN_S
 
     def spent_s(self) -> float:

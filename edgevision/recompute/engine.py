@@ -14,6 +14,7 @@ a `SelectiveNetwork`.
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -31,6 +32,7 @@ from edgevision.kernels.plain.store import decode
 from edgevision.recompute.arguments import Means, Progress, check_gates, check_load, check_window
 from edgevision.recompute.attention import BoundAttention, attention_bytes, bind_attention
 from edgevision.recompute.bound import BoundStep, bind_step, join
+from edgevision.recompute.copies import TensorOf
 from edgevision.recompute.foreign import Foreign, ForeignNetwork
 from edgevision.recompute.graph import Graph, read_graph
 from edgevision.recompute.intake import Entrance
@@ -141,7 +143,8 @@ class SelectiveNetwork:
         self._memory = Memory.allocate(network.plan, network.layout, network.limit.may_move)
         self._bind(progress)
         self._entrance = Entrance(self._memory.planes[network.plan.input], network.backend, self._memory.runs)
-        self._leaves = {name: tuple(self._memory.leaves(ref)) if isinstance(ref, Ref) else () for name, ref in network.plan.outputs.items()}
+        tensors, outputs = network.graph.outputs, network.plan.outputs
+        self._tensors = {name: TensorOf(self._memory, tensors[name], ref) for name, ref in outputs.items() if isinstance(ref, Ref)}
         self._foreign = None if network.foreign is None else Foreign(network.foreign, self._steps, self._entrance.plane)
         self._mode = "cached"
         self._preprocess: Preprocess | None = None
@@ -245,26 +248,28 @@ class SelectiveNetwork:
         needed += 0 if network.foreign is None else network.foreign.input_bytes
         needed += network.layout.ring_bytes(network.plan) if network.limit.may_move else 0
         refuse_beyond(network.limit.megabytes, needed, network.limit.memories, network.plan.path)
+        self.reset()
         self._entrance.take_frames(build_intake(chosen, channels, (height, width)), frame_px)
         self._motion = None
         self._preprocess = chosen
-        self.reset()
 
     def set_gates(self, gate: float | Mapping[str, float]) -> None:
         """Other gates from now on, given as to `load`, for this camera alone and without reading the file again. Forgets the Memory."""
         check_gates(gate)
         plan = self.plan
         gates = gates_by_step(dict(gate) if isinstance(gate, Mapping) else {"*": gate}, plan.steps, plan.path)
+        self.reset()
         self._memory.plan = replace(plan, gates=gates)
         self._network = replace(self._network, plan=self._memory.plan)
         self._bind()
         if self._network.foreign is not None:
             self._foreign = Foreign(self._network.foreign, self._steps, self._entrance.plane)
-        self.reset()
 
     def first(self, x: NDArray[Any]) -> Outputs:
         """Run the whole network. `x`: float32 (1, C, H, W), or a uint8 frame (H, W[, C]) once preprocess is set."""
-        self._entrance.take_all(x)
+        if not self._memory.is_filled:
+            self._follow()
+        self._entrance.take_all(x, self._memory.begin)
         self._shift_px = (0, 0)
         return self._run_all()
 
@@ -281,14 +286,14 @@ class SelectiveNetwork:
         if self._foreign is not None:
             self._foreign.leave()
             self._foreign.learn()
+        self._memory.is_filled = True
         return self._results()
 
     def _advance(self, everything: bool) -> None:
-        """All stages. What is interrupted leaves a Memory that is in part of another input: it counts as empty."""
-        self._memory.is_filled = False
+        """All stages."""
+        self._memory.begin()
         for stage in self._stages:
             stage(everything)
-        self._memory.is_filled = True
 
     def next(self, x: NDArray[Any], live: Mask) -> Outputs:
         """Take `x` where `live` (bool (H, W), of the tensor or the frame) and recompute what that reaches."""
@@ -296,32 +301,42 @@ class SelectiveNetwork:
             raise InputError("next() before first(): the Memory is empty; call first(x) with the whole picture")
         if self._shift_px != (0, 0):
             return self._next_moved(x, live, self._known_motion().moves(self._shift_px))
-        taken = self._entrance.take(x, live)
+        taken = self._entrance.take(x, live, self._memory.begin)
         self._has_moved = False
         if self._foreign is not None and self._foreign.is_on:
             return self._next_foreign(self._foreign, taken)
+        began = time.perf_counter()
         self._advance(False)
+        spent_s = time.perf_counter() - began
+        self._memory.is_filled = True
         self._mode = "cached" if taken == 0 else "full" if taken == self._entrance.plane.size_px else "partial"
         if self._foreign is not None:
-            self._foreign.watch(taken, self._results)
+            self._foreign.watch(taken, spent_s, self._results)
         return self._results()
 
     def _next_moved(self, x: NDArray[Any], live: Mask, moves: Moves) -> Outputs:
         """What has been computed moves along; what newly enters, and what sees the picture's ends, is run whatever is live."""
-        taken = self._entrance.take(x, live, moves.entrance, partial(self._move, moves))
-        set_ends(self._steps, moves)
+        taken = self._entrance.take(x, live, partial(self._move, moves), moves.entrance)
         try:
+            set_ends(self._steps, moves)
             self._advance(False)
         finally:
             set_ends(self._steps, None)
+        self._memory.is_filled = True
         self._mode = "full" if taken == self._entrance.plane.size_px else "partial"
         return self._results()
 
     def _move(self, moves: Moves) -> None:
-        self._memory.is_filled, self._shift_px, self._has_moved = False, (0, 0), True
+        self._memory.begin()
+        self._shift_px, self._has_moved = (0, 0), True
         self._mover(moves.shifts)
-        self._memory.follow()
-        self._entrance.follow()
+        self._follow()
+
+    def _follow(self) -> None:
+        """Look for the pictures where they are; a move that was interrupted may have left them elsewhere."""
+        if self._memory.buffers:
+            self._memory.follow()
+            self._entrance.follow()
 
     def shift(self, down_px: int, right_px: int) -> None:
         """Say that the scene has moved so far down and right in the picture; what was computed moves along in the next `next`.
@@ -356,6 +371,7 @@ class SelectiveNetwork:
         self._mode = "foreign" if taken or not foreign.outputs else "cached"
         if self._mode == "foreign":
             foreign.run()
+        self._memory.is_filled = True
         return self._results()
 
     def reset(self) -> None:
@@ -405,7 +421,7 @@ class SelectiveNetwork:
             return 0, 0, shape[-1] if len(shape) > 1 else 1, shape[-2] if len(shape) > 1 else 1
         if self._is_foreign:
             return None
-        boxes = [_live_box(plane.extent) for plane in self._leaves[name] if plane.live_px]
+        boxes = [_live_box(plane.extent) for plane in self._tensors[name].leaves if plane.live_px]
         if not boxes:
             return None
         if self._network.graph.outputs[name] in self.plan.arrangements:
@@ -440,8 +456,8 @@ class SelectiveNetwork:
         if isinstance(ref, str):
             array = self._memory.loose[ref] if ref in self._memory.loose else self._network.graph.constants[ref]
             return _read_only(array.astype(np.float32, copy=False))
-        arrangement, values = self.plan.arrangements.get(self._network.graph.outputs[name]), self._memory.view(ref).values
-        return _read_only(values.transpose(2, 0, 1)[None] if arrangement is None else arrangement.array(values))
+        tensor = self._tensors[name]
+        return _read_only(tensor.array(tensor.is_live or self._has_moved or self._mode == "full"))
 
 
 def _read_only(array: NDArray[np.float32]) -> NDArray[np.float32]:

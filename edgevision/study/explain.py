@@ -137,7 +137,7 @@ def _looked_at(seen: Seen) -> Iterator[Section]:
     """For each attention over the whole picture: what the block of tokens that changed most keeps."""
     for one in seen.network.attentions:
         kind, kept = one.step.attention.kind, one.state.kept()
-        if kind == "unit" or not kept.size:
+        if kind in ("unit", "csat"):  # its own window; all measurements
             continue
         block = _busiest(one)
         share = _by_token(kept[:, block].mean(axis=0), one)

@@ -181,35 +181,39 @@ class _Writing:
         """Nothing yet: the attention that reads it splits queries from keys and values first."""
 
     def attend(self, layer: Layer) -> None:
-        """Dense within units, or all with all: (unit and head, token, channel) each of queries, keys, values.
+        """Dense within units, or all with all: (unit, head, token, channel) each of queries, keys, values.
 
-        Units and heads are one dimension: as two, OpenVINO 2026.4 answers wrongly in f32 where 16 keys meet 4 pooled queries.
+        Where queries are pooled in units, these and the heads are one dimension: as two, OpenVINO 2026.4 answers wrongly in f32 where 16
+        keys meet 4 queries.
         """
         name, source, dim = layer.name, layer.inputs[-1], layer.channels // layer.heads
         _, rows, columns = self.sizes[source]
         tokens = self.unit**2 if layer.kind == "unit" else rows * columns
+        is_pooled = len(layer.inputs) == 2
+        lead = (-1,) if is_pooled and layer.kind == "unit" else (-1, layer.heads)
         parts = self.shaped(source, f"{name}.parts", (-1, tokens, 3, layer.heads, dim))
         turned = self.node("Transpose", (parts,), f"{name}.turned", perm=[2, 0, 3, 1, 4])
         reads = []
         for place, part in enumerate(("queries", "keys", "values")):
             index = self.constant(f"{name}.{part}.place", np.array(place, np.int64))
             taken = self.node("Gather", (turned, index), f"{name}.{part}.taken", axis=0)
-            reads.append(self.shaped(taken, f"{name}.{part}", (-1, tokens, dim)))
-        queries = self._pooled(name, reads[0], (tokens, dim)) if len(layer.inputs) == 2 else reads[0]
+            reads.append(taken if len(lead) == 2 else self.shaped(taken, f"{name}.{part}", (*lead, tokens, dim)))
+        queries = self._pooled(name, reads[0], (*lead, tokens // 4, 4, dim)) if is_pooled else reads[0]
         scaled = self.node("Mul", (queries, self.constant(f"{name}.scale", np.array(dim**-0.5, np.float32))), f"{name}.scaled")
-        keys = self.node("Transpose", (reads[1],), f"{name}.keys.turned", perm=[0, 2, 1])
+        turn = [*range(len(lead)), len(lead) + 1, len(lead)]
+        keys = self.node("Transpose", (reads[1],), f"{name}.keys.turned", perm=turn)
         scores = self.node("MatMul", (scaled, keys), f"{name}.scores")
         shares = self.node("Softmax", (scores,), f"{name}.shares", axis=-1)
         mixed = self.node("MatMul", (shares, reads[2]), f"{name}.mixed")
-        asking = tokens // 4 if len(layer.inputs) == 2 else tokens
-        by_head = self.shaped(mixed, f"{name}.heads", (-1, layer.heads, asking, dim))
-        back = self.node("Transpose", (by_head,), f"{name}.back", perm=[0, 2, 1, 3])
+        if len(lead) == 1:
+            mixed = self.shaped(mixed, f"{name}.heads", (-1, layer.heads, tokens // 4, dim))
+        back = self.node("Transpose", (mixed,), f"{name}.back", perm=[0, 2, 1, 3])
         self.shaped(back, name, (1, -1, layer.channels))
 
-    def _pooled(self, name: str, queries: str, size: tuple[int, int]) -> str:
+    def _pooled(self, name: str, queries: str, shape: tuple[int, ...]) -> str:
         """The maximum of every four queries that lie together; from here on units are half as large."""
-        fours = self.shaped(queries, f"{name}.fours", (-1, size[0] // 4, 4, size[1]))
-        axes = self.constant(f"{name}.axes", np.array([2], np.int64))
+        fours = self.shaped(queries, f"{name}.fours", shape)
+        axes = self.constant(f"{name}.axes", np.array([len(shape) - 2], np.int64))
         self.unit, self.poolings = self.unit // 2, self.poolings - 1
         return self.node("ReduceMax", (fours, axes), f"{name}.pooled", keepdims=0)
 

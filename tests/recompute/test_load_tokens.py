@@ -46,13 +46,15 @@ def config(folder, turbovit="", rest=""):
 @pytest.mark.parametrize("kind", ["dense", "sparsifiner", "hybrid", "csat"])
 def test_the_pipeline_runs_with_each_attention(weights, kind):
     pipe = ev.Pipeline.from_config(config(weights, f", attention: [unit, unit, {kind}], sparsifiner: {{keep: 0.3}}, measurements: 16"))
-    line = Line(SyntheticSettings(seed=3, width=320, height=176))
+    line = Line(SyntheticSettings(seed=3, width=448, height=176))
     found = [pipe.inspect(ev.Frame(line.frame(40 + k)[0], 1000.0 + k / 30, k)) for k in range(6)]
     assert {inspection.verdict for inspection in found} == {Verdict.OK}, found[-1].reason
     assert found[0].mode == "full"
     assert {inspection.mode for inspection in found[1:]} <= {"partial", "cached"}
-    assert pipe.network.input_shape == (1, 3, 192, 320)
-    assert [one.step.attention.kind for one in pipe.network.attentions][-1] == kind
+    assert pipe.network.input_shape == (1, 3, 192, 448)
+    last = pipe.network.attentions[-1]
+    assert (last.step.attention.kind, last.state.note) == (kind, "")
+    assert kind in ("dense", "csat") or last.state.kept().mean() < 0.6
     assert found[2].audit_disagreement is not None
 
 

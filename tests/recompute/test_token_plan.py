@@ -110,6 +110,21 @@ def test_gates_save_work_and_cost_little_of_the_answer():
     assert gated.verify() == {}
 
 
+def test_the_plan_says_what_each_attention_keeps():
+    def line(kind, size_px):
+        spec = TurboViTSpec(**{**SMALL, "kinds": ("unit", kind, "dense"), "depths": (1, 2, 1)})
+        net = open_tokens(random_turbovit(spec), TurboViTSettings(measurements=20), size_px, 0.0, 1, PLAIN)
+        return next(text for text in str(net.plan).splitlines() if text.startswith("stage2_block2.attention"))
+
+    assert line("dense", SIZE).endswith("all keys: a change makes every token live")
+    assert line("sparsifiner", SIZE).endswith("dense: 96 keys are 2 blocks; with fewer than 8 choosing costs more than it saves")
+    assert line("sparsifiner", (256, 256)).endswith("keeps 0.25, predictor not trained")
+    assert line("hybrid", (256, 256)).endswith("keeps 0.1, correction low_rank")
+    assert line("csat", SIZE).endswith("20 measurements, block means")
+    with pytest.raises(UnsupportedNetwork, match=r"'stage2_block2.attention': .*measurements"):
+        line("csat", (32, 32))
+
+
 def test_what_cannot_be_is_refused():
     with pytest.raises(InputError, match=r"is 64 x 100 px; .* units of 32 px each way; the nearest size is 64 x 96"):
         open_tokens(random_turbovit(TurboViTSpec(**SMALL)), TurboViTSettings(), (64, 100), 0.0)

@@ -13,8 +13,8 @@ from numba.extending import intrinsic
 from edgevision.kernels.compiled.activations import Arithmetic
 from edgevision.kernels.compiled.commit import CommitShape, commit_strip
 from edgevision.kernels.compiled.jit import kernel
-from edgevision.kernels.compiled.native import native
-from edgevision.kernels.compiled.store import KINDS, decoded, numbers, pointer
+from edgevision.kernels.compiled.native import at, native
+from edgevision.kernels.compiled.store import KINDS, decoded, numbers
 from edgevision.kernels.compiled.strip import Outline, ShapeType
 from edgevision.kernels.forms import Across, Float, Kernel, Plane
 
@@ -95,7 +95,7 @@ def across(runs, begin, end, lines, size, ends, gate, given, operation, store, s
         row, start, stop = np.int64(runs[run, 0]), np.int64(runs[run, 1]), np.int64(runs[run, 2])
         for column in range(start, stop):
             value = strip[(column - start) * channels : (column - start + 1) * channels]
-            held = carray(pointer(lines[0] + row * lines[1] + column * lines[2], store), (inputs,))
+            held = carray(at(lines[0] + row * lines[1] + column * lines[2], store), (inputs,))
             for c in range(inputs):
                 seen[c] = decoded(held[c], ends[0], ends[1], store)
             if operation <= LOG_SOFTMAX:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 from numba import carray, types
+from numpy.typing import NDArray
 
 from edgevision.errors import InputError
 from edgevision.kernels.blocks import ALL, ASK, CHUNK, LINE, NONE, Flags, Grid, Kept, Whole
@@ -24,10 +25,31 @@ from edgevision.kernels.forms import Plane
 
 QUERY, QUERY_ROW, QUERY_PIXEL, LIVE_BYTES, LIVE_ROW, TARGET, TARGET_ROW, TARGET_PIXEL, MARKS, MARKS_ROW = range(10)
 KEY, KEY_ROW, KEY_PIXEL, VALUE, VALUE_ROW, VALUE_PIXEL = range(6)
-SCORES = 40_000  # floats of scores that wait between the two products, so that they stay in the cache
+SCORES = 5_000  # floats of scores that wait between the two products, so that they stay in the cache
 MAC_PS, MOVE_PS = 12, 600  # about what a multiply-accumulate takes, and what packing a number
 _LINE, _TABLE, _FLAGS = types.int64[::1], types.int32[:, ::1], types.uint8[:, ::1]
 _FLOATS = types.float32[:, :, :, ::1]
+
+
+@kernel
+def copy(source, target):
+    """All of the source."""
+    for c in range(source.shape[0]):
+        target[c] = source[c]
+
+
+@kernel
+def scaled(source, factor, target):
+    """All of the source times a factor."""
+    for c in range(source.shape[0]):
+        target[c] = source[c] * factor
+
+
+@kernel
+def settled(made, total, shift, target):
+    """What a query gets: divided by its weights, and shifted."""
+    for c in range(target.shape[0]):
+        target[c] = made[c] / total + shift[c]
 
 
 @kernel
@@ -47,10 +69,9 @@ def pack(runs, begin, end, table, bounds, keys, values):
                     sums[0, c] += key[c]
                     sums[1, c] += value[c]
                 for head in range(heads):
-                    for c in range(channels):
-                        keys[block, head, c, place] = key[head * channels + c]
-                    for c in range(channels):
-                        values[block, head, place, c] = value[head * channels + c]
+                    first = head * channels
+                    copy(key[first : first + channels], keys[block, head, :, place])
+                    copy(value[first : first + channels], values[block, head, place])
                 place += 1
         if keys.shape[0] > blocks:
             behind, own = blocks + block // room, block % room
@@ -66,9 +87,7 @@ def gather(places, count, table, head, channels, scale, queries):
     for row in range(count + count % 2):
         y, x = places[min(row, count - 1), 0], places[min(row, count - 1), 1]
         address = table[QUERY] + y * table[QUERY_ROW] + x * table[QUERY_PIXEL] + 4 * head * channels
-        query = carray(at(address, np.float32), (channels,))
-        for c in range(channels):
-            queries[row, c] = query[c] * scale
+        scaled(carray(at(address, np.float32), (channels,)), scale, queries[row])
 
 
 @kernel
@@ -229,8 +248,8 @@ def attend(
             note_shares(parts, made, number, number == count, shares[first // CHUNK, block, head, : seen.shape[0]])
             for row in range(number):
                 is_run[order[row]] = 1
-                for c in range(channels):
-                    strip[order[row], head * channels + c] = made[row, c] / made[row, dims] + shift[block, head, c]
+                target = strip[order[row], head * channels : (head + 1) * channels]
+                settled(made[row], made[row, dims], shift[block, head], target)
         for place in range(count):
             if is_run[place] != 0:
                 y, x = places[place, 0], places[place, 1]
@@ -308,13 +327,19 @@ class Attend:
         self._ran = np.zeros((len(self._runs), grid.heads), np.int32)
         self._table, self._sources, self._gate = np.zeros(10, np.int64), np.zeros(6, np.int64), np.zeros(1, np.float32)
         self._work = specialize(work, (_LINE, _TABLE, *[types.int64] * 3, _LINE, _LINE))
-        self._kernels = self._made_pack(), self._made_attend(), self._made_probe()
-        self._links = tuple(np.array([*made.over(self._runs), *[0] * 5], np.int64) for made in self._kernels)
+        self._made: list[NativeKernel] = []  # whose blocks of arguments the links point to
+        self._pack, self._attend = self._link(self._made_pack()), self._link(self._made_attend())
+        self._probe: NDArray[np.int64] | None = None
 
     @property
     def size_bytes(self) -> int:
         """Packed keys and values, probes."""
         return self.keys.nbytes + self.values.nbytes + 3 * self.shift.nbytes
+
+    def _link(self, made: NativeKernel) -> NDArray[np.int64]:
+        """A line of a chain's table for `work`."""
+        self._made.append(made)
+        return np.array([*made.over(self._runs), *[0] * 5], np.int64)
 
     def _made_pack(self) -> NativeKernel:
         number, sources = types.int64, (self._sources, self.grid.key, self.keys, self.values)
@@ -356,7 +381,7 @@ class Attend:
         self._sources[:] = *lines(key), *lines(value)
         self._runs[: len(blocks), 0], self._runs[: len(blocks), 1] = blocks, 0
         self._runs[: len(blocks), 2] = self._keys[blocks]
-        self._share(0, len(blocks), int(self._keys[blocks].sum()), 2 * self.grid.heads * self.grid.head_dim * MOVE_PS)
+        self._share(self._pack, len(blocks), int(self._keys[blocks].sum()), 2 * self.grid.heads * self.grid.head_dim * MOVE_PS)
 
     def run(self, query: Plane, target: Plane, wanted: Flags, gate: float) -> Whole:
         """Run the queries that `wanted` names."""
@@ -370,7 +395,7 @@ class Attend:
         first = (np.arange(count) - np.repeat(np.cumsum(chunks) - chunks, chunks)) * CHUNK
         self._runs[:count, 0], self._runs[:count, 1] = of, first
         self._runs[:count, 2] = np.minimum(first + CHUNK, self._queries[of])
-        self._share(1, count, int(self._queries[blocks].sum()), self._query_ps(float(self.kept.counts.mean())))
+        self._share(self._attend, count, int(self._queries[blocks].sum()), self._query_ps(float(self.kept.counts.mean())))
         target.live_px = scan(target.live, target.live, target.extent)
         ran = np.zeros(wanted.shape, np.int32)
         np.add.at(ran, of, self._ran[:count])
@@ -384,7 +409,9 @@ class Attend:
         firsts = range(0, blocks, CHUNK)
         runs = [(head, first, min(first + CHUNK, blocks)) for head in range(self.grid.heads) for first in firsts]
         self._runs[: len(runs)] = runs
-        self._share(2, len(runs), blocks, self._query_ps(self.grid.blocks))
+        if self._probe is None:
+            self._probe = self._link(self._made_probe())
+        self._share(self._probe, len(runs), blocks, self._query_ps(self.grid.blocks))
 
     def _see(self, query: Plane) -> None:
         self._table[:TARGET] = *lines(query), query.live.ctypes.data, query.live.strides[0]
@@ -393,13 +420,13 @@ class Attend:
         """About what a query takes that looks at so many blocks."""
         return int(2 * MAC_PS * self.grid.heads * self.grid.head_dim * self.grid.room * blocks)
 
-    def _share(self, which: int, count: int, tokens: int, token_ps: int) -> None:
+    def _share(self, link: NDArray[np.int64], count: int, tokens: int, token_ps: int) -> None:
         """A kernel over the first runs, `tokens` tokens together."""
-        self._links[which][COST_PS] = token_ps
+        link[COST_PS] = token_ps
         has_help = self._crew.hold()
         crew = self._crew if has_help else self._alone
         try:
-            self._work(self._links[which], self._runs, 0, count, tokens, crew.board, crew.system)
+            self._work(link, self._runs, 0, count, tokens, crew.board, crew.system)
         finally:
             if has_help:
                 self._crew.release()

@@ -26,11 +26,10 @@ from edgevision.kernels.blocks import Budget, Flags, Mask
 from edgevision.kernels.forms import Float, Plane
 from edgevision.networks.attention import AttentionState, Tokens
 from edgevision.networks.attention.dense import dense_instead
-from edgevision.networks.attention.selective import Seen, Selective
+from edgevision.networks.attention.selective import TURNS, Seen, Selective
 from edgevision.records import Settings
 
 MARGIN = 0.05  # with a gate: what another set must be worth more
-TURNS = 8  # probes and `delta` look at one block of so many after each change
 
 
 class HybridSettings(Settings):

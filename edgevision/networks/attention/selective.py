@@ -6,7 +6,8 @@ the target. Keeps packed keys and values, and the kept sets.
 Without a gate all queries run again that changed, whose kept set changed, or that keep a changed key or value; so what stands in the target
 is bit for bit what a first run of the same tokens would give. With a gate, two of each chunk of the queries that did not change themselves
 are asked first: run, and compared with what stands in the target. Only where one has moved by more than the gate the chunk runs. What is
-compared is the answer in use with the answer now, never one change with the next, so that nothing can creep.
+compared is the answer in use with the answer now, never one change with the next, so that nothing can creep. Whom a change reaches through
+a mean of blocks alone is asked in turn, one block of TURNS in each run.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from edgevision.kernels import open_attend
 from edgevision.kernels.blocks import ALL, ASK, LIVE, NONE, Attend, Kept, Mask, Whole
 from edgevision.kernels.forms import Float, Plane
 from edgevision.networks.attention import Tokens
+
+TURNS = 8
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -91,6 +94,7 @@ class Selective:
         self._attend = open_attend(backend, self._grid, self._kept, crew)
         self._keys = self._grid.keys
         self._mask = np.zeros((*self._kept.counts.shape, len(self._keys)), np.bool_)
+        self._waiting, self._turn = np.zeros(self._kept.counts.shape, np.bool_), 0
         self._macs = 0
 
     def run(self, query: Plane, key: Plane, value: Plane, target: Plane, everything: bool, gate: Float | None) -> int:
@@ -103,11 +107,11 @@ class Selective:
         exchanged = self._exchange(self._chooser.choose(seen))
         corrected = self._chooser.correct(seen, exchanged)
         wanted = np.where(asking[:, None], LIVE, NONE).astype(np.uint8).repeat(grid.heads, axis=1)
-        wanted[exchanged | self._reached(moved)] = ASK if limit > 0 else ALL
+        wanted[exchanged | self._reached(moved, limit)] = ASK if limit > 0 else ALL
         if corrected is not None:
             wanted[corrected] = ALL
         if everything:
-            wanted[...] = ALL
+            wanted[...], self._waiting[...] = ALL, False
         ran = self._attend.run(query, target, wanted, limit)
         keys = np.where(self._kept.is_there, self._keys[self._kept.blocks], 0).sum(axis=2)
         self._macs = int((ran.astype(np.int64) * keys).sum()) * 2 * grid.head_dim + self._chooser.macs
@@ -123,19 +127,26 @@ class Selective:
             self._kept.fill(chosen)
         return exchanged
 
-    def _reached(self, moved: Mask) -> Mask:
+    def _reached(self, moved: Mask, gate: float) -> Mask:
         """(block, head): who keeps a block that moved."""
-        if not moved.any():
-            return np.zeros(self._kept.counts.shape, np.bool_)
-        with_summaries = np.zeros(len(self._keys), np.bool_)
-        with_summaries[: len(moved)] = moved
-        if self._grid.has_summaries:
-            with_summaries[len(moved) :] = np.add.reduceat(moved, np.arange(0, len(moved), self._grid.room)) > 0
-        return np.asarray((self._mask & with_summaries).any(axis=2))
+        blocks = len(moved)
+        reached = np.asarray((self._mask[:, :, :blocks] & moved).any(axis=2))
+        if not self._grid.has_summaries:
+            return reached
+        through = np.add.reduceat(moved, np.arange(0, blocks, self._grid.room)) > 0
+        self._waiting |= (self._mask[:, :, blocks:] & through).any(axis=2)
+        if gate > 0:
+            self._turn = (self._turn + 1) % TURNS
+            reached[self._turn :: TURNS] |= self._waiting[self._turn :: TURNS]
+        else:
+            reached |= self._waiting
+        self._waiting &= ~reached
+        return reached
 
     def reset(self) -> None:
         """Forget the scene."""
         self._mask = np.zeros_like(self._mask)
+        self._waiting[...] = False
         self._attend.shift[...] = 0
         self._chooser.reset()
 
