@@ -1,4 +1,4 @@
-"""Hierarchical networks of others, as timm builds them, on OpenVINO: their time beside a TurboViT's at the same input. Extra `bench`.
+"""Hierarchical networks of others, as timm builds them, on OpenVINO: their time beside a TurboViT's at the same input. Extra `peers`.
 
 In: names, a size. Out: rows. Weights are random: time does not depend on them. timm needs torch and torchvision; OpenVINO converts.
 """
@@ -52,7 +52,7 @@ def _peers(names: Sequence[str], px: int, folder: Path) -> Iterator[tuple[str, P
     try:
         import timm
     except (ImportError, RuntimeError) as error:
-        raise Unavailable(f"timm cannot be loaded ({str(error).splitlines()[0]}): pip install timm torch torchvision") from error
+        raise Unavailable(f"timm cannot be loaded ({str(error).splitlines()[0]}): pip install 'edgevision[peers]'") from error
     for name in names:
         if not timm.is_model(name):
             raise InputError(f"{name}: timm knows no such network; `timm.list_models()` names them")
