@@ -68,12 +68,6 @@ def _csat(settings: TurboViTSettings, learned: Weights, tokens: Tokens) -> Atten
     return Csat(settings.measurements, held, settings.recovery, settings.sparsity)
 
 
-def _sparsifiner(settings: TurboViTSettings, learned: Weights, tokens: Tokens) -> Attention:
-    """Predicts with what was learned, `query`, `key`, `down` and `up`, or with a predictor that has not been trained."""
-    predictor = Predictor(*(learned[name] for name in ("query", "key", "down", "up"))) if "down" in learned else None
-    return Sparsifiner(SparsifinerSettings(keep=settings.keep), predictor)
-
-
 Maker = Callable[[TurboViTSettings, Weights, Tokens], Attention]
 _MAKERS: Mapping[str, Maker] = MappingProxyType(
     {
