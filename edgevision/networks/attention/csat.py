@@ -199,7 +199,7 @@ class CsatState:
     @property
     def size_bytes(self) -> int:
         """With the tokens' last values, the sums, and the packed copies."""
-        held = sum(measured.size_bytes for measured in self._measured)
+        held: int = sum(measured.size_bytes for measured in self._measured)
         return held + self.cache_bytes + self._attend.size_bytes
 
     @property
