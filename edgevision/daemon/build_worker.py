@@ -32,8 +32,7 @@ from edgevision.publish.payload import Identity
 from edgevision.publish.pictures import Pictures
 from edgevision.publish.topics import Topics
 from edgevision.recompute.arguments import Progress
-from edgevision.recompute.graph import read_metadata
-from edgevision.recompute.load import network_path
+from edgevision.recompute.load import check_network, network_path
 from edgevision.registry import Registry
 
 log = logging.getLogger("edgevision")
@@ -65,7 +64,7 @@ def build_setup(site: Site, order: Order, old: Setup | None = None) -> Setup:
     name, camera = site.camera, config.cameras[site.camera]
     identity = identity_of(config, name, site.boot_id, order)
     _refuse_huge(network_path(camera.recompute))
-    read_metadata(network_path(camera.recompute))  # a file that is no network is found now, not with the first frame
+    check_network(camera.recompute)  # a file that is no network is found now, not with the first frame
     before = None if old is None else old.pipeline.settings
     files = order.files.get(name, "")
     has_same_files = old is not None and old.files == files

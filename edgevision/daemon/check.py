@@ -13,9 +13,7 @@ from edgevision.daemon.build_worker import open_feed
 from edgevision.errors import BadFrame, EdgevisionError, InputError, Unavailable
 from edgevision.pipeline import Pipeline
 from edgevision.publish.mqtt import tail
-from edgevision.recompute.graph import is_quantised_file
-from edgevision.recompute.load import gates_of, network_path
-from edgevision.recompute.precision import choose_precision
+from edgevision.recompute.load import check_network, network_path
 from edgevision.registry import Registry
 
 PROBE_S = 10.0
@@ -29,8 +27,7 @@ def check(path: Path, has_probe: bool = False) -> dict[str, Any]:
         lines = [f"{path}: sound, {len(config.cameras)} cameras, sha256 {config.sha256[:12]}"]
         for name, camera in config.cameras.items():
             network = network_path(camera.recompute)
-            choose_precision(network, is_quantised_file(network), camera.recompute.precision)
-            gates_of(camera.recompute)
+            check_network(camera.recompute)
             Pipeline.from_config(config, name, registry)  # finds a golden picture that is missing or none
             lines.append(f"{name}: source {camera.source.type}, trigger {camera.trigger.type}, network {network.name}")
     except EdgevisionError as error:

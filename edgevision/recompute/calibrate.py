@@ -20,10 +20,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgevision.kernels.forms import Plane
+from edgevision.recompute.attention import BoundAttention
 from edgevision.recompute.bound import BoundStep
 from edgevision.recompute.island import Island
 
-Steps = Sequence[BoundStep | Island]
+Steps = Sequence[BoundStep | Island | BoundAttention]
 Index = NDArray[np.int64]
 
 _RUN_S = 150e-9  # what a run costs besides its pixels, where not all pixels ran: those of a whole step are in its best time
@@ -36,7 +37,7 @@ class StepTimes:
 
     def __init__(self, steps: Steps) -> None:
         self._steps = steps
-        self._sizes = np.array([step.target.size_px if isinstance(step, BoundStep) else 1 for step in steps], np.float64)
+        self._sizes = np.array([step.target.size_px if not isinstance(step, Island) else 1 for step in steps], np.float64)
         self._best_s = np.full(len(steps), np.inf)
 
     def learn(self) -> None:
@@ -57,7 +58,8 @@ class StepTimes:
 
     def last_s(self) -> float:
         """What the last call must have cost, were nothing else using the machine."""
-        runs = sum(step.run_count for step in self._steps if isinstance(step, BoundStep) and step.pixels < step.target.size_px)
+        partly = [step for step in self._steps if not isinstance(step, Island) and step.pixels < step.target.size_px]
+        runs = sum(step.run_count for step in partly)
         return float(self._column("pixels") @ self._best_s) + runs * _RUN_S
 
     def spent_s(self) -> float:
@@ -87,6 +89,8 @@ class Forecast:
             if isinstance(step, Island):
                 seen.update((id(plane), whole.stretched(plane)) for plane in step.targets.values())
                 own = whole
+            elif isinstance(step, BoundAttention):
+                own = seen[id(step.target)] = whole.stretched(step.target)
             else:
                 own = seen[id(step.target)] = _through(step, seen)
             cells = own.cells()

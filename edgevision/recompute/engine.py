@@ -6,8 +6,9 @@
     net.shift(0, 8)                    # loaded with may_move: the scene moves, and what was computed moves along in the next next()
 
 A file is read (`graph`), lowered to a plan of steps (`lower`, `plan`), and each step bound to the planes of a Memory (`memory`, `bound`,
-`island`). The arithmetic is in `kernels`; what runs step after step between two islands is a chain there (`kernels/*/chain.py`). One
-`Network` (plan, weights, kernels) serves many cameras, each a `SelectiveNetwork`.
+`island`, `attention`). A network of tokens comes as plain data (`token_plan`). The arithmetic is in `kernels`; what runs step after step
+between two islands or attentions is a chain there (`kernels/*/chain.py`). One `Network` (plan, weights, kernels) serves many cameras, each
+a `SelectiveNetwork`.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from edgevision.kernels import cpu_has_bf16, open_backend
 from edgevision.kernels.forms import Backend, Chain
 from edgevision.kernels.plain.store import decode
 from edgevision.recompute.arguments import Means, Progress, check_gates, check_load, check_window
+from edgevision.recompute.attention import BoundAttention, attention_bytes, bind_attention
 from edgevision.recompute.bound import BoundStep, bind_step, join
 from edgevision.recompute.copies import TensorOf
 from edgevision.recompute.foreign import Foreign, ForeignNetwork
@@ -38,12 +40,14 @@ from edgevision.recompute.island import Island, bind_island, compile_island
 from edgevision.recompute.lower import lower
 from edgevision.recompute.memory import Layout, Memory, refuse_beyond
 from edgevision.recompute.motion import Motion, Moves, set_ends
-from edgevision.recompute.plan import IslandStep, Plan, Ref
+from edgevision.recompute.plan import AttentionStep, IslandStep, Plan, Ref, Step
 from edgevision.recompute.precision import choose_precision, gates_by_step
 from edgevision.recompute.preprocess import Preprocess, build_intake, checked_preprocess
 from edgevision.records import Box, Costs, Mask, StepCost
 
 Outputs = dict[str, NDArray[np.float32]]
+Stage = Chain | Island | BoundAttention
+AnyBound = BoundStep | Island | BoundAttention
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -64,26 +68,27 @@ class Network:
         """Pack the weights, compile the islands. Raises UnsupportedNetwork when a camera's Memory would be beyond the limit."""
         layout = Layout.of(plan)
         spare = (0 if foreign is None else foreign.input_bytes) + (layout.ring_bytes(plan) if limit.may_move else 0)
+        spare += attention_bytes(plan, backend)
         refuse_beyond(limit.megabytes, camera_bytes(graph, plan, layout) + spare, limit.memories, plan.path)
-        packed = tuple(
-            compile_island(step, graph, threads) if isinstance(step, IslandStep) else backend.pack(step.form) for step in plan.steps
-        )
+        packed = tuple(_packed(step, graph, backend, threads) for step in plan.steps)
         return cls(graph, plan, layout, backend, packed, backend.crew(threads), limit, foreign)
 
     def bind(self, memory: Memory, progress: Progress | None = None) -> Bound:
         """Every step over one camera's Memory."""
-        steps: list[BoundStep | Island] = []
+        steps: list[AnyBound] = []
         for step, packed in zip(self.plan.steps, self.packed, strict=True):
             if isinstance(step, IslandStep):
                 steps.append(bind_island(step, packed, memory, self.backend))
+            elif isinstance(step, AttentionStep):
+                steps.append(bind_attention(step, memory, self.backend, self.crew))
             else:
                 steps.append(bind_step(step, packed, memory, self.backend))
             if progress is not None:
                 progress(len(steps), len(self.packed))
         return Bound(tuple(steps), tuple(self._stages(steps)))
 
-    def _stages(self, steps: Sequence[BoundStep | Island]) -> Iterator[Chain | Island]:
-        """Islands, and what lies between two as one chain."""
+    def _stages(self, steps: Sequence[AnyBound]) -> Iterator[Stage]:
+        """Islands and attentions, and what lies between two as one chain."""
         waiting: list[BoundStep] = []
         for step in steps:
             if isinstance(step, BoundStep):
@@ -97,12 +102,19 @@ class Network:
             yield join(waiting, self.backend, self.crew)
 
 
+def _packed(step: Step | IslandStep | AttentionStep, graph: Graph, backend: Backend, threads: int) -> object:
+    """What all cameras share of a step besides its form; an attention has its weights in itself."""
+    if isinstance(step, IslandStep):
+        return compile_island(step, graph, threads)
+    return backend.pack(step.form) if isinstance(step, Step) else None
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Bound:
-    """A network's steps over one Memory, and what runs them: chains of steps, and islands between."""
+    """A network's steps over one Memory, and what runs them: chains of steps, and islands or attentions between."""
 
-    steps: tuple[BoundStep | Island, ...]
-    stages: tuple[Chain | Island, ...]
+    steps: tuple[AnyBound, ...]
+    stages: tuple[Stage, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,9 +179,15 @@ class SelectiveNetwork:
         backend = means.get("backend", "compiled")
         if chosen == "bf16" and backend == "compiled" and not cpu_has_bf16():
             raise UnsupportedNetwork(f"{path}: precision bf16 needs a CPU that multiplies bf16 (AVX512-BF16); leave it out for f32")
-        kernels = open_backend(backend) if isinstance(backend, str) else backend
-        is_foreign = means.get("foreign", "never") == "auto" and kernels.name == "compiled"
+        is_foreign = means.get("foreign", "never") == "auto" and getattr(backend, "name", backend) == "compiled"
         foreign = ForeignNetwork(graph, plan.tensors[plan.input], chosen, threads) if is_foreign else None
+        return cls.of_plan(graph, plan, threads, means, foreign)
+
+    @classmethod
+    def of_plan(cls, graph: Graph, plan: Plan, threads: int, means: Means, foreign: ForeignNetwork | None = None) -> SelectiveNetwork:
+        """The network of a plan that is made already; `graph` says what a file would. Raises UnsupportedNetwork."""
+        backend = means.get("backend", "compiled")
+        kernels = open_backend(backend) if isinstance(backend, str) else backend
         limit = Limit(means.get("memory_limit_mb"), means.get("memories", 1), means.get("may_move", False))
         return cls(Network.load(graph, plan, kernels, threads, limit, foreign), means.get("progress"))
 
@@ -195,6 +213,11 @@ class SelectiveNetwork:
     def plan(self) -> Plan:
         """How every step runs, and why. Prints one line a step."""
         return self._network.plan
+
+    @property
+    def attentions(self) -> tuple[BoundAttention, ...]:
+        """This camera's attentions, as the last call left them: for whoever explains, to be looked at only."""
+        return tuple(step for step in self._steps if isinstance(step, BoundAttention))
 
     @property
     def graph(self) -> Graph:
@@ -253,11 +276,11 @@ class SelectiveNetwork:
     def _run_all(self) -> Outputs:
         """All steps on the input in use."""
         for step in self._steps:
-            if isinstance(step, BoundStep):
+            if not isinstance(step, Island):
                 step.open_gate()
         self._advance(True)
         for step in self._steps:
-            if isinstance(step, BoundStep):
+            if not isinstance(step, Island):
                 step.learn_gate(self.plan.gates[step.step.name])
         self._mode, self._has_moved = "full", False
         if self._foreign is not None:
@@ -350,6 +373,9 @@ class SelectiveNetwork:
     def reset(self) -> None:
         """Forget the scene: the next call must be `first`."""
         self._memory.clear()
+        for step in self._steps:
+            if isinstance(step, BoundAttention):
+                step.state.reset()
         self._shift_px, self._has_moved = (0, 0), False
         if self._foreign is not None:
             self._foreign.leave()
@@ -363,7 +389,7 @@ class SelectiveNetwork:
         check_window(window)
         if not self._memory.is_filled or self._is_foreign:
             return {}
-        moved = {step.step.name: step.verify(window) for step in self._steps if isinstance(step, BoundStep)}
+        moved = {step.step.name: step.verify(window) for step in self._steps if not isinstance(step, Island)}
         return {name: pixels for name, pixels in moved.items() if pixels}
 
     @property
@@ -407,8 +433,8 @@ class SelectiveNetwork:
         note = "" if self._network.foreign is None else self._network.foreign.failure
         return Costs(taken, sum(step.macs for step in steps), self.plan.dense_macs, self._mode, steps, note)
 
-    def _cost(self, step: BoundStep | Island) -> StepCost:
-        how, macs = ("island", 0) if isinstance(step, Island) else ("selective", step.pixels * step.step.macs_px)
+    def _cost(self, step: AnyBound) -> StepCost:
+        how, macs = ("island", 0) if isinstance(step, Island) else ("selective", step.macs)
         return StepCost(step.step.name, how, step.live_fraction, macs, step.seconds)
 
     def _foreign_cost(self) -> StepCost:

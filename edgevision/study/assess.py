@@ -24,7 +24,6 @@ from edgevision.errors import InputError, UnsupportedNetwork
 from edgevision.recompute.camera_network import CameraNetwork
 from edgevision.recompute.engine import SelectiveNetwork
 from edgevision.recompute.load import DEFAULT, load_for_frames
-from edgevision.recompute.plan import Step
 from edgevision.records import Image
 from edgevision.study.against import Teacher
 from edgevision.study.assess_cost import Cost, Prices, Scene, best_dense, cost_of, energy_words
@@ -236,17 +235,14 @@ def layers_of(findings: Findings) -> list[dict[str, Any]]:
     race, network = findings.race, findings.race.network
     if not race.live_steps:
         return []
-    means = np.mean(race.live_steps, axis=0)
+    means = {name: sum(live.get(name, 0.0) for live in race.live_steps) / len(race.live_steps) for name in race.steps}
     macs: dict[str, int] = {}
     if isinstance(network, SelectiveNetwork):
-        tensors = network.plan.tensors
-        for step in network.plan.steps:
-            if isinstance(step, Step):
-                macs[step.name] = step.macs_px * tensors[step.target].height * tensors[step.target].width
+        macs = {step.name: network.plan.macs(step) for step in network.plan.steps}
     total = max(1, sum(macs.values()))
     return [
-        {"name": name, "how": how, "live": round(float(mean), 6), "macs_share": round(macs.get(name, 0) / total, 5)}
-        for (name, how), mean in zip(race.steps, means, strict=True)
+        {"name": name, "how": how, "live": round(means[name], 6), "macs_share": round(macs.get(name, 0) / total, 5)}
+        for name, how in race.steps.items()
     ]
 
 

@@ -60,3 +60,12 @@ def keep_metadata(source: Any, target: Any) -> None:
         return
     for key in info["framework"]:
         target.set_rt_info(source.get_rt_info(["framework", key]).astype(str), ["framework", key])
+
+
+def converted(network: Any, shape: tuple[int, ...]) -> Any:
+    """A torch module as OpenVINO's model, traced on zeros of `shape`. Raises UnsupportedNetwork, one line."""
+    like = next(network.parameters()).detach()
+    try:
+        return ov.convert_model(network, example_input=like.new_zeros(shape), input=[list(shape)])
+    except RuntimeError as error:
+        raise UnsupportedNetwork(f"{type(network).__name__}: OpenVINO cannot convert it: {reason_of(error)}") from error
