@@ -89,10 +89,18 @@ class Background:
         self.set_tables(settings)
         self.restart_reference(image.reshape(flat))
 
-    def set_tables(self, settings: ChangeSettings) -> None:
+    @property
+    def noise_measured(self) -> float:
+        """The whole picture's noise as measured so far (gray levels, one sigma), at least the least that is believed."""
+        return max(measure.noise_of(self.noise_counts.sum(axis=0)), measure.NOISE_LEAST)
+
+    def set_tables(self, settings: ChangeSettings, is_anew: bool = False) -> None:
         """The tables by gray level, from the noise measured so far or given; kept while the noise moves by less than an eighth."""
-        noise = measure.noise_by_level(self.noise_counts) if settings.noise_sigma is None else np.full(measure.LEVELS, settings.noise_sigma)
-        if self.frames >= CALIBRATION_FRAMES and np.abs(noise - self.noise).max() < self.noise.max() / 8:
+        if settings.noise_sigma is None:
+            noise = settings.adjust.in_force(measure.noise_by_level(self.noise_counts), self.noise_measured)
+        else:
+            noise = np.full(measure.LEVELS, settings.noise_sigma)
+        if not is_anew and self.frames >= CALIBRATION_FRAMES and np.abs(noise - self.noise).max() < self.noise.max() / 8:
             return
         self.noise = noise
         weak = settings.hysteresis * measure.strong_levels(settings.pixel_threshold, noise)
@@ -124,7 +132,11 @@ class Background:
         self.shown_foreground = read_only(np.zeros_like(self.foreground))
 
     def shift(self, down_px: int, right_px: int, flat: Image) -> None:
-        """What was used, and what was said of it, moves along; what newly enters is used as `flat` shows it."""
+        """What was used, and what was said of it, moves along; what newly enters is used as `flat` shows it.
+
+        The light stays: a lamp is uneven by the place it shines on, whatever lies there.
+        """
+        self.settle.shift(down_px, right_px)
         for axis, pixels in enumerate((down_px, right_px)):
             if pixels == 0:
                 continue
@@ -230,6 +242,19 @@ class ChangeDetector:
     def noise(self) -> NDArray[np.float64]:
         """The noise at each of the 256 gray levels (levels, one sigma), as measured so far or given."""
         return self._open().noise.copy()
+
+    @property
+    def noise_measured(self) -> float | None:
+        """The whole picture's noise as measured from the stream (gray levels, one sigma), whatever thresholds stand on; None: not yet."""
+        background = self._background
+        is_known = background is not None and background.noise_counts.sum() >= measure.ENOUGH_SAMPLES
+        return background.noise_measured if background is not None and is_known else None
+
+    def retune(self, settings: ChangeSettings) -> None:
+        """Go on with settings that differ in `adjust` alone: thresholds move, nothing is forgotten."""
+        self.settings = settings
+        if self._background is not None:
+            self._background.set_tables(settings, is_anew=True)
 
     def prepare(self, image: Image) -> None:
         """Compile what frames of this dtype and number of channels need, so that the first one does not wait. Forgets nothing."""

@@ -34,6 +34,18 @@ Dimension = tuple[Digit, ...]
 
 
 @dataclass(frozen=True, slots=True)
+class Recipe:
+    """A picture's values cut into axes of these sizes, these axes in another `order`: a tensor's numbers in their order."""
+
+    sizes: tuple[int, ...]
+    order: tuple[int, ...]
+
+    def of(self, values: NDArray[Any]) -> NDArray[Any]:
+        """The values (row, column, channel) so; a view where that is possible."""
+        return values.reshape(self.sizes).transpose(self.order)
+
+
+@dataclass(frozen=True, slots=True)
 class Arrangement:
     """`picture` is (channels, height, width); `dimensions` of the tensor have every digit of every axis once, but none of size 1."""
 
@@ -144,10 +156,14 @@ class Arrangement:
 
     def array(self, values: NDArray[Any]) -> NDArray[Any]:
         """The tensor of a picture's values (row, column, channel); a view where that is possible."""
+        return self.recipe().of(values).reshape(self.shape)
+
+    def recipe(self) -> Recipe:
+        """How its tensor is made of a picture's values, to be asked for once."""
         order = self._digits()
         places = {digit: place for place, digit in enumerate(order)}
-        cut = values.reshape([digit.size for digit in order])
-        return cut.transpose([places[digit] for dimension in self.dimensions for digit in dimension]).reshape(self.shape)
+        cut = tuple(digit.size for digit in order)
+        return Recipe(cut, tuple(places[digit] for dimension in self.dimensions for digit in dimension))
 
     def picture_of(self, constant: NDArray[Any]) -> NDArray[Any] | None:
         """A constant that is broadcast over the tensor, as (row, column, channel), for the picture; None if it enlarges the tensor."""

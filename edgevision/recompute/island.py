@@ -21,10 +21,11 @@ from openvino.preprocess import PrePostProcessor
 
 from edgevision.errors import UnsupportedNetwork
 from edgevision.kernels.forms import NO_LIVE, Backend, Plane
-from edgevision.kernels.plain.store import decode, encode
+from edgevision.kernels.plain.store import encode
+from edgevision.recompute.copies import TensorOf
 from edgevision.recompute.graph import Graph, read_graph
 from edgevision.recompute.memory import Memory
-from edgevision.recompute.plan import IslandStep, Ref, Tensor
+from edgevision.recompute.plan import IslandStep, Tensor
 
 
 def compile_island(step: IslandStep, graph: Graph, threads: int) -> Any:
@@ -116,13 +117,16 @@ def machine() -> tuple[str, str]:
 
 @dataclass(slots=True, eq=False)
 class Island:
-    """One island of one camera. `has_moved` while a picture that it reads or writes lies elsewhere than at the last call."""
+    """One island of one camera. `sources`: name, where it lies if it is a picture, and the array that OpenVINO reads.
+
+    `has_moved` while a picture that it reads or writes lies elsewhere than at the last call.
+    """
 
     step: IslandStep
     memory: Memory
     backend: Backend
     request: Any
-    sources: tuple[tuple[str, Ref | None, tuple[Plane, ...]], ...]
+    sources: tuple[tuple[str, TensorOf | None, NDArray[Any]], ...]
     targets: Mapping[str, Plane]
     pixels: int = 0
     seconds: float = 0.0
@@ -141,17 +145,25 @@ class Island:
             if plane.live_px:
                 _forget(plane)
         self.memory.fresh.difference_update(name for name, is_picture in self.step.targets if not is_picture)
-        if everything or self.has_moved or self._is_fed():
+        if self._feed(everything or self.has_moved):
             self.pixels = 1
             self._run()
         self.seconds = time.perf_counter() - began
 
-    def _is_fed(self) -> bool:
-        return any(any(plane.live_px for plane in leaves) if ref else name in self.memory.fresh for name, ref, leaves in self.sources)
+    def _feed(self, everything: bool) -> bool:
+        """Copy what changed to where OpenVINO reads it; whether anything did."""
+        is_fed = False
+        for name, picture, array in self.sources:
+            if everything or (picture.is_live if picture else name in self.memory.fresh):
+                is_fed = True
+                if picture:
+                    picture.copy_to(array)
+                else:
+                    array[...] = self.memory.loose[name]
+        return is_fed or everything
 
     def _run(self) -> None:
-        arrays = [self._picture(name, ref) if ref else self.memory.loose[name] for name, ref, _ in self.sources]
-        self.request.infer(dict(enumerate(arrays)))
+        self.request.infer()
         for place, (name, is_picture) in enumerate(self.step.targets):
             result = self.request.get_output_tensor(place).data
             if is_picture:
@@ -159,14 +171,6 @@ class Island:
             elif name not in self.memory.loose or not _same_bits(self.memory.loose[name], result):
                 self.memory.loose[name] = np.array(result)
                 self.memory.fresh.add(name)
-
-    def _picture(self, name: str, ref: Ref) -> NDArray[Any]:
-        """What the file's tensor holds, in its own order and type."""
-        plane, arrangement = self.memory.view(ref), self.memory.plan.arrangements.get(name)
-        values = decode(plane.values, plane.store)
-        array = values.transpose(2, 0, 1)[None] if arrangement is None else arrangement.array(values)
-        kind = self.request.get_input_tensor([source for source, _, _ in self.sources].index(name)).data.dtype
-        return np.ascontiguousarray(array, dtype=kind)
 
     def _store(self, plane: Plane, new: NDArray[np.float32]) -> None:
         old, held = plane.values, np.ascontiguousarray(encode(np.ascontiguousarray(new), plane.store))
@@ -189,6 +193,10 @@ def _same_bits(a: NDArray[Any], b: NDArray[Any]) -> bool:
 
 def bind_island(step: IslandStep, compiled: Any, memory: Memory, backend: Backend) -> Island:
     """The island over one camera's Memory."""
-    sources = tuple((name, ref, tuple(memory.leaves(ref)) if ref else ()) for name, ref in step.sources)
+    request = compiled.create_infer_request()
+    sources = tuple(
+        (name, TensorOf(memory, name, ref) if ref else None, request.get_input_tensor(place).data)
+        for place, (name, ref) in enumerate(step.sources)
+    )
     targets = {name: memory.planes[name] for name, is_picture in step.targets if is_picture}
-    return Island(step, memory, backend, compiled.create_infer_request(), sources, targets)
+    return Island(step, memory, backend, request, sources, targets)

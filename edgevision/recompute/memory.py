@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -69,10 +70,35 @@ class Layout:
         """What a Memory of this layout takes, but for the loose arrays of islands."""
         return sum(self._tensor_bytes(plan.tensors[name]) for name in plan.tensors) + run_count(plan) * _RUN_BYTES
 
+    def room_bytes(self, plan: Plan, may_move: bool) -> int:
+        """What the arrays that lie side by side take, each from a cache line on: live bytes, extents and, unless they may move, values."""
+        values = 0 if may_move else sum(_lines(_padded_bytes(plan.tensors[root], border)) for root, border in self.borders.items())
+        return values + sum(_lines(each.height * each.width) + _lines(each.height * _EXTENT_BYTES) for each in plan.tensors.values())
+
     def _tensor_bytes(self, tensor: Tensor) -> int:
         if self.homes[tensor.name][0] != tensor.name:
             return tensor.height * (tensor.width + _EXTENT_BYTES)
         return _padded_bytes(tensor, self.borders[tensor.name]) + tensor.height * (tensor.width + _EXTENT_BYTES)
+
+
+class Room:
+    """One piece of memory for many arrays: the system may then back it by large pages, which small arrays would never get."""
+
+    def __init__(self, size_bytes: int) -> None:
+        self._raw = np.zeros(size_bytes + _LINE_BYTES, np.uint8)
+        self._used = -self._raw.ctypes.data % _LINE_BYTES
+
+    def take(self, shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
+        """Zeros, from a cache line on."""
+        size = math.prod(shape) * np.dtype(dtype).itemsize
+        first, self._used = self._used, self._used + _lines(size)
+        part: NDArray[Any] = self._raw[first : first + size].view(dtype).reshape(shape)
+        return part
+
+
+def _lines(size_bytes: int) -> int:
+    """In whole cache lines, and one behind: room to read a vector beyond the last value."""
+    return (-(-size_bytes // _LINE_BYTES) + 1) * _LINE_BYTES
 
 
 def _padded_bytes(tensor: Tensor, border: Border) -> int:
@@ -124,7 +150,8 @@ def _border(form: Convolve, source: Tensor, target: Tensor) -> Border:
 class Memory:
     """`planes` by tensor; `runs`, room for those of one step at a time; `loose` arrays that islands make for islands or as outputs.
 
-    `fresh` names the loose arrays that changed in the last call. `is_filled` after the first `first`. `buffers` by root tensor, where
+    `fresh` names the loose arrays that changed in the last call. `is_filled` from the end of a `first` on, but for the time in which a call
+    writes: what is interrupted leaves a Memory that is in part of another input, and counts as empty. `buffers` by root tensor, where
     pictures may move, else none.
     """
 
@@ -141,15 +168,20 @@ class Memory:
     def allocate(cls, plan: Plan, layout: Layout, may_move: bool = False) -> Memory:
         """An empty Memory."""
         moving = {root: _ring_buffer(plan.tensors[root], border) for root, border in layout.borders.items()} if may_move else {}
+        room = Room(layout.room_bytes(plan, may_move))
         buffers = {
-            root: _typed(moving[root], plan.tensors[root]) if may_move else _buffer(plan.tensors[root], border)
+            root: _typed(moving[root], plan.tensors[root]) if may_move else _buffer(plan.tensors[root], border, room)
             for root, border in layout.borders.items()
         }
         planes = {}
         for name, tensor in plan.tensors.items():
             root, start = layout.homes[name]
-            planes[name] = _plane(buffers[root][:, :, start : start + tensor.channels], tensor, layout.borders[root], name == root)
+            planes[name] = _plane(buffers[root][:, :, start : start + tensor.channels], tensor, layout.borders[root], name == root, room)
         return cls(plan, layout, planes, np.zeros((run_count(plan), 3), np.int32), buffers=moving)
+
+    def begin(self) -> None:
+        """A call is about to write."""
+        self.is_filled = False
 
     def follow(self) -> None:
         """Let the planes be where their pictures have moved to. What was read from them before is no longer theirs."""
@@ -195,15 +227,11 @@ def pixel_bytes(tensor: Tensor) -> int:
     return -(-tensor.channels * tensor.store.dtype.itemsize // _WORD_BYTES) * _WORD_BYTES
 
 
-def _buffer(tensor: Tensor, border: Border) -> NDArray[Any]:
-    """Zeros for a tensor and its border, the first pixel on a cache line, and room to read a vector beyond the last."""
+def _buffer(tensor: Tensor, border: Border, room: Room) -> NDArray[Any]:
+    """Zeros for a tensor and its border."""
     dtype, channels = tensor.store.dtype, tensor.channels
     rows, columns = tensor.height + border.top + border.bottom, tensor.width + border.left + border.right
-    whole = pixel_bytes(tensor) // dtype.itemsize
-    count = rows * columns * whole
-    raw = np.zeros(count + 2 * _LINE_BYTES // dtype.itemsize, dtype)
-    shift = (-raw.ctypes.data % _LINE_BYTES) // dtype.itemsize
-    padded = raw[shift : shift + count].reshape(rows, columns, whole)[:, :, :channels]
+    padded = room.take((rows, columns, pixel_bytes(tensor) // dtype.itemsize), dtype)[:, :, :channels]
     if tensor.store.zero:
         padded[...] = tensor.store.zero
     return padded
@@ -225,9 +253,9 @@ def _typed(buffer: Buffer, tensor: Tensor) -> NDArray[Any]:
     return buffer.padded.view(tensor.store.dtype)[:, :, : tensor.channels]
 
 
-def _plane(padded: NDArray[Any], tensor: Tensor, border: Border, is_root: bool) -> Plane:
-    extent = np.empty((tensor.height, 2), np.int32)
+def _plane(padded: NDArray[Any], tensor: Tensor, border: Border, is_root: bool, room: Room) -> Plane:
+    extent = room.take((tensor.height, 2), np.int32)
     extent[...] = NO_LIVE
-    live = np.zeros((tensor.height, tensor.width), np.uint8)
+    live = room.take((tensor.height, tensor.width), np.uint8)
     place = border.top, border.left, tensor.height, tensor.width, live, extent
     return Plane(padded, *place, store=tensor.store, has_filling=is_root)

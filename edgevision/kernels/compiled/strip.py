@@ -24,6 +24,7 @@ from edgevision.kernels.forms import Float, Plane
 
 I64, I32, BIT, BYTE = ir.IntType(64), ir.IntType(32), ir.IntType(1), ir.IntType(8)
 UNROLLED = 2
+AHEAD_BYTES = 1024  # in a row of pixels: as far on as memory takes to answer, and no farther than the cache holds
 MASKING_LANES = 16  # vectors so wide come with an instruction set that can leave lanes out when it loads and stores
 
 
@@ -197,10 +198,18 @@ class Writer(ABC):
         if not self.shape.is_raw:
             new = encode(math, new, kind, self.number["target_inverse"], self.number["target_zero"])
         old = self.read(target, channel, piece, kind)
+        self.fetch(target, channel, piece)
         self.note(
             self.hits[pixel][piece.lanes], self.beyond_gate(math, new, old) if self.shape.is_gated else self.other_bits(new, old), piece
         )
         self.write(self.scratch(pixel) if self.shape.is_gated else target, channel, piece, new)
+
+    def fetch(self, target: Any, channel: Any, piece: Piece) -> None:
+        """Ask for what the target holds a few pixels further on: nobody has looked at it since the last frame."""
+        word, byte = I32, BYTE.as_pointer()
+        code = cgutils.get_or_insert_function(self.b.module, ir.FunctionType(ir.VoidType(), [byte, word, word, word]), "llvm.prefetch.p0")
+        address = self.b.bitcast(self.pointer(self.after(target, AHEAD_BYTES), channel, piece, self.shape.kind), byte)
+        self.b.call(code, [address, ir.Constant(word, 1), ir.Constant(word, 3), ir.Constant(word, 1)])
 
     def note(self, accumulator: Any, hit: Any, piece: Piece) -> None:
         """Remember which lanes moved: all bits 0 where none did."""
