@@ -5,7 +5,9 @@ is OpenVINO f32 on the whole picture with the same threads, without what it take
 against dense, over all frames and classes; the worst frame stands beside it. The network is trained here, for a minute, on pictures made
 here.
 
-    python benchmarks/splice.py [--size 720] [--frames 60] [--live 0.01,0.05,0.2] [--threads 1] [--way split] [--json]
+    python benchmarks/splice.py [--size 720] [--frames 60] [--live 0.01,0.05,0.2] [--threads 1] [--way split] [--network FILE] [--json]
+
+`--network` keeps the trained network in FILE, for further runs; `--frames 0` only trains it.
 """
 
 from __future__ import annotations
@@ -93,12 +95,17 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--tolerance", type=float, default=SpliceSettings().tolerance)
     parser.add_argument("--way", choices=("auto", "crops", "split", "tail"), default="auto")
+    parser.add_argument("--network", type=Path, metavar="FILE.onnx")
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
     width = given.size * 16 // 9
     with tempfile.TemporaryDirectory() as folder:
-        path = splice_network.write_onnx(splice_network.train(), Path(folder) / "network.onnx", given.size, width)
+        path = given.network or Path(folder) / "network.onnx"
+        if not path.exists():
+            splice_network.write_onnx(splice_network.train(), path, given.size, width)
+        if not given.frames:
+            return
         net = SpliceNetwork.load(path, SpliceSettings(tolerance=given.tolerance, way=given.way), threads=given.threads)
         net.set_preprocess()
         rows = [measure(net, path, float(share), given.frames, given.threads) for share in given.live.split(",")]

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from edgevision import __version__
-from edgevision.errors import EdgevisionError, InputError
+from edgevision.errors import EdgevisionError
+from edgevision.learn_verbs import add_learn_verbs, writable_folder
 from edgevision.network_verbs import add_network_verbs
 from edgevision.report_verbs import add_report_verbs
 from edgevision.service_verbs import add_service_verbs
@@ -64,7 +65,7 @@ def parser() -> argparse.ArgumentParser:
     add_report_verbs(verbs, _verb)
     add_service_verbs(verbs, _verb)
     _add_gates(verbs)
-    _add_train(verbs)
+    add_learn_verbs(verbs, _verb)
     version = _verb(verbs, "version", _version, "print the version and what it runs on")
     version.add_argument("--json", action="store_true", help="print one JSON object")
     return root
@@ -109,13 +110,6 @@ def _add_gates(verbs: Verbs) -> None:
     gates.add_argument("--config", type=Path, metavar="FILE", help="the YAML file whose compare settings are used (default: all defaults)")
     gates.add_argument("--camera", metavar="ID", help="which camera of the configuration")
     gates.add_argument("--json", action="store_true", help="print one JSON object")
-
-
-def _add_train(verbs: Verbs) -> None:
-    train = _verb(verbs, "train", _train, "train the default network on the synthetic line (extra `train`)")
-    train.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the network and its card go")
-    train.add_argument("--seed", type=int, default=0, metavar="S", help="of data and weights (default 0)")
-    train.add_argument("--minutes", type=positive, default=25.0, metavar="N", help="how long to train (default 25)")
 
 
 def _demo(arguments: argparse.Namespace) -> int:
@@ -180,13 +174,6 @@ def _gates(arguments: argparse.Namespace) -> int:
     return 0 if report["is_within_limit"] else 1
 
 
-def _train(arguments: argparse.Namespace) -> int:
-    from edgevision.study.train.segmentation import TrainSettings, train_default
-
-    train_default(writable_folder(arguments.out) / "default.onnx", TrainSettings(seed=arguments.seed, minutes=arguments.minutes))
-    return 0
-
-
 def _version(arguments: argparse.Namespace) -> int:
     from edgevision.daemon.build import versions
 
@@ -209,14 +196,3 @@ def count(text: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError(f"{text} is given; it must be 1 or more")
     return number
-
-
-def writable_folder(path: Path) -> Path:
-    """The folder, made if it is not there. Raises InputError when nothing can be written in it, before any work is done for it."""
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror}; name a folder that can be made, with --out") from error
-    if not os.access(path, os.W_OK | os.X_OK):
-        raise InputError(f"{path}: may not be written; name another folder with --out, or change its rights")
-    return path

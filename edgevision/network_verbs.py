@@ -1,4 +1,4 @@
-"""The verbs about network files: `plan`, `bench net`, `quantize`. In: the command line's grammar. Out: the same with these verbs in it."""
+"""The verbs about network files: `plan`, `bench`, `quantize`. In: the command line's grammar. Out: the same with these verbs in it."""
 
 from __future__ import annotations
 
@@ -18,16 +18,20 @@ _NETWORK = "an .onnx or .xml file, or `default`"
 def add_network_verbs(verbs: Any, add: AddVerb) -> None:
     """Add them to `verbs` with `add(verbs, name, function, text)`."""
     plan = add(verbs, "plan", _plan, "print how each step of a network would run here, and why")
-    plan.add_argument("network", metavar="NET", help=_NETWORK)
+    plan.add_argument("network", metavar="NET", help=f"{_NETWORK}, or `turbovit` (untrained) or a .npz file of its weights")
     plan.add_argument(
         "--engine", choices=("selective", "splice"), default="selective", help="as in recompute.engine (default selective); splice measures"
     )
     _add_shape(plan)
+    plan.add_argument("--attention", type=names, default=(), metavar="KINDS", help="turbovit: how each stage attends (default: as trained)")
+    plan.add_argument("--keep", type=some_share, default=0.1, metavar="K", help="turbovit: share of tokens a query keeps (default 0.1)")
     plan.add_argument("--precision", choices=PRECISIONS, default="auto", help="of the arithmetic (default auto: the file's own)")
     plan.add_argument("--json", action="store_true", help="print one JSON object")
     benches = add(verbs, "bench", None, "measure against what else could be run").add_subparsers(required=True, metavar="WHAT")
     _add_bench_net(benches, add)
     _add_bench_compare(benches, add)
+    _add_bench_turbovit(benches, add)
+    _add_bench_attention(benches, add)
     quantize = add(verbs, "quantize", _quantize, "make a float network an int8 one with NNCF (extra `quantize`)")
     quantize.add_argument("model", type=Path, metavar="MODEL", help="an .onnx or .xml file")
     quantize.add_argument(
@@ -75,6 +79,45 @@ def _add_bench_compare(benches: Any, add: AddVerb) -> None:
     compare.add_argument("--json", action="store_true", help="print the rows as one JSON list")
 
 
+def _add_bench_turbovit(benches: Any, add: AddVerb) -> None:
+    turbo = add(
+        benches, "turbovit", _bench_turbovit, "the network of tokens with each attention against OpenVINO and torch (extra `bench`)"
+    )
+    turbo.add_argument("--size", type=whole_number, default=1024, metavar="PX", help="height and width of the input (default 1024)")
+    turbo.add_argument("--changed", type=some_share, default=0.05, metavar="F", help="share of the mask units that change (default 0.05)")
+    turbo.add_argument("--threads", type=whole_number, default=2, metavar="N", help="threads that each engine may use (default 2)")
+    turbo.add_argument("--gate", type=share, metavar="G", help="beside 0, which is exact (default: the shipped one)")
+    turbo.add_argument("--keep", type=some_share, default=0.1, metavar="K", help="share of tokens that a query looks at (default 0.1)")
+    turbo.add_argument("--methods", type=names, default=(), metavar="A,B", help="dense, sparsifiner, hybrid, csat (default: all)")
+    turbo.add_argument("--weights", type=Path, metavar="FILE.npz", help="a trained network (default: a random one, --seed)")
+    turbo.add_argument("--seed", type=int, default=0, metavar="S", help="of the random network and the pictures (default 0)")
+    turbo.add_argument("--frames", type=whole_number, default=20, metavar="N", help="shots that are timed (default 20)")
+    turbo.add_argument("--no-memory", action="store_true", help="leave mb out, which takes a process an engine")
+    turbo.add_argument("--json", action="store_true", help="print the rows as one JSON list")
+
+
+def _add_bench_attention(benches: Any, add: AddVerb) -> None:
+    attention = add(
+        benches, "attention", _bench_attention, "one layer of attention by each method against dense attention of OpenVINO and torch"
+    )
+    attention.add_argument("--tokens", type=whole_number, default=4096, metavar="N", help="in the map (default 4096)")
+    attention.add_argument("--heads", type=whole_number, default=6, metavar="H", help="default 6")
+    attention.add_argument("--dim", type=whole_number, default=64, metavar="D", help="channels of a head (default 64)")
+    attention.add_argument(
+        "--keep", type=some_share, default=0.1, metavar="K", help="share of the key blocks that sparsifiner and hybrid keep (default 0.1)"
+    )
+    attention.add_argument("--measurements", type=whole_number, default=256, metavar="M", help="of csat (default 256)")
+    attention.add_argument("--changed", type=some_share, default=0.05, metavar="F", help="share of the tokens, one square (default 0.05)")
+    attention.add_argument(
+        "--gate", type=share, default=0.02, metavar="G", help="ours, beside 0: share of the output's range (default 0.02)"
+    )
+    attention.add_argument("--threads", type=whole_number, default=2, metavar="T", help="that each engine may use (default 2)")
+    attention.add_argument("--methods", type=names, default=(), metavar="NAMES", help="ours, by name (default: all)")
+    attention.add_argument("--shots", type=whole_number, default=20, metavar="N", help="timed for each (default 20)")
+    attention.add_argument("--plot", type=Path, metavar="FILE.png", help="draw how much faster each is, over its error")
+    attention.add_argument("--json", action="store_true", help="print the rows as one JSON list")
+
+
 def _add_shape(verb: argparse.ArgumentParser) -> None:
     verb.add_argument(
         "--input-shape", type=shape, metavar="1,3,720,1280", help="batch, channels, height, width, for a file that leaves them open"
@@ -90,7 +133,12 @@ def _plan(arguments: argparse.Namespace) -> int:
         spliced = SpliceNetwork.load(_path(arguments.network), precision=arguments.precision, input_shape=arguments.input_shape)
         print(json.dumps(splice_report(spliced)) if arguments.json else spliced.plan)
         return 0
-    net = SelectiveNetwork.load(_path(arguments.network), arguments.precision, input_shape=arguments.input_shape)
+    if arguments.network == "turbovit" or arguments.network.endswith(".npz"):
+        from edgevision.study.network_plan import open_turbovit
+
+        net = open_turbovit(arguments.network, arguments.input_shape, arguments.attention, arguments.keep)
+    else:
+        net = SelectiveNetwork.load(_path(arguments.network), arguments.precision, input_shape=arguments.input_shape)
     print(json.dumps(plan_report(net)) if arguments.json else net.plan)
     return 0
 
@@ -146,6 +194,58 @@ def _bench_compare(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _bench_turbovit(arguments: argparse.Namespace) -> int:
+    from rich.console import Console
+
+    from edgevision.study.turbovit_bench import METHODS, SHIPPED_GATE, TurboTask, bench
+    from edgevision.study.turbovit_report import show
+    from edgevision.study.waiting import telling
+
+    task = TurboTask(
+        size_px=arguments.size,
+        changed=arguments.changed,
+        threads=arguments.threads,
+        gate=SHIPPED_GATE if arguments.gate is None else arguments.gate,
+        keep=arguments.keep,
+        methods=arguments.methods or METHODS,
+        weights=arguments.weights,
+        seed=arguments.seed,
+        shots=arguments.frames,
+        has_memory=not arguments.no_memory,
+    )
+    with telling(is_quiet=arguments.json) as told:
+        found = bench(task, told)
+    if arguments.json:
+        print(json.dumps(found.rows))
+        print("".join(f"edgevision: {note}\n" for note in found.notes), end="", file=sys.stderr)
+    else:
+        show(found, Console(width=max(WIDTH, Console().width)))
+    return 0
+
+
+def _bench_attention(arguments: argparse.Namespace) -> int:
+    from rich.console import Console
+
+    from edgevision.study.attention_bench import AttentionTask, bench
+    from edgevision.study.attention_report import draw, show
+    from edgevision.study.gate_curve import check_plot
+    from edgevision.study.waiting import telling
+
+    if arguments.plot:
+        check_plot(arguments.plot)
+    given = {name: getattr(arguments, name) for name in AttentionTask.__dataclass_fields__ if hasattr(arguments, name)}
+    with telling(is_quiet=arguments.json) as told:
+        found = bench(AttentionTask(**given), told)
+    if arguments.json:
+        print(json.dumps(found.rows))
+        print("".join(f"edgevision: {note}\n" for note in found.notes), end="", file=sys.stderr)
+    else:
+        show(found, Console(width=max(WIDTH, Console().width)))
+    if arguments.plot:
+        draw(found, arguments.plot)
+    return 0
+
+
 def _quantize(arguments: argparse.Namespace) -> int:
     from edgevision.study.quantize import QuantizeTask, quantise
 
@@ -163,6 +263,11 @@ def _path(network: str) -> Path:
     return network_path(RecomputeSettings(network="default")) if network == "default" else Path(network)
 
 
+def names(text: str) -> tuple[str, ...]:
+    """Words between commas, for argparse."""
+    return tuple(word.strip() for word in text.split(","))
+
+
 def shape(text: str) -> tuple[int, ...]:
     """Four whole numbers from 1 on, for argparse."""
     sizes = tuple(int(part) for part in text.replace("x", ",").strip("()[] ").split(","))
@@ -176,6 +281,14 @@ def share(text: str) -> float:
     number = float(text)
     if not 0 <= number <= 1:
         raise argparse.ArgumentTypeError(f"{text} is given; it must be between 0 and 1")
+    return number
+
+
+def some_share(text: str) -> float:
+    """A number above 0 and up to 1, for argparse."""
+    number = float(text)
+    if not 0 < number <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is given; it must be above 0 and at most 1, the nearest is {1 if number > 1 else 0.01}")
     return number
 
 

@@ -165,15 +165,18 @@ class Pipeline:
         self._stages_for(height, width, progress)
         self._detector.prepare(image)
 
-    def take_over(self, old: Pipeline) -> None:
+    def take_over(self, old: Pipeline, has_same_files: bool = True) -> None:
         """Go on from another pipeline of this camera: with its open defects, and with its network and scene where both see alike.
+
+        Without `has_same_files`, the files that both name have changed in between, and nothing of what was loaded serves on.
 
         `old` is not used any more. Raises InputError for defects that cannot go on; the rest is done then.
         """
-        if sees_alike(self.settings, old.settings):
+        if has_same_files and sees_alike(self.settings, old.settings):
             self._detector, self._refresh, self._network = old._detector, old._refresh, old._network
             self._decoder, self._audits, self._belt = old._decoder, old._audits, old._belt
             self._size_px, self._full_ts = old._size_px, old._full_ts
+            self._detector.retune(self.settings.compare)
         self.tracks.restore(old.tracks.snapshot())
 
     def reset(self) -> None:
@@ -195,6 +198,11 @@ class Pipeline:
     def size_px(self) -> tuple[int, int]:
         """(height, width) of the frames, (0, 0) before the first one."""
         return self._size_px
+
+    @property
+    def noise_measured(self) -> float | None:
+        """The camera's noise (gray levels, one sigma) as measured from its frames; None where it is not yet, or was told."""
+        return self._detector.noise_measured
 
     @property
     def network(self) -> CameraNetwork | None:
@@ -273,8 +281,8 @@ class Stopwatch:
 
 
 def sees_alike(one: CameraConfig, other: CameraConfig) -> bool:
-    """Do two configurations differ in judging at most, so that network, scene and reference of the one serve the other."""
-    first, second = (camera.model_dump(mode="json", include=set(SEEING)) for camera in (one, other))
+    """Do two configurations differ in judging and in `compare.adjust` at most: network, scene and reference of the one serve the other."""
+    first, second = (camera.model_dump(mode="json", include=set(SEEING), exclude={"compare": {"adjust"}}) for camera in (one, other))
     return first == second
 
 

@@ -1,4 +1,4 @@
-"""The verbs that look at a camera's pictures and tell what to do: `assess`, `tune`, `reference`. In: the grammar. "
+"""The verbs that look at a camera's pictures and tell what to do: `assess`, `tune`, `reference`, `explain`. In: the grammar. "
 "Out: the same with these."""
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ def add_report_verbs(verbs: Any, add: AddVerb) -> None:
     """Add them to `verbs` with `add(verbs, name, function, text)`."""
     _add_assess(verbs, add)
     _add_tune(verbs, add)
+    _add_explain(verbs, add)
     references = add(verbs, "reference", None, "teach, see and use a golden reference").add_subparsers(required=True, metavar="VERB")
     learn = add(references, "learn", _reference_learn, "teach a golden reference from pictures of good parts")
     learn.add_argument("pictures", type=Path, metavar="GOOD", help=f"{_PICTURES}; each is aligned with the first")
@@ -74,6 +75,30 @@ def _add_tune(verbs: Any, add: AddVerb) -> None:
     tune.add_argument("--dry-run", action="store_true", help="leave the configuration as it is")
     tune.add_argument("--out", type=Path, metavar="FILE.html", help="the report (default ./tune-CAM.html)")
     tune.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def _add_explain(verbs: Any, add: AddVerb) -> None:
+    explain = add(verbs, "explain", _explain, "show over a frame which tokens of turbovit were recomputed, and which tokens they looked at")
+    explain.add_argument("recording", type=Path, metavar="RECORDING", help=_PICTURES)
+    explain.add_argument("--config", type=Path, required=True, metavar="FILE", help="the YAML file; recompute.network is turbovit in it")
+    explain.add_argument("--camera", metavar="ID", help="which camera of the configuration")
+    explain.add_argument("--frame", type=_from_zero, default=30, metavar="N", help="which frame, counted from 0 (default 30)")
+    explain.add_argument("--out", type=Path, metavar="FILE.html", help="the page (default ./explain-RECORDING.html)")
+    explain.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def _explain(arguments: argparse.Namespace) -> int:
+    from edgevision.study.explain import ExplainTask, explain
+
+    report = explain(ExplainTask(arguments.recording, arguments.config, arguments.camera, arguments.frame, arguments.out))
+    if arguments.json:
+        print(json.dumps(report))
+    else:
+        for row in report["layers"]:
+            shares = f"queries run {row['queries_run']:>8.2%}  keys kept {row['keys_kept']:>7.2%}"
+            print(f"{row['name']:<28} {row['kind']:<12} {shares}  {row['note']}".rstrip())
+        print(f"pictures: {report['out']}")
+    return 0
 
 
 def _assess(arguments: argparse.Namespace) -> int:
@@ -159,4 +184,12 @@ def _hours(text: str) -> float:
     number = float(text)
     if not 0 < number <= 24:
         raise argparse.ArgumentTypeError(f"{text} is given; it must be above 0 and at most 24")
+    return number
+
+
+def _from_zero(text: str) -> int:
+    """A whole number from 0 on, for argparse."""
+    number = int(text)
+    if number < 0:
+        raise argparse.ArgumentTypeError(f"{text} is given; it must be 0 or more")
     return number

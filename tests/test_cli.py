@@ -143,6 +143,16 @@ def test_two_services_never_share_a_state_folder(tmp_path, capsys):
         outbox.close()
 
 
+def test_a_missing_golden_picture_and_a_place_outside_the_picture_are_found_by_check(tmp_path, capsys):
+    (tmp_path / "frames").mkdir()
+    cv2.imwrite(str(tmp_path / "frames" / "one.png"), np.full((80, 120, 3), 90, np.uint8))
+    source = f"{{type: folder, path: {tmp_path / 'frames'}}}"
+    config = write_config(tmp_path, source, "    compare: {reference: golden, golden: none.npz}\n")
+    failed(capsys, ["check", config], 78, "camera cam", "none.npz", "No such file")
+    config = write_config(tmp_path, source, "    compare: {roi: [[500, 500], [600, 500], [600, 600]]}\n")
+    failed(capsys, ["check", "--probe", config], 69, "cam: compare.roi lies outside the 120x80 picture", lines=5)
+
+
 def test_probe_names_all_that_does_not_answer(tmp_path, capsys):
     (tmp_path / "state").write_text("a file where the folder should be")
     config = write_config(tmp_path, f"{{type: file, path: {tmp_path / 'none.mp4'}}}")

@@ -21,6 +21,7 @@ DISTRIBUTIONS = {
 EXTRAS = {
     "torch": "edgevision/study/train", "onnx": "edgevision/study/train", "onnxruntime": "edgevision/study/peers",
     "nncf": "edgevision/study/quantize.py", "matplotlib": "edgevision/study",
+    "timm": "edgevision/study/peers", "ray": "edgevision/study/train",
 }  # fmt: skip
 
 

@@ -158,13 +158,18 @@ def test_a_pipeline_that_only_judges_otherwise_goes_on_where_the_other_stands(tm
     text = (tmp_path / "line.yaml").read_text()
     (tmp_path / "judging.yaml").write_text(text.replace("recompute:", "judge: {ng: 0.99}\n    recompute:"))
     (tmp_path / "seeing.yaml").write_text(text.replace("recompute:", "compare: {min_area: 11}\n    recompute:"))
-    seeing, judging = (ev.Pipeline.from_config(tmp_path / f"{name}.yaml") for name in ("seeing", "judging"))
+    adjust = "compare: {adjust: {enabled: true, noise_sigma: 5.5}}\n    recompute:"
+    (tmp_path / "adjusting.yaml").write_text(text.replace("recompute:", adjust))
+    seeing, judging, adjusting = (ev.Pipeline.from_config(tmp_path / f"{name}.yaml") for name in ("seeing", "judging", "adjusting"))
     assert (sees_alike(before.settings, judging.settings), sees_alike(before.settings, seeing.settings)) == (True, False)
     seeing.take_over(before)
     judging.take_over(before)
     assert seeing.inspect(shown[-1]).full_reason == "first"
     found = judging.inspect(shown[-1])
     assert (found.mode in ("partial", "cached"), found.threshold) == (True, 0.99)
+    adjusting.take_over(judging)  # thresholds move, the scene is not forgotten
+    assert adjusting.inspect(shown[-1]).mode in ("partial", "cached")
+    assert adjusting._detector.noise.max() > 5.0
 
 
 def test_over_a_belt_what_was_computed_moves_along(tmp_path):

@@ -24,6 +24,7 @@ from pydantic import Field
 
 from edgevision.capture.child import DecoderChild
 from edgevision.capture.redact import redact
+from edgevision.capture.repeats import Repeats
 from edgevision.capture.wire import Built, Ended, Failed, FrameBad, FrameReady, Job, Note, Warned, one_line
 from edgevision.errors import BadFrame, CameraError, EndOfStream
 from edgevision.records import Frame, Image, Settings
@@ -42,6 +43,12 @@ class CameraSettings(Settings):
     settle_s: float = Field(10.0, ge=0, le=3600, description="A live source that has run so long starts again from the shortest pause.")
     max_restarts: int = Field(3, ge=0, le=1000, description="Losses without a new frame after which a file or folder is given up.")
     stale_s: float = Field(2.0, ge=0.05, le=3600, description="A live frame older than this when it is taken is not inspected.")
+    frozen_s: float = Field(
+        10.0,
+        ge=0,
+        le=86400,
+        description="A live picture that repeats bit for bit for longer is not inspected, as the camera is frozen; 0: it is.",
+    )
     lossless: bool | None = Field(None, description="Drop no frame and make the source wait; null leaves it to the source.")
     size_change: str = Field(
         "refuse",
@@ -66,6 +73,7 @@ class CameraState(StrEnum):
     CLOSED = "closed"
     STARTING = "starting"
     ONLINE = "online"
+    FROZEN = "frozen"  # pictures come, and they are all the same one
     WAITING = "waiting"
     ENDED = "ended"
     FAILED = "failed"
@@ -82,6 +90,7 @@ class CameraCounters:
     dropped: int = 0
     bad_frames: int = 0
     stale_frames: int = 0
+    frozen_frames: int = 0
     restarts: int = 0
     died: int = 0
     hung: int = 0
@@ -142,6 +151,7 @@ class Camera:
         self._died_at: int | None = None
         self._online_since_s = 0.0
         self._picture: tuple[tuple[int, ...], str] | None = None
+        self._repeats = Repeats()
         self._over: CameraError | None = None
 
     @property
@@ -255,7 +265,7 @@ class Camera:
         self._job = replace(self._job, position=note.seq + 1, place=note.place)
         self._count(dropped=note.dropped)
         now_s = time.monotonic()
-        if self.state is not CameraState.ONLINE:
+        if self.state not in (CameraState.ONLINE, CameraState.FROZEN):
             self.state = CameraState.ONLINE
             self._online_since_s = now_s
         if self.is_finite or now_s - self._online_since_s >= self.settings.settle_s:
@@ -264,6 +274,7 @@ class Camera:
             raise self._bad(note, note.text)
         self._refuse(note, now_s)
         image = self._copy(note)
+        self._refuse_repeated(note, image)
         self._count(frames=1)
         return Frame(image, note.ts, note.seq, part_id=note.part_id, dropped_since_last=note.dropped, simulated=note.simulated)
 
@@ -292,6 +303,17 @@ class Camera:
                 "or restart it if the change is meant",
             )
 
+    def _refuse_repeated(self, note: FrameReady, image: Image) -> None:
+        """Raises BadFrame for what a frozen camera sends. Only where pictures are of now and of a sensor: others may well be equal."""
+        if note.taken_s is None or note.simulated or self.is_recorded or not self.settings.frozen_s:
+            return
+        is_frozen = self._repeats.same_s(image, note.taken_s) > self.settings.frozen_s
+        self.state = CameraState.FROZEN if is_frozen else CameraState.ONLINE
+        if is_frozen:
+            self._count(frozen_frames=1)
+            limit = f"frozen_s={self.settings.frozen_s:g}"
+            raise self._bad(note, f"the same picture bit for bit for more than {limit}: the camera is frozen; switch it off and on")
+
     def _bad(self, note: FrameReady | FrameBad, text: str) -> BadFrame:
         self._count(bad_frames=1, error=text)
         return BadFrame(f"{self.camera_id}: {text}", note.seq, note.part_id)
@@ -309,7 +331,7 @@ class Camera:
             self._count(error=note.text)
             self._give_up(note.text)
         else:
-            self._lose("restarts" if self.state is CameraState.ONLINE else "attempts_failed", note.text)
+            self._lose("restarts" if self.state in (CameraState.ONLINE, CameraState.FROZEN) else "attempts_failed", note.text)
 
     def _lose(self, how: str, text: str) -> None:
         """The child is lost: put it away, note where, and plan the next attempt or give up."""

@@ -23,6 +23,7 @@ from edgevision.records import Image
 
 _PAGE = 4096
 _STDERR_LIMIT = 64 * 1024
+_AWAY_S = 1.0  # a parent that did not look for so long cannot tell a child that hung from one that was stopped with it
 
 
 class DecoderChild:
@@ -50,6 +51,7 @@ class DecoderChild:
         self._poll.register(self._sock, select.POLLIN)
         self.started_s = time.monotonic()
         self.requested_s: float | None = None
+        self._looked_s = self._back_s = self.started_s  # the parent's last look; since when it has been looking
         send(self._sock, job)
 
     @property
@@ -68,7 +70,14 @@ class DecoderChild:
 
     def receive(self, timeout_s: float) -> Note | None:
         """The next note, None when none came in time. Raises ConnectionError when the child is gone, ValueError when it talks nonsense."""
-        if not self._poll.poll(max(0.0, timeout_s) * 1000):
+        begun_s = time.monotonic()
+        if begun_s - self._looked_s > _AWAY_S:
+            self._back_s = begun_s
+        has_come = self._poll.poll(max(0.0, timeout_s) * 1000)
+        self._looked_s = time.monotonic()
+        if not has_come:
+            if self._looked_s - begun_s > timeout_s + _AWAY_S:
+                self._back_s = self._looked_s
             self._limit_stderr()
             return None
         received = receive(self._sock)
@@ -93,14 +102,17 @@ class DecoderChild:
         return image
 
     def overdue_s(self, deadline_s: float, start_s: float) -> float:
-        """By how many seconds the child has missed its deadline, 0.0 when it has not: in one read, or since it was asked and silent."""
+        """By how many seconds the child has missed its deadline, 0.0 when it has not: in one read, or since it was asked and silent.
+
+        While the parent looked: where the whole computer or service stood still, the child's time begins anew.
+        """
         now = time.monotonic()
         _, is_reading, since_s = self.beat.look()
         if since_s == 0.0:
-            return max(0.0, now - self.started_s - start_s)
+            return max(0.0, now - max(self.started_s, self._back_s) - start_s)
         if is_reading:
-            return max(0.0, now - since_s - deadline_s)
-        return 0.0 if self.requested_s is None else max(0.0, now - max(since_s, self.requested_s) - deadline_s)
+            return max(0.0, now - max(since_s, self._back_s) - deadline_s)
+        return 0.0 if self.requested_s is None else max(0.0, now - max(since_s, self.requested_s, self._back_s) - deadline_s)
 
     def end(self, patience_s: float) -> str | None:
         """Wait for the child to leave, kill it when it does not. How it died: `SIGABRT: its last words`; None when it left in order."""

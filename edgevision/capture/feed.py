@@ -189,9 +189,10 @@ class Feed:
     def _step(self) -> None:
         try:
             frame = self.camera.next(_SLICE_S)
-        except BadFrame:
-            frame = None
+        except BadFrame as error:
+            frame, self._queue.trouble = None, str(error)
         if frame is not None:
+            self._queue.trouble = None
             self._follow(frame)
         if self._stream_ts is not None or self.camera.is_recorded is False:
             due = self._trigger.due(self._now())

@@ -46,6 +46,7 @@ class PartQueue:
         self._waiting: deque[PartRequest] = deque()
         self._paired: deque[Frame] = deque()
         self._refused: list[Refusal] = []
+        self.trouble: str | None = None  # with the camera's frames, as whoever shows them sees it; a part that waits in vain is told
 
     def __len__(self) -> int:
         """How many parts wait, with and without their frame."""
@@ -122,6 +123,6 @@ class PartQueue:
         limit_s = self._delay_s + self._timeout_s
         late = [request for request in self._waiting if abs(now_ts - request.ts) > limit_s]
         if late:
-            reason = f"no frame within timeout_s={self._timeout_s:g}; see whether the camera is online"
+            reason = f"no frame within timeout_s={self._timeout_s:g}; {self.trouble or 'see whether the camera is online'}"
             self._refused.extend(Refusal(request, reason) for request in late)
             self._waiting = deque(request for request in self._waiting if request not in late)

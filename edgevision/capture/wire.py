@@ -9,10 +9,9 @@ from __future__ import annotations
 import json
 import mmap
 import socket
-import struct
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from types import MappingProxyType
 from typing import Any
 
@@ -145,15 +144,16 @@ def receive(sock: socket.socket) -> tuple[Note, int | None] | None:
     return kind(**fields), (fds[0] if fds else None)
 
 
-@dataclass(slots=True)
 class Beat:
     """A page both processes see: what the child is reading and since when. It survives the child, so it tells where it died.
 
-    `mark` is the child's, `look` the parent's. Times are CLOCK_MONOTONIC seconds, the same in both.
+    `mark` is the child's, `look` the parent's. Times are CLOCK_MONOTONIC seconds, the same in both. Each of the two numbers is written as
+    one whole word, since and reading in the same one: whoever looks meanwhile sees the old or the new, and never a part of both.
     """
 
-    page: mmap.mmap
-    _layout: struct.Struct = field(default_factory=lambda: struct.Struct("=qqd"))
+    def __init__(self, page: mmap.mmap) -> None:
+        self._page = page
+        self._words = memoryview(page).cast("q")  # the position; nanoseconds since, twice, one more while it reads
 
     @classmethod
     def on(cls, fd: int) -> Beat:
@@ -162,13 +162,15 @@ class Beat:
 
     def mark(self, position: int, is_reading: bool) -> None:
         """The child is about to read this frame, or has it and waits for the parent."""
-        self._layout.pack_into(self.page, 0, position, int(is_reading), time.monotonic())
+        self._words[0] = position
+        self._words[1] = 2 * time.monotonic_ns() + is_reading
 
     def look(self) -> tuple[int, bool, float]:
         """(position, is it reading, since when); since 0.0 before the first mark."""
-        position, is_reading, since_s = self._layout.unpack_from(self.page, 0)
-        return position, bool(is_reading), since_s
+        word = self._words[1]
+        return self._words[0], bool(word % 2), word // 2 / 1e9
 
     def close(self) -> None:
         """Unmap the page."""
-        self.page.close()
+        self._words.release()
+        self._page.close()

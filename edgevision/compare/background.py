@@ -42,7 +42,7 @@ NOISE_ROOM = 1.5
 SPREAD_GUESS_LEVELS = 1.5
 LEAST_SAMPLES = 50
 CALIBRATION_FRAMES = 4
-ROW_ROOM = 128
+ROW_ROOM = 512
 POINTS_EVERY = 4
 DAZZLED_SHARE = 0.25
 DAZZLED_FRAMES = 30
@@ -83,16 +83,24 @@ class Background:
         self.depth = (self.level_shift, (measure.LEVELS << self.level_shift) - 1)
         self.golden = None if golden is None else GoldenView(golden, image, self.allowed, self.level_shift, settings)
         self.steady = Steady((height, width), self.channels, self.level_shift, settings.steady_px)
-        self.lamp = Lamp((height, width, self.channels), image.dtype, self.level_shift)
+        self.lamp = Lamp((height, width, self.channels), image.dtype, self.level_shift, self.span)
         self.pool, self.pool_foreground = MaskPool(height, width), MaskPool(height, width)
         self.scratch = Scratch(height, width, self.channels, image.dtype)
         self.set_tables(settings)
         self.restart_reference(image.reshape(flat))
 
-    def set_tables(self, settings: ChangeSettings) -> None:
+    @property
+    def noise_measured(self) -> float:
+        """The whole picture's noise as measured so far (gray levels, one sigma), at least the least that is believed."""
+        return max(measure.noise_of(self.noise_counts.sum(axis=0)), measure.NOISE_LEAST)
+
+    def set_tables(self, settings: ChangeSettings, is_anew: bool = False) -> None:
         """The tables by gray level, from the noise measured so far or given; kept while the noise moves by less than an eighth."""
-        noise = measure.noise_by_level(self.noise_counts) if settings.noise_sigma is None else np.full(measure.LEVELS, settings.noise_sigma)
-        if self.frames >= CALIBRATION_FRAMES and np.abs(noise - self.noise).max() < self.noise.max() / 8:
+        if settings.noise_sigma is None:
+            noise = settings.adjust.in_force(measure.noise_by_level(self.noise_counts), self.noise_measured)
+        else:
+            noise = np.full(measure.LEVELS, settings.noise_sigma)
+        if not is_anew and self.frames >= CALIBRATION_FRAMES and np.abs(noise - self.noise).max() < self.noise.max() / 8:
             return
         self.noise = noise
         weak = settings.hysteresis * measure.strong_levels(settings.pixel_threshold, noise)
@@ -124,7 +132,11 @@ class Background:
         self.shown_foreground = read_only(np.zeros_like(self.foreground))
 
     def shift(self, down_px: int, right_px: int, flat: Image) -> None:
-        """What was used, and what was said of it, moves along; what newly enters is used as `flat` shows it."""
+        """What was used, and what was said of it, moves along; what newly enters is used as `flat` shows it.
+
+        The light stays: a lamp is uneven by the place it shines on, whatever lies there.
+        """
+        self.settle.shift(down_px, right_px)
         for axis, pixels in enumerate((down_px, right_px)):
             if pixels == 0:
                 continue
@@ -163,8 +175,8 @@ class Scratch:
         samples = (height // self.steps[0] + 1) * (width // self.steps[1] + 1) * channels
         self.samples = np.zeros((5, samples), np.int32)
         self.faint = np.zeros(measure.FAINT_BINS, np.int64)
-        wide = -(-width * channels // 64) * 64 + 2 * ROW_ROOM
-        self.rows = zeros_on_line((4, wide), np.int16 if dtype == np.uint8 else np.int32)
+        wide = -(-width * channels // 64) * 64 + ROW_ROOM
+        self.rows = zeros_on_line((5, wide), np.int16 if dtype == np.uint8 else np.int32)
         self.first = np.zeros(height, np.int32)
         self.last = np.zeros(height, np.int32)
         self.none = np.zeros((height, width), np.bool_)
@@ -230,6 +242,19 @@ class ChangeDetector:
     def noise(self) -> NDArray[np.float64]:
         """The noise at each of the 256 gray levels (levels, one sigma), as measured so far or given."""
         return self._open().noise.copy()
+
+    @property
+    def noise_measured(self) -> float | None:
+        """The whole picture's noise as measured from the stream (gray levels, one sigma), whatever thresholds stand on; None: not yet."""
+        background = self._background
+        is_known = background is not None and background.noise_counts.sum() >= measure.ENOUGH_SAMPLES
+        return background.noise_measured if background is not None and is_known else None
+
+    def retune(self, settings: ChangeSettings) -> None:
+        """Go on with settings that differ in `adjust` alone: thresholds move, nothing is forgotten."""
+        self.settings = settings
+        if self._background is not None:
+            self._background.set_tables(settings, is_anew=True)
 
     def prepare(self, image: Image) -> None:
         """Compile what frames of this dtype and number of channels need, so that the first one does not wait. Forgets nothing."""
@@ -503,6 +528,7 @@ class ChangeDetector:
         self._kernels.find_extents(*extents)
         count = int(self._kernels.find_runs(*extents, scratch.chosen_runs))
         if pending.corrected is not pending.image:
+            background.lamp.extend(self._kernels)
             self._kernels.correct_runs(
                 pending.image, background.lamp.light, scratch.chosen_runs, count, background.channels, background.corrected
             )

@@ -8,7 +8,6 @@ mains light draws under a rolling shutter. A part is none of these: what few row
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -34,14 +33,22 @@ ZONES = (6, 8)
 BLOCK_ROWS = 8
 UNIT_FACTOR = 1 << 14
 LEAST_IN_ZONE = 8
+DIMMEST_LEVELS = 8
 SURE = 6.0  # sigmas by which the zones' misfit must exceed what noise alone makes of it
 EXPLAINED = 0.6  # share of the misfit that a surface or a wave must explain: of a stain, neither does
-CYCLES = tuple(k / 10 for k in range(10, 81))  # of the mains' bands in a picture, that are looked for
+CHANCE = 6.0  # times what as many numbers would explain of any misfit by chance: few zones are soon explained
 OUTLIER_SIGMAS = 4.0
+RULES = (SURE, EXPLAINED, CHANCE, OUTLIER_SIGMAS)
+CYCLES = tuple(k / 10 for k in range(10, 81))  # of the mains' bands in a picture, that are looked for
+WAVE_PARTS = 5
 LEAST_BY_PLACE = 0.003  # share of the light from which on a gain by place is taken up: less is not worth a gain for every value,
 LEAST_AGAIN = 0.002  # and from which on it is bettered
 FIELD_ROUNDS = 3
 FACTOR_BOUNDS = (0.5, 2.0)
+REACH_PX = 32  # around what is looked at: shaken by a few pixels, or by tiles of 16
+
+Span = tuple[int, int, int, int]
+Grid = tuple[ModuleType, NDArray[np.int32], int]  # kernels, samples (value now, value as used, channel, row, column), how many
 
 
 class Line(NamedTuple):
@@ -97,46 +104,45 @@ def relaxed(fit: Line, share: float, level_shift: int) -> Line:
 class Lamp:
     """The correction of one camera's frames towards one picture of (height, width, channels), `level_shift` bits deeper than 8.
 
-    `line` is the last fit, `used_line` what of it is used; `light` is what the kernels take, valid until the next `fit`.
+    `line` is the last fit, `used_line` what of it is used; `light` is what the kernels take, valid until the next `fit`, inside `span`
+    (first row, row after the last, first value, value after the last) and REACH_PX around it. A fit looks at samples alone.
     """
 
-    def __init__(self, shape: tuple[int, int, int], dtype: Any, level_shift: int) -> None:
+    def __init__(self, shape: tuple[int, int, int], dtype: Any, level_shift: int, span: Span | None = None) -> None:
         height, width, channels = shape
         wide = width * channels
         self._channels, self._level_shift = channels, level_shift
         is_bytes = dtype == np.uint8
         self._shape = (9, 5, LEVELS - 1) if is_bytes else (0, 13, (LEVELS << level_shift) - 1)  # 8-bit sums fit 16-bit vectors
         self._first, self._second, self._top = self._shape
-        self._height = height
         self._gain = zeros_on_line((1, wide), np.uint16 if is_bytes else np.int32)
         self._gain_by_place = zeros_on_line((-(-height // BLOCK_ROWS), wide), self._gain.dtype)
         self._offset = zeros_on_line((wide,), np.int16 if is_bytes else np.int32)
-        self._bands, self._zones = (
-            tuple((np.arange(size) * count // size).astype(np.int64) for size, count in zip((height, width), counts, strict=True))
-            for counts in (BANDS, ZONES)
-        )
-        middle = (np.arange(width) + 0.5) * ZONES[1] / width - 0.5
-        whole = np.floor(middle)
-        self._left = whole.astype(np.int64) + 1  # a zone more on each side, for what lies beyond the outermost middles
-        self._weight = np.rint((middle - whole) * 256).astype(np.int64)
+        self._places = Places((height, width), channels)
+        self._whole = (0, len(self._gain_by_place), 0, wide)
+        self._span = self._whole if span is None else _blocks_of(span, (height, wide), channels)
+        self._spread: Span = self._span  # where the gain by place is written out
         self._set: Line | None = None  # what the arrays hold
-        self._counted: tuple[Line | None, bool] | None = None  # what the counts are of
-        self._surfaces, self._waves = _surfaces(), _waves()
+        self._no_factors = np.zeros((0, 0), np.int32)
+        self._seen: tuple[Line, bool] | None = None  # the light, and whether by place, that `counts` are of
+        self._far = np.zeros(0, np.int32)
         self.counts = np.zeros((NOISE_BINS, RESIDUAL_BINS), np.int64)
         self._sums = np.zeros((channels, 5), np.int64)
         self._band_sums, self._zone_sums = np.zeros((BANDS[0] * BANDS[1], 4), np.int64), np.zeros((ZONES[0] * ZONES[1], 4), np.int64)
+        self._bend, self._wave = np.zeros(ZONES[0] * ZONES[1]), np.zeros(BANDS[0])
         self.reset()
 
     def reset(self) -> None:
         """No correction."""
         self.line = self.used_line = Line.none(self._channels)
-        self.has_places = False
-        self.light = self._uniform(self.line)
-
-    def drop_places(self) -> None:
-        """The last line alone: what the last frame's gain by place was says little of the next one's."""
-        self.has_places = False
+        self._factors = self._no_factors
+        self._seen = None
         self.light = self._uniform(self.used_line)
+
+    @property
+    def has_places(self) -> bool:
+        """Whether the gain varies by place."""
+        return len(self._factors) > 0
 
     @property
     def is_identity(self) -> bool:
@@ -159,148 +165,185 @@ class Lamp:
         Where a line that begins with the last frame's serves the picture, that is all; else the gain by place is looked for, from lines
         that leave the offset alone.
         """
-        self._counted = None
-        start = self.line
-        self.line, is_served = self._fit_line(kernels, samples, n, start, OFFSET_PRIOR)
-        self._take(relax)
-        if not is_served or self._fit_places(kernels, samples, n, relax):
-            self.line, _ = self._fit_line(kernels, samples, n, start, OFFSET_DOUBT)
-            self._take(relax)
-            self._fit_places(kernels, samples, n, relax)
-            if self.has_places and self.count(kernels, samples, n)[:, :SERVED_LEVELS].sum() < SERVED_BY_PLACE * n:
-                self.drop_places()
-            if not self.has_places:
-                self.line, _ = self._fit_line(kernels, samples, n, self.line, OFFSET_PRIOR)
-                self._take(relax)
-
-    def _take(self, relax: float) -> None:
+        self._seen, self._factors = None, self._no_factors
+        if len(self._far) < samples.shape[1]:
+            self._far = np.zeros(samples.shape[1], np.int32)
+        start, grid = self.line, (kernels, samples, n)
+        self.line, is_served = self._fit_line(grid, start, OFFSET_PRIOR)
         self.used_line = relaxed(self.line, relax, self._level_shift)
-        self.light = self._uniform(self.used_line)
-        self.has_places = False
+        if not is_served or self._is_uneven(grid):
+            self.line, _ = self._fit_line(grid, start, OFFSET_DOUBT)
+            self.used_line = relaxed(self.line, relax, self._level_shift)
+            self._fit_places(grid, relax)
+            if self.has_places and self._see(grid)[:, :SERVED_LEVELS].sum() < SERVED_BY_PLACE * n:
+                self._factors = self._no_factors
+            if not self.has_places:
+                line, is_served = self._fit_line(grid, self.line, OFFSET_PRIOR)
+                if is_served:  # else a part that fills the view would be drawn to what lay there before, by less gain and more offset
+                    self.line = line
+                self.used_line = relaxed(self.line, relax, self._level_shift)
+        self.light = self._by_place(kernels) if self.has_places else self._uniform(self.used_line)
 
     def count(self, kernels: ModuleType, samples: NDArray[np.int32], n: int) -> NDArray[np.int64]:
         """How often each |residual| occurs in each gray bin in this light, (NOISE_BINS, RESIDUAL_BINS); overwritten by the next."""
-        if self._counted != (self._set, self.has_places):
-            kernels.count_residuals(samples, n, self.light, self._channels, self._level_shift, self.counts)
-            self._counted = None if self.has_places else (self._set, False)
+        if len(self._far) < samples.shape[1]:
+            self._far = np.zeros(samples.shape[1], np.int32)
+        return self._see((kernels, samples, n))
+
+    def extend(self, kernels: ModuleType) -> None:
+        """Make `light` valid all over the picture."""
+        if self.has_places and self._spread != self._whole:
+            self._spread = self._whole
+            self._by_place(kernels)
+
+    def _see(self, grid: Grid, line: Line | None = None) -> NDArray[np.int64]:
+        """Count the samples' residuals, and keep them: in the light of a line, or else in that found so far."""
+        kernels, samples, n = grid
+        factors = self._factors if line is None else self._no_factors
+        seen = (self.used_line if line is None else line, len(factors) > 0)
+        if seen != self._seen or seen[1]:
+            view = (*self._whole_numbers(seen[0]), factors, *self._places.zones, BLOCK_ROWS, self._channels, *self._shape)
+            kernels.judge_samples(samples, n, view, self._level_shift, self._far, self.counts)
+            self._seen = seen
         return self.counts
 
-    def _fit_line(self, kernels: ModuleType, samples: NDArray[np.int32], n: int, start: Line, doubt: float) -> tuple[Line, bool]:
+    def _whole_numbers(self, line: Line) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+        """The gains and offsets as the kernels take them, by channel."""
+        scale, unit, most = 1 << (self._first + self._second), 1 << self._second, 0.9 * self._top
+        gains = [round(gain * scale) for gain in line.gains]
+        offsets = [round(min(max(offset, -most), most) * unit) + unit // 2 for offset in line.offsets]
+        return np.array(gains, np.int32), np.array(offsets, np.int32)
+
+    def _fit_line(self, grid: Grid, start: Line, doubt: float) -> tuple[Line, bool]:
         """The line that brings most samples to what was used, and whether it serves most of them.
 
         It is least squares on those within 4.5 medians, from the line `start` on. Of the fit, the start and no correction at all, it is the
         one that serves the most samples: when half the view is new, a fit may serve nobody.
         """
+        kernels, samples, n = grid
         fit, served = start, dict[Line, int]()
         for _ in range(FIT_ROUNDS if doubt == OFFSET_DOUBT else 1):
-            counts = self._served(kernels, samples, n, fit, served)
-            kernels.fit_sums(samples, n, self.light, self._channels, self._inliers(counts), self._sums)
+            counts = self._served(grid, fit, served)
+            kernels.fit_sums(samples, n, self._far, self._inliers(counts), self._sums)
             if self._sums[:, 0].sum() < 2:
                 break
             last, fit = fit, solve_channels(self._sums, self._level_shift, doubt)
-            if np.abs(np.subtract(fit.gains, last.gains)).max() * LEVELS < SETTLED_LEVELS:
+            if max(abs(a - b) for a, b in zip(fit.gains, last.gains, strict=True)) * LEVELS < SETTLED_LEVELS:
                 break
-        self._served(kernels, samples, n, fit, served)
+        self._served(grid, fit, served)
         if served[fit] < WELL_SERVED * n:
-            self._served(kernels, samples, n, Line.none(self._channels), served)
+            self._served(grid, Line.none(self._channels), served)
         best = max(reversed(served), key=lambda one: served[one]) if max(served.values()) > served[fit] else fit
         return best, served[best] >= WELL_SERVED * n
 
-    def _served(self, kernels: ModuleType, samples: NDArray[np.int32], n: int, line: Line, served: dict[Line, int]) -> NDArray[np.int64]:
+    def _served(self, grid: Grid, line: Line, served: dict[Line, int]) -> NDArray[np.int64]:
         """Note how many samples the line serves; the counts of its residuals."""
-        self.light = self._uniform(line)
-        counts = np.asarray(self.count(kernels, samples, n).sum(axis=0))
+        counts = np.asarray(self._see(grid, line).sum(axis=0))
         served[line] = int(counts[:SERVED_LEVELS].sum())
         return counts
 
     def _inliers(self, counts: NDArray[np.int64]) -> int:
         return max(2, round(INLIER_MEDIANS * quantile(counts, 0.5))) << self._level_shift
 
-    def _fit_places(self, kernels: ModuleType, samples: NDArray[np.int32], n: int, relax: float) -> bool:
-        """The gain by place, where enough of the picture shows one: a curved surface, and waves along the rows.
+    def _is_uneven(self, grid: Grid) -> bool:
+        """Whether the picture shows a gain by place, be it too weak to be taken up: then the line is to be doubted."""
+        limit = self._inliers(self._see(grid).sum(axis=0))
+        return self._has_bend(grid, limit) or self._has_wave(grid, limit)
 
-        Returns whether there is one, be it too weak to be taken up: then the line is to be doubted.
-        """
-        is_sure = False
+    def _fit_places(self, grid: Grid, relax: float) -> None:
+        """The gain by place, where enough of the picture shows one: a curved surface, and waves along the rows."""
         surface, waves = np.ones(ZONES), np.ones(BANDS[0])
         for _ in range(FIELD_ROUNDS):
-            limit = self._inliers(self.count(kernels, samples, n).sum(axis=0))
-            kernels.zone_sums(samples, n, self.light, self._channels, self._zones, limit, self._zone_sums)
+            limit = self._inliers(self._see(grid).sum(axis=0))
             least = LEAST_AGAIN if self.has_places else LEAST_BY_PLACE
-            bent = self._bend(*self._misfits(self._zone_sums))
-            is_sure |= bent is not None
-            if bent is not None and (bent := _worth(bent, least)) is not None:
-                surface *= 1 + bent
-                self._set_places(kernels, waves, surface, relax)
-            kernels.zone_sums(samples, n, self.light, self._channels, self._bands, limit, self._band_sums)
-            waved = self._wave(*self._misfits(self._band_sums))
-            is_sure |= waved is not None
-            if waved is not None and (waved := _worth(waved, least)) is not None:
-                waves *= 1 + waved
-                self._set_places(kernels, waves, surface, relax)
-            if bent is None and waved is None:
+            is_bent = self._has_bend(grid, limit)
+            if is_bent and np.abs(self._bend).max() >= least:
+                surface *= 1 + self._bend.reshape(ZONES)
+                self._take_places(waves, surface, relax)
+                self._see(grid)
+            is_waved = self._has_wave(grid, limit)
+            if is_waved and np.abs(self._wave).max() >= least:
+                waves *= 1 + self._wave
+                self._take_places(waves, surface, relax)
+            if not is_bent and not is_waved:
                 break
-        return is_sure
 
-    def _misfits(self, sums: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """By what share the light of each zone differs from what is corrected already, and 1 / sigma of that (0: not known)."""
-        n = np.maximum(sums[:, 0], 1)
-        mean, used = sums[:, 1] / n, np.maximum(sums[:, 2] / n - self.offset, 1)
-        sigma = np.sqrt(np.maximum(sums[:, 3] / n - mean**2, 0.1) / n)
-        known = (sums[:, 0] >= LEAST_IN_ZONE) & (used > (8 << self._level_shift))
-        return np.where(known, mean / used, 0), np.where(known, used / sigma, 0)
+    def _has_bend(self, grid: Grid, limit: int) -> bool:
+        """Look for a surface in what is left of the misfit, into `_bend`."""
+        kernels, samples, n = grid
+        kernels.zone_sums(samples, n, self._far, self._places.in_zones, limit, self._zone_sums)
+        return bool(kernels.find_surface(self._zone_sums, self._given(), RULES, self._places.surfaces, self._bend))
 
-    def _bend(self, shares: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64] | None:
-        """The surface that explains most of the zones' misfit; None where that is noise, or no surface."""
-        if not _is_sure(shares, weights):
-            return None
-        found, kept = _smoothed(self._surfaces, shares, weights)
-        return found.reshape(ZONES) if _explains(found, shares, weights) and kept else None
+    def _has_wave(self, grid: Grid, limit: int) -> bool:
+        """Look for a wave along the rows, with its first overtone, into `_wave`."""
+        kernels, samples, n = grid
+        kernels.zone_sums(samples, n, self._far, self._places.in_bands, limit, self._band_sums)
+        return bool(kernels.find_wave(self._band_sums, self._given(), RULES, self._places.waves, WAVE_PARTS, self._wave))
 
-    def _wave(self, shares: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64] | None:
-        """The wave, with its first overtone, that explains most of the rows' misfit; None where that is noise, or no wave."""
-        if not _is_sure(shares, weights):
-            return None
-        parts = weights.reshape(BANDS) ** 2
-        heavy = parts.sum(axis=1)
-        known = np.flatnonzero(heavy)
-        if len(known) < BANDS[0] // 2:
-            return None
-        by_row = (shares.reshape(BANDS) * parts).sum(axis=1)[known] / heavy[known]
-        filled = np.interp(np.arange(BANDS[0]), known, by_row)
-        strength = ((self._waves.transpose(0, 2, 1) @ filled) ** 2).sum(axis=1)
-        best = self._waves[int(np.argmax(strength))]
-        found = np.asarray(best @ (best.T @ filled))
-        return found if _explains(np.repeat(found, BANDS[1]), shares, weights) else None
+    def _given(self) -> tuple[float, float, float]:
+        return self.offset, float(DIMMEST_LEVELS << self._level_shift), float(LEAST_IN_ZONE)
+
+    def _take_places(self, waves: NDArray[np.float64], surface: NDArray[np.float64], relax: float) -> None:
+        factors = 1 + (self._places.factors(waves, surface) - 1) * (1 - relax)
+        gains = self._whole_numbers(self.used_line)[0]
+        most = (65_535 if self._gain.dtype == np.uint16 else 32_767) / float(gains.max())  # beyond it the kernels' integers overflow
+        self._factors = np.floor(np.clip(factors, FACTOR_BOUNDS[0], min(FACTOR_BOUNDS[1], most)) * UNIT_FACTOR).astype(np.int32)
 
     def _uniform(self, line: Line) -> tuple[Any, ...]:
         """The line as the kernels take it."""
         if line != self._set:
-            scale, unit, most = 1 << (self._first + self._second), 1 << self._second, 0.9 * self._top
-            for c, (gain, offset) in enumerate(zip(*line, strict=True)):
-                self._gain[0, c :: self._channels] = round(gain * scale)
-                self._offset[c :: self._channels] = round(min(max(offset, -most), most) * unit) + unit // 2
+            gains, offsets = self._whole_numbers(line)
+            self._gain.reshape(-1, self._channels)[:] = gains
+            self._offset.reshape(-1, self._channels)[:] = offsets
             self._set = line
-        return (self._gain, self._offset, self._height, *self._shape)
+        return (self._gain, self._offset, len(self._gain_by_place) * BLOCK_ROWS, *self._shape)
 
-    def _set_places(self, kernels: ModuleType, waves: NDArray[np.float64], surface: NDArray[np.float64], relax: float) -> None:
+    def _by_place(self, kernels: ModuleType) -> tuple[Any, ...]:
+        """Line and factors as the kernels take them."""
         self._uniform(self.used_line)
-        at = (np.arange(len(self._gain_by_place)) + 0.5) * BLOCK_ROWS / self._height
-        by_row = _interpolated(at * BANDS[0] - 0.5, waves)
-        by_zone = np.stack([_interpolated(at * ZONES[0] - 0.5, column) for column in surface.T], axis=1)
-        beyond = np.pad(by_zone, ((0, 0), (1, 1)), mode="reflect", reflect_type="odd")  # the line goes on
-        factors = 1 + (by_row[:, None] * beyond - 1) * (1 - relax)
-        gains = self._gain[0, : self._channels].astype(np.int64)
-        most = (65_535 if self._gain.dtype == np.uint16 else 32_767) / float(gains.max())  # beyond it the kernels' integers overflow
-        whole = np.floor(np.clip(factors, FACTOR_BOUNDS[0], min(FACTOR_BOUNDS[1], most)) * UNIT_FACTOR).astype(np.int64)
-        kernels.spread_gain(gains, whole, self._left, self._weight, self._gain_by_place)
-        self.light = (self._gain_by_place, self._offset, BLOCK_ROWS, *self._shape)
-        self.has_places = True
+        kernels.spread_gain(self._gain[0], self._factors, *self._places.zones, self._spread, self._gain_by_place)
+        return (self._gain_by_place, self._offset, BLOCK_ROWS, *self._shape)
 
 
-def _interpolated(at: NDArray[np.float64], values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Values between those at 0, 1, 2...; beyond the ends the line goes on."""
-    return np.interp(at, np.arange(-1, len(values) + 1), np.pad(values, 1, mode="reflect", reflect_type="odd"))
+class Places:
+    """Where the zones and bands of a picture of (height, width) lie, and how a gain given by them is spread over its values."""
+
+    def __init__(self, size_px: tuple[int, int], channels: int) -> None:
+        height, width = size_px
+        self.in_bands, self.in_zones = (
+            tuple((np.arange(size) * count // size).astype(np.int32) for size, count in zip(size_px, counts, strict=True))
+            for counts in (BANDS, ZONES)
+        )
+        middle = (np.arange(width) + 0.5) * ZONES[1] / width - 0.5
+        left, weight = np.floor(middle) + 1, np.rint((middle - np.floor(middle)) * 256)
+        self.zones = tuple(np.repeat(by_column, channels).astype(np.int32) for by_column in (left, weight))
+        at = (np.arange(-(-height // BLOCK_ROWS)) + 0.5) * BLOCK_ROWS / height
+        self._by_band = _interpolated(at * BANDS[0] - 0.5, np.eye(BANDS[0]))
+        self._by_zone = _interpolated(at * ZONES[0] - 0.5, np.eye(ZONES[0]))
+        self._beyond = _interpolated(np.arange(-1, ZONES[1] + 1), np.eye(ZONES[1]))
+        self.surfaces, self.waves = _surfaces(), _waves()
+
+    def factors(self, waves: NDArray[np.float64], surface: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(row / block, zone with one more on each side) of the gain that varies by these."""
+        return np.asarray((self._by_band @ waves)[:, None] * (self._by_zone @ surface @ self._beyond.T))
+
+
+def _blocks_of(span: Span, shape: tuple[int, int], channels: int) -> Span:
+    """The blocks of rows and the values that are within REACH_PX of a span."""
+    top, bottom, left, right = span
+    reach = REACH_PX * channels
+    return (
+        max(0, top - REACH_PX) // BLOCK_ROWS,
+        -(-min(shape[0], bottom + REACH_PX) // BLOCK_ROWS),
+        max(0, left - reach),
+        min(shape[1], right + reach),
+    )
+
+
+def _interpolated(at: NDArray[Any], values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(at, column): between rows 0, 1, 2... of the values (row, column); beyond the ends the line goes on."""
+    along, wider = np.arange(-1, len(values) + 1), np.pad(values, ((1, 1), (0, 0)), mode="reflect", reflect_type="odd")
+    return np.stack([np.interp(at, along, column) for column in wider.T], axis=1)
 
 
 def _surfaces() -> NDArray[np.float64]:
@@ -310,34 +353,7 @@ def _surfaces() -> NDArray[np.float64]:
 
 
 def _waves() -> NDArray[np.float64]:
-    """(cycles, band, 5): for each number of cycles in the picture an orthonormal basis of constant, wave and first overtone."""
+    """(band, cycles x 5): for each number of cycles in the picture an orthonormal basis of constant, wave and first overtone."""
     at = 2 * np.pi * (np.arange(BANDS[0]) + 0.5) / BANDS[0]
     bases = [np.stack([np.ones_like(at), *(f(k * c * at) for k in (1, 2) for f in (np.cos, np.sin))], axis=1) for c in CYCLES]
-    return np.stack([np.linalg.qr(base)[0] for base in bases])
-
-
-def _is_sure(shares: NDArray[np.float64], weights: NDArray[np.float64]) -> bool:
-    """Whether the misfit exceeds what noise alone makes of it."""
-    known = int(np.count_nonzero(weights))
-    return known > 0 and float(((shares * weights) ** 2).sum()) > known + SURE * math.sqrt(2 * known)
-
-
-def _worth(found: NDArray[np.float64] | None, least: float) -> NDArray[np.float64] | None:
-    """What was found, None where it moves the light nowhere by as much as `least`."""
-    return None if found is None or np.abs(found).max() < least else found
-
-
-def _explains(found: NDArray[np.float64], shares: NDArray[np.float64], weights: NDArray[np.float64]) -> bool:
-    """Whether what was found leaves little of the misfit beside the noise."""
-    left, every = (float(((part * weights) ** 2).sum()) - np.count_nonzero(weights) for part in (shares - found, shares))
-    return bool(left < (1 - EXPLAINED) * every)
-
-
-def _smoothed(basis: NDArray[np.float64], shares: NDArray[np.float64], weights: NDArray[np.float64]) -> tuple[NDArray[np.float64], bool]:
-    """Least squares of the shares in the basis, the second time without what is far off; and whether most of the zones were kept."""
-    first = weights
-    for _ in range(2):
-        found = basis @ np.linalg.lstsq(basis * weights[:, None], shares * weights, rcond=None)[0]
-        far = np.abs(shares - found) * first
-        weights = np.where(far > max(OUTLIER_SIGMAS, 3 * float(np.median(far))), 0, weights)
-    return np.asarray(found), bool(2 * np.count_nonzero(weights) > np.count_nonzero(first))
+    return np.concatenate([np.linalg.qr(base)[0] for base in bases], axis=1)

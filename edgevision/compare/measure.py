@@ -44,11 +44,11 @@ def excess_levels(frame: NDArray[np.int64], usual: NDArray[np.float64]) -> int:
 
 def quantile(counts: NDArray[np.float64] | NDArray[np.int64], share: float) -> float:
     """Where `share` of the residuals lie below, from counts of |residual| = 0, 1, 2...; a count k stands for k - 0.5 .. k + 0.5."""
-    below = np.cumsum(counts)
+    below = counts.cumsum()
     total = float(below[-1])
     if total <= 0:
         return 0.0
-    k = int(np.searchsorted(below, share * total))
+    k = int(below.searchsorted(share * total))
     before = float(below[k - 1]) if k else 0.0
     inside = (share * total - before) / max(float(counts[k]), 1e-9)
     low = k - 0.5 if k else 0.0

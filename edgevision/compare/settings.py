@@ -8,6 +8,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from edgevision.compare import measure
+from edgevision.compare.adjust import AdjustSettings
+from edgevision.compare.encoder import EncoderSettings
 from edgevision.records import Polygon, Settings
 
 Levels = Annotated[float, Field(ge=0, le=255)]
@@ -21,6 +23,7 @@ class ChangeSettings(Settings):
         "auto", description="How far a pixel must move to be live: auto, '<k> sigma' of the measured noise, or a number of gray levels."
     )
     noise_sigma: float | None = Field(None, ge=0, le=50, description="The camera's noise in gray levels; empty: measured from the stream.")
+    adjust: AdjustSettings = Field(AdjustSettings(), description="Slow self-adjustment of the thresholds that stand on the noise.")
     hysteresis: float = Field(
         0.8, ge=0.2, le=1, description="Share of pixel_threshold that suffices beside pixels already live; 1 turns it off."
     )
@@ -44,6 +47,9 @@ class ChangeSettings(Settings):
     )
     motion_axis: Literal["x", "y"] = Field("x", description="Along which axis of the picture the belt runs, either way.")
     motion_max_px: int = Field(64, ge=1, le=4096, description="How far the belt moves from one frame to the next at most.")
+    encoder: EncoderSettings = Field(
+        EncoderSettings(), description="Where the belt's way comes from: an encoder's counts over MQTT, or the picture."
+    )
     photometric: Literal["gain_offset", "none"] = Field(
         "gain_offset", description="Whether a lamp that dims is corrected before comparing."
     )
@@ -105,6 +111,23 @@ class ChangeSettings(Settings):
     def _golden_stands_still(self) -> Self:
         if self.motion == "shift" and self.reference == "golden":
             raise ValueError("motion is shift and reference is golden, a picture that does not move; use reference running, or motion none")
+        return self
+
+    @model_validator(mode="after")
+    def _noise_can_be_followed(self) -> Self:
+        if self.adjust.enabled and self.noise_sigma is not None:
+            raise ValueError("adjust.enabled is true and noise_sigma is told, so that nothing is measured; leave noise_sigma out")
+        if self.adjust.enabled and not isinstance(self.pixel_threshold, str):
+            raise ValueError(
+                f"adjust.enabled is true and pixel_threshold is {self.pixel_threshold:g}, gray levels that no noise moves; give auto or "
+                "'<k> sigma'"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _encoder_has_a_belt(self) -> Self:
+        if self.encoder.px_per_count is not None and self.motion != "shift":
+            raise ValueError("encoder.px_per_count is given and motion is none; set motion: shift, or leave the encoder out")
         return self
 
     @model_validator(mode="after")

@@ -2,7 +2,7 @@
 
 While a part moves, pixels that differ by less than the noise limit keep what they showed before, and the seams between old and new
 look like scratches. In: the live runs of each frame. Out: the tiles that have just come to rest and show more than noise. Keeps, by tile:
-whether it was touched since it was last handed over, and for how many frames nothing has moved nearby.
+whether it was touched since it was last handed over, and for how many frames nothing has moved nearby. Over a belt all this moves along.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edgevision.compare.belt import entering, move
 from edgevision.records import Image
 
 TILE_PX = 16
@@ -34,6 +35,18 @@ class Settle:
         self._misfits = np.zeros(shape, np.int64)
         self._quiet = np.full(shape, 255, np.uint8)
         self._near = np.ones((2 * REACH_TILES + 1, 2 * REACH_TILES + 1), np.uint8)
+        self._off_px = [0, 0]  # (down, right): how much further than its tile what was touched there lies, half a tile at most
+
+    def shift(self, down_px: int, right_px: int) -> None:
+        """The scene has moved so far in the picture: what was touched moves along, by the nearest whole tiles; nothing that enters was."""
+        for axis, pixels in enumerate((down_px, right_px)):
+            self._off_px[axis] += pixels
+            tiles = round(self._off_px[axis] / TILE_PX)
+            self._off_px[axis] -= tiles * TILE_PX
+            if tiles:
+                for said, anew in ((self._touched, False), (self._quiet, 255)):
+                    move(said, tiles, axis)
+                    np.moveaxis(said, axis, 0)[entering(tiles, said.shape[axis])] = anew
 
     def due(self, kernels: ModuleType, runs: NDArray[np.int32], count: int) -> NDArray[np.bool_] | None:
         """The tiles (row, column) that come to rest with this frame, None when there are none. `runs[:count]` are its live runs."""
@@ -51,6 +64,12 @@ class Settle:
         if not due.any():
             return None
         self._touched &= ~due
+        for axis, off_px in enumerate(self._off_px):
+            if off_px:  # it lies in the next tile, too
+                beside = np.zeros_like(due)
+                start, stop = (slice(1, None), slice(None, -1)) if off_px > 0 else (slice(None, -1), slice(1, None))
+                np.moveaxis(beside, axis, 0)[start] = np.moveaxis(due, axis, 0)[stop]
+                due = due | beside
         return due
 
     def worth(

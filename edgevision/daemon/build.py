@@ -11,14 +11,17 @@ from functools import partial
 from importlib.resources import files
 from pathlib import Path
 
+from edgevision.capture.parts import PartRequest
 from edgevision.config import Config, Written, builtin_registry, load, read
 from edgevision.daemon.audit import Audit
 from edgevision.daemon.board import Board
 from edgevision.daemon.change import enabled
 from edgevision.daemon.changes import Changes
 from edgevision.daemon.committer import Committer
+from edgevision.daemon.files import fingerprints
 from edgevision.daemon.journal import start_journal
 from edgevision.daemon.keeper import Desk, Keeper
+from edgevision.daemon.left_over import tell_left_over
 from edgevision.daemon.messages import speaker
 from edgevision.daemon.node import Node
 from edgevision.daemon.notify import Notifier
@@ -28,7 +31,7 @@ from edgevision.daemon.supervise import Parts, Supervisor
 from edgevision.daemon.talk import Order
 from edgevision.errors import ConfigError
 from edgevision.publish.mqtt import Publisher
-from edgevision.publish.outbox import Outbox
+from edgevision.publish.outbox import Outbox, OwedPart
 from edgevision.publish.topics import Topics
 
 log = logging.getLogger("edgevision")
@@ -39,8 +42,8 @@ def build(path: Path) -> Supervisor:
 
     Raises ConfigError (exit 78), Unavailable (69) for a state folder that cannot be written.
     """
-    written = read(path)
-    config = load(written, registry=builtin_registry())
+    written, registry = read(path), builtin_registry()
+    config = load(written, registry=registry)
     start_journal(logging.getLevelNamesMapping()[config.node.log_level.upper()], config.node.log_format)
     state = config.node.state_dir
     outbox = Outbox(state / "outbox.sqlite", config.outbox, tell=_tell)  # with its lock: the rest of the folder is ours alone then
@@ -50,12 +53,15 @@ def build(path: Path) -> Supervisor:
     wakes: queue.SimpleQueue[None] = queue.SimpleQueue()
     wake = partial(wakes.put, None)
     board = Board(config.cameras, on_news=wake)
-    desk = Desk(topics, outbox.boot_id, Committer(outbox.commit).commit, outbox.last_of_tracks, board, wake)
-    keepers = _keepers(config, desk)
+    keepers: dict[str, Keeper] = {}
     node = Node(path, keepers, lambda: tuple(board.snapshots()))
     requests = Requests(topics, node, changes, Audit(state / "audit.jsonl"), outbox)
+    owing = partial(_owe, outbox), outbox.forgive
+    desk = Desk(topics, outbox.boot_id, Committer(outbox.commit).commit, outbox.last_of_tracks, board, wake, requests.suggest, *owing)
+    tell_left_over(outbox.owed(), config, topics, outbox.boot_id, desk.commit)
+    keepers.update(_keepers(config, desk))
     publisher = Publisher(config.mqtt, topics, outbox, on_message=requests, tell=_tell)
-    order = Order(1, written, config.sha256, config.node, config.mqtt.base)
+    order = Order(1, written, config.sha256, config.node, config.mqtt.base, fingerprints(config, registry))
     parts = Parts(path, order, config, topics, outbox, publisher, requests, board, desk, keepers, Notifier(), wakes)
     supervisor = Supervisor(parts)
     node.wish = supervisor.reload
@@ -93,6 +99,10 @@ def versions() -> dict[str, str]:
     """The versions of what the service stands on."""
     names = ("numpy", "numba", "openvino", "opencv-python-headless", "paho-mqtt")
     return {"python": platform.python_version(), **{name: importlib.metadata.version(name) for name in names}}
+
+
+def _owe(outbox: Outbox, camera: str, request: PartRequest) -> None:
+    outbox.owe(camera, OwedPart(request.part_id, request.ts, request.job_id))
 
 
 def _tell(level: str, text: str) -> None:

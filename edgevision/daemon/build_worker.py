@@ -18,6 +18,8 @@ import numpy as np
 from edgevision.capture.camera import Camera
 from edgevision.capture.feed import Feed
 from edgevision.capture.parts import PartRequest
+from edgevision.compare.adjust import Adjuster
+from edgevision.compare.encoder import Encoder
 from edgevision.config import CameraConfig, Config, builtin_registry, load
 from edgevision.daemon.messages import Composer, speaker
 from edgevision.daemon.scene_watch import SceneWatch
@@ -30,8 +32,7 @@ from edgevision.publish.payload import Identity
 from edgevision.publish.pictures import Pictures
 from edgevision.publish.topics import Topics
 from edgevision.recompute.arguments import Progress
-from edgevision.recompute.graph import read_metadata
-from edgevision.recompute.load import network_path
+from edgevision.recompute.load import check_network, network_path
 from edgevision.registry import Registry
 
 log = logging.getLogger("edgevision")
@@ -39,7 +40,7 @@ log = logging.getLogger("edgevision")
 MAX_NETWORK_BYTES = 4_000_000_000
 USUAL_SIZE_PX = (720, 1280)  # (height, width), for the warm-up of a camera that tells its size with its first frame only
 FED = frozenset({"source", "trigger", "capture"})
-JUDGED = frozenset({"judge", "rules"})
+JUDGED = frozenset({"judge", "rules", "compare"})
 
 
 @dataclass(frozen=True)
@@ -63,23 +64,33 @@ def build_setup(site: Site, order: Order, old: Setup | None = None) -> Setup:
     name, camera = site.camera, config.cameras[site.camera]
     identity = identity_of(config, name, site.boot_id, order)
     _refuse_huge(network_path(camera.recompute))
-    read_metadata(network_path(camera.recompute))  # a file that is no network is found now, not with the first frame
+    check_network(camera.recompute)  # a file that is no network is found now, not with the first frame
     before = None if old is None else old.pipeline.settings
-    keeps_feed = before is not None and _is_same(camera, before, FED)
+    files = order.files.get(name, "")
+    has_same_files = old is not None and old.files == files
+    is_plugin = registry.origin("source", camera.source.type) is not None
+    keeps_feed = before is not None and _is_same(camera, before, FED) and (has_same_files or not is_plugin)
     feed = old.feed if old is not None and keeps_feed else open_feed(config, name, registry, site.on_part)
-    if old is not None and before is not None and keeps_feed and sees_alike(camera, before) and _is_same(camera, before, JUDGED):
+    keeps_sight = before is not None and has_same_files and sees_alike(camera, before)
+    if old is not None and before is not None and keeps_feed and keeps_sight and _is_same(camera, before, JUDGED):
         pipeline = old.pipeline
     else:
         pipeline = Pipeline.from_config(config, name, registry)
-        if before is None or not sees_alike(camera, before):
+        if not keeps_sight:
             _make_ready(pipeline, config, registry, site, old.pipeline.size_px if old is not None and keeps_feed else (0, 0))
-    keeps_sinks = old is not None and before is not None and _is_same(camera, before, frozenset({"sinks"}))
+    keeps_sinks = has_same_files and before is not None and _is_same(camera, before, frozenset({"sinks"}))
     sinks = old.sinks if old is not None and keeps_sinks else _sinks(camera, name, registry, site.count)
     scene = old.scene if old is not None and keeps_feed else _scene(camera, name, order)
     pictures = None if old is None else old.pictures
     if pictures is None or pictures.settings != camera.pictures:
         pictures = Pictures(order.node.state_dir / "pictures" / name, camera.pictures, count=site.count, tell=_tell)
-    return Setup(feed, pipeline, Composer(Topics(order.base, order.node.id), identity), sinks, pictures, scene)
+    composer = Composer(Topics(order.base, order.node.id), identity)
+    encoder = (
+        old.encoder if old is not None and before is not None and before.compare.encoder == camera.compare.encoder else _encoder(camera)
+    )
+    keeps_adjuster = keeps_feed and before is not None and before.compare.adjust == camera.compare.adjust
+    adjuster = old.adjuster if old is not None and keeps_adjuster else Adjuster(camera.compare.adjust, camera.compare.pixel_threshold)
+    return Setup(feed, pipeline, composer, sinks, pictures, scene, encoder, adjuster, files)
 
 
 def _refuse_huge(network: Path) -> None:
@@ -127,6 +138,10 @@ def open_feed(config: Config, name: str, registry: Registry, on_part: Callable[[
     source = settings.source
     camera = Camera(name, source.type, source.settings or {}, settings.capture, registry.origin("source", source.type))
     return Feed(camera, settings.trigger, on_part=on_part)
+
+
+def _encoder(camera: CameraConfig) -> Encoder | None:
+    return None if camera.compare.encoder.px_per_count is None else Encoder(camera.compare.encoder)
 
 
 def _scene(camera: CameraConfig, name: str, order: Order) -> SceneWatch:

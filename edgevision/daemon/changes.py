@@ -71,6 +71,8 @@ KEYS: Mapping[str, Key] = MappingProxyType(
         "ng_threshold": Key("judge.ng", _number, lambda value: f"{value:g}"),
         "warn_threshold": Key("judge.warn", _number, lambda value: f"{value:g}"),
         "min_area": Key("judge.min_area_px", _whole, str),
+        "adjust": Key("compare.adjust.enabled", _switch, lambda value: "ON" if value else "OFF"),
+        "adjusted_noise": Key("compare.adjust.noise_sigma", _number, lambda value: "" if value is None else f"{value:g}"),
     }
 )
 

@@ -7,13 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from edgevision.compare.background import ChangeDetector
 from edgevision.config import Config, builtin_registry, load
 from edgevision.daemon.build_worker import open_feed
-from edgevision.errors import EdgevisionError, Unavailable
+from edgevision.errors import BadFrame, EdgevisionError, InputError, Unavailable
+from edgevision.pipeline import Pipeline
 from edgevision.publish.mqtt import tail
-from edgevision.recompute.graph import is_quantised_file
-from edgevision.recompute.load import gates_of, network_path
-from edgevision.recompute.precision import choose_precision
+from edgevision.recompute.load import check_network, network_path
 from edgevision.registry import Registry
 
 PROBE_S = 10.0
@@ -27,8 +27,8 @@ def check(path: Path, has_probe: bool = False) -> dict[str, Any]:
         lines = [f"{path}: sound, {len(config.cameras)} cameras, sha256 {config.sha256[:12]}"]
         for name, camera in config.cameras.items():
             network = network_path(camera.recompute)
-            choose_precision(network, is_quantised_file(network), camera.recompute.precision)
-            gates_of(camera.recompute)
+            check_network(camera.recompute)
+            Pipeline.from_config(config, name, registry)  # finds a golden picture that is missing or none
             lines.append(f"{name}: source {camera.source.type}, trigger {camera.trigger.type}, network {network.name}")
     except EdgevisionError as error:
         return {"ok": False, "exit_code": error.exit_code, "lines": str(error).splitlines()}
@@ -67,7 +67,7 @@ def probe_state(config: Config) -> tuple[bool, str]:
 
 
 def probe_camera(config: Config, name: str, registry: Registry) -> tuple[bool, str]:
-    """Does the camera give a picture."""
+    """Does the camera give a picture, and do polygons and reference fit it."""
     camera = open_feed(config, name, registry).camera
     try:
         with camera:
@@ -76,5 +76,9 @@ def probe_camera(config: Config, name: str, registry: Registry) -> tuple[bool, s
         return False, str(error)
     if frame is None:
         return False, f"{name}: no frame within {PROBE_S:g} s: {camera.counters.last_error or 'no answer'}"
+    try:
+        ChangeDetector(config.cameras[name].compare).measure(frame.image)
+    except (BadFrame, InputError) as error:
+        return False, f"{name}: {error}"
     height, width = frame.image.shape[:2]
     return True, f"{name}: gives frames of {width}x{height}"

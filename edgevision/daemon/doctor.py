@@ -5,20 +5,24 @@ A finding is `ok`, `warn` (works, but look at it) or `fail`. Nothing is changed;
 
 from __future__ import annotations
 
-import ctypes
 import os
 import platform
 import shutil
+import socket
 import sqlite3
 import stat
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
+from edgevision.capture.redact import redact
 from edgevision.config import Config, builtin_registry, load
 from edgevision.daemon.build import versions
+from edgevision.daemon.clock import is_clock_synced
 from edgevision.errors import EdgevisionError, Unavailable
 from edgevision.identifiers import uuid7
 from edgevision.publish.connection import REFUSED, MqttSettings, ProtocolRefused
@@ -29,10 +33,11 @@ from edgevision.publish.topics import Topics
 Grade = Literal["ok", "warn", "fail"]
 FEATURES = ("avx2", "fma", "avx512f", "avx512_vnni", "avx512_bf16", "amx_tile")
 LATER_THAN_S = 1.7e9
-TIMEX_BYTES, TIME_ERROR = 512, 5  # more than struct timex has; all zero asks only
 MANY_WAITING_S = 60.0
 TIGHT_MB = 1024.0
 ROUND_TRIP_S = 5.0
+STREAM_S = 3.0
+PORTS = MappingProxyType({"rtsp": 554, "rtsps": 322, "http": 80, "https": 443})
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +61,7 @@ def doctor(path: Path | None) -> dict[str, Any]:
             exit_code = error.exit_code
         else:
             findings.append(Finding("configuration", "ok", f"{path}: {len(config.cameras)} cameras, sha256 {config.sha256[:12]}"))
-            findings += [*secrets(config), *cameras(config), *disk(config), *outbox(config)]
+            findings += [*secrets(config), *cameras(config), *streams(config), *disk(config), *outbox(config)]
             findings += broker(config.mqtt, Topics(config.mqtt.base, config.node.id))
     if not exit_code and any(finding.grade == "fail" for finding in findings):
         exit_code = Unavailable.exit_code
@@ -88,12 +93,6 @@ def clock(is_synced: Callable[[], bool | None] | None = None) -> Iterator[Findin
         yield Finding("clock", "warn", f"nobody keeps it right, so time stamps in events drift; {remedy}")
     else:
         yield Finding("clock", "ok", "synchronised" if state else "plausible; whether it is synchronised cannot be seen here")
-
-
-def is_clock_synced() -> bool | None:
-    """What the kernel says (adjtimex(2), read only); None where it may not be asked."""
-    state = ctypes.CDLL(None).adjtimex(ctypes.create_string_buffer(TIMEX_BYTES))
-    return None if state < 0 else state != TIME_ERROR
 
 
 def secrets(config: Config) -> Iterator[Finding]:
@@ -134,6 +133,22 @@ def cameras(config: Config, by_name: Path = Path("/dev/v4l")) -> Iterator[Findin
             yield Finding(f"camera {name}", "warn", f"{device} may be another camera after a restart; use {same[0] if same else 'by-id'}")
         else:
             yield Finding(f"camera {name}", "ok", device)
+
+
+def streams(config: Config) -> Iterator[Finding]:
+    """Does somebody listen where network cameras are."""
+    for name, camera in config.cameras.items():
+        url = getattr(camera.source.settings, "url", None)
+        if not camera.enabled or not isinstance(url, str):
+            continue
+        try:
+            place = urlsplit(url)
+            port = place.port or PORTS.get(place.scheme, 0)
+            with socket.create_connection((place.hostname or "", port), STREAM_S):
+                yield Finding(f"camera {name}", "ok", f"{redact(url)}: somebody listens; `edgevision check --probe` asks for a frame")
+        except (OSError, ValueError) as error:
+            text = getattr(error, "strerror", None) or str(error) or "no answer"
+            yield Finding(f"camera {name}", "fail", f"{redact(url)}: {text}; check its power, its cable and the address")
 
 
 def disk(config: Config) -> Iterator[Finding]:

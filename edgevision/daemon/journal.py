@@ -29,6 +29,7 @@ class OncePerSecond(logging.Filter):
         super().__init__()
         self._clock = clock
         self._last: dict[str, tuple[float, int]] = {}
+        self._held: dict[str, logging.LogRecord] = {}  # the last one of each problem that was held back
 
     def filter(self, record: logging.LogRecord) -> bool:
         """True when the line may pass."""
@@ -38,10 +39,24 @@ class OncePerSecond(logging.Filter):
         last, held = self._last.get(key, (float("-inf"), 0))
         if now - last < 1.0:
             self._last[key] = (last, held + 1)
+            self._held[key] = record
             return False
         record.held = held
         self._last[key] = (now, 0)
+        self._held.pop(key, None)
         return True
+
+    def take_held(self, is_over: bool) -> list[logging.LogRecord]:
+        """The last line of each problem of which some were held back and which has rested since; when `is_over`, of each."""
+        now, taken = self._clock(), []
+        for key, record in list(self._held.items()):
+            last, held = self._last.get(key, (float("-inf"), 0))
+            if held and (is_over or now - last >= 1.0):
+                self._held.pop(key, None)
+                self._last[key] = (now, 0)
+                record.held = held - 1
+                taken.append(record)
+        return taken
 
 
 def start_journal(level: int = logging.INFO, form: str = "text", camera: str | None = None) -> logging.Logger:
@@ -59,6 +74,20 @@ def start_journal(level: int = logging.INFO, form: str = "text", camera: str | N
     logger.propagate = False
     logger.disabled = False  # a library's logging configuration may have switched off what was there before it
     return logger
+
+
+def tell_held(is_over: bool = False) -> None:
+    """Write what was held back of problems that have come to rest, so that every one is in some line's number. Call it now and then; at
+    the end with `is_over`.
+    """
+    for handler in logging.getLogger("edgevision").handlers:
+        held = [record for each in handler.filters if isinstance(each, OncePerSecond) for record in each.take_held(is_over)]
+        for record in held:
+            handler.acquire()
+            try:
+                handler.emit(record)
+            finally:
+                handler.release()
 
 
 class _Line(logging.Formatter):

@@ -31,6 +31,7 @@ from edgevision.daemon.talk import (
     Ask,
     Begin,
     Commit,
+    Counted,
     Go,
     Offer,
     Order,
@@ -41,6 +42,7 @@ from edgevision.daemon.talk import (
     Report,
     Settled,
     Stop,
+    Suggested,
     Taken,
     Turned,
     Voice,
@@ -76,7 +78,7 @@ class Stage(StrEnum):
 
 @dataclass(frozen=True)
 class Desk:
-    """What all keepers share. `wake` makes the main thread look at once."""
+    """What all keepers share. `wake` makes the main thread look at once, `suggest` takes (camera, key, text, why) of a worker."""
 
     topics: Topics
     boot_id: str
@@ -84,6 +86,9 @@ class Desk:
     told: Callable[[str], Mapping[str, Mapping[str, Any]]]
     board: Board
     wake: Callable[[], None]
+    suggest: Callable[[str, str, str, str], None] = lambda camera, key, text, why: None
+    owe: Callable[[str, PartRequest], None] = lambda camera, request: None  # Outbox.owe
+    forgive: Callable[[str, str], None] = lambda camera, part_id: None  # Outbox.forgive
 
 
 class Keeper:
@@ -107,7 +112,7 @@ class Keeper:
         self._is_killed = False
         self._may_run = False  # was let go once: a worker that is started anew need not wait to be told
         self._backoff = Backoff(*PAUSES_S, random.random)
-        self._since_s = 0.0
+        self._since_s = self._forgiven_s = 0.0
         self._numbers = count(1)
         self._answers: dict[int, Callable[[Mapping[str, Any]], None]] = {}
         self._lock = threading.Lock()
@@ -162,6 +167,10 @@ class Keeper:
         if self.stage is Stage.RUNNING and now_s - self._since_s > WELL_S:
             self._backoff.reset()
 
+    def forgive(self, now_s: float) -> None:
+        """Whoever looks after the worker stood still, perhaps with all the computer: what the worker is late by counts from now."""
+        self._forgiven_s = now_s
+
     def prepare(self, order: Order) -> None:
         """Make ready for another order; `prepared` or `refusal` tells how it went. A worker that is not at work is begun anew by it."""
         self.refusal = None
@@ -203,9 +212,21 @@ class Keeper:
             raise CameraError(f"{self.name}: {MAX_OPEN_PARTS} parts wait already; slow the line")
         if not self._parts.add(request):
             return False
+        try:
+            self._desk.owe(self.name, request)
+        except Unavailable as error:
+            self._parts.drop(request)
+            raise CameraError(f"{self.name}: the part cannot be noted on disk: {error}") from error
         if not life.say(Offer(request)) and self._parts.drop(request):
+            self._desk.forgive(self.name, request.part_id)
             raise CameraError(f"{self.name}: its worker does not listen; ask again later")
         return True
+
+    def count(self, count: float, ts: float) -> None:
+        """Hand on what the belt's encoder says, from any thread, without waiting: the next reading makes up for one that is lost."""
+        life = self._life
+        if self.stage is Stage.RUNNING and life is not None:
+            life.hand(Counted(count, ts))
 
     def ask(self, verb: str, body: Mapping[str, Any], on_answer: Callable[[Mapping[str, Any]], None]) -> None:
         """Ask the worker for anything else, from any thread; `on_answer` is called once, from another thread."""
@@ -240,14 +261,24 @@ class Keeper:
             self._is_finite = word.is_finite
             self._desk.board.post(word.snapshot)
         elif isinstance(word, Taken):
-            self._parts.add(word.request)
+            self._take(word.request)
         elif isinstance(word, Turned):
             self._tell_lost((word.request,), word.reason)
         elif isinstance(word, Answered):
             self._answer(word)
+        elif isinstance(word, Suggested):
+            self._desk.suggest(self.name, word.key, word.text, word.why)
         else:
             self._note(word)
             self._desk.wake()
+
+    def _take(self, request: PartRequest) -> None:
+        """The worker's own trigger asked for it: it is inspected even where the disk cannot note it."""
+        try:
+            if self._parts.add(request):
+                self._desk.owe(self.name, request)
+        except Unavailable as error:
+            log.error("%s: a part would get no verdict if the service were killed now: %s", self.name, error)
 
     def _note(self, word: Word) -> None:
         """A step in a life, or in a change of orders."""
@@ -285,7 +316,7 @@ class Keeper:
     def _watch(self, life: WorkerProcess, now_s: float) -> None:
         """A worker in one turn for too long: first its camera is offline, then it is killed. Loading takes longer."""
         silent_s, is_loading = life.look(now_s)
-        silent_s = min(silent_s, now_s - self._since_s)
+        silent_s = min(silent_s, now_s - self._since_s, now_s - self._forgiven_s)
         is_stalled = self.stage is Stage.RUNNING and silent_s > STALL_S
         what = "a step of loading its network" if is_loading else "one inspection"
         if is_stalled and not self._is_stalled:

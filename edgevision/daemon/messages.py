@@ -10,6 +10,7 @@ from typing import Any
 
 from edgevision import __version__
 from edgevision.config import Config
+from edgevision.daemon.clock import is_clock_synced
 from edgevision.identifiers import uuid7
 from edgevision.publish.payload import Identity, event_body, result_body, rfc3339
 from edgevision.publish.topics import Topics
@@ -31,19 +32,20 @@ def speaker(config: Config, boot_id: str, camera: str | None = None) -> Identity
 
 @dataclass(frozen=True)
 class Composer:
-    """Makes one camera's drafts. `has_results`: also a result for frames that no trigger asked for."""
+    """Makes one camera's drafts. `has_results`: also a result for frames that no trigger asked for. `is_synced` is asked for each."""
 
     topics: Topics
     identity: Identity
     has_results: bool = False
     clock: Callable[[], float] = time.time
+    is_synced: Callable[[], bool | None] = is_clock_synced
 
     def compose(self, inspection: Inspection) -> tuple[Draft, ...]:
         """The inspection's events, then its result: a triggered part always gets one."""
         now_s = self.clock()
         drafts = [self._event(event, inspection, now_s) for event in inspection.events]
         if self.has_results or inspection.part_id is not None:
-            body = result_body(inspection, self.identity, uuid7(now_s), now_s)
+            body = result_body(inspection, self._speaker(), uuid7(now_s), now_s)
             drafts.append(
                 Draft(body["event_id"], inspection.camera, self.topics.result(inspection.camera), body, RANKS[inspection.verdict])
             )
@@ -61,9 +63,13 @@ class Composer:
         event_id = uuid7(now_s)
         ended = {name: value for name, value in body.items() if name not in OF_A_FRAME}
         ended |= {"type": "end", "event_id": event_id, "reason": "restart", "ts_result": rfc3339(now_s), "historical": False}
+        ended["clock_synced"] = self.is_synced()
         return Draft(event_id, body["camera"], self.topics.event(body["camera"]), ended, RANKS[Verdict(body["verdict"])])
 
     def _event(self, event: Event, inspection: Inspection | None, now_s: float, camera: str = "") -> Draft:
         camera = inspection.camera if inspection else camera
-        body = event_body(event, inspection, self.identity, camera, now_s)
+        body = event_body(event, inspection, self._speaker(), camera, now_s)
         return Draft(event.event_id, camera, self.topics.event(camera), body, RANKS[event.verdict])
+
+    def _speaker(self) -> Identity:
+        return replace(self.identity, clock_synced=self.is_synced())

@@ -31,6 +31,12 @@ class Node:
         """Ask for a part; False when it waits already. Raises InputError, CameraError."""
         return self._keeper(camera).offer(body)
 
+    def count(self, camera: str, count: float, ts: float) -> None:
+        """Hand on what a belt's encoder says; nothing is done where the camera does not run. Returns at once."""
+        keeper = self._keepers.get(camera)
+        if keeper is not None:
+            keeper.count(count, ts)
+
     def ask(self, camera: str, verb: str, body: Body, done: Callable[[Body], None]) -> None:
         """Ask a camera's worker; `done` is called once, from any thread. Raises CameraError."""
         self._keeper(camera).ask(verb, body, done)

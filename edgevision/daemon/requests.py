@@ -1,5 +1,8 @@
 """What others ask of the node over MQTT: values to `set`, `request`s to do. In: messages. Out: deeds, answers, a line of audit for each.
 
+What a camera's worker suggests is done, written down and taken back in the same way. An encoder's counts go to the worker at once and leave
+no trace.
+
 Every message comes from outside: size, kind and characters are checked, and a bad one is answered, logged and otherwise ignored. The
 publisher's thread only hands messages over; a thread of its own obeys them, one after the other, so that a slow one delays no alert.
 """
@@ -8,13 +11,16 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import queue
 import threading
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from edgevision.capture.trigger import MAX_MESSAGE_BYTES
+from edgevision.compare.encoder import MOST_COUNT
 from edgevision.config import Config
 from edgevision.daemon.audit import Audit
 from edgevision.daemon.changes import Changes, asked, parse_payload, shown
@@ -26,6 +32,7 @@ from edgevision.registry import nearest
 log = logging.getLogger("edgevision")
 
 WAITING = 64
+ENCODER = "encoder"
 Body = Mapping[str, Any]
 Done = Callable[[Body], None]
 Reply = Callable[[str, bytes], None]
@@ -40,6 +47,9 @@ class Node(Protocol):
     def offer(self, camera: str, body: Body) -> bool:
         """Ask for a part; False when it waits already."""
 
+    def count(self, camera: str, count: float, ts: float) -> None:
+        """Hand on what a belt's encoder says. Called from the publisher's thread; returns at once."""
+
     def ask(self, camera: str, verb: str, body: Body, done: Done) -> None:
         """Ask a camera's worker; `done` is called once, from any thread."""
 
@@ -52,18 +62,20 @@ class Node(Protocol):
 
 @dataclass(frozen=True)
 class Command:
-    """One message to obey. `words` is what its topic says: (camera, key) or (verb,)."""
+    """One message to obey. `words` is what its topic says: (camera, key) or (verb,). `why`: a worker suggests it, nobody sent it."""
 
     topic: str
     payload: bytes
     words: tuple[str, ...]
+    why: str | None = None
 
 
 class Requests:
     """Takes commands from the publisher's thread; `start` says where answers go."""
 
-    def __init__(self, topics: Topics, node: Node, changes: Changes, audit: Audit, outbox: Outbox):
+    def __init__(self, topics: Topics, node: Node, changes: Changes, audit: Audit, outbox: Outbox, clock: Callable[[], float] = time.time):
         self._topics = topics
+        self._clock = clock
         self._node = node
         self._changes = changes
         self._audit = audit
@@ -99,11 +111,29 @@ class Requests:
         words = self._topics.parse_command(topic)
         if words is None:
             log.warning("a command on a topic that cannot be one was ignored")
-            return
+        elif len(words) == 2 and words[1] == ENCODER:
+            self._count(topic, payload, words[0])
+        else:
+            self._take(Command(topic, payload, words))
+
+    def suggest(self, camera: str, key: str, text: str, why: str) -> None:
+        """A camera's worker wants this value set, from any thread; returns at once."""
+        self._take(Command(self._topics.setting(camera, key, "set"), text.encode(), (camera, key), why))
+
+    def _take(self, command: Command) -> None:
         try:
-            self._queue.put_nowait(Command(topic, payload, words))
+            self._queue.put_nowait(command)
         except queue.Full:
             log.error("%d commands wait already; one was ignored: who sends so many?", WAITING)
+
+    def _count(self, topic: str, payload: bytes, camera: str) -> None:
+        """An encoder speaks many times a second: its counts wait for nothing."""
+        try:
+            if camera not in self._node.cameras():
+                raise InputError(f"camera is {camera!r}; it must be one of {', '.join(self._node.cameras())}")
+            self._node.count(camera, *parse_count(payload, self._clock()))
+        except EdgevisionError as error:
+            log.warning("%s refused: %s", topic, error)
 
     def _run(self) -> None:
         while (command := self._queue.get()) is not None:
@@ -131,13 +161,17 @@ class Requests:
             if text is not None and value != asked(name, text):
                 raise InputError(f"{camera}/{name} is fixed by an environment variable; change it there")
             old = shown(self._node.try_changes(before).cameras[camera], name)
-            self._audit.note(command.topic, command.payload, "accepted", old, value)
+            outcome = "accepted" if command.why is None else f"suggested by the camera: {command.why}"
+            self._audit.note(command.topic, command.payload, outcome, old, value)
             self._changes.put(path, text)
         except EdgevisionError as error:
             self._refuse(command, error)
             self._show()
             return
-        log.info("%s/%s set to %s over MQTT, was %s", camera, name, value, old)
+        if command.why is None:
+            log.info("%s/%s set to %s over MQTT, was %s", camera, name, value, old)
+        else:
+            log.warning("%s/%s adjusted to %s, was %s: %s", camera, name, value, old or "empty", command.why)
 
         def done(body: Body) -> None:
             if body["status"] != "ok":
@@ -224,6 +258,22 @@ class Requests:
         if not is_alarms and not (isinstance(event_id, str) and 1 <= len(event_id) <= 64):
             raise InputError('request: nothing to acknowledge; send {"event_id": "..."} or {"alarms": true}')
         return {"cleared": self._outbox.clear_alarms() if is_alarms else 0}
+
+
+def parse_count(payload: bytes, now_ts: float) -> tuple[float, float]:
+    """(count, time) of an encoder's message: a number, or `{"count": 1234, "ts": 1764110263.25}` where its clock is ours.
+
+    Raises InputError.
+    """
+    try:
+        message = json.loads(payload) if len(payload) <= MAX_MESSAGE_BYTES else None
+    except (ValueError, RecursionError):
+        message = None
+    found = (message.get("count"), message.get("ts", now_ts)) if isinstance(message, dict) else (message, now_ts)
+    numbers = [float(one) for one in found if isinstance(one, int | float) and not isinstance(one, bool) and abs(one) < MOST_COUNT]
+    if len(numbers) != 2 or not all(math.isfinite(number) for number in numbers):
+        raise InputError('encoder: is no count; send a number, or {"count": 1234, "ts": seconds since the epoch}')
+    return numbers[0], numbers[1]
 
 
 def _body(payload: bytes) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import queue
+import sys
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -18,8 +19,10 @@ from typing import Any, Protocol
 
 from edgevision.config import Config, builtin_registry, load, read
 from edgevision.daemon.board import Board
-from edgevision.daemon.change import APPLY_S, PREPARE_S, Change, Wish, differing, effective
+from edgevision.daemon.change import APPLY_S, PREPARE_S, Change, Wish, differing, effective, enabled
 from edgevision.daemon.changes import KEYS, states
+from edgevision.daemon.files import fingerprints
+from edgevision.daemon.journal import tell_held
 from edgevision.daemon.keeper import Desk, Keeper, Stage
 from edgevision.daemon.messages import speaker
 from edgevision.daemon.notify import Notifier
@@ -35,12 +38,14 @@ from edgevision.publish.topics import Topics
 log = logging.getLogger("edgevision")
 
 TICK_S = 1.0
+STOOD_STILL_S = 3.0  # from one turn to the next: so long it takes only who was stopped, alone or with the whole computer
 HEALTH_S = 30.0
 JOIN_S = 4.0
 DRAIN_S = 3.0  # with the goodbye to the broker, the two stay below ten seconds
 LISTEN_S = 20.0  # a commit may have to wait for a slow disk
 CONNECT_S = 60.0  # beside its own time limits, connecting may have to wait for a name server
 EXTEND_S = 30
+SWITCH_S = 0.0005  # for so long the page or a figure may keep the interpreter from a thread that passes on an alert
 
 
 @dataclass(frozen=True)
@@ -94,6 +99,7 @@ class Supervisor:
         self._page: Extra | None = None
         self.since_ts = time.time()
         self._health_s = float("-inf")
+        self._turned_s = float("inf")
 
     def show_on(self, page: Extra) -> None:
         """Where people look; before `run`."""
@@ -117,6 +123,7 @@ class Supervisor:
     def run(self) -> int:
         """The service's life; the exit code."""
         parts = self._parts
+        sys.setswitchinterval(SWITCH_S)
         try:
             if self._load_all():
                 self._begin()
@@ -191,15 +198,23 @@ class Supervisor:
         """Look after the workers and the change under way; tell what is news, the figures when due, and systemd that all stages go on."""
         parts = self._parts
         heed(parts.outbox)
+        stood_s = now_s - self._turned_s
+        if stood_s > STOOD_STILL_S:
+            log.warning("the service stood still for %.0f s; no camera is blamed for it", stood_s)
         for keeper in parts.keepers.values():
+            if stood_s > STOOD_STILL_S:
+                keeper.forgive(now_s)
             keeper.tend(now_s)
         self._step_change(now_s)
         self._announce()
+        parts.outbox.tidy()
+        tell_held()
         if now_s - self._health_s >= HEALTH_S:
             self._health_s = now_s
             self._publish_figures()
         is_alive = self._is_alive(now_s)
         parts.notifier.send(*(["WATCHDOG=1"] if is_alive else []), f"STATUS={self._status()}")
+        self._turned_s = time.monotonic()
 
     def _is_alive(self, now_s: float) -> bool:
         """Does every stage go on: the listeners and with them the outbox, the way to the broker. A camera that hangs is another matter."""
@@ -288,19 +303,22 @@ class Supervisor:
         """Read and check the file; where it differs from what runs, let the workers make ready."""
         parts = self._parts
         parts.notifier.send("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}", "STATUS=reading the configuration")
+        registry = builtin_registry()
         try:
             written = read(parts.path, changes=self._order.written.changes if wish.changes is None else wish.changes)
-            found = load(written, registry=builtin_registry())
+            found = load(written, registry=registry)
         except EdgevisionError as error:
             self._end_change(wish, str(error))
             return
         config, self._restart_keys = effective(self.config, found)
-        cameras = differing(self.config, config)
-        if config.sha256 == self.config.sha256:
+        files = fingerprints(config, registry)
+        replaced = [name for name in enabled(config) if files[name] != self._order.files.get(name, files[name])]
+        if config.sha256 == self.config.sha256 and not replaced:
             self._end_change(wish, None)
             return
+        cameras = dict.fromkeys((*differing(self.config, config), *replaced))
         log.info("reload: preparing %s", ", ".join(cameras) or "the node")
-        order = Order(next(self._numbers), written, config.sha256, config.node, parts.topics.base)
+        order = Order(next(self._numbers), written, config.sha256, config.node, parts.topics.base, files)
         change = Change(order, config, self._order, parts.keepers, lambda name: self._new_keeper(config, name))
         self._change, self._is_applying = (change, wish, now_s), False
         change.begin()
@@ -385,6 +403,7 @@ class Supervisor:
         except Unavailable as error:
             log.error("stopped: %s", error)
         parts.outbox.close()
+        tell_held(is_over=True)
 
 
 def resident_bytes(*pids: int) -> int:

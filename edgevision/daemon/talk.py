@@ -8,6 +8,7 @@ the answer has promised nothing to anybody.
 from __future__ import annotations
 
 import contextlib
+import select
 import socket
 import struct
 import threading
@@ -21,12 +22,14 @@ from edgevision.config import NodeSettings, Written
 from edgevision.publish.payload import Identity
 from edgevision.records import Draft, Snapshot
 
+HAND_S = 0.005
+
 
 @dataclass(frozen=True, slots=True)
 class Order:
     """Which configuration a camera works by. `number` counts them from 1, `config_sha256` is of the whole node's effective one.
 
-    `node` and `base` (of topics) are those in force: what `written` says of them may need a restart.
+    `node` and `base` (of topics) are those in force: what `written` says of them may need a restart. `files` is what `fingerprints` says.
     """
 
     number: int
@@ -34,6 +37,7 @@ class Order:
     config_sha256: str
     node: NodeSettings
     base: str
+    files: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +90,14 @@ class Offer:
     """Somebody wants this part inspected."""
 
     request: PartRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """The belt's encoder stood at `count` at `ts`, seconds since the epoch."""
+
+    count: float
+    ts: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +184,15 @@ class Turned:
 
 
 @dataclass(frozen=True, slots=True)
+class Suggested:
+    """This camera's settable `key` should be `text` from now on: the same as a `set` over MQTT, and as easily taken back."""
+
+    key: str
+    text: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """The camera as of now. `is_finite`: its source has an end, and another worker would begin it anew."""
 
@@ -196,8 +217,8 @@ class Ended:
 
 
 Word = (
-    Begin | Go | Prepare | Apply | Abandon | Settled | Offer | Ask | Stop
-    | Loading | Ready | Prepared | Refused | Applied | Commit | Taken | Turned | Report | Answered | Ended
+    Begin | Go | Prepare | Apply | Abandon | Settled | Offer | Counted | Ask | Stop
+    | Loading | Ready | Prepared | Refused | Applied | Commit | Taken | Turned | Suggested | Report | Answered | Ended
 )  # fmt: skip
 
 
@@ -220,6 +241,22 @@ class Channel:
         except (OSError, ValueError):
             self.cut()
             return False
+        return True
+
+    def hand(self, word: Word) -> bool:
+        """Say it if that needs no waiting at all, for words of which the next makes up for a lost one; False when it was not said."""
+        if not self._lock.acquire(timeout=HAND_S):
+            return False
+        try:
+            poll = select.poll()
+            poll.register(self._sock, select.POLLOUT)
+            if not any(happened == select.POLLOUT for _, happened in poll.poll(0)):
+                return False
+            self._connection.send(word)
+        except (OSError, ValueError):
+            return False
+        finally:
+            self._lock.release()
         return True
 
     def receive(self, timeout_s: float | None = None) -> Word | None:

@@ -1,4 +1,8 @@
-"""Open tracks on disk, so that a restart continues a defect's story. In and out: plain values. Kept: one small file a camera."""
+"""Open tracks on disk, so that a restart continues a defect's story. In and out: plain values. Kept: one small file a camera.
+
+Not synced: after a power cut it may be old or gone, and `reconcile` then ends what it does not hold. A sync would stand in the way of the
+next alert's, which must not wait.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +43,5 @@ class TrackFile:
         draft = self._path.with_suffix(".new")
         with draft.open("w", encoding="utf-8") as file:
             file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
         os.replace(draft, self._path)
         self._written = text

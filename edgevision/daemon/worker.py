@@ -18,6 +18,8 @@ from typing import Any
 from edgevision.capture.camera import CameraCounters, CameraState
 from edgevision.capture.feed import Feed
 from edgevision.capture.parts import PartRequest, Refusal
+from edgevision.compare.adjust import Adjuster
+from edgevision.compare.encoder import Encoder
 from edgevision.daemon.messages import Composer
 from edgevision.daemon.reconcile import reconcile
 from edgevision.daemon.scene_watch import SceneWatch
@@ -48,12 +50,16 @@ class Setup:
     sinks: tuple[SinkRunner, ...] = ()
     pictures: Pictures | None = None
     scene: SceneWatch | None = None
+    encoder: Encoder | None = None
+    adjuster: Adjuster | None = None
+    files: str = ""  # fingerprint of the files that it was made of
 
 
 @dataclass(frozen=True)
 class Outlets:
     """Where a worker's results go. `commit` makes drafts durable or raises Unavailable; `advance` is called at least once a turn,
-    `loading` with each step of the network that is ready, `take` with each part that a source names, before it is inspected.
+    `loading` with each step of the network that is ready, `take` with each part that a source names, before it is inspected, `suggest`
+    with a (key, text, why) that should be set for this camera.
     """
 
     commit: Callable[[Sequence[Draft]], None]
@@ -65,6 +71,7 @@ class Outlets:
     take: Callable[[PartRequest], None] = lambda request: None
     told: Callable[[], Mapping[str, Mapping[str, Any]]] = dict  # Outbox.last_of_tracks of this camera
     note: Callable[[Inspection], None] = lambda inspection: None  # BlackBox.note
+    suggest: Callable[[str, str, str], None] = lambda key, text, why: None
 
 
 class Worker:
@@ -83,6 +90,7 @@ class Worker:
         self._warnings: tuple[str, ...] = ()
         self._reported_s = float("-inf")
         self._scene_trouble: str | None = None
+        self._is_encoder_lost = False
         self._due: tuple[Setup, Callable[[], None]] | None = None
         self._stopping = threading.Event()
         self._is_forgetting = threading.Event()
@@ -184,7 +192,7 @@ class Worker:
     def _hand_over_tracks(self, old: Setup, new: Setup) -> None:
         """Open defects go on where the same camera is looked at; another camera's end."""
         if new.feed is old.feed:
-            new.pipeline.take_over(old.pipeline)
+            new.pipeline.take_over(old.pipeline, has_same_files=new.files == old.files)
         else:
             self._commit(old.composer.compose_end(old.pipeline.finish(self._clock(), "restart"), self.name))
 
@@ -213,6 +221,7 @@ class Worker:
             if setup.pipeline.network is None:
                 self._load(taken)
             inspection = self._inspect(taken)
+            self._adjust(taken, inspection)
             self._deliver(inspection if setup.pictures is None else setup.pictures.with_picture(inspection, taken.image))
         elif taken is not None:
             self._refuse(taken)
@@ -226,13 +235,50 @@ class Worker:
             self._scene_trouble = trouble
             log.log(logging.ERROR if trouble else logging.INFO, "%s: %s", self.name, trouble or "it shows the scene that it should")
         if trouble is None:
-            return setup.pipeline.inspect(frame)
+            return self._inspect_belt(frame)
         if setup.scene is not None and setup.scene.settings.scene_check == "refuse":
             return setup.pipeline.not_inspected(trouble, frame.ts, frame.seq, frame.part_id, frame.job_id)
-        inspection = setup.pipeline.inspect(frame)
+        inspection = self._inspect_belt(frame)
         if inspection.verdict is Verdict.OK:
             inspection = replace(inspection, verdict=Verdict.WARN, reason=trouble)
         return replace(inspection, scene=Scene.MISALIGNED)
+
+    def _inspect_belt(self, frame: Frame) -> Inspection:
+        """Inspect it with the belt's way where an encoder tells it. One that is lost is never passed over: WARN once, or not inspected."""
+        pipeline, encoder = self._setup.pipeline, self._setup.encoder
+        if encoder is None:
+            return pipeline.inspect(frame)
+        way_px, was_lost = encoder.way_px(frame.ts), self._is_encoder_lost
+        trouble = encoder.trouble
+        self._note_encoder(trouble)
+        if trouble is not None and encoder.settings.when_lost == "refuse":
+            return pipeline.not_inspected(trouble, frame.ts, frame.seq, frame.part_id, frame.job_id)
+        inspection = pipeline.inspect(replace(frame, way_px=way_px))
+        if trouble is not None and not was_lost and inspection.verdict is Verdict.OK:
+            return replace(inspection, verdict=Verdict.WARN, reason=f"{trouble}; meanwhile the belt's way is measured in the picture")
+        return inspection
+
+    def _note_encoder(self, trouble: str | None) -> None:
+        """Tell when the encoder is lost or comes back."""
+        is_lost = trouble is not None
+        if is_lost == self._is_encoder_lost:
+            return
+        self._is_encoder_lost = is_lost
+        self._outlets.tally.warn((*self._setup.feed.camera.warnings, *([trouble] if trouble is not None else [])))
+        log.log(logging.WARNING if is_lost else logging.INFO, "%s: %s", self.name, trouble or "the encoder's counts come again")
+
+    def _adjust(self, frame: Frame, inspection: Inspection) -> None:
+        """Let the thresholds follow the noise where that is asked for, by the way that every value takes which is set while running."""
+        adjuster = self._setup.adjuster
+        if adjuster is None or not adjuster.settings.enabled or inspection.scene is not Scene.NORMAL or inspection.mode == "none":
+            return
+        step = adjuster.note(self._setup.pipeline.noise_measured, frame.ts)
+        if step is None:
+            return
+        if step.value is None:
+            log.warning("%s: thresholds stay as they are: %s", self.name, step.why)
+        else:
+            self._outlets.suggest("adjusted_noise", f"{step.value:g}", step.why)
 
     def _load(self, frame: Frame) -> None:
         """Only now is the size of the frames known. It may take a while, and whoever watches sees that it goes on."""
@@ -272,8 +318,8 @@ class Worker:
         for reason, amount in (reasons | {UNREACHABLE: now.attempts_failed - before.attempts_failed}).items():
             if amount:
                 tally.reconnect(reason, amount)
-        stale = now.stale_frames - before.stale_frames
-        for reason, amount in {"stale": stale, "bad": now.bad_frames - before.bad_frames - stale}.items():
+        stale, frozen = now.stale_frames - before.stale_frames, now.frozen_frames - before.frozen_frames
+        for reason, amount in {"stale": stale, "frozen": frozen, "bad": now.bad_frames - before.bad_frames - stale - frozen}.items():
             if amount:
                 tally.drop(reason, amount)
         if any(reasons.values()):

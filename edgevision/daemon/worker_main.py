@@ -27,7 +27,7 @@ from edgevision.capture.parts import PartRequest
 from edgevision.capture.wire import Beat
 from edgevision.daemon.black_box import BlackBox
 from edgevision.daemon.build_worker import Site, build_setup
-from edgevision.daemon.journal import start_journal
+from edgevision.daemon.journal import start_journal, tell_held
 from edgevision.daemon.talk import (
     Abandon,
     Answered,
@@ -37,6 +37,7 @@ from edgevision.daemon.talk import (
     Begin,
     Channel,
     Commit,
+    Counted,
     Ended,
     Go,
     Loading,
@@ -49,6 +50,7 @@ from edgevision.daemon.talk import (
     Report,
     Settled,
     Stop,
+    Suggested,
     Taken,
     Turned,
     Voice,
@@ -65,6 +67,7 @@ log = logging.getLogger("edgevision")
 
 SETTLE_SLICE_S = 0.5
 OOM_SCORE = "200"
+NICE = 5  # below the supervisor: a busy inspection, or another camera's, delays no alert; its decoder inherits it
 
 
 def main(arguments: list[str]) -> int:
@@ -75,6 +78,8 @@ def main(arguments: list[str]) -> int:
         signal.signal(number, signal.SIG_IGN)
     with contextlib.suppress(OSError):  # where memory runs out, one camera ends rather than the service; its decoder inherits it
         Path("/proc/self/oom_score_adj").write_text(OOM_SCORE)
+    with contextlib.suppress(OSError):
+        os.nice(NICE)
     faulthandler.register(signal.SIGUSR1)  # the supervisor asks so where a hung worker stands
     cv2.setNumThreads(1)
     channel = Channel(socket.socket(fileno=socket_fd))
@@ -100,6 +105,7 @@ class WorkerMain:
         self._worker: Worker | None = None
         self._prepared: tuple[Order, Setup] | None = None
         self._abandoned = 0
+        self._has_refused_counts = False
         self._commits = 0
         self._settled: dict[int, Settled | None] = {}  # number -> its answer, None while it is awaited
         self._moved = threading.Condition()
@@ -122,6 +128,7 @@ class WorkerMain:
             self._worker.run()
         if box is not None and not self._worker.has_failed:
             box.close()
+        tell_held(is_over=True)
         self._channel.send(Ended(self._worker.exit_code, self._worker.trouble))
         return self._worker.exit_code
 
@@ -153,6 +160,7 @@ class WorkerMain:
             take=self._take_part,
             told=lambda: begin.told,
             note=(lambda inspection: None) if box is None else box.note,
+            suggest=self._suggest,
         )
 
     def _mark(self, is_loading: bool = False) -> None:
@@ -167,9 +175,13 @@ class WorkerMain:
     def _take_part(self, request: PartRequest) -> None:
         self._channel.send(Taken(request))
 
+    def _suggest(self, key: str, text: str, why: str) -> None:
+        self._channel.send(Suggested(key, text, why))
+
     def _report(self, snapshot: Snapshot) -> None:
         is_finite = self._worker is not None and self._worker.setup.feed.camera.is_finite
         self._channel.send(Report(snapshot, is_finite))
+        tell_held()
 
     def _commit(self, drafts: Sequence[Draft]) -> None:
         """See Outlets. Waits for the supervisor's answer, however long it takes; goes with the process when there is no supervisor."""
@@ -191,7 +203,7 @@ class WorkerMain:
     def _listen(self) -> None:
         """Second thread. It must never wait for the first: what it is told is noted, and done there."""
         obey: dict[type[Word], Callable[..., None]] = {
-            Settled: self._settle, Offer: self._offer, Ask: self._answer, Go: self._go, Stop: self._stop,
+            Settled: self._settle, Offer: self._offer, Counted: self._count, Ask: self._answer, Go: self._go, Stop: self._stop,
             Prepare: self._prepare, Apply: self._apply, Abandon: self._abandon,
         }  # fmt: skip
         while True:
@@ -225,6 +237,18 @@ class WorkerMain:
             self._worker.setup.feed.offer(word.request)
         except CameraError as error:
             self._channel.send(Turned(word.request, str(error)))
+
+    def _count(self, word: Counted) -> None:
+        """An encoder's reading for a camera that has one; for another, said once, for the next is as wrong."""
+        if self._worker is None:
+            return
+        encoder = self._worker.setup.encoder
+        if encoder is not None:
+            with contextlib.suppress(InputError):  # checked where it came in
+                encoder.read(word.count, word.ts)
+        elif not self._has_refused_counts:
+            self._has_refused_counts = True
+            log.warning("%s: an encoder's counts come and are not used: compare.encoder.px_per_count is not set", self._begin.camera)
 
     def _answer(self, word: Ask) -> None:
         worker, pictures = self._worker, None if self._worker is None else self._worker.setup.pictures

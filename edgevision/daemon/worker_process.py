@@ -60,6 +60,10 @@ class WorkerProcess:
         """Say it; False when the worker is gone or does not listen."""
         return self._channel.send(word)
 
+    def hand(self, word: Word) -> bool:
+        """Say it if that needs no waiting; False when it was not said."""
+        return self._channel.hand(word)
+
     def look(self, now_s: float) -> tuple[float, bool]:
         """How long the worker has been in one turn, or in one step of its loading; and whether it loads."""
         _, is_loading, since_s = self._beat.look()

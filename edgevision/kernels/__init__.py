@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+from types import ModuleType
+from typing import Any
+
 from edgevision.errors import InputError
+from edgevision.kernels.blocks import Attend, Grid, Kept
 from edgevision.kernels.forms import Backend
 
 
@@ -17,6 +22,43 @@ def open_backend(name: str, lanes: int | None = None) -> Backend:
 
         return Compiled(lanes)
     raise InputError(f"backend is '{name}'; it must be compiled or plain")
+
+
+def open_attend(name: str, grid: Grid, kept: Kept, crew: Any, lanes: int | None = None) -> Attend:
+    """Attention over the kept blocks of one layer of one camera, from the set of kernels that `name` says. Imports it only now.
+
+    `crew`: threads to share with other layers, see `Backend.crew`, or how many of its own.
+    """
+    backend = open_backend(name, lanes)
+    crew = backend.crew(crew) if isinstance(crew, int) else crew
+    if backend.name == "plain":
+        from edgevision.kernels.plain import attend as plain
+
+        return plain.Attend(grid, kept)
+    from edgevision.kernels.compiled import attend as compiled
+
+    return compiled.Attend(grid, kept, crew, lanes)
+
+
+def open_measurements(name: str, weights: Any, channels: int, step: float, crew: Any) -> tuple[tuple[Any, Any], Any]:
+    """Measurements of one layer's keys and of its values, see `plain/compress.py`, and what makes floats of them. Imports it only now.
+
+    `crew` as for `open_attend`.
+    """
+    backend = open_backend(name)
+    crew = backend.crew(crew) if isinstance(crew, int) else crew
+    if backend.name == "plain":
+        from edgevision.kernels.plain import compress as plain
+
+        return (plain.Measurements(weights, channels, step), plain.Measurements(weights, channels, step)), plain.spread
+    from edgevision.kernels.compiled import compress as compiled
+
+    return (compiled.Measurements(weights, channels, step, crew), compiled.Measurements(weights, channels, step, crew)), compiled.spread
+
+
+def open_select(name: str) -> ModuleType:
+    """The functions that choose key blocks: see `plain/select.py`."""
+    return import_module(f"edgevision.kernels.{open_backend(name).name}.select")
 
 
 def cpu_has_bf16() -> bool:

@@ -242,7 +242,7 @@ class Plane:
 @dataclass(slots=True, eq=False)
 class Buffer:
     """The memory of a picture that may move: `pool` is one ring of bytes seen twice, one after the other, so that the padded picture
-    (`rows`, `columns`, bytes of a pixel) may begin at any `origin` in its first half.
+    (`rows`, `columns`, bytes of a pixel) may begin anywhere in its first half: at byte `origin[0]`.
 
     `inner` is where the picture itself lies in it, (top, left, height, width); `blank` (bytes of a pixel) what lies around it.
     """
@@ -252,12 +252,12 @@ class Buffer:
     columns: int
     inner: tuple[int, int, int, int]
     blank: NDArray[np.uint8]
-    origin: int = 0
+    origin: NDArray[np.int64] = field(default_factory=lambda: np.zeros(1, np.int64))
 
     @property
     def padded(self) -> NDArray[np.uint8]:
         """(row, column, byte), a view that is right until the picture moves."""
-        return np.ndarray((self.rows, self.columns, len(self.blank)), np.uint8, self.pool, self.origin)
+        return np.ndarray((self.rows, self.columns, len(self.blank)), np.uint8, self.pool, int(self.origin[0]))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -13,18 +13,20 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
 from edgevision.errors import InputError, Unavailable
 from edgevision.identifiers import uuid7
 from edgevision.publish.bounds import GAP, RANKS, AgeClock, Loss, trim_history, trim_pending, write_gaps
+from edgevision.publish.high_water import HighWater
 from edgevision.publish.payload import LIMIT_BYTES, encode, gap_body
-from edgevision.publish.storage import Corrupt, DiskFull, Storage, salvage, set_aside
-from edgevision.publish.stored import Lane, LaneKey, OutboxSettings, OutboxStats, Stored, Tell
+from edgevision.publish.storage import Corrupt, DiskFull, Storage, salvage, salvage_owed, set_aside
+from edgevision.publish.stored import Lane, LaneKey, OutboxSettings, OutboxStats, OwedPart, Stored, Tell
 from edgevision.records import Draft
 
-__all__ = ["Lane", "LaneKey", "Outbox", "OutboxSettings", "OutboxStats", "Stored", "Tell"]
+__all__ = ["Lane", "LaneKey", "Outbox", "OutboxSettings", "OutboxStats", "OwedPart", "Stored", "Tell"]
 
 Result = TypeVar("Result")
 ROW_BYTES = 300  # what SQLite needs beside the body, roughly
@@ -60,14 +62,16 @@ class Outbox:
         self._alarms: list[str] = []
         self._full: str | None = None
         self._counts: Counter[str] = Counter()
-        self._cameras: set[str] = set()
+        self._cameras: frozenset[str] = frozenset()
         self._turn = 0
         self._untold: tuple[int, str] | None = None  # last number and name of a broken file, until each camera's listeners know
         self._told_of_it: set[str] = set()
         self._open_gaps: dict[str, int] = {}  # camera -> seq of a gap message that nobody has seen yet
         try:
             self._storage = Storage(self.path)
+            self._high_water = HighWater(self.path)
         except Corrupt as error:
+            self._high_water = HighWater(self.path)
             self._storage = self._fresh_storage(error)
         self._mended(self._load)
 
@@ -85,7 +89,7 @@ class Outbox:
         with self._lock:
             added, losses = self._insert_somehow(drafts)
             self._counts["committed"] += added
-            self._cameras.update(draft.camera for draft in drafts)
+            self._cameras |= {draft.camera for draft in drafts}
             self._told_of_it.update(draft.camera for draft in drafts)
             self._count_losses(losses)
         self.on_commit()
@@ -93,14 +97,18 @@ class Outbox:
     def window(self, limit: int, skip: Set[LaneKey] = frozenset()) -> tuple[Stored, ...]:
         """The head of each queue that is not in `skip`, live ones first, at most `limit`.
 
-        One message a queue, so that a refusal cannot let a later message pass an earlier one.
+        One message a queue, so that a refusal cannot let a later message pass an earlier one. Does not wait for a commit under way.
         """
+        self._turn += 1  # no camera is always the last one asked
+        cameras = sorted(self._cameras)
+        turn = self._turn % max(len(cameras), 1)
+        keys = [(camera, lane) for lane in Lane for camera in cameras[turn:] + cameras[:turn] if (camera, lane) not in skip]
+        with suppress(Corrupt, Unavailable):  # then with all care, below
+            heads = _heads(self._storage.look, keys, limit)
+            if {head.seq for head in heads}.isdisjoint(set(self._open_gaps.values())):
+                return heads
         with self._lock:
-            self._turn += 1  # no camera is always the last one asked
-            cameras = sorted(self._cameras)
-            turn = self._turn % max(len(cameras), 1)
-            keys = [(camera, lane) for lane in Lane for camera in cameras[turn:] + cameras[:turn] if (camera, lane) not in skip]
-            heads = self._mended(lambda: self._heads(keys, limit))
+            heads = self._mended(lambda: _heads(self._storage.read, keys, limit))
             seen = {head.seq for head in heads}
             self._open_gaps = {camera: seq for camera, seq in self._open_gaps.items() if seq not in seen}
             return heads
@@ -181,6 +189,27 @@ class Outbox:
         with self._lock:
             return self._write(move)
 
+    def owe(self, camera: str, part: OwedPart) -> None:
+        """A part was accepted: it is owed a verdict, over a kill of the service too, until a result with its id is committed.
+
+        Not synced, so that it costs no alert its time: a power cut may take back what was accepted last. Raises Unavailable.
+        """
+        values = (camera, part.part_id, part.job_id, part.ts)
+        with self._lock:
+            self._write(lambda connection: connection.execute("INSERT OR IGNORE INTO owed VALUES (?, ?, ?, ?)", values), is_relaxed=True)
+
+    def forgive(self, camera: str, part_id: str) -> None:
+        """Whoever asked for this part was told that it is not taken. Raises Unavailable."""
+        query = "DELETE FROM owed WHERE camera = ? AND part = ?"
+        with self._lock:
+            self._write(lambda connection: connection.execute(query, (camera, part_id)), is_relaxed=True)
+
+    def owed(self) -> tuple[tuple[str, OwedPart], ...]:
+        """The parts without a verdict, with their cameras, in the order in which they were asked for. Raises Unavailable."""
+        with self._lock:
+            rows = self._mended(lambda: self._storage.read("SELECT camera, part, job, ts FROM owed ORDER BY ts, rowid"))
+        return tuple((camera, OwedPart(part, ts, job)) for camera, part, job, ts in rows)
+
     def stats(self) -> OutboxStats:
         """The numbers as of now. Raises Unavailable when the file cannot be read."""
 
@@ -210,6 +239,10 @@ class Outbox:
             rows = self._mended(lambda: list(self._storage.read(f"SELECT track, body FROM message WHERE seq IN ({newest})", (camera,))))
         bodies = ((track, _plain(body)) for track, body in rows)
         return {track: body for track, body in bodies if body is not None}
+
+    def tidy(self) -> None:
+        """Do what can be done between alerts rather than with one, now and then; from any thread, never waited for."""
+        self._storage.tidy()
 
     def clear_alarms(self) -> int:
         """A person has seen that a broken file was set aside: it is no alarm any more. How many there were."""
@@ -260,24 +293,17 @@ class Outbox:
         except Corrupt as error:
             raise Unavailable(f"outbox {self.path}: {error}, even in a fresh file; check the disk") from error
 
-    def _heads(self, keys: Sequence[LaneKey], limit: int) -> tuple[Stored, ...]:
-        heads: list[Stored] = []
-        for camera, lane in keys:
-            if len(heads) == limit:
-                break
-            for seq, event_id, topic, body in self._storage.read(HEAD, (lane, camera)):
-                heads.append(Stored(seq, event_id, camera, topic, lane, body))
-        return tuple(heads)
-
     def _fresh_storage(self, error: Corrupt) -> Storage:
         aside = set_aside(self.path, self._clock())
-        rows, last_seq = salvage(aside)
+        (rows, last_seq), owed = salvage(aside), salvage_owed(aside)
+        last_seq = max(last_seq, self._high_water.mark)
         storage = Storage(self.path)
 
         def restore(connection: sqlite3.Connection) -> None:
             for row in rows:
                 names = ", ".join(row)
                 connection.execute(f"INSERT OR IGNORE INTO message ({names}) VALUES ({', '.join('?' * len(row))})", tuple(row.values()))
+            connection.executemany("INSERT OR IGNORE INTO owed VALUES (?, ?, ?, ?)", owed)
             connection.execute("UPDATE number SET value = ? WHERE name = 'last_seq'", (last_seq,))
             connection.execute(
                 "INSERT INTO gap (camera, rank, first_seq, last_seq, lost, reason, noted_s) VALUES ('', 'ng', 0, ?, 0, ?, ?)",
@@ -294,9 +320,16 @@ class Outbox:
     def _load(self) -> None:
         """Read what is kept in memory. Nothing here is needed to survive."""
         number = self._storage.number
+        last_seq, least = int(number("last_seq")), self._high_water.least(int(number("last_seq")))
+        if least > last_seq:  # it was taken away, or it is an old copy
+            self._write_number("last_seq", least)
+            self._tell("warning", f"outbox {self.path}: new or an old copy; its numbers go on behind {least}, as later ones are in use")
         self._ages = AgeClock(number("elapsed_s"), number("wall_s"), self._clock(), self._monotonic)
         self._open_gaps.clear()
         self._cameras |= {camera for (camera,) in self._storage.read("SELECT DISTINCT camera FROM message WHERE state = 'pending'")}
+
+    def _write_number(self, name: str, value: int) -> None:
+        self._storage.transaction(lambda connection: connection.execute("UPDATE number SET value = ? WHERE name = ?", (value, name)))
 
     def _insert_all(self, connection: sqlite3.Connection, drafts: Sequence[Draft]) -> tuple[int, list[Loss]]:
         before = seq = int(self._storage.number("last_seq"))
@@ -310,6 +343,7 @@ class Outbox:
             seq = self._announce(connection, losses, seq)
         if self._untold is not None:
             seq = self._announce_broken(connection, drafts, seq, *self._untold)
+        self._high_water.cover(seq)
         for name, value in (("last_seq", seq), ("elapsed_s", now_s), ("wall_s", self._clock())):
             connection.execute("UPDATE number SET value = ? WHERE name = ?", (value, name))
         _add_totals(connection, {"committed": added, **Counter(f"dropped_{loss.rank}" for loss in losses)})
@@ -330,6 +364,8 @@ class Outbox:
         if track is not None:
             query = "SELECT 1 FROM message WHERE state = 'pending' AND track = ? AND lane = ? LIMIT 1"
             lane = Lane.BACKLOG if connection.execute(query, (track, Lane.BACKLOG)).fetchone() else Lane.LIVE
+        if draft.body.get("type") == "result" and draft.body.get("part_id") is not None:
+            connection.execute("DELETE FROM owed WHERE camera = ? AND part = ?", (draft.camera, str(draft.body["part_id"])))
         values = (seq, draft.event_id, draft.camera, track, draft.topic, rank, lane, body, len(body) + ROW_BYTES)
         return connection.execute(INSERT, (*values, self._clock(), self._ages.now())).rowcount
 
@@ -387,6 +423,17 @@ class Outbox:
             self._counts.update({f"dropped_{rank}": count for rank, count in lost.items()})
             numbers = ", ".join(f"{count} {rank}" for rank, count in lost.items())
             self._tell("error", f"outbox: dropped {numbers}: {losses[-1].reason}; restore the broker or raise outbox.limit_mb")
+
+
+def _heads(read: Callable[[str, tuple[object, ...]], list[Any]], keys: Sequence[LaneKey], limit: int) -> tuple[Stored, ...]:
+    """The first message of each queue (camera, lane), at most `limit` of them."""
+    heads: list[Stored] = []
+    for camera, lane in keys:
+        if len(heads) == limit:
+            break
+        for seq, event_id, topic, body in read(HEAD, (lane, camera)):
+            heads.append(Stored(seq, event_id, camera, topic, lane, body))
+    return tuple(heads)
 
 
 def _add_totals(connection: sqlite3.Connection, counts: Mapping[str, int]) -> None:

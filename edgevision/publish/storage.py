@@ -9,6 +9,7 @@ import fcntl
 import json
 import os
 import sqlite3
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
@@ -18,7 +19,7 @@ from typing import Any, BinaryIO, TypeVar
 
 from edgevision.errors import Unavailable
 
-LAYOUT = 2
+LAYOUT = 3
 TABLES = """
 CREATE TABLE message (
     seq INTEGER PRIMARY KEY, event_id TEXT NOT NULL UNIQUE, camera TEXT NOT NULL, track TEXT, topic TEXT NOT NULL,
@@ -57,8 +58,12 @@ CREATE TABLE total (name TEXT PRIMARY KEY, value INTEGER NOT NULL);
 INSERT INTO total VALUES ('committed', 0), ('acked', 0), ('set_aside', 0),
     ('dropped_health', 0), ('dropped_ok', 0), ('dropped_warn', 0), ('dropped_ng', 0);
 """
-STEPS = MappingProxyType({2: TOTALS})  # what brings the tables from the layout before to this one
-PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "wal_autocheckpoint=256", "journal_size_limit=1048576")
+OWED = """
+CREATE TABLE owed (camera TEXT NOT NULL, part TEXT NOT NULL, job TEXT, ts REAL NOT NULL, PRIMARY KEY (camera, part));
+"""
+STEPS = MappingProxyType({2: TOTALS, 3: OWED})  # what brings the tables from the layout before to this one
+PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "wal_autocheckpoint=1024", "journal_size_limit=1048576")
+TIDY_AFTER = 32  # transactions after which `tidy` moves the journal into the file, so that hardly ever a commit has to
 RESERVE_BYTES = 2 << 20  # set aside on disk for the day it is full: enough to move the journal into the file and go on
 RESERVE_AGAIN = 256  # transactions after which a used reserve is made again
 BROKEN_KEPT = 3  # broken files that are kept for a look; older ones go, so that a failing disk is not filled with them
@@ -74,6 +79,8 @@ WRONG = (  # each counts what no version ever wrote: SQLite checks its pages, no
     " AND typeof(bytes) = 'integer'",
     "SELECT coalesce(max(seq), 0) > (SELECT value FROM number WHERE name = 'last_seq') FROM message",
     f"SELECT value NOT BETWEEN 0 AND {SEQ_LIMIT} FROM number WHERE name = 'last_seq'",
+    "SELECT count(*) FROM owed WHERE typeof(camera) != 'text' OR typeof(part) != 'text' OR typeof(ts) != 'real'"
+    " OR typeof(job) NOT IN ('text', 'null')",
 )
 LOOKS, LOOK_AGAIN_S = 4, 0.02
 Result = TypeVar("Result")
@@ -96,11 +103,14 @@ class Storage:
         try:
             with translated(path):
                 self.connection = _open(path)
+                self._onlooker, self._caretaker = _beside(path), _beside(path)
         except BaseException:
             self._lock.close()
             raise
         self._reserve = path.with_name(path.name + ".reserve")
         self._until_reserve = 0
+        self._until_tidy = TIDY_AFTER
+        self._looking, self._tidying = threading.Lock(), threading.Lock()
         self._keep_reserve()
 
     def transaction(self, action: Callable[[sqlite3.Connection], Result], is_relaxed: bool = False) -> Result:
@@ -127,6 +137,7 @@ class Storage:
         return self._attempt(action, is_relaxed)
 
     def _attempt(self, action: Callable[[sqlite3.Connection], Result], is_relaxed: bool) -> Result:
+        self._until_tidy -= 1
         with translated(self.path):
             self.connection.execute(f"PRAGMA synchronous={'NORMAL' if is_relaxed else 'FULL'}")
             self.connection.execute("BEGIN IMMEDIATE")
@@ -144,6 +155,23 @@ class Storage:
         with translated(self.path):
             return self.connection.execute(query, values).fetchall()
 
+    def look(self, query: str, values: tuple[object, ...] = ()) -> list[Any]:
+        """The same from any thread, of what is committed, beside a transaction under way. Raises Unavailable also while the file is
+        exchanged.
+        """
+        with translated(self.path), self._looking:
+            return self._onlooker.execute(query, values).fetchall()
+
+    def tidy(self) -> None:
+        """Move the journal into the file once it is long, from any thread and beside transactions: a commit that has to do it takes as
+        long as several.
+        """
+        if self._until_tidy > 0:
+            return
+        self._until_tidy = TIDY_AFTER
+        with suppress(sqlite3.Error), self._tidying:
+            self._caretaker.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+
     def number(self, name: str) -> float:
         """A stored number: `last_seq`, `elapsed_s` or `wall_s`."""
         value: float = self.read("SELECT value FROM number WHERE name = ?", (name,))[0][0]
@@ -151,6 +179,9 @@ class Storage:
 
     def close(self) -> None:
         """Close the file and let the next writer in."""
+        for connection, turn in ((self._onlooker, self._looking), (self._caretaker, self._tidying)):
+            with turn, suppress(sqlite3.Error):
+                connection.close()
         with suppress(sqlite3.Error):
             self.connection.close()
         self._lock.close()
@@ -232,6 +263,17 @@ def salvage(aside: Path) -> tuple[list[dict[str, Any]], int]:
     return found, max([0, *said, *(row["seq"] for row in found)])
 
 
+def salvage_owed(aside: Path) -> list[tuple[str, str, str | None, float]]:
+    """The parts that are owed a verdict (camera, part, job, time), as far as a broken file can be read."""
+    found: list[tuple[str, str, str | None, float]] = []
+    with suppress(sqlite3.Error, UnicodeDecodeError), closing(sqlite3.connect(aside, isolation_level=None)) as connection:
+        connection.text_factory = readable
+        for camera, part, job, ts in connection.execute("SELECT camera, part, job, ts FROM owed NOT INDEXED"):
+            if isinstance(camera, str) and isinstance(part, str) and isinstance(job, str | None) and isinstance(ts, float):
+                found.append((camera, part, job, ts))
+    return found
+
+
 def _is_sound(row: dict[str, Any]) -> bool:
     """A message that can be taken over: every value is of its kind, and the body is JSON."""
     try:
@@ -268,11 +310,24 @@ def _open(path: Path) -> sqlite3.Connection:
         if connection.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
             raise Corrupt("quick_check found damage")
         _migrate(connection, path)
-        if any(connection.execute(query).fetchone()[0] for query in WRONG):
+        try:
+            is_wrong = any(connection.execute(query).fetchone()[0] for query in WRONG)
+        except sqlite3.OperationalError as error:
+            if "no such" not in str(error):
+                raise
+            raise Corrupt(f"it is not whole: {error}") from error
+        if is_wrong:
             raise Corrupt("values that cannot be were found in it")
     except BaseException:
         connection.close()
         raise
+    return connection
+
+
+def _beside(path: Path) -> sqlite3.Connection:
+    """A second connection, for what must not wait for the first one's transaction."""
+    connection = sqlite3.connect(path, timeout=0.0, isolation_level=None, check_same_thread=False)
+    connection.text_factory = readable
     return connection
 
 

@@ -51,6 +51,15 @@ class Stored:
 
 
 @dataclass(frozen=True, slots=True)
+class OwedPart:
+    """A part that was accepted and has no verdict yet."""
+
+    part_id: str
+    ts: float
+    job_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class OutboxStats:
     """The outbox in numbers, as of now. `committed`, `acked` and `dropped` (by class) count since it was opened, `totals` for ever."""
 

@@ -62,6 +62,11 @@ class BoundStep:
         return 0.0 if self.chain is None else self.chain.seconds(self.place)
 
     @property
+    def macs(self) -> int:
+        """Multiply-accumulates of the last call."""
+        return self.pixels * self.step.macs_px
+
+    @property
     def live_fraction(self) -> float:
         """Share of the pixels that were recomputed."""
         return self.pixels / self.target.size_px

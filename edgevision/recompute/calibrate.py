@@ -20,13 +20,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgevision.kernels.forms import Plane
+from edgevision.recompute.attention import BoundAttention
 from edgevision.recompute.bound import BoundStep
 from edgevision.recompute.island import Island
 
-Steps = Sequence[BoundStep | Island]
+Steps = Sequence[BoundStep | Island | BoundAttention]
 Index = NDArray[np.int64]
 
-_RUN_S = 150e-9  # what a run costs besides its pixels
+_RUN_S = 150e-9  # what a run costs besides its pixels, where not all pixels ran: those of a whole step are in its best time
 _CELL_PX = 8
 _SAMPLES = 24
 
@@ -36,7 +37,7 @@ class StepTimes:
 
     def __init__(self, steps: Steps) -> None:
         self._steps = steps
-        self._sizes = np.array([step.target.size_px if isinstance(step, BoundStep) else 1 for step in steps], np.float64)
+        self._sizes = np.array([step.target.size_px if not isinstance(step, Island) else 1 for step in steps], np.float64)
         self._best_s = np.full(len(steps), np.inf)
 
     def learn(self) -> None:
@@ -46,13 +47,19 @@ class StepTimes:
         self._best_s[ran] = np.minimum(self._best_s[ran], seconds[ran] / pixels[ran])
 
     @property
+    def has_news(self) -> bool:
+        """Whether the last call ran most of the last step, to which all changes come: only then did it run most of many."""
+        return len(self._steps) > 0 and bool(self._steps[-1].pixels > 0.5 * self._sizes[-1])
+
+    @property
     def dense_s(self) -> float:
         """A whole run of all steps."""
         return float(self._sizes @ self._best_s)
 
     def last_s(self) -> float:
         """What the last call must have cost, were nothing else using the machine."""
-        runs = sum(step.run_count for step in self._steps if isinstance(step, BoundStep))
+        partly = [step for step in self._steps if not isinstance(step, Island) and step.pixels < step.target.size_px]
+        runs = sum(step.run_count for step in partly)
         return float(self._column("pixels") @ self._best_s) + runs * _RUN_S
 
     def spent_s(self) -> float:
@@ -82,6 +89,8 @@ class Forecast:
             if isinstance(step, Island):
                 seen.update((id(plane), whole.stretched(plane)) for plane in step.targets.values())
                 own = whole
+            elif isinstance(step, BoundAttention):
+                own = seen[id(step.target)] = whole.stretched(step.target)
             else:
                 own = seen[id(step.target)] = _through(step, seen)
             cells = own.cells()

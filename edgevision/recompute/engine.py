@@ -6,13 +6,15 @@
     net.shift(0, 8)                    # loaded with may_move: the scene moves, and what was computed moves along in the next next()
 
 A file is read (`graph`), lowered to a plan of steps (`lower`, `plan`), and each step bound to the planes of a Memory (`memory`, `bound`,
-`island`). The arithmetic is in `kernels`; what runs step after step between two islands is a chain there (`kernels/*/chain.py`). One
-`Network` (plan, weights, kernels) serves many cameras, each a `SelectiveNetwork`.
+`island`, `attention`). A network of tokens comes as plain data (`token_plan`). The arithmetic is in `kernels`; what runs step after step
+between two islands or attentions is a chain there (`kernels/*/chain.py`). One `Network` (plan, weights, kernels) serves many cameras, each
+a `SelectiveNetwork`.
 """
 
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -28,6 +30,7 @@ from edgevision.kernels import cpu_has_bf16, open_backend
 from edgevision.kernels.forms import Backend, Chain
 from edgevision.kernels.plain.store import decode
 from edgevision.recompute.arguments import Means, Progress, check_gates, check_load, check_window
+from edgevision.recompute.attention import BoundAttention, attention_bytes, bind_attention
 from edgevision.recompute.bound import BoundStep, bind_step, join
 from edgevision.recompute.copies import TensorOf
 from edgevision.recompute.foreign import Foreign, ForeignNetwork
@@ -37,12 +40,14 @@ from edgevision.recompute.island import Island, bind_island, compile_island
 from edgevision.recompute.lower import lower
 from edgevision.recompute.memory import Layout, Memory, refuse_beyond
 from edgevision.recompute.motion import Motion, Moves, set_ends
-from edgevision.recompute.plan import IslandStep, Plan, Ref
+from edgevision.recompute.plan import AttentionStep, IslandStep, Plan, Ref, Step
 from edgevision.recompute.precision import choose_precision, gates_by_step
 from edgevision.recompute.preprocess import Preprocess, build_intake, checked_preprocess
 from edgevision.records import Box, Costs, Mask, StepCost
 
 Outputs = dict[str, NDArray[np.float32]]
+Stage = Chain | Island | BoundAttention
+AnyBound = BoundStep | Island | BoundAttention
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,26 +68,27 @@ class Network:
         """Pack the weights, compile the islands. Raises UnsupportedNetwork when a camera's Memory would be beyond the limit."""
         layout = Layout.of(plan)
         spare = (0 if foreign is None else foreign.input_bytes) + (layout.ring_bytes(plan) if limit.may_move else 0)
+        spare += attention_bytes(plan, backend)
         refuse_beyond(limit.megabytes, camera_bytes(graph, plan, layout) + spare, limit.memories, plan.path)
-        packed = tuple(
-            compile_island(step, graph, threads) if isinstance(step, IslandStep) else backend.pack(step.form) for step in plan.steps
-        )
+        packed = tuple(_packed(step, graph, backend, threads) for step in plan.steps)
         return cls(graph, plan, layout, backend, packed, backend.crew(threads), limit, foreign)
 
     def bind(self, memory: Memory, progress: Progress | None = None) -> Bound:
         """Every step over one camera's Memory."""
-        steps: list[BoundStep | Island] = []
+        steps: list[AnyBound] = []
         for step, packed in zip(self.plan.steps, self.packed, strict=True):
             if isinstance(step, IslandStep):
                 steps.append(bind_island(step, packed, memory, self.backend))
+            elif isinstance(step, AttentionStep):
+                steps.append(bind_attention(step, memory, self.backend, self.crew))
             else:
                 steps.append(bind_step(step, packed, memory, self.backend))
             if progress is not None:
                 progress(len(steps), len(self.packed))
         return Bound(tuple(steps), tuple(self._stages(steps)))
 
-    def _stages(self, steps: Sequence[BoundStep | Island]) -> Iterator[Chain | Island]:
-        """Islands, and what lies between two as one chain."""
+    def _stages(self, steps: Sequence[AnyBound]) -> Iterator[Stage]:
+        """Islands and attentions, and what lies between two as one chain."""
         waiting: list[BoundStep] = []
         for step in steps:
             if isinstance(step, BoundStep):
@@ -96,12 +102,19 @@ class Network:
             yield join(waiting, self.backend, self.crew)
 
 
+def _packed(step: Step | IslandStep | AttentionStep, graph: Graph, backend: Backend, threads: int) -> object:
+    """What all cameras share of a step besides its form; an attention has its weights in itself."""
+    if isinstance(step, IslandStep):
+        return compile_island(step, graph, threads)
+    return backend.pack(step.form) if isinstance(step, Step) else None
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Bound:
-    """A network's steps over one Memory, and what runs them: chains of steps, and islands between."""
+    """A network's steps over one Memory, and what runs them: chains of steps, and islands or attentions between."""
 
-    steps: tuple[BoundStep | Island, ...]
-    stages: tuple[Chain | Island, ...]
+    steps: tuple[AnyBound, ...]
+    stages: tuple[Stage, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,9 +179,15 @@ class SelectiveNetwork:
         backend = means.get("backend", "compiled")
         if chosen == "bf16" and backend == "compiled" and not cpu_has_bf16():
             raise UnsupportedNetwork(f"{path}: precision bf16 needs a CPU that multiplies bf16 (AVX512-BF16); leave it out for f32")
-        kernels = open_backend(backend) if isinstance(backend, str) else backend
-        is_foreign = means.get("foreign", "never") == "auto" and kernels.name == "compiled"
+        is_foreign = means.get("foreign", "never") == "auto" and getattr(backend, "name", backend) == "compiled"
         foreign = ForeignNetwork(graph, plan.tensors[plan.input], chosen, threads) if is_foreign else None
+        return cls.of_plan(graph, plan, threads, means, foreign)
+
+    @classmethod
+    def of_plan(cls, graph: Graph, plan: Plan, threads: int, means: Means, foreign: ForeignNetwork | None = None) -> SelectiveNetwork:
+        """The network of a plan that is made already; `graph` says what a file would. Raises UnsupportedNetwork."""
+        backend = means.get("backend", "compiled")
+        kernels = open_backend(backend) if isinstance(backend, str) else backend
         limit = Limit(means.get("memory_limit_mb"), means.get("memories", 1), means.get("may_move", False))
         return cls(Network.load(graph, plan, kernels, threads, limit, foreign), means.get("progress"))
 
@@ -194,6 +213,11 @@ class SelectiveNetwork:
     def plan(self) -> Plan:
         """How every step runs, and why. Prints one line a step."""
         return self._network.plan
+
+    @property
+    def attentions(self) -> tuple[BoundAttention, ...]:
+        """This camera's attentions, as the last call left them: for whoever explains, to be looked at only."""
+        return tuple(step for step in self._steps if isinstance(step, BoundAttention))
 
     @property
     def graph(self) -> Graph:
@@ -224,50 +248,51 @@ class SelectiveNetwork:
         needed += 0 if network.foreign is None else network.foreign.input_bytes
         needed += network.layout.ring_bytes(network.plan) if network.limit.may_move else 0
         refuse_beyond(network.limit.megabytes, needed, network.limit.memories, network.plan.path)
+        self.reset()
         self._entrance.take_frames(build_intake(chosen, channels, (height, width)), frame_px)
         self._motion = None
         self._preprocess = chosen
-        self.reset()
 
     def set_gates(self, gate: float | Mapping[str, float]) -> None:
         """Other gates from now on, given as to `load`, for this camera alone and without reading the file again. Forgets the Memory."""
         check_gates(gate)
         plan = self.plan
         gates = gates_by_step(dict(gate) if isinstance(gate, Mapping) else {"*": gate}, plan.steps, plan.path)
+        self.reset()
         self._memory.plan = replace(plan, gates=gates)
         self._network = replace(self._network, plan=self._memory.plan)
         self._bind()
         if self._network.foreign is not None:
             self._foreign = Foreign(self._network.foreign, self._steps, self._entrance.plane)
-        self.reset()
 
     def first(self, x: NDArray[Any]) -> Outputs:
         """Run the whole network. `x`: float32 (1, C, H, W), or a uint8 frame (H, W[, C]) once preprocess is set."""
-        self._entrance.take_all(x)
+        if not self._memory.is_filled:
+            self._follow()
+        self._entrance.take_all(x, self._memory.begin)
         self._shift_px = (0, 0)
         return self._run_all()
 
     def _run_all(self) -> Outputs:
         """All steps on the input in use."""
         for step in self._steps:
-            if isinstance(step, BoundStep):
+            if not isinstance(step, Island):
                 step.open_gate()
         self._advance(True)
         for step in self._steps:
-            if isinstance(step, BoundStep):
+            if not isinstance(step, Island):
                 step.learn_gate(self.plan.gates[step.step.name])
         self._mode, self._has_moved = "full", False
         if self._foreign is not None:
             self._foreign.leave()
             self._foreign.learn()
-        return self._results()
+        return self._ended()
 
     def _advance(self, everything: bool) -> None:
-        """All stages. What is interrupted leaves a Memory that is in part of another input: it counts as empty."""
-        self._memory.is_filled = False
+        """All stages."""
+        self._memory.begin()
         for stage in self._stages:
             stage(everything)
-        self._memory.is_filled = True
 
     def next(self, x: NDArray[Any], live: Mask) -> Outputs:
         """Take `x` where `live` (bool (H, W), of the tensor or the frame) and recompute what that reaches."""
@@ -275,32 +300,40 @@ class SelectiveNetwork:
             raise InputError("next() before first(): the Memory is empty; call first(x) with the whole picture")
         if self._shift_px != (0, 0):
             return self._next_moved(x, live, self._known_motion().moves(self._shift_px))
-        taken = self._entrance.take(x, live)
+        taken = self._entrance.take(x, live, self._memory.begin)
         self._has_moved = False
         if self._foreign is not None and self._foreign.is_on:
             return self._next_foreign(self._foreign, taken)
+        began = time.perf_counter()
         self._advance(False)
+        spent_s = time.perf_counter() - began
         self._mode = "cached" if taken == 0 else "full" if taken == self._entrance.plane.size_px else "partial"
         if self._foreign is not None:
-            self._foreign.watch(taken, self._results)
-        return self._results()
+            self._foreign.watch(taken, spent_s, self._results)
+        return self._ended()
 
     def _next_moved(self, x: NDArray[Any], live: Mask, moves: Moves) -> Outputs:
         """What has been computed moves along; what newly enters, and what sees the picture's ends, is run whatever is live."""
-        taken = self._entrance.take(x, live, moves.entrance, partial(self._move, moves))
-        set_ends(self._steps, moves)
+        taken = self._entrance.take(x, live, partial(self._move, moves), moves.entrance)
         try:
+            set_ends(self._steps, moves)
             self._advance(False)
         finally:
             set_ends(self._steps, None)
         self._mode = "full" if taken == self._entrance.plane.size_px else "partial"
-        return self._results()
+        return self._ended()
 
     def _move(self, moves: Moves) -> None:
-        self._memory.is_filled, self._shift_px, self._has_moved = False, (0, 0), True
+        self._memory.begin()
+        self._shift_px, self._has_moved = (0, 0), True
         self._mover(moves.shifts)
-        self._memory.follow()
-        self._entrance.follow()
+        self._follow()
+
+    def _follow(self) -> None:
+        """Look for the pictures where they are; a move that was interrupted may have left them elsewhere."""
+        if self._memory.buffers:
+            self._memory.follow()
+            self._entrance.follow()
 
     def shift(self, down_px: int, right_px: int) -> None:
         """Say that the scene has moved so far down and right in the picture; what was computed moves along in the next `next`.
@@ -335,11 +368,14 @@ class SelectiveNetwork:
         self._mode = "foreign" if taken or not foreign.outputs else "cached"
         if self._mode == "foreign":
             foreign.run()
-        return self._results()
+        return self._ended()
 
     def reset(self) -> None:
         """Forget the scene: the next call must be `first`."""
         self._memory.clear()
+        for step in self._steps:
+            if isinstance(step, BoundAttention):
+                step.state.reset()
         self._shift_px, self._has_moved = (0, 0), False
         if self._foreign is not None:
             self._foreign.leave()
@@ -353,7 +389,7 @@ class SelectiveNetwork:
         check_window(window)
         if not self._memory.is_filled or self._is_foreign:
             return {}
-        moved = {step.step.name: step.verify(window) for step in self._steps if isinstance(step, BoundStep)}
+        moved = {step.step.name: step.verify(window) for step in self._steps if not isinstance(step, Island)}
         return {name: pixels for name, pixels in moved.items() if pixels}
 
     @property
@@ -397,14 +433,20 @@ class SelectiveNetwork:
         note = "" if self._network.foreign is None else self._network.foreign.failure
         return Costs(taken, sum(step.macs for step in steps), self.plan.dense_macs, self._mode, steps, note)
 
-    def _cost(self, step: BoundStep | Island) -> StepCost:
-        how, macs = ("island", 0) if isinstance(step, Island) else ("selective", step.pixels * step.step.macs_px)
+    def _cost(self, step: AnyBound) -> StepCost:
+        how, macs = ("island", 0) if isinstance(step, Island) else ("selective", step.macs)
         return StepCost(step.step.name, how, step.live_fraction, macs, step.seconds)
 
     def _foreign_cost(self) -> StepCost:
         did_run = self._mode == "foreign" and self._foreign is not None
         seconds = self._foreign.seconds if self._foreign is not None and did_run else 0.0
         return StepCost("the whole network in OpenVINO", "foreign", float(did_run), self.plan.dense_macs * did_run, seconds)
+
+    def _ended(self) -> Outputs:
+        """The results of a call that has run to its end. What is copied of them is among what a call writes."""
+        results = self._results()
+        self._memory.is_filled = True
+        return results
 
     def _results(self) -> Outputs:
         if self._foreign is not None and self._foreign.is_on and self._foreign.outputs:

@@ -123,11 +123,12 @@ class Foreign:
         """Call after all steps ran whole."""
         self._times.learn()
 
-    def watch(self, taken: int, ours: Callable[[], Arrays]) -> None:
-        """Call after the steps ran selectively, `taken` pixels of the input having changed, with what they answer: perhaps the next call
-        is foreign.
+    def watch(self, taken: int, spent_s: float, ours: Callable[[], Arrays]) -> None:
+        """Call after the steps ran selectively, `taken` pixels of the input having changed, with what this took and what they answer:
+        perhaps the next call is foreign.
         """
-        if not taken or self._network.has_failed:
+        is_light = not spent_s > _QUESTION * self._times.dense_s and not self._times.has_news
+        if not taken or self._network.has_failed or is_light:  # looked at no closer, which costs as much as a light frame
             self._busy.append(False)
             return
         self._times.learn()
@@ -137,7 +138,7 @@ class Foreign:
             return
         share = self._network.share()
         self._busy.append(cost_s > _ENTER * dense_s * share if share is not None else True)
-        if sum(self._busy) < _BUSY_FRAMES:
+        if not self._busy[-1] or sum(self._busy) < _BUSY_FRAMES:
             return
         if self._network.compiled is None:
             self._network.want()
@@ -166,6 +167,7 @@ class Foreign:
         self._samples.append(self.seconds * cost_s / self._times.spent_s())
         if len(self._samples) > _TRIALS:  # the first is slow, its buffers are new
             self._network.keep(float(np.median(self._samples[1:])) / dense_s)
+            self._busy.clear()  # they were busy by no measure yet
 
     def _enter(self, cost_s: float) -> None:
         self._forecast = self._forecast or Forecast(self._steps, self._entrance)
@@ -196,7 +198,8 @@ class Foreign:
         began = time.perf_counter()
         if self._request is None:
             self._request, self._input = self._network.compiled.request()
-        np.copyto(self._input, self._entrance.values)
+        for channel in range(self._input.shape[2]):  # few, and far faster than all at once: NumPy's inner loop is over rows then
+            np.copyto(self._input[:, :, channel], self._entrance.values[:, :, channel])
         self._request.infer()
         arrays = (self._request.get_output_tensor(place).data for place in range(len(self._network.graph.outputs)))
         self.outputs = {name: np.asarray(array, np.float32) for name, array in zip(self._network.graph.outputs, arrays, strict=True)}

@@ -68,9 +68,7 @@ class Graph:
 def read_graph(path: str | Path, input_shape: Shape | None = None) -> Graph:
     """The network in `path`, its input fixed to `input_shape` where the file leaves it open. Raises UnsupportedNetwork, one line."""
     file = Path(path)
-    if not file.is_file():
-        raise UnsupportedNetwork(f"{file}: no such network file; give an .onnx file or the .xml of an OpenVINO IR")
-    model = _parse(file)
+    model = parse(file)
     _fix_shape(model, file, input_shape)
     _name_steadily(model, "_", lambda operation: operation.get_friendly_name() != operation.get_name())
     weights = find_weights(model)
@@ -90,12 +88,15 @@ def read_graph(path: str | Path, input_shape: Shape | None = None) -> Graph:
 
 def read_metadata(path: str | Path) -> dict[str, str]:
     """What the network file says of itself, before its size is fixed. Raises UnsupportedNetwork, one line."""
-    return _metadata(_parse(Path(path)))
+    file = Path(path)
+    model = parse(file)
+    _check_input(model, file)
+    return _metadata(model)
 
 
 def is_quantised_file(path: str | Path) -> bool:
     """Whether the file says which activations are bytes. Raises UnsupportedNetwork, one line."""
-    return any(operation.get_type_name() == "FakeQuantize" for operation in _parse(Path(path)).get_ops())
+    return any(operation.get_type_name() == "FakeQuantize" for operation in parse(Path(path)).get_ops())
 
 
 def fitting_shape(path: str | Path, height: int, width: int, stride: int) -> Shape | None:
@@ -103,7 +104,7 @@ def fitting_shape(path: str | Path, height: int, width: int, stride: int) -> Sha
 
     None where it accepts none. A U-Net needs more than its output's stride: what it halved must meet again after doubling.
     """
-    model = _parse(Path(path))
+    model = parse(Path(path))
     channels = model.inputs[0].get_partial_shape()[1]
     for multiple in (stride << power for power in range(8)):
         shape = 1, channels.get_length() if channels.is_static else 3, -(-height // multiple) * multiple, -(-width // multiple) * multiple
@@ -115,7 +116,10 @@ def fitting_shape(path: str | Path, height: int, width: int, stride: int) -> Sha
     return None
 
 
-def _parse(file: Path) -> Model:
+def parse(file: Path) -> Model:
+    """The file as OpenVINO's model. Raises UnsupportedNetwork, one line, also where it is not there."""
+    if not file.is_file():
+        raise UnsupportedNetwork(f"{file}: no such network file; give an .onnx file or the .xml of an OpenVINO IR")
     _check_beginning(file)
     try:
         return Core().read_model(str(file))
@@ -174,10 +178,14 @@ def reason_of(error: Exception) -> str:
     return (telling or lines or ["unknown reason"])[-1].rstrip(".;")[:300]
 
 
-def _fix_shape(model: Model, file: Path, input_shape: Shape | None) -> None:
+def _check_input(model: Model, file: Path) -> None:
     if len(model.inputs) != 1:
         names = ", ".join(tensor.get_any_name() for tensor in model.inputs) or "none"
         raise UnsupportedNetwork(f"{file}: has {len(model.inputs)} inputs ({names}); it must have one image input")
+
+
+def _fix_shape(model: Model, file: Path, input_shape: Shape | None) -> None:
+    _check_input(model, file)
     declared = model.inputs[0].get_partial_shape()
     wanted = input_shape or _filled(declared)
     if wanted is None:
@@ -197,10 +205,11 @@ def _filled(declared: Any) -> Shape | None:
 
 
 def _reshape(model: Model, file: Path, shape: Shape) -> None:
+    remedy = "leave it out" if _filled(model.inputs[0].get_partial_shape()) else "give another, for example (1, 3, 720, 1280)"
     try:
         model.reshape(list(shape))
     except RuntimeError as error:
-        raise UnsupportedNetwork(f"{file}: does not accept input_shape {shape}: {reason_of(error)}; leave it out") from error
+        raise UnsupportedNetwork(f"{file}: does not accept input_shape {shape}: {reason_of(error)}; {remedy}") from error
 
 
 def _simplify(model: Model) -> None:

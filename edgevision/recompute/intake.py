@@ -53,14 +53,16 @@ class Entrance:
         """(height, width) of the pictures it takes."""
         return self._picture_px
 
-    def take_all(self, picture: NDArray[Any]) -> int:
-        """Take the whole picture. Returns how many pixels changed."""
-        return self._take(self._checked(picture), True)
+    def take_all(self, picture: NDArray[Any], begin: Callable[[], None]) -> int:
+        """Take the whole picture. Returns how many pixels changed.
 
-    def take(self, picture: NDArray[Any], live: Mask, ends: Ends = NO_ENDS, move: Callable[[], None] | None = None) -> int:
-        """Take the live pixels, and those at the plane's ends in any case. Returns how many pixels of the plane changed.
+        `begin` is called when all is found to be well and nothing is taken yet.
+        """
+        return self._take(self._checked(picture), True, begin)
 
-        `move` is called when all is found to be well and nothing is taken yet.
+    def take(self, picture: NDArray[Any], live: Mask, begin: Callable[[], None], ends: Ends | None = None) -> int:
+        """Take the live pixels, and where the picture has moved those at the plane's `ends` in any case. Returns how many pixels of the
+        plane changed. `begin` as for `take_all`; it is not called where nothing is live and nothing was.
         """
         picture = self._checked(picture)
         if not isinstance(live, np.ndarray) or live.dtype != np.bool_ or live.shape != self._picture_px:
@@ -68,11 +70,11 @@ class Entrance:
             raise InputError(f"live is {shown}; it must be bool {self._picture_px}, one for each pixel of the picture")
         flags = np.ascontiguousarray(live).view(np.uint8)
         self._mask.live_px = self._backend.scan(flags, self._mask.live, self._mask.extent)
-        if self._mask.live_px == 0 and self.plane.live_px == 0 and move is None:
+        if self._mask.live_px == 0 and self.plane.live_px == 0 and ends is None:
             return 0
-        return self._take(picture, self._mask.live_px == self._mask.size_px, ends, move)
+        return self._take(picture, self._mask.live_px == self._mask.size_px, begin, ends or NO_ENDS)
 
-    def _take(self, picture: NDArray[Any], everything: bool, ends: Ends = NO_ENDS, move: Callable[[], None] | None = None) -> int:
+    def _take(self, picture: NDArray[Any], everything: bool, begin: Callable[[], None], ends: Ends = NO_ENDS) -> int:
         count, _ = self._collect(everything, ends)
         if self._intake.table is None:
             row, column = self._backend.first_bad(picture, self._runs, count)
@@ -81,8 +83,7 @@ class Entrance:
                 raise InputError(
                     f"x is {picture[:, row, column].tolist()} at row {row}, column {column}; live pixels must be finite numbers"
                 )
-        if move is not None:
-            move()
+        begin()
         self._write(picture, self._runs, count)
         self.plane.live_px = self._mark(count)
         return self.plane.live_px

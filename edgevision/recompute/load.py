@@ -11,27 +11,45 @@ from importlib.resources import files
 from pathlib import Path
 
 from edgevision.errors import UnsupportedNetwork
+from edgevision.networks.turbovit_weights import read_turbovit
 from edgevision.recompute.arguments import Means, Progress
 from edgevision.recompute.camera_network import CameraNetwork
 from edgevision.recompute.engine import SelectiveNetwork
 from edgevision.recompute.gate_file import read_gates
-from edgevision.recompute.graph import fitting_shape, read_metadata
+from edgevision.recompute.graph import fitting_shape, is_quantised_file, read_metadata
+from edgevision.recompute.load_tokens import load_tokens
+from edgevision.recompute.precision import choose_precision
 from edgevision.recompute.preprocess import Preprocess
 from edgevision.recompute.settings import RecomputeSettings
 from edgevision.recompute.splice import SpliceNetwork
 
-DEFAULT = "default"
+DEFAULT, TURBOVIT = "default", "turbovit"
 
 
 def network_path(settings: RecomputeSettings) -> Path:
     """The file that `recompute.network` names. Raises UnsupportedNetwork when it is not there."""
     if settings.network == DEFAULT:
         path = Path(str(files("edgevision.networks"))) / "weights" / f"{DEFAULT}.onnx"
+    elif settings.network == TURBOVIT:
+        path = Path(settings.turbovit.weights or "")
     else:
         path = Path(settings.network)
     if not path.is_file():
-        raise UnsupportedNetwork(f"{path}: no such network file; recompute.network is `default`, or the path of an .onnx or .xml file")
+        what = "recompute.turbovit.weights is the path of an .npz file"
+        if settings.network != TURBOVIT:
+            what = "recompute.network is `default`, `turbovit`, or the path of an .onnx or .xml file"
+        raise UnsupportedNetwork(f"{path}: no such network file; {what}")
     return path
+
+
+def check_network(settings: RecomputeSettings) -> None:
+    """Raises UnsupportedNetwork or ConfigError for a file that is no network, or not one that can run as the settings say."""
+    path = network_path(settings)
+    if settings.network == TURBOVIT:
+        read_turbovit(path)
+    else:
+        choose_precision(path, is_quantised_file(path), settings.precision)
+    gates_of(settings)
 
 
 def gates_of(settings: RecomputeSettings) -> float | dict[str, float]:
@@ -48,6 +66,8 @@ def load_for_frames(
     and how many there are.
     """
     path = network_path(settings)
+    if settings.network == TURBOVIT:
+        return load_tokens(settings, gates_of(settings), (height, width), _means(settings, progress, may_move))
     stride = fully_convolutional_stride(path)
     shape = None if stride is None else fitting_shape(path, height, width, stride)
     network = _loaded(settings, path, shape, progress, may_move)
@@ -62,18 +82,24 @@ def load_for_frames(
 def _loaded(
     settings: RecomputeSettings, path: Path, shape: tuple[int, ...] | None, progress: Progress | None, may_move: bool
 ) -> CameraNetwork:
-    means: Means = {"memory_limit_mb": settings.memory_limit_mb, "memories": 2 if settings.audit_every else 1}
+    means = _means(settings, progress, may_move)
     if settings.engine == "splice":
         if may_move:
             raise UnsupportedNetwork(
                 f"{path}: compare.motion is shift, but recompute.engine splice keeps nothing that could move; use engine selective"
             )
-        return SpliceNetwork.load(path, settings.splice, settings.precision, settings.threads, shape, **means)
+        known: Means = {"memory_limit_mb": means["memory_limit_mb"], "memories": means["memories"]}
+        return SpliceNetwork.load(path, settings.splice, settings.precision, settings.threads, shape, **known)
+    return SelectiveNetwork.load(path, settings.precision, settings.threads, gates_of(settings), shape, **means)
+
+
+def _means(settings: RecomputeSettings, progress: Progress | None, may_move: bool) -> Means:
+    means: Means = {"memory_limit_mb": settings.memory_limit_mb, "memories": 2 if settings.audit_every else 1}
     means["foreign"] = "never" if may_move else settings.foreign
     means["may_move"] = may_move
     if progress is not None:
         means["progress"] = progress
-    return SelectiveNetwork.load(path, settings.precision, settings.threads, gates_of(settings), shape, **means)
+    return means
 
 
 def span_px_of(network: CameraNetwork, height: int, width: int) -> tuple[int, int]:

@@ -92,8 +92,8 @@ class Room:
         """Zeros, from a cache line on."""
         size = math.prod(shape) * np.dtype(dtype).itemsize
         first, self._used = self._used, self._used + _lines(size)
-        piece: NDArray[Any] = self._raw[first : first + size].view(dtype)
-        return piece.reshape(shape)
+        part: NDArray[Any] = self._raw[first : first + size].view(dtype).reshape(shape)
+        return part
 
 
 def _lines(size_bytes: int) -> int:
@@ -150,7 +150,8 @@ def _border(form: Convolve, source: Tensor, target: Tensor) -> Border:
 class Memory:
     """`planes` by tensor; `runs`, room for those of one step at a time; `loose` arrays that islands make for islands or as outputs.
 
-    `fresh` names the loose arrays that changed in the last call. `is_filled` after the first `first`. `buffers` by root tensor, where
+    `fresh` names the loose arrays that changed in the last call. `is_filled` from the end of a `first` on, but for the time in which a call
+    writes: what is interrupted leaves a Memory that is in part of another input, and counts as empty. `buffers` by root tensor, where
     pictures may move, else none.
     """
 
@@ -177,6 +178,10 @@ class Memory:
             root, start = layout.homes[name]
             planes[name] = _plane(buffers[root][:, :, start : start + tensor.channels], tensor, layout.borders[root], name == root, room)
         return cls(plan, layout, planes, np.zeros((run_count(plan), 3), np.int32), buffers=moving)
+
+    def begin(self) -> None:
+        """A call is about to write."""
+        self.is_filled = False
 
     def follow(self) -> None:
         """Let the planes be where their pictures have moved to. What was read from them before is no longer theirs."""

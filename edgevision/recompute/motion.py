@@ -19,10 +19,11 @@ from numpy.typing import NDArray
 
 from edgevision.errors import InputError
 from edgevision.kernels.forms import Ends, Intake
+from edgevision.recompute.attention import BoundAttention
 from edgevision.recompute.bound import BoundStep
 from edgevision.recompute.island import Island
 from edgevision.recompute.memory import Layout
-from edgevision.recompute.plan import IslandStep, Plan, Step
+from edgevision.recompute.plan import AttentionStep, IslandStep, Plan, Step
 from edgevision.recompute.sight import Sight, axis_sight, ends_of, sights
 
 Scale = Fraction | None
@@ -142,7 +143,9 @@ class Motion:
         )
         return (*rows, *columns)
 
-    def _is_moved(self, step: IslandStep, shifts: dict[str, tuple[int, int]]) -> bool:
+    def _is_moved(self, step: IslandStep | AttentionStep, shifts: dict[str, tuple[int, int]]) -> bool:
+        if isinstance(step, AttentionStep):
+            return False  # refused at load: what its queries keep does not move with the picture
         read = [ref.tensor for _, ref in step.sources if ref is not None]
         return any(shifts[self._root(name)] != (0, 0) for name in (*read, *(name for name, is_picture in step.targets if is_picture)))
 
@@ -157,13 +160,13 @@ class Motion:
         return self._layout.homes[tensor][0]
 
 
-def set_ends(steps: Sequence[BoundStep | Island], moves: Moves | None) -> None:
+def set_ends(steps: Sequence[BoundStep | Island | BoundAttention], moves: Moves | None) -> None:
     """Let the next call run these ends of every step in any case; None: no more."""
     for place, step in enumerate(steps):
         end = moves.ends[place] if moves is not None else False
         if isinstance(step, Island):
             step.has_moved = bool(end)
-        elif step.chain is not None:
+        elif isinstance(step, BoundStep) and step.chain is not None:
             step.chain.ends[step.place] = end if isinstance(end, tuple) else 0
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from edgevision.kernels.forms import F32, Across, Broadcast, Combine, Convolve, Form, Pick, Pool, Store, Total
+from edgevision.networks.attention import Attention, Tokens
 from edgevision.recompute.arrangement import Arrangement
 
 
@@ -84,6 +85,28 @@ class IslandStep:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class AttentionStep:
+    """Tokens that look at others: `sources` are queries, keys and values. `macs` are those of keeping every key that may be kept;
+    `words` say how it is done."""
+
+    name: str
+    attention: Attention
+    tokens: Tokens
+    sources: tuple[Ref, Ref, Ref]
+    target: str
+    macs: int
+    words: str = ""
+
+    @property
+    def targets(self) -> tuple[tuple[str, bool], ...]:
+        """The target as an island has it: read as a picture."""
+        return ((self.target, True),)
+
+
+AnyStep = Step | IslandStep | AttentionStep
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Plan:
     """All of a network. `outputs` gives each public output its channels, or the name of a loose array.
 
@@ -93,7 +116,7 @@ class Plan:
     path: str
     input: str
     tensors: Mapping[str, Tensor]
-    steps: tuple[Step | IslandStep, ...]
+    steps: tuple[AnyStep, ...]
     outputs: Mapping[str, Ref | str]
     gates: Mapping[str, float]
     arrangements: Mapping[str, Arrangement] = field(default_factory=dict)
@@ -101,31 +124,40 @@ class Plan:
     @property
     def dense_macs(self) -> int:
         """Multiply-accumulates of a whole run, islands not counted."""
-        return sum(step.macs_px * self._pixels(step) for step in self.steps if isinstance(step, Step))
+        return sum(self.macs(step) for step in self.steps)
+
+    def macs(self, step: AnyStep) -> int:
+        """The step's, of a whole run; an attention's as if it kept every key that it may."""
+        if isinstance(step, AttentionStep):
+            return step.macs
+        return step.macs_px * self._pixels(step) if isinstance(step, Step) else 0
 
     def _pixels(self, step: Step) -> int:
         tensor = self.tensors[step.target]
         return tensor.height * tensor.width
 
-    def precision(self, step: Step) -> str:
+    def precision(self, step: Step | AttentionStep) -> str:
         """What the step multiplies: int8, bf16 or f32."""
-        if isinstance(step.form, Convolve) and step.form.factors is not None:
+        if isinstance(step, Step) and isinstance(step.form, Convolve) and step.form.factors is not None:
             return "int8"
         kind = self.tensors[step.sources[0].tensor].store.kind
         return "int8" if kind == "u8" else kind
 
-    def line(self, step: Step | IslandStep) -> str:
+    def line(self, step: AnyStep) -> str:
         """name, operation, shape, how, precision, gate."""
         if isinstance(step, IslandStep):
             return f"{step.name:<32} {len(step.nodes):>3} nodes{'':<24} island: {step.why}"
-        tensor, form = self.tensors[step.target], step.form
+        tensor, gate = self.tensors[step.target], self.gates.get(step.name, 0.0)
+        shape = f"{tensor.channels}x{tensor.height}x{tensor.width}"
+        how = f"selective  {self.precision(step):<4}  gate {gate:g}"
+        if isinstance(step, AttentionStep):
+            return f"{step.name[-32:]:<32} {step.attention.kind:<14} {shape:<16} {how}  {step.words}".rstrip()
+        form = step.form
         activation = getattr(form, "activation", None)
         extra = f"+ {activation.kind}" if activation and activation.kind not in ("none", step.op) else ""
         extra = ("+ residual " if getattr(form, "residual", False) else "") + extra
         if isinstance(form, Total) and (tensor.height, tensor.width) == (1, 1):
             extra += "(whatever reads it is all live when it moves: gate it)"
-        shape = f"{tensor.channels}x{tensor.height}x{tensor.width}"
-        how = f"selective  {self.precision(step):<4}  gate {self.gates.get(step.name, 0.0):g}"
         return f"{step.name[-32:]:<32} {step.op:<14} {shape:<16} {how}  {extra}".rstrip()
 
     def __str__(self) -> str:

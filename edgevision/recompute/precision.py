@@ -15,7 +15,7 @@ import numpy as np
 from edgevision.errors import InputError, UnsupportedNetwork
 from edgevision.kernels.forms import BF16, F32, Combine, Convolve, Total
 from edgevision.kernels.plain.store import decode, encode
-from edgevision.recompute.plan import IslandStep, Plan, Ref, Step, Tensor
+from edgevision.recompute.plan import AnyStep, IslandStep, Plan, Ref, Step, Tensor
 
 
 def choose_precision(path: str | Path, is_quantised: bool, wanted: str) -> str:
@@ -37,7 +37,7 @@ def finish(plan: Plan, gates: Mapping[str, float], precision: str) -> Plan:
 
 def _as_bf16(plan: Plan) -> Plan:
     """Every tensor held as bf16, and the weights of what multiplies bf16. Sums of rows, and what only the user reads, stay f32."""
-    read = {ref.tensor for step in plan.steps if isinstance(step, Step) for ref in step.sources}
+    read = {ref.tensor for step in plan.steps if not isinstance(step, IslandStep) for ref in step.sources}
     read |= {ref.tensor for step in plan.steps if isinstance(step, IslandStep) for _, ref in step.sources if ref is not None}
     homed = {part for tensor in plan.tensors.values() for part in tensor.parts}
     last = {ref.tensor for ref in plan.outputs.values() if isinstance(ref, Ref)} - read - homed - {plan.input}
@@ -69,9 +69,9 @@ def _with_float_outputs(plan: Plan) -> Plan:
     return replace(plan, tensors=MappingProxyType(tensors), steps=tuple(steps), outputs=MappingProxyType(outputs))
 
 
-def gates_by_step(gates: Mapping[str, float], steps: tuple[Step | IslandStep, ...], path: str) -> Mapping[str, float]:
+def gates_by_step(gates: Mapping[str, float], steps: tuple[AnyStep, ...], path: str) -> Mapping[str, float]:
     """One gate a step; "*" is for all that are not named. Raises InputError for a name that no step has."""
-    names = [step.name for step in steps if isinstance(step, Step)]
+    names = [step.name for step in steps if not isinstance(step, IslandStep)]
     unknown = set(gates) - set(names) - {"*"}
     if unknown:
         raise InputError(f"{path}: gate for '{min(unknown)}', but no step has this name; see the plan for names")

@@ -7,6 +7,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from edgevision.networks.attention.hybrid import HybridSettings
+from edgevision.networks.attention.sparsifiner import SparsifinerSettings
 from edgevision.records import Settings
 from edgevision.registry import Chosen, Kind
 
@@ -42,10 +44,40 @@ class SpliceSettings(Settings):
     )
 
 
+class TurboViTSettings(Settings):
+    """The network of tokens; `network: turbovit` chooses it."""
+
+    weights: Path | None = Field(None, description="The file of weights, .npz, as `edgevision train` writes it; it has no default.")
+    size_px: tuple[int, int] | None = Field(
+        None,
+        description="Height and width of its input, to which frames are stretched; whole units, 32 px with the default ones. Left out: the "
+        "frame's own size, filled up, or for a classifier the size that it was trained on.",
+    )
+    attention: tuple[Literal["unit", "dense", "sparsifiner", "csat", "hybrid"], ...] = Field(
+        (),
+        max_length=16,
+        description="How the tokens of each stage attend, as [unit, unit, sparsifiner, sparsifiner]; left out: as they were trained.",
+    )
+    sparsifiner: SparsifinerSettings = Field(
+        SparsifinerSettings(), description="For attention `sparsifiner`: what its predictor lets through."
+    )
+    hybrid: HybridSettings = Field(HybridSettings(), description="For attention `hybrid`: what is kept, and what is done about the rest.")
+    measurements: int = Field(256, description="For csat: into how many measurements a layer's tokens are compressed; at most its tokens.")
+    recovery: Literal["none", "denoise", "token"] = Field(
+        "none",
+        description="For csat: `denoise` what was found by soft thresholds of `sparsity`; `token`: look at tokens recovered from the "
+        "measurements, slow, to see what compression costs.",
+    )
+    sparsity: float = Field(0.0, ge=0, le=1e6, description="For csat's recovery `denoise`: what is below it is taken for noise.")
+
+
 class RecomputeSettings(Settings):
     """Which network runs, in which precision, and how its results are kept and checked."""
 
-    network: Literal["default"] | Path = Field("default", description="`default`, the network that ships, or an ONNX or OpenVINO IR file.")
+    network: Literal["default", "turbovit"] | Path = Field(
+        "default", description="`default`, the network that ships, `turbovit`, a network of tokens, or an ONNX or OpenVINO IR file."
+    )
+    turbovit: TurboViTSettings = Field(TurboViTSettings(), description="What `network: turbovit` needs to know.")
     engine: Literal["selective", "splice"] = Field(
         "selective",
         description="`selective` recomputes what changed, exactly; `splice` runs crops through OpenVINO, for networks with global context.",
@@ -71,7 +103,8 @@ class RecomputeSettings(Settings):
     audit_k_of_n: tuple[int, int] = Field((2, 3), description="So many failed audits of the last so many let the camera run dense.")
     audit_cooldown_s: float = Field(60.0, ge=0, le=86_400, description="Seconds that it runs dense then.")
     foreign: Literal["auto", "never"] = Field(
-        "auto", description="A scene that stays busy runs whole in OpenVINO, where that is faster, and results say so; never: it does not."
+        "auto",
+        description="A scene that stays busy runs whole in OpenVINO, where that is faster, and results say so; never, and turbovit: not.",
     )
     memory_limit_mb: int = Field(1024, ge=16, le=1_048_576, description="A network whose memory would exceed this is refused at the start.")
 
@@ -93,4 +126,14 @@ class RecomputeSettings(Settings):
     def _is_for_its_engine(self) -> Self:
         if self.engine == "splice" and self.gate != 0.0:
             raise ValueError(f"gate is {self.gate}; engine splice has no gates between steps; leave it out, or set splice.tolerance")
+        if self.network == "turbovit":
+            self._refuse_for_tokens()
         return self
+
+    def _refuse_for_tokens(self) -> None:
+        if self.engine == "splice":
+            raise ValueError("engine is splice and network turbovit, which runs selectively only; leave engine out")
+        if self.precision not in ("auto", "f32"):
+            raise ValueError(f"precision is {self.precision}; turbovit runs in f32; leave it out")
+        if self.turbovit.weights is None:
+            raise ValueError("turbovit.weights is missing; turbovit needs a file of weights, as `edgevision train` writes it; add its path")

@@ -177,7 +177,7 @@ class SpliceNetwork:
 
     def first(self, x: NDArray[Any]) -> Outputs:
         """Run the whole network. `x`: float32 (1, C, H, W), or a uint8 frame (H, W[, C]) once preprocess is set."""
-        self._entrance.take_all(x)
+        self._entrance.take_all(x, self._memory.begin)
         self._begin()
         for lane in self._lanes:
             self._run_whole(lane)
@@ -189,13 +189,14 @@ class SpliceNetwork:
         """Take `x` where `live` (bool (H, W), of the tensor or the frame) and run what this changes: crops, or pieces whole."""
         if not self._memory.is_filled:
             raise InputError("next() before first(): the Memory is empty; call first(x) with the whole picture")
-        has_changed = self._entrance.take(x, live)
+        has_changed = self._entrance.take(x, live, self._memory.begin)
         self._begin()
         if has_changed:
             squares = live_squares(self._plane.live, self.plan.align_px)
             for lane in self._lanes[:-1]:
                 squares = self._run_body(lane, squares)
             self._run_last(self._lanes[-1], squares)
+        self._memory.is_filled = True
         return self._results()
 
     def reset(self) -> None:

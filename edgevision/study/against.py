@@ -21,7 +21,7 @@ from edgevision.records import Image, Mask
 Levels = NDArray[np.float32]
 UNIT = 256.0  # of what a Golden keeps, a gray level
 LEAST_SPREAD = 0.5  # gray levels: no pixel is taken to vary by less
-LADDER = tuple(float(level) for level in np.geomspace(1.0, 255.0, 60))
+LADDER = tuple(float(level) for level in np.geomspace(1.0, 255.0, 240))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -20,11 +20,11 @@ from edgevision.compare.background import allowed_pixels
 from edgevision.compare.golden import Golden
 from edgevision.compare.golden import load as load_golden
 from edgevision.config import CameraConfig
-from edgevision.errors import InputError
+from edgevision.errors import InputError, UnsupportedNetwork
 from edgevision.recompute.camera_network import CameraNetwork
 from edgevision.recompute.engine import SelectiveNetwork
 from edgevision.recompute.load import DEFAULT, load_for_frames
-from edgevision.recompute.plan import Step
+from edgevision.records import Image
 from edgevision.study.against import Teacher
 from edgevision.study.assess_cost import Cost, Prices, Scene, best_dense, cost_of, energy_words
 from edgevision.study.assess_race import Agreement, Race, Racer, Tally, choose, chosen_frames
@@ -34,6 +34,7 @@ from edgevision.study.replay import pipeline_for
 from edgevision.study.report import check_page, write_whole
 from edgevision.study.waiting import counting_bar
 
+NETWORKS = (".onnx", ".xml")
 LEAST_FRAMES = 60
 MOST_FRAMES = 3000
 LANES = 7
@@ -154,6 +155,9 @@ def assess(task: AssessTask, is_quiet: bool = False) -> dict[str, Any]:
     """
     if task.out is not None:
         check_page(task.out)
+    for named in (task.network, task.int8):
+        if named is not None and named != DEFAULT:
+            _check_network(Path(named))
     began = time.perf_counter()
     settings = _settings(task)
     golden = None if task.reference is None else load_golden(task.reference)
@@ -191,9 +195,21 @@ def _settings(task: AssessTask) -> CameraConfig:
 def _teacher(golden: Golden, settings: CameraConfig, watched: Watched, task: AssessTask) -> Teacher:
     """Raises InputError for a reference of another size than the recording's."""
     if golden.mean.shape != watched.picture.shape:
-        sizes = f"{golden.mean.shape}, the recording's pictures are {watched.picture.shape}"
+        sizes = f"{_size(golden.mean)}, the recording's pictures are {_size(watched.picture)}"
         raise InputError(f"{task.reference}: the reference is {sizes}; teach one from this camera with `edgevision reference learn GOOD`")
     return Teacher(golden, settings.compare, allowed_pixels(settings.compare, *golden.mean.shape[:2]))
+
+
+def _check_network(path: Path) -> None:
+    """Raises UnsupportedNetwork, before any frame is looked at, for what is no network file."""
+    if path.suffix.lower() not in NETWORKS or not path.is_file():
+        what = "no such file" if not path.exists() else "is no network file"
+        raise UnsupportedNetwork(f"{path}: {what}; give an .onnx file or the .xml of an OpenVINO IR")
+
+
+def _size(image: Image) -> str:
+    """In words."""
+    return f"{image.shape[1]}x{image.shape[0]} {'gray' if image.ndim == 2 else 'colour'}"
 
 
 def _affordable(network: CameraNetwork, watched: Watched, limit_s: float) -> int:
@@ -219,17 +235,14 @@ def layers_of(findings: Findings) -> list[dict[str, Any]]:
     race, network = findings.race, findings.race.network
     if not race.live_steps:
         return []
-    means = np.mean(race.live_steps, axis=0)
+    means = {name: sum(live.get(name, 0.0) for live in race.live_steps) / len(race.live_steps) for name in race.steps}
     macs: dict[str, int] = {}
     if isinstance(network, SelectiveNetwork):
-        tensors = network.plan.tensors
-        for step in network.plan.steps:
-            if isinstance(step, Step):
-                macs[step.name] = step.macs_px * tensors[step.target].height * tensors[step.target].width
+        macs = {step.name: network.plan.macs(step) for step in network.plan.steps}
     total = max(1, sum(macs.values()))
     return [
-        {"name": name, "how": how, "live": round(float(mean), 6), "macs_share": round(macs.get(name, 0) / total, 5)}
-        for (name, how), mean in zip(race.steps, means, strict=True)
+        {"name": name, "how": how, "live": round(means[name], 6), "macs_share": round(macs.get(name, 0) / total, 5)}
+        for name, how in race.steps.items()
     ]
 
 

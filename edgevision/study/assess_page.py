@@ -11,10 +11,11 @@ from edgevision.records import Image
 from edgevision.study import chart
 from edgevision.study.assess import UNTELLING, Findings, curve_of, layers_of
 from edgevision.study.assess_cost import USABLE, energy_words
+from edgevision.study.assess_next import next_steps
 from edgevision.study.assess_short import cameras, cards_of, percent, short, verdicts_of
 from edgevision.study.assess_watch import Beside
 from edgevision.study.chart import Axis, Mark, Series
-from edgevision.study.report import Level, Section, figures, heat_over, note, page, picture, plot, table
+from edgevision.study.report import Level, Section, figures, heat_over, note, page, picture, plot, steps, table
 
 BINS = 120
 LEAST_SHARE = 1e-5
@@ -29,16 +30,24 @@ def assess_page(findings: Findings) -> str:
         f"{task.recording.name}: {width} x {height} pixels, {findings.scene.fps:.3g} frames a second, network {_network(findings)}, "
         f"on this PC ({_processor()}, {findings.scene.cores} cores)"
     )
-    sections = [short(findings), _changes(findings), _speed(findings), _cost(findings), _right(findings), _spread(findings)]
+    advice = Section("What to do next", "In this order; a command is for a terminal on this PC.", [steps(next_steps(findings))])
+    sections = [
+        short(findings, _pictures(findings)),
+        advice,
+        _changes(findings),
+        _speed(findings),
+        _cost(findings),
+        _right(findings),
+        _spread(findings),
+    ]
     if findings.beside is not None:
-        sections.insert(2, _reference(findings.beside, findings))
+        sections.insert(3, _reference(findings.beside, findings))
     return page("What edgevision would save on this camera", subtitle, cards_of(findings), [*sections, _method(findings)])
 
 
-def _changes(findings: Findings) -> Section:
-    """Heat map, busiest frame, over time, distribution."""
+def _pictures(findings: Findings) -> str:
+    """Heat map and busiest frame."""
     watched = findings.watched
-    shares = np.array(watched.shares)
     peak = float(watched.heat.max()) or 1.0
     shown = [
         picture(
@@ -48,14 +57,21 @@ def _changes(findings: Findings) -> Section:
     ]
     if watched.busiest is not None:
         share, image, live = watched.busiest
-        shown.append(picture(_outlined(image, live), f"The busiest frame: {percent(share)} of it changed (outlined)."))
+        shown.append(picture(_outlined(image, live), f"The busiest frame: {percent(share)} of it changed (outlined in red)."))
+    return figures(*shown)
+
+
+def _changes(findings: Findings) -> Section:
+    """Over time, and as a distribution."""
+    watched = findings.watched
+    shares = np.array(watched.shares)
     medians = f"On a median frame {percent(float(np.median(shares)))} of the picture changed, on the busiest in a hundred "
     explanation = (
         f"{medians}{percent(float(np.percentile(shares, 99)))}; on {percent(float(np.mean(shares == 0)))} of the frames nothing did. "
         f"A pixel counts as changed when it moves by more than {watched.levels:.1f} of 256 gray levels, well above this camera's noise "
         f"(about {watched.noise_levels:.1f})."
     )
-    return Section("How much of the picture changes", explanation, [figures(*shown), figures(_over_time(findings), _distribution(shares))])
+    return Section("How much of the picture changes", explanation, [figures(_over_time(findings), _distribution(shares))])
 
 
 def _over_time(findings: Findings) -> str:
@@ -107,19 +123,24 @@ def _speed(findings: Findings) -> Section:
         [cost.name, cost.precision, *(f"{value:.2f}" for value in (cost.ms_mean, cost.ms_p50, cost.ms_p99, cost.ms_worst))]
         for cost in findings.costs
     ]
-    head = ["milliseconds a frame", "numbers in", "mean", "median", "slowest in 100", "worst"]
+    head = ["milliseconds a frame", "arithmetic", "mean", "median", "slowest in 100", "worst"]
     whole = float(np.median(race.whole_ms))
     explanation = (
         "The whole network takes the same time on every frame; edgevision takes as long as much has changed. The "
         "worst that can happen to it is a "
         f"frame on which everything changed, as when the light is switched on: {whole:.1f} ms here."
     )
+    slowest = float(np.percentile(np.array(race.ours.cpu_s) * 1e3, 99))
+    words = "Other programs kept this PC busy, so all of these are too long: of CPU time, edgevision's slowest frame in 100 took"
+    busy = f"{words} {slowest:.1f} ms."
+    disturbed = [note(busy, "fair")] if findings.is_disturbed else []
     return Section(
         "How long a frame takes",
         explanation,
         [
             figures(plot(drawing, "Every frame's time, sorted: where our line lies below the others, edgevision is quicker.")),
             table(head, rows, [0]),
+            *disturbed,
         ],
     )
 
@@ -183,7 +204,15 @@ def _right(findings: Findings) -> Section:
         ]
         for row in rows
     ]
-    head = ["change threshold, gray levels", "same answer, mean", "worst frame", "same verdict", "verdict too mild", "work", "ms a frame"]
+    head = [
+        "change threshold, gray levels",
+        "same answer, mean",
+        "same answer, worst frame",
+        "same verdict",
+        "verdicts too mild",
+        "of the whole network's work",
+        "ms a frame",
+    ]
     explanation = (
         f"On {len(findings.operating.errors)} frames the whole network was run on the raw picture and its answer "
         f"compared, pixel by pixel, with ours. A higher threshold "
@@ -227,7 +256,7 @@ def _spread(findings: Findings) -> Section:
                 else "not very local: most changes reach far"
             )
             text = (
-                f"One changed pixel can move the answer in a part of {columns} x {rows} network pixels, "
+                f"One changed pixel can move the answer in a part of {columns} x {rows} pixels of the picture as the network sees it, "
                 f"{percent(where.share)} of the picture: {words}."
             )
             parts.append(note(text, level))

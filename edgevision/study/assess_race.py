@@ -28,7 +28,7 @@ from edgevision.pipeline import facts_of
 from edgevision.recompute.audit import Audits, AuditSettings
 from edgevision.recompute.camera_network import CameraNetwork
 from edgevision.recompute.engine import SelectiveNetwork
-from edgevision.recompute.load import network_path, span_px_of, threshold_of
+from edgevision.recompute.load import span_px_of, threshold_of
 from edgevision.recompute.plan import Step
 from edgevision.recompute.refresh import RollingRefresh
 from edgevision.records import ChangeMap, Costs, Frame, Verdict
@@ -37,6 +37,7 @@ from edgevision.study.assess_energy import Meter, Spent
 from edgevision.study.disagreement import Scale, Span, disagreement, probable_outputs, scale_of
 from edgevision.study.peers.openvino_dense import OpenVinoDense
 from edgevision.study.recording import read_frames
+from edgevision.study.turbovit_export import dense_file
 
 STRETCHES = 12
 CHECKS = 60
@@ -111,7 +112,7 @@ class Agreement:
 
 @dataclass(slots=True, eq=False)
 class Race:
-    """Everything measured. `steps` are (name, how) in the network's order, `live_steps` the live share of each, frame by frame.
+    """Everything measured. `steps` tell by name how each was run first, in order, `live_steps` the live share, frame by frame.
 
     `frozen` is an answer that never changes, `restless` the whole network's own answer to the frame before, where next to nothing moved:
     both beside the whole network's answer. `spans` tell how far outputs move, `probable` which are probabilities.
@@ -127,8 +128,8 @@ class Race:
     spans: dict[str, Span] = field(default_factory=dict)
     macs_share: list[float] = field(default_factory=list)
     live_input: list[float] = field(default_factory=list)
-    live_steps: list[NDArray[np.float64]] = field(default_factory=list)
-    steps: list[tuple[str, str]] = field(default_factory=list)
+    live_steps: list[dict[str, float]] = field(default_factory=list)
+    steps: dict[str, str] = field(default_factory=dict)
     whole_ms: list[float] = field(default_factory=list)
     probable: frozenset[str] = frozenset()
     network: CameraNetwork | None = None
@@ -250,15 +251,15 @@ class Racer:
         return SelectiveLane(self._settings.model_copy(update={"compare": compare}), self._network.sibling())
 
     def _peers(self, int8: Path | None) -> list[tuple[str, OpenVinoDense]]:
-        path, threads = network_path(self._settings.recompute), self._settings.recompute.threads
-        shape = self._network.input_shape
+        threads, shape = self._settings.recompute.threads, self._network.input_shape
         is_quantised = isinstance(self._network, SelectiveNetwork) and self._network.graph.is_quantised
-        if is_quantised:
-            return [("OpenVINO int8", OpenVinoDense(path, shape, "default", threads))]
-        peers = [
-            ("OpenVINO f32", OpenVinoDense(path, shape, "f32", threads)),
-            ("OpenVINO default", OpenVinoDense(path, shape, "default", threads)),
-        ]
+        with dense_file(self._settings.recompute, shape) as path:
+            if is_quantised:
+                return [("OpenVINO int8", OpenVinoDense(path, shape, "default", threads))]
+            peers = [
+                ("OpenVINO f32", OpenVinoDense(path, shape, "f32", threads)),
+                ("OpenVINO default", OpenVinoDense(path, shape, "default", threads)),
+            ]
         if int8 is not None:
             peers.append(("OpenVINO int8", OpenVinoDense(int8, shape, "default", threads)))
         return peers
@@ -326,11 +327,13 @@ class Racer:
         self._note(agreement, truth, outputs, frame, change)
 
     def _note_steps(self, costs: Costs) -> None:
-        race = self.race
-        if not race.steps:
-            race.steps = [(step.name, step.how) for step in costs.steps]
-        if len(costs.steps) == len(race.steps):
-            race.live_steps.append(np.array([step.live_fraction for step in costs.steps]))
+        """By name; crops of one part of a network count together. A step that was not run is not among them."""
+        live: dict[str, float] = {}
+        for step in costs.steps:
+            name = step.name.partition(f" {step.how} ")[0]
+            self.race.steps.setdefault(name, step.how)
+            live[name] = min(1.0, live.get(name, 0.0) + step.live_fraction)
+        self.race.live_steps.append(live)
 
     def _truth(self, frame: Frame, change: ChangeMap) -> _Truth:
         """The whole network's answer on the raw frame, and the peers' times on the same input."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from edgevision.kernels.forms import Broadcast, Combine, Reach
-from edgevision.recompute.plan import IslandStep, Plan, Ref, Step
+from edgevision.recompute.plan import AttentionStep, IslandStep, Plan, Ref, Step
 from edgevision.recompute.runs import reach, same
 
 Span = tuple[int, int, int, int]  # first and last row, first and last column
@@ -37,7 +37,7 @@ def locality(plan: Plan) -> Locality:
     spans: dict[str, Span] = {plan.input: (row, row, column, column)}
     culprit: str | None = None
     for step in plan.steps:
-        if isinstance(step, IslandStep):
+        if isinstance(step, IslandStep | AttentionStep):
             spans |= {name: _all_of(plan, name) for name, is_picture in step.targets if is_picture and name in plan.tensors}
             culprit = culprit or step.name
             continue

@@ -58,21 +58,21 @@ def _money_cards(findings: Findings) -> list[Card]:
     return cards
 
 
-def short(findings: Findings) -> Section:
-    """The recommendation."""
+def short(findings: Findings, pictures: str) -> Section:
+    """The recommendation, what the camera shows, the reasons, what to set."""
     verdict = grade(findings)
     level: Level = "good" if verdict == "yes" else "fair" if verdict == "maybe" else "poor"
     words = {
         "yes": "Worth it here: much less work, and the answer stays what the whole network says.",
         "maybe": "Worth a closer look: read the points below before you decide.",
-        "no": "Not worth it here as it stands: the reasons are below.",
+        "no": "Not worth it here as it stands: the reasons are below, and after them what to do.",
     }[verdict]
     points = "".join(note(text, kind) for text, kind in _points(findings))
     explanation = (
         "A neural network usually works through every pixel of every frame. edgevision works only where the picture changed since it last "
         "looked there. What that saves depends on how much moves in front of your camera; this page measured it on your recording."
     )
-    return Section("In short", explanation, [note(words, level), points, _settings(findings)])
+    return Section("In short", explanation, [note(words, level), pictures, points, _settings(findings)])
 
 
 def _points(findings: Findings) -> list[tuple[str, Level]]:
@@ -165,4 +165,5 @@ def percent(value: float) -> str:
     """A share; one close to all of it with more digits."""
     if math.isnan(value):
         return "-"
-    return f"{value:.2%}".replace("%", " %") if 0.99 < value < 1 else chart.share(value)
+    digits = 2 if value > 0.99 else 1
+    return f"{value:.{digits}%}".replace("%", " %") if 0.9 < value < 1 else chart.share(value)

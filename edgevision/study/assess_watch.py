@@ -107,9 +107,12 @@ def watch(recording: Path, settings: ChangeSettings, limit_s: float, told: Calla
             break
     usable = len(watched.shares) if watched is not None else 0
     if watched is None or usable < LEAST_FRAMES:
-        why = f" ({problems.lost[0]})" if problems.lost else ""
+        read = watched.frames if watched is not None else 0
+        if problems.lost_frames:
+            raise InputError(f"{recording}: {usable} of {read} frames can be used, at least {LEAST_FRAMES} are needed: {problems.lost[0]}")
         raise InputError(
-            f"{recording}: {usable} frames could be compared; at least {LEAST_FRAMES} are needed: give a longer recording{why}"
+            f"{recording}: {read} frames, of which {usable} can be compared with the one before; at least {LEAST_FRAMES} are needed: give "
+            "a longer recording, of a camera that stands still"
         )
     watched.lost_frames, watched.lost, watched.is_cut_short = problems.lost_frames, problems.lost, is_cut_short
     watched.decode_s = max(0.0, _children_s() - children_s)

@@ -29,12 +29,12 @@ from edgevision.publish.mqtt import Publisher
 from edgevision.publish.outbox import Outbox
 from edgevision.publish.topics import Topics
 from edgevision.recompute.camera_network import CameraNetwork
-from edgevision.recompute.load import network_path
 from edgevision.recompute.settings import RecomputeSettings
 from edgevision.records import Event, Frame, Inspection, Phase
 from edgevision.study.peers.openvino_dense import OpenVinoDense
 from edgevision.study.picture import draw_event
 from edgevision.study.truth import Score, score_events
+from edgevision.study.turbovit_export import dense_file
 from edgevision.study.view import DemoView
 from edgevision.study.waiting import loading_bar
 
@@ -76,9 +76,9 @@ class Dense:
     """The reference: the same network, whole, at single precision and at OpenVINO's default."""
 
     def __init__(self, network: CameraNetwork, settings: RecomputeSettings):
-        path = network_path(settings)
         self._network = network
-        self._peers = {kind: OpenVinoDense(path, network.input_shape, kind, settings.threads) for kind in ("f32", "default")}
+        with dense_file(settings, network.input_shape) as path:
+            self._peers = {kind: OpenVinoDense(path, network.input_shape, kind, settings.threads) for kind in ("f32", "default")}
 
     def run(self, timings: Timings) -> None:
         """Time both on the input that the selective network has just used."""

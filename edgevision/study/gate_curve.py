@@ -62,8 +62,8 @@ def _panel(axes: Any, report: Mapping[str, Any], key: str, factor: float) -> Non
     axes.plot(*_place(tuned, key, factor), "*", color="tab:red", markersize=17, zorder=5, label="operating point")
     axes.axhline(report["limit"], color="tab:red", linewidth=1, linestyle="--")
     axes.annotate(
-        f"limit {report['limit']:g}", (0, report["limit"]), xycoords=("axes fraction", "data"), textcoords="offset points",
-        xytext=(4, 4), fontsize=8, color="tab:red",
+        f"limit {report['limit']:g}", (1, report["limit"]), xycoords=("axes fraction", "data"), textcoords="offset points",
+        xytext=(-4, -4), ha="right", va="top", fontsize=8, color="tab:red",
     )  # fmt: skip
     axes.axhline(report["frozen"], color="black", linewidth=1, linestyle=":")
     axes.annotate(

@@ -12,14 +12,15 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from edgevision.errors import InputError, UnsupportedNetwork
 from edgevision.recompute.engine import SelectiveNetwork
 from edgevision.recompute.gate_file import GateFile, write_gates
-from edgevision.recompute.load import DEFAULT, load_for_frames
+from edgevision.recompute.graph import read_metadata
+from edgevision.recompute.load import load_for_frames, network_path
 from edgevision.recompute.settings import RecomputeSettings
 from edgevision.study.gate_curve import check_plot, draw
 from edgevision.study.gate_search import Found, Gates, Point, find_gates, scaled
@@ -140,6 +141,9 @@ def equal_share(uniform: Sequence[Mapping[str, float]], disagreement: float) -> 
 def _check(task: GateTask) -> None:
     if not 0 < task.limit < 1:
         raise InputError(f"limit is {task.limit:g}; it must be above 0 and below 1: a disagreement, as a share of how far the output moves")
+    if task.frames < LEAST_FRAMES:
+        raise InputError(f"frames is {task.frames}; it must be {LEAST_FRAMES} or more, as half of them are held out")
+    read_metadata(network_path(RecomputeSettings(network=_named(task))))  # a file that cannot be read is told before the clip is
     out = task.out
     if out is not None and (out.is_dir() or not os.access(out if out.exists() else out.parent, os.W_OK)):
         raise InputError(f"{out}: cannot be written; name a file in a folder that is there and may be written")
@@ -147,9 +151,13 @@ def _check(task: GateTask) -> None:
         check_plot(task.plot)
 
 
+def _named(task: GateTask) -> Literal["default"] | Path:
+    return "default" if task.network == "default" else Path(task.network)
+
+
 def _network(task: GateTask, settings: RecomputeSettings, recording: Recording) -> SelectiveNetwork:
     """The network that was named, for frames like these. Raises UnsupportedNetwork when nothing in it could have a gate."""
-    named = task.network if task.network == DEFAULT else Path(task.network)
+    named = _named(task)
     changes = {"network": named, "gate": 0.0, "engine": "selective", "foreign": "never"}
     network = load_for_frames(settings.model_copy(update=changes), *recording.size_px)
     if not isinstance(network, SelectiveNetwork) or network.plan.dense_macs == 0:

@@ -4,10 +4,27 @@ from __future__ import annotations
 
 from typing import Any
 
+from edgevision.errors import InputError
+from edgevision.networks.turbovit import KINDS, TurboViTSpec
+from edgevision.networks.turbovit_weights import random_turbovit, read_turbovit
 from edgevision.recompute.engine import SelectiveNetwork
-from edgevision.recompute.plan import IslandStep, Plan, Step
+from edgevision.recompute.load_tokens import open_tokens, with_keep
+from edgevision.recompute.plan import AnyStep, AttentionStep, IslandStep, Plan
+from edgevision.recompute.settings import TurboViTSettings
 from edgevision.recompute.splice import SpliceNetwork
 from edgevision.recompute.splice_plan import Part
+
+
+def open_turbovit(name: str, input_shape: tuple[int, ...] | None, attention: tuple[str, ...], keep: float) -> SelectiveNetwork:
+    """The network of tokens in a .npz file, or for `turbovit` an untrained one. Raises InputError for kinds or sizes that cannot be."""
+    unknown = set(attention) - set(KINDS)
+    if unknown:
+        raise InputError(f"--attention names '{min(unknown)}'; it must be of {', '.join(KINDS)}, one for each stage")
+    network = random_turbovit(TurboViTSpec()) if name == "turbovit" else read_turbovit(name)
+    size = network.spec.trained_px
+    _, _, height, width = input_shape or (1, 3, size, size)
+    settings = with_keep(TurboViTSettings(attention=attention), keep)
+    return open_tokens(network, settings, (height, width), 0.0)
 
 
 def plan_report(net: SelectiveNetwork) -> dict[str, Any]:
@@ -52,17 +69,17 @@ def _part(part: Part) -> dict[str, Any]:
     }
 
 
-def _step(plan: Plan, step: Step | IslandStep) -> dict[str, Any]:
+def _step(plan: Plan, step: AnyStep) -> dict[str, Any]:
     if isinstance(step, IslandStep):
         return {"name": step.name, "how": "island", "why": step.why, "nodes": list(step.nodes), "line": plan.line(step)}
     tensor = plan.tensors[step.target]
     return {
         "name": step.name,
         "how": "selective",
-        "op": step.op,
+        "op": step.attention.kind if isinstance(step, AttentionStep) else step.op,
         "shape": [1, tensor.channels, tensor.height, tensor.width],
         "precision": plan.precision(step),
         "gate": plan.gates.get(step.name, 0.0),
-        "macs": step.macs_px * tensor.height * tensor.width,
+        "macs": plan.macs(step),
         "line": plan.line(step),
     }

@@ -169,10 +169,10 @@ class Samples:
         except (OSError, ValueError) as error:
             raise InputError(f"{file}: is no .npy file that can be read: {error}; write it with numpy.save") from error
         batch = values[None] if values.ndim == 3 else values
-        if batch.ndim != 4 or batch.shape[1:] != self.shape[1:] or not np.isfinite(batch).all():
-            raise InputError(
-                f"{file}: holds {values.dtype} {values.shape}; it must be finite float32 {self.shape}, as the network takes it"
-            )
+        if batch.ndim != 4 or batch.shape[1:] != self.shape[1:]:
+            raise InputError(f"{file}: holds {values.dtype} {values.shape}; it must be float32 {self.shape}, as the network takes it")
+        if not np.isfinite(batch).all():
+            raise InputError(f"{file}: holds NaN or infinity; all its numbers must be finite; take it out or make it again")
         for x in batch.astype(np.float32):
             yield np.ascontiguousarray(x[None])
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import numpy as np
 
 from edgevision.capture.picture import SUFFIXES, read_picture
 from edgevision.compare.align import Limits
-from edgevision.compare.background import allowed_pixels
+from edgevision.compare.background import ChangeDetector, allowed_pixels
 from edgevision.compare.golden import Golden, learn, load
 from edgevision.compare.settings import ChangeSettings
 from edgevision.errors import BadFrame, InputError
@@ -31,6 +32,7 @@ from edgevision.study.waiting import counting_bar
 MOST_BYTES = 400_000_000
 MOST_TAUGHT = 200
 SHOWN = 8
+LEAST_FIT = 2  # where others had to be left out
 TOLD = 4
 FULL_LEVELS = 20.0  # a spread so wide is drawn in full red
 
@@ -80,8 +82,8 @@ def teach(task: ReferenceTask, is_quiet: bool = False) -> dict[str, Any]:
             first: Image | None = None
             for number, frame in enumerate(_frames(task.pictures, task.frames, left_out), 1):
                 bar.update(line, completed=number)
-                problem = "" if first is None else _unfit(first, frame.image, limits)
-                first = frame.image if first is None else first
+                problem = _blindness(settings, frame.image) or ("" if first is None else _unfit(first, frame.image, limits))
+                first = frame.image if first is None and not problem else first
                 if not problem:
                     yield frame.image
                 elif task.is_strict:
@@ -89,7 +91,15 @@ def teach(task: ReferenceTask, is_quiet: bool = False) -> dict[str, Any]:
                 else:
                     left_out.append(f"{_name(frame)} {problem}")
 
-        golden = learn(fitting(), limits)
+        pictures = fitting()
+        first = next(pictures, None)
+        golden = None if first is None else learn(chain([first], pictures), limits)
+    fit = 0 if golden is None else golden.images
+    if golden is None or (left_out and fit < LEAST_FIT):
+        why = left_out[0] if left_out else "it holds none"
+        raise InputError(
+            f"{task.pictures}: {fit} of {fit + len(left_out)} pictures can be learnt from, at least {LEAST_FIT} are needed: {why}"
+        )
     golden.save(task.reference)
     report = {**facts(golden), "reference": str(task.reference), "left_out": left_out}
     lines = [
@@ -100,6 +110,15 @@ def teach(task: ReferenceTask, is_quiet: bool = False) -> dict[str, Any]:
     if golden.images < 5:
         lines.append("so few pictures say little of how good parts differ; give 10 or more")
     return {**report, "text": "\n".join([*lines, "use it with compare.reference: golden and compare.golden: FILE"])}
+
+
+def _blindness(settings: ChangeSettings, image: Image) -> str:
+    """Why nothing is seen in a picture, black or saturated as it is; empty when something is."""
+    try:
+        ChangeDetector(settings.model_copy(update={"reference": "running", "golden": None})).measure(image)
+    except BadFrame as error:
+        return str(error)
+    return ""
 
 
 def _unfit(first: Image, image: Image, limits: Limits) -> str:

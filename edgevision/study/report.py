@@ -41,6 +41,7 @@ section{background:#fff;border:1px solid #e0e5ec;border-radius:10px;padding:16px
 .good{border-left-color:#2e8b57}.fair{border-left-color:#d99a1c}.poor{border-left-color:#c62828}
 .note{border-left:5px solid #9aa5b3;background:#f7f9fb;border-radius:6px;padding:8px 12px;margin:10px 0}
 .note.good{border-color:#2e8b57}.note.fair{border-color:#d99a1c}.note.poor{border-color:#c62828}
+.steps{margin:10px 0;padding-left:1.6em}.steps li{margin:8px 0}.steps pre{margin:4px 0}
 .figures{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,400px),1fr));gap:16px;margin-top:10px}
 figure{margin:0;min-width:0;max-width:560px}figure svg,figure img{width:100%;height:auto;display:block}figure img{border-radius:6px}
 figcaption{color:#56616f;font-size:.9rem;margin-top:4px}
@@ -50,7 +51,9 @@ th:first-child,td:first-child{text-align:left;white-space:normal;min-width:9em}
 th{color:#56616f;font-weight:600;vertical-align:bottom;white-space:normal}
 td.words,th.words{text-align:left;white-space:normal;min-width:16em}
 tr.us td{font-weight:700;background:#eef4fc}
-pre{background:#f1f4f8;border-radius:6px;padding:10px 12px;overflow-x:auto;font-size:.88rem}code{background:#f1f4f8;padding:0 .25em}
+pre{background:#f1f4f8;border-radius:6px;padding:10px 12px;font-size:.88rem;
+white-space:pre-wrap;overflow-wrap:anywhere}
+code{background:#f1f4f8;padding:0 .25em}
 pre code{padding:0}
 """
 
@@ -97,6 +100,12 @@ def _section(section: Section) -> str:
 def note(words: str, level: Level = "plain") -> str:
     """A sentence that stands out."""
     return f'<p class="note {level}">{escape(words)}</p>'
+
+
+def steps(what: Sequence[tuple[str, str]]) -> str:
+    """What to do, in order: words, and a command or lines to be copied with them, or none."""
+    items = "".join(f"<li>{escape(words)}{listing(lines) if lines else ''}</li>" for words, lines in what)
+    return f'<ol class="steps">{items}</ol>'
 
 
 def listing(lines: str) -> str:

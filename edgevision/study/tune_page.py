@@ -14,12 +14,14 @@ from edgevision.records import Image, Mask
 from edgevision.study import chart
 from edgevision.study.chart import Axis, Mark, Series
 from edgevision.study.picture import colour
-from edgevision.study.report import Card, Level, Section, figures, heat_over, listing, note, page, picture, plot, table, tables
+from edgevision.study.report import Card, Level, Section, figures, heat_over, listing, note, page, picture, plot, steps, table, tables
 from edgevision.study.tune import Tuned, drift, snippet, together, yaml_of
 from edgevision.study.tune_measure import Seen, marks_of
+from edgevision.study.tune_next import has_wrong_network, is_flickering, next_steps
 from edgevision.study.tune_propose import Proposal
 
 BINS = 24
+NARROW = 1.2  # a margin below which a few more pictures may turn it over
 SHOWN_REGIONS = 8
 
 
@@ -28,7 +30,8 @@ def tune_page(tuned: Tuned) -> str:
     height, width = tuned.good.kept.frames[0].image.shape[:2]
     bad = f", {len(tuned.bad_seen)} pictures of bad parts ({tuned.bad.path.name})" if tuned.bad is not None else ", no bad ones"
     subtitle = f"{len(tuned.good.seen)} pictures of good parts ({tuned.good.path.name}){bad}; {width} x {height} pixels"
-    sections = [_short(tuned), _pictures(tuned), _populations(tuned), _limits(tuned), _camera(tuned), _method(tuned)]
+    advice = Section("What to do next", "In this order; a command is for a terminal on this PC.", [steps(next_steps(tuned))])
+    sections = [_pictures(tuned), _short(tuned), advice, _populations(tuned), _limits(tuned), _camera(tuned), _method(tuned)]
     return page(f"Thresholds for camera {tuned.task.camera}", subtitle, _cards(tuned), [one for one in sections if one is not None])
 
 
@@ -36,12 +39,16 @@ def _cards(tuned: Tuned) -> list[Card]:
     counts = together(tuned)
     then, cards = counts["proposed"], []
     new = sum(proposal.is_new for proposal in tuned.proposals)
-    where = "written into the configuration" if tuned.written is not None else "proposed; the configuration is as it was"
-    cards.append(Card(f"{new} of {len(tuned.proposals)}", f"thresholds should change: {where}"))
+    where = ": written into the configuration" if tuned.written is not None else ": proposed; the configuration is as it was" if new else ""
+    cards.append(Card(f"{new} of {len(tuned.proposals)}", f"thresholds should change{where}"))
     if tuned.bad_seen:
         missed = then["ng_missed"]
         cards.append(
-            Card(f"{missed} of {counts['bad']}", "bad pictures are not called NG with what is proposed", _level(missed, counts["bad"]))
+            Card(
+                f"{missed} of {counts['bad']}",
+                "bad pictures are not called NG with what is proposed",
+                "plain" if has_wrong_network(tuned) and not missed else _level(missed, counts["bad"]),
+            )
         )
     cards.append(
         Card(
@@ -76,6 +83,8 @@ def _short(tuned: Tuned) -> Section:
             else "Put this into the configuration:"
         )
         parts += [note(told), listing(lines)]
+    elif together(tuned)["proposed"]["ng_false"] or is_flickering(tuned):
+        parts.append(note("No threshold is proposed: what is wrong here, no threshold mends.", "fair"))
     else:
         parts.append(note("Nothing needs to change: what is in force fits what was measured.", "good"))
     explanation = (
@@ -124,13 +133,20 @@ def _points(tuned: Tuned) -> list[tuple[str, Level]]:
                 (f"{counts['bad'] - len(aligned)} bad pictures do not lie on the reference and would be NOT_INSPECTED: {why}.", "fair")
             )
     light = drift(tuned.good)
+    if is_flickering(tuned):
+        points.append(("On good frames, where nothing moves, the picture still changes by more than every threshold tried.", "poor"))
     if tuned.good.light_changes:
         points.append((f"The light of the whole picture changed at once {tuned.good.light_changes} times.", "fair"))
     if light["gain_most"] / max(light["gain_least"], 1e-6) > 1.1:
         points.append(
             (f"The light wanders: it was corrected by a factor of {light['gain_least']:.2f} to {light['gain_most']:.2f}.", "fair")
         )
-    points += [(f"{text[0].upper()}{text[1:]}.", "fair") for text in tuned.notes]
+    for proposal in tuned.proposals:
+        margins = [margin for margin in proposal.margins if margin is not None]
+        if proposal.is_new and tuned.bad_seen and margins and min(margins) < NARROW:
+            words = f"The gap around {proposal.key} is narrow: good and bad pictures lie within {min(margins):.2f} times of it. "
+            points.append((f"{words}Give more pictures before you trust it.", "fair"))
+    points += [(f"{text if '_' in text.split()[0] else text[0].upper() + text[1:]}.", "fair") for text in tuned.notes]
     lost = tuned.good.lost_frames + (tuned.bad.lost_frames if tuned.bad is not None else 0)
     if lost:
         reason = (tuned.good.lost or (tuned.bad.lost if tuned.bad is not None else []))[0]
@@ -314,7 +330,7 @@ def _limits(tuned: Tuned) -> Section:
 
 
 def _margin(value: float | None) -> str:
-    return "-" if value is None else f"{value:.1f} times"
+    return "-" if value is None else f"{value:.2f} times" if value < 2 else f"{value:.1f} times"
 
 
 def _around(proposal: Proposal) -> str:

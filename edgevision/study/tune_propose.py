@@ -274,7 +274,8 @@ def _ng(judge: JudgeSettings, good: Sequence[float], bad: Sequence[float]) -> tu
         limits = [round(0.05 * step, 2) for step in range(1, 20)]
         value = min(limits, key=lambda limit: (cost_of(limit - 1e-9, good, bad), abs(limit - judge.ng)))
         unseen = sum(one == 0 for one in bad)
-        why = f"good and bad overlap: good reach {strongest:.2f}, and the network finds nothing in {unseen} of {len(bad)} bad ones"
+        nothing = f", and the network finds nothing in {unseen} of {len(bad)} bad ones" if unseen else ""
+        why = f"good and bad overlap: good reach {strongest:.2f}, bad begin at {faintest:.2f}{nothing}"
     elif strongest < judge.ng:
         value, why = judge.ng, "no good picture reaches it"
     else:

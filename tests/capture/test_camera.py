@@ -62,6 +62,44 @@ def test_newest_wins_for_a_live_source_and_the_dropped_are_counted(plugin):
     assert time.time() - after.ts < 1.0
 
 
+def test_a_camera_that_repeats_its_picture_is_frozen_until_it_sends_another(plugin, tmp_path):
+    flag = tmp_path / "well_again"
+    body = f"""
+    def read(self):
+        time.sleep(0.01)
+        self.n += Path({str(flag)!r}).exists()
+        return {GRAY}, time.time()
+    """
+    with Camera("cam", "frozen", settings=CameraSettings(frozen_s=0.1), plugin=plugin("frozen", body)) as camera:
+        frames, bad = 0, ""
+        while camera.state is not CameraState.FROZEN:
+            try:
+                frames += camera.next(1) is not None
+            except BadFrame as error:
+                bad = str(error)
+        assert frames >= 1
+        assert bad == "cam: the same picture bit for bit for more than frozen_s=0.1: the camera is frozen; switch it off and on"
+        flag.touch()
+        while camera.state is CameraState.FROZEN:
+            with contextlib.suppress(BadFrame):
+                camera.next(1)
+        assert camera.state is CameraState.ONLINE
+        assert camera.counters.frozen_frames == camera.counters.bad_frames >= 1
+
+
+@pytest.mark.parametrize("kind", ["recorded = True", "simulated = True", "lossless = True"])
+def test_pictures_that_are_no_sensors_or_not_of_now_may_be_equal(plugin, kind):
+    body = f"""
+    {kind}
+    def read(self):
+        time.sleep(0.01)
+        return {GRAY}, time.time()
+    """
+    with Camera("cam", "equal", settings=CameraSettings(frozen_s=0.03), plugin=plugin("equal", body)) as camera:
+        frames = [frame for _ in range(12) if (frame := camera.next(10)) is not None]
+    assert len(frames) == 12
+
+
 def test_a_hung_live_source_is_killed_at_its_deadline_and_started_again(plugin, tmp_path):
     flag = tmp_path / "hung_once"
     body = f"""

@@ -49,3 +49,17 @@ def test_what_shows_noise_alone_is_not_taken_anew():
 def test_off_means_never():
     settle = Settle(320, 640, 0)
     assert [due(settle, MOVING), *[due(settle, MOVING[:0]) for _ in range(5)]] == [None] * 6
+
+
+def test_over_a_belt_what_was_touched_moves_along():
+    settle = Settle(320, 640, 3)
+    due(settle, MOVING)  # the tiles of columns 32 to 63
+    for _ in range(2):
+        settle.shift(0, 8)  # the network's step, half a tile
+        due(settle, MOVING[:0])
+    settle.shift(0, 8)
+    tiles = due(settle, MOVING[:0])  # 24 px on: columns 56 to 87
+    assert np.argwhere(tiles).tolist() == [[1, 3], [1, 4], [1, 5]]
+    due(settle, MOVING)
+    settle.shift(0, 700)
+    assert [due(settle, MOVING[:0]) for _ in range(4)] == [None] * 4  # it has left the picture

@@ -5,7 +5,7 @@ import logging
 
 import pytest
 
-from edgevision.daemon.journal import OncePerSecond, start_journal
+from edgevision.daemon.journal import OncePerSecond, start_journal, tell_held
 
 
 def record(text, *args):
@@ -24,6 +24,31 @@ def test_one_line_a_second_and_problem_with_the_total():
     passed = record("camera %s lost", "a")
     assert limit.filter(passed)
     assert passed.held == 2
+
+
+def test_what_was_held_back_last_is_told_once_it_rests_or_at_the_end():
+    now_s = 0.0
+    limit = OncePerSecond(lambda: now_s)
+    for number in range(4):
+        limit.filter(record("frame %s is stale", number))
+    assert limit.take_held(is_over=False) == []
+    now_s = 1.5
+    (rest,) = limit.take_held(is_over=False)
+    assert (rest.getMessage(), rest.held) == ("frame 3 is stale", 2)
+    assert limit.take_held(is_over=True) == []
+    limit.filter(record("outbox full"))
+    limit.filter(record("outbox full"))
+    (end,) = limit.take_held(is_over=True)
+    assert (end.getMessage(), end.held) == ("outbox full", 0)
+
+
+def test_the_rest_is_written_as_any_line(monkeypatch, capsys):
+    monkeypatch.delenv("JOURNAL_STREAM", raising=False)
+    logger = start_journal()
+    for number in range(3):
+        logger.error("frame %s is stale", number)
+    tell_held(is_over=True)
+    assert capsys.readouterr().err == "ERROR frame 0 is stale\nERROR frame 2 is stale (1 more like it)\n"
 
 
 def test_for_programs_a_line_is_an_object(monkeypatch, capsys):

@@ -22,7 +22,7 @@ LINE = "cameras:\n  cam:\n    source: {type: synthetic}\n    judge: {ng: 0.7}\n 
 class Node:
     def __init__(self, path):
         self.path = path
-        self.parts, self.asked, self.reloads = [], [], []
+        self.parts, self.asked, self.reloads, self.counts = [], [], [], []
         self.answer = {"status": "ok"}
         self.env = {}
 
@@ -34,6 +34,9 @@ class Node:
             raise CameraError("other: its worker does not listen; ask again later")
         self.parts.append(parse_request(body, 5.0).part_id)
         return True
+
+    def count(self, camera, count, ts):
+        self.counts.append((camera, count, ts))
 
     def ask(self, camera, verb, body, done):
         self.asked.append((camera, verb))
@@ -57,7 +60,7 @@ class Bench:
         self.outbox = Outbox(folder / "o.sqlite")
         self.topics = Topics("edgevision", "line")
         self.audit = Audit(folder / "audit.jsonl", clock=lambda: 0.0)
-        self.requests = Requests(self.topics, self.node, self.changes, self.audit, self.outbox)
+        self.requests = Requests(self.topics, self.node, self.changes, self.audit, self.outbox, clock=lambda: 7.0)
         self.answers, self.shown = [], 0
         self.requests._reply = lambda topic, payload: self.answers.append((topic, json.loads(payload)))
         self.requests._show = self.show
@@ -225,3 +228,46 @@ def test_the_audit_is_bounded(tmp_path):
     assert "outcome 99" in (tmp_path / "audit.jsonl").read_text()
     with pytest.raises(Unavailable, match="without a record nothing is changed"):
         Audit(tmp_path / "audit.jsonl" / "x").note("t", b"", "outcome")
+
+
+def test_what_a_worker_suggests_is_set_written_down_and_taken_back_like_any_value(bench, caplog):
+    bench.set("cam", "adjust", b"ON")
+    bench.requests.suggest("cam", "adjusted_noise", "1.65", "the noise was 2 gray levels")
+    bench.requests.obey(bench.requests._queue.get_nowait())
+    assert bench.node.reloads[-1] == {"cameras.cam.compare.adjust.enabled": "true", "cameras.cam.compare.adjust.noise_sigma": "1.65"}
+    line = bench.audited()[-1]
+    assert (line["before"], line["after"]) == ("", "1.65")
+    assert line["outcome"] == "suggested by the camera: the noise was 2 gray levels"
+    assert "cam/adjusted_noise adjusted to 1.65, was empty: the noise was 2 gray levels" in caplog.text
+    again = Changes(bench.folder / "changes.json")
+    again.read()  # as after a restart
+    assert bench.node.try_changes(again.kept).cameras["cam"].compare.adjust.within == 1.65
+    bench.set("cam", "adjusted_noise", b"1.5")
+    assert bench.node.try_changes(bench.changes.kept).cameras["cam"].compare.adjust.within == 1.5
+    bench.set("cam", "adjusted_noise", b"")
+    bench.set("cam", "adjust", b"")
+    assert bench.changes.kept == {}
+
+
+def test_counts_of_an_encoder_wait_for_nothing_and_leave_no_trace(bench):
+    topic = bench.topics.setting("cam", "encoder", "set")
+    for payload in (b"1234", b"-7.5", b'{"count": 12, "ts": 3.25}'):
+        bench.requests(topic, payload)
+    assert bench.node.counts == [("cam", 1234.0, 7.0), ("cam", -7.5, 7.0), ("cam", 12.0, 3.25)]
+    for payload in (
+        b"",
+        b"x",
+        b"true",
+        b"[1]",
+        b'{"ts": 1}',
+        b'{"count": "1"}',
+        b"NaN",
+        b"1e400",
+        b"[" * 9000,
+        b'{"count": 1, "ts": null}',
+    ):
+        bench.requests(topic, payload)
+    bench.requests(bench.topics.setting("cap", "encoder", "set"), b"1")
+    assert len(bench.node.counts) == 3
+    assert not (bench.folder / "audit.jsonl").exists()
+    assert bench.requests._queue.empty()

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
 from edgevision.publish.outbox import Outbox
@@ -121,6 +125,51 @@ def test_a_value_is_set_the_page_shows_it_and_sigterm_drains_within_ten_seconds(
     assert process.returncode == 0
     assert time.monotonic() - asked_s < 10
     assert retained(broker, "edgevision/test/cam/availability") == "offline"
+
+
+@pytest.mark.timeout(240)
+def test_a_belts_encoder_is_heard_and_its_loss_is_told(broker, tmp_path, present):
+    present("mosquitto_sub", "mosquitto-clients")
+    belt = np.random.default_rng(0).integers(0, 255, (192, 720), np.uint8)
+    film = cv2.VideoWriter(str(tmp_path / "belt.avi"), cv2.VideoWriter.fourcc(*"MJPG"), 20.0, (320, 192))
+    for k in range(60):
+        film.write(cv2.cvtColor(np.ascontiguousarray(cv2.GaussianBlur(belt, (0, 0), 2)[:, 4 * k : 4 * k + 320]), cv2.COLOR_GRAY2BGR))
+    film.release()
+    path = write_config(tmp_path, broker, f"{{type: file, path: {tmp_path / 'belt.avi'}, realtime: true, loop: true}}")
+    path.write_text(path.read_text() + "    compare: {motion: shift, encoder: {px_per_count: -2, stale_s: 0.5, when_lost: refuse}}\n")
+    states = listen(broker, "edgevision/test/cam/state", 200)
+    process = start(path)
+
+    def wait_for(wanted):
+        return any(wanted(json.loads(line.partition(" ")[2])) for line in iter(states.stdout.readline, ""))
+
+    assert wait_for(lambda state: state["verdict"] == "NOT_INSPECTED" and "sent no count yet" in state["reason"])
+    command = ["mosquitto_pub", "-p", str(broker), "-t", "edgevision/test/cam/encoder/set", "-l"]
+    encoder = subprocess.Popen(command, stdin=subprocess.PIPE, text=True)
+    is_over = threading.Event()
+
+    def turn():
+        for count in itertools.count(0, 2):
+            encoder.stdin.write(f"{count}\n")
+            encoder.stdin.flush()
+            if is_over.wait(0.05):
+                return
+
+    turning = threading.Thread(target=turn)
+    turning.start()
+    try:
+        assert wait_for(lambda state: state["verdict"] not in ("NOT_INSPECTED", None))
+    finally:
+        is_over.set()
+        turning.join()
+    assert wait_for(lambda state: state["verdict"] == "NOT_INSPECTED" and "older than the frame" in state["reason"])
+    encoder.stdin.close()
+    encoder.wait()
+    states.kill()
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=30)
+    assert "the encoder's counts come again" in errors
+    assert "the encoder's last count is" in errors
 
 
 @pytest.mark.timeout(120)

@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from edgevision.capture.parts import PartRequest
-from edgevision.daemon.talk import Channel, Commit, Offer
+from edgevision.daemon.talk import Channel, Commit, Counted, Offer
 from edgevision.records import Draft
 
 
@@ -48,3 +48,15 @@ def test_who_does_not_listen_is_cut_off_and_blocks_nobody(ends):
     assert not ours.send(Offer(PartRequest("A", 5.0)))
     with pytest.raises(EOFError):
         theirs.receive(1.0)
+
+
+def test_a_word_that_would_have_to_wait_is_left_out_and_cuts_nobody_off(ends):
+    ours, theirs = ends
+    reading = Counted(12.0, 5.0)
+    said = [ours.hand(reading) for _ in range(20_000)]  # nobody listens meanwhile
+    assert said[0]
+    assert not said[-1]
+    assert [theirs.receive(1.0) for _ in range(said.count(True))] == [reading] * said.count(True)
+    assert ours.hand(reading)
+    theirs.cut()
+    assert not ours.hand(reading)

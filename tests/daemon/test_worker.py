@@ -11,6 +11,8 @@ import pytest
 
 from edgevision.capture.camera import CameraCounters, CameraSettings, CameraState
 from edgevision.capture.parts import PartRequest, Refusal
+from edgevision.compare.adjust import Adjuster, AdjustSettings
+from edgevision.compare.encoder import Encoder, EncoderSettings
 from edgevision.daemon.messages import Composer
 from edgevision.daemon.tally import Tally
 from edgevision.daemon.worker import Outlets, Setup, Worker
@@ -68,7 +70,8 @@ class Pipeline:
     def not_inspected(self, reason, ts, seq=None, part_id=None, job_id=None):
         return Inspection.not_made("cam", reason, ts, 0.7, part_id=part_id)
 
-    def take_over(self, old):
+    def take_over(self, old, has_same_files):
+        assert has_same_files
         self.taken_over.append(old.name)
 
     def finish(self, ts, reason):
@@ -181,11 +184,62 @@ def test_losses_are_counted_by_reason():
     feed, reports = Feed(), []
 
     def lose():
-        feed.camera.counters = CameraCounters(restarts=3, died=1, hung=1, attempts_failed=4, stale_frames=2, bad_frames=3)
+        feed.camera.counters = CameraCounters(restarts=3, died=1, hung=1, attempts_failed=4, stale_frames=2, frozen_frames=4, bad_frames=7)
         feed.camera.state = CameraState.WAITING
 
     feed.items.extend([frame(1), lose, frame(2)])
     worker_of(setup_of(feed), Desk(), reports).run()
     assert reports[-1].reconnects == {"died": 1, "hung": 1, "failed": 1, "unreachable": 4}
-    assert reports[-1].drops == {"stale": 2, "bad": 1}
+    assert reports[-1].drops == {"stale": 2, "frozen": 4, "bad": 1}
     assert "offline" in [report.availability for report in reports]
+
+
+class Belts(Pipeline):
+    """Tells of each frame how far it was said to have moved."""
+
+    def inspect(self, frame):
+        return replace(super().inspect(frame), reason=str(frame.way_px))
+
+
+@pytest.mark.parametrize("when_lost", ["measure", "refuse"])
+def test_a_lost_encoder_is_never_passed_over(when_lost):
+    encoder, desk = Encoder(EncoderSettings(px_per_count=2.0, stale_s=1.0, when_lost=when_lost)), Desk()
+
+    def read(count, ts):
+        return lambda: encoder.read(count, ts)
+
+    feed = Feed(
+        frame(1), frame(2), read(10, 3), frame(3), read(14, 4), frame(4), frame(7), frame(8), read(30, 9), frame(9), read(31, 10), frame(10)
+    )
+    setup = replace(setup_of(feed, encoder=encoder), pipeline=Belts())
+    worker = worker_of(setup, desk)
+    worker.run()
+    told = [(part.removeprefix("part-"), verdict, reason) for part, verdict, _, reason in desk.told]
+    if when_lost == "measure":
+        ways = [(part, verdict) for part, verdict, reason in told]
+        assert ways == [(part, "WARN" if part in ("1", "7") else "OK") for part in ("1", "2", "3", "4", "7", "8", "9", "10")]
+        assert "measured in the picture" in told[0][2]
+        assert [reason for _, verdict, reason in told if verdict == "OK"] == ["None", "None", "8.0", "None", "None", "2.0"]
+    else:
+        assert [part for part, verdict, _ in told if verdict == "NOT_INSPECTED"] == ["1", "2", "7", "8"]
+        assert [reason for _, verdict, reason in told if verdict == "OK"] == [
+            "None",
+            "8.0",
+            "32.0",
+            "2.0",
+        ]  # it is absolute: nothing is lost
+        assert "3.0 s older than the frame" in told[4][2]
+
+
+def test_a_step_of_the_noise_is_suggested_with_its_reason():
+    adjuster, asked = Adjuster(AdjustSettings(enabled=True, noise_sigma=1.0, every_s=60, bounds=(1.0, 1.2))), []
+    setup = setup_of(Feed(*(frame(k) for k in range(65))), adjuster=adjuster)
+    setup.pipeline.noise_measured = 1.5
+    inspect = setup.pipeline.inspect
+    setup.pipeline.inspect = lambda taken: replace(inspect(taken), mode="partial", timing_ms={"total": 1.0})
+    worker = worker_of(setup, Desk())
+    worker._outlets = replace(worker._outlets, suggest=lambda *words: asked.append(words))
+    worker.run()
+    ((key, text, why),) = asked
+    assert (key, text) == ("adjusted_noise", "1.1")
+    assert "bounds end at 1.2" in why

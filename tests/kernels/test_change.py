@@ -8,9 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgevision.compare.background import ChangeDetector, ChangeSettings
-from edgevision.compare.light import Lamp, Line
+from edgevision.compare.light import RULES, WAVE_PARTS, Lamp, Line, Places
 from edgevision.kernels.compiled import change as compiled
 from edgevision.kernels.plain import change as plain
+from edgevision.kernels.plain.light import correct
 
 
 def light(width: int, gain: float = 1.0, offset: float = 0.0, dtype=np.uint8, height: int = 1) -> tuple:
@@ -38,16 +39,17 @@ def test_a_line_rounds_and_clips():
 
 def test_a_gain_lies_between_those_of_two_zones(kernels):
     out = np.zeros((1, 6), np.uint16)
-    factors = np.array([[1 << 14, 1 << 15]])
-    kernels.spread_gain(np.array([100, 1000]), factors, np.zeros(3, np.int64), np.array([0, 128, 256]), out)
-    assert out.tolist() == [[100, 1000, 150, 1500, 200, 2000]]
+    factors, weight = np.array([[1 << 14, 1 << 15]], np.int32), np.array([0, 0, 128, 128, 256, 256], np.int32)
+    line, left = np.array([100, 1000] * 3, np.uint16), np.zeros(6, np.int32)
+    kernels.spread_gain(line, factors, left, weight, (0, 1, 0, 5), out)
+    assert out.tolist() == [[100, 1000, 150, 1500, 200, 0]]
 
 
 def found(kernels, image, used, limits=(0, 254, 0, 0), tolerance=10) -> list[tuple[int, int]]:
     """Where the pixels lie that are weak, of a gray picture."""
     height, width = image.shape
     weak, points = np.zeros((height + 2, width + 2), np.uint8), np.zeros(image.size, np.int32)
-    space = np.ones((4, width + 256), np.int16)
+    space = np.ones((5, width + 512), np.int16)
     tolerance = np.full_like(used, tolerance)
     place = (light(width, height=height), limits, 1, (0, height, 0, width), space, weak, points)
     count = kernels.find_weak(image, used, tolerance, *place)
@@ -100,7 +102,7 @@ def test_any_light_is_found_alike(seed, width):
     results = []
     for kernels in (plain, compiled):
         weak, points = np.zeros((11, width + 2), np.uint8), np.zeros(image.size, np.int32)
-        place = (own, (3, 200, 256, 2), 1, (0, 9, 0, width), np.zeros((4, width + 256), np.int16), weak, points)
+        place = (own, (3, 200, 256, 2), 1, (0, 9, 0, width), np.zeros((5, width + 512), np.int16), weak, points)
         count = kernels.find_weak(image, used, tolerance, *place)
         results.append((sorted(points[:count].tolist()), weak.tolist()))
     assert results[0] == results[1]
@@ -160,14 +162,67 @@ def test_an_edge_is_forgiven_its_shake(kernels):
 def test_residuals_and_sums_by_hand(kernels):
     samples = np.array([[10, 20, 30], [11, 20, 50], [0, 0, 0], [0, 0, 1], [0, 1, 1]], np.int32)
     counts, sums, zones = np.ones((16, 64), np.int64), np.ones((1, 5), np.int64), np.ones((4, 4), np.int64)
-    own = light(2, height=2)
-    kernels.count_residuals(samples, 3, own, 1, 0, counts)
+    far = np.zeros(3, np.int32)
+    uniform = (np.full(1, 1 << 14, np.int32), np.full(1, 16, np.int32), np.zeros((0, 0), np.int32))
+    zone = (np.zeros(2, np.int32), np.zeros(2, np.int32), 8, 1, 9, 5, 255)
+    kernels.judge_samples(samples, 3, (*uniform, *zone), 0, far, counts)
+    assert far.tolist() == [1, 0, 20]
     assert counts.sum() == 3
     assert counts[0, 1] == counts[1, 0] == counts[3, 20] == 1
-    kernels.fit_sums(samples, 3, own, 1, 2, sums)
+    kernels.fit_sums(samples, 3, far, 2, sums)
     assert sums.tolist() == [[2, 30, 31, 500, 510]]
-    kernels.zone_sums(samples, 3, own, 1, (np.array([0, 1]), np.array([0, 1])), 30, zones)
+    bins = np.array([0, 1], np.int32)
+    kernels.zone_sums(samples, 3, far, (bins, bins), 30, zones)
     assert zones.tolist() == [[1, 1, 11, 1], [1, 0, 20, 0], [0, 0, 0, 0], [1, 20, 50, 400]]
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.sampled_from([1, 3]), st.sampled_from([np.uint8, np.uint16]))
+def test_samples_see_the_light_that_is_spread(seed, channels, dtype):
+    rng = np.random.default_rng(seed)
+    height, width, n = 20, 24, 60
+    first, second, top = shape = (9, 5, 255) if dtype == np.uint8 else (0, 13, 65_535)
+    image, used = (rng.integers(0, top + 1, (height, width * channels)).astype(dtype) for _ in range(2))
+    rows, columns, channel = rng.integers(0, height, n), rng.integers(0, width, n), rng.integers(0, channels, n)
+    i = columns * channels + channel
+    samples = np.stack([image[rows, i], used[rows, i], channel, rows, columns]).astype(np.int32)
+    gains = rng.integers(1 << (first + second - 1), 1 << (first + second), channels).astype(np.int32)
+    offsets = rng.integers(-99 << second, 99 << second, channels).astype(np.int32)
+    factors = rng.integers(1 << 13, 1 << 15, (3, 6)).astype(np.int32)
+    places = (np.sort(rng.integers(0, 5, width)).repeat(channels).astype(np.int32), rng.integers(0, 257, image.shape[1]).astype(np.int32))
+    results = []
+    for kernels in (plain, compiled):
+        far, counts, spread = np.zeros(n, np.int32), np.zeros((16, 64), np.int64), np.zeros((3, image.shape[1]), np.int32)
+        kernels.judge_samples(samples, n, (gains, offsets, factors, *places, 8, channels, *shape), 0, far, counts)
+        kernels.spread_gain(np.tile(gains, width), factors, *places, (0, 3, 0, image.shape[1]), spread)
+        assert (used[rows, i] - far == correct(image, (spread, np.tile(offsets, width), 8, *shape))[rows, i]).all()
+        results.append((far.tolist(), counts.tolist(), spread.tolist()))
+    assert results[0] == results[1]
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.sampled_from(["noise", "surface", "wave", "few zones"]))
+def test_a_light_by_place_is_found_alike_to_the_last_bit(seed, shown):
+    rng, places = np.random.default_rng(seed), Places((480, 640), 1)
+    results = []
+    for name, count in (("surface", 48), ("wave", 192)):
+        share = rng.normal(0, 0.002, count)
+        if shown == "surface" and name == "surface":
+            share += places.surfaces @ rng.uniform(-0.05, 0.05, 6)
+        elif shown == "wave" and name == "wave":
+            share += np.repeat(0.06 * np.sin(np.arange(64) * rng.uniform(0.15, 0.7)), 3)
+        n = rng.integers(8, 40, count) * (rng.random(count) < (0.3 if shown == "few zones" else 0.95))
+        sums = np.stack([n, np.rint(n * 100 * share), 100 * n, np.rint(n * (8 + (100 * share) ** 2))], axis=1).astype(np.int64)
+        for kernels in (plain, compiled):
+            found = np.zeros(48 if name == "surface" else 64)
+            if name == "surface":
+                is_found = kernels.find_surface(sums, (0.5, 8.0, 8.0), RULES, places.surfaces, found)
+            else:
+                is_found = kernels.find_wave(sums, (0.5, 8.0, 8.0), RULES, places.waves, WAVE_PARTS, found)
+            results.append((bool(is_found), found.tobytes()))
+        assert is_found or name != shown
+    assert results[0] == results[1]
+    assert results[2] == results[3]
 
 
 def test_windows_are_counted_where_they_are_flat(kernels):

@@ -12,7 +12,7 @@ from edgevision.errors import InputError, UnsupportedNetwork
 from edgevision.kernels.forms import BF16, F32, Store
 from edgevision.kernels.plain.store import decode, encode
 from edgevision.recompute import foreign
-from edgevision.recompute.calibrate import Forecast, Notebook
+from edgevision.recompute.calibrate import Forecast, Notebook, StepTimes
 from edgevision.recompute.engine import SelectiveNetwork, camera_bytes
 from edgevision.recompute.graph import read_graph
 from edgevision.recompute.island import compile_whole
@@ -190,6 +190,25 @@ def test_a_refused_call_leaves_foreign_mode_valid(unet, random, fast_openvino, n
     assert np.allclose(out, openvinos(unet, net.used()), atol=1e-6)
 
 
+def test_an_interrupted_foreign_run_does_not_pass_off_the_answer_before_it(unet, random, fast_openvino, notebook, monkeypatch):
+    net = SelectiveNetwork.load(unet, foreign="auto")
+    make_busy(net, random)
+    still = np.zeros(net.input_shape[2:], bool)
+    net.next(picture(random, net), ~still)
+
+    def interrupt(self):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(foreign.Foreign, "run", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            net.next(picture(random, net), ~still)
+    with pytest.raises(InputError, match="Memory is empty"):
+        net.next(picture(random, net), still)
+    out, twin = net.first(picture(random, net)), net.sibling()
+    assert same_bits(out["defect"], twin.first(net.used())["defect"])
+
+
 def test_foreign_is_auto_or_never(unet):
     with pytest.raises(InputError, match="must be auto or never"):
         SelectiveNetwork.load(unet, foreign="always")
@@ -212,6 +231,23 @@ def test_the_break_even_is_measured_on_busy_frames_and_kept(unet, random, notebo
     assert len(list(notebook.glob("break-even-*.json"))) == 1
     assert SelectiveNetwork.load(unet, foreign="auto")._network.foreign.share() == share
     assert SelectiveNetwork.load(unet, foreign="auto", threads=2)._network.foreign.share() is None
+
+
+def test_an_openvino_that_is_found_slower_is_never_entered(unet, random, notebook, monkeypatch):
+    run = foreign.Foreign.run
+
+    def slow(self) -> None:
+        run(self)
+        self.seconds = 10.0
+
+    monkeypatch.setattr(foreign.Foreign, "run", slow)
+    net = SelectiveNetwork.load(unet, foreign="auto")
+    net.first(picture(random, net))
+    for _ in range(20):
+        net.next(picture(random, net), np.ones((48, 64), bool))
+        net._network.foreign.wait()
+        assert net.costs.mode == "full"
+    assert net._network.foreign.share() > 1
 
 
 def test_a_torn_notebook_is_measured_again_and_a_full_disk_is_no_error(tmp_path):
@@ -259,6 +295,20 @@ def test_an_answer_that_is_not_ours_is_not_relied_on(unet, random, fast_openvino
     twin = net.sibling()
     twin.first(net.used())
     assert same_memory(net, twin)
+
+
+def test_a_whole_run_costs_what_a_whole_run_costs(unet, random):
+    net, everything = SelectiveNetwork.load(unet), np.ones((48, 64), bool)
+    times = StepTimes(net._steps)
+    net.first(picture(random, net))
+    times.learn()
+    net.next(picture(random, net), everything)
+    assert times.last_s() == pytest.approx(times.dense_s)
+    assert times.has_news
+    net.next(picture(random, net), np.indices((48, 64)).sum(axis=0) < 4)
+    assert not times.has_news
+    pixels = sum(step.pixels * best for step, best in zip(net._steps, times._best_s, strict=True))
+    assert times.last_s() == pytest.approx(pixels + 150e-9 * sum(step.run_count for step in net._steps))
 
 
 def test_the_forecast_is_what_can_be_reached(unet, random):

@@ -365,6 +365,23 @@ def test_bad_input_changes_nothing(load, random):
         net.next(frame, np.zeros((HEIGHT, WIDTH), bool))
 
 
+def test_an_interrupted_call_leaves_an_empty_memory(load, random, monkeypatch):
+    net, scenes = load(), frames(random)
+    net.first(next(scenes)[0])
+
+    def interrupt(lane, squares):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(net, "_run_last", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            net.next(*next(scenes))
+    with pytest.raises(InputError, match="before first"):
+        net.next(*next(scenes))
+    net.first(next(scenes)[0])
+    net.next(*next(scenes))
+
+
 def test_the_engine_audit_finds_an_answer_that_was_tampered_with(load, random):
     net = load(way="split")
     net.first(next(frames(random))[0])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import subprocess
+import sys
 import tempfile
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -162,3 +164,44 @@ def test_an_interrupted_call_leaves_an_empty_memory(unet, random):
     with pytest.raises(InputError, match="Memory is empty"):
         net.next(picture(random, net), patches(random, net.input_shape[2:]))
     net.first(picture(random, net))
+
+
+_LIVES = """
+import gc, os, sys, threading
+import numpy as np
+from edgevision.kernels.compiled import crew
+crew.WORTH_SHARING_NS, crew.SHARE_NS = 0, 1
+from edgevision.recompute.engine import SelectiveNetwork
+
+net = SelectiveNetwork.load(sys.argv[1], threads=3)
+x = np.random.default_rng(0).standard_normal((9, *net.input_shape)).astype(np.float32)
+live = np.random.default_rng(1).random(net.input_shape[2:]) < 0.2
+
+def watch(begin):
+    for picture in x[begin:]:
+        out = net.next(picture, live)["defect"].tobytes() if begin else net.first(picture)["defect"].tobytes()
+        begin = begin or 1
+    return out
+
+wanted = watch(0)
+ended, answers = threading.Thread(target=lambda: answers.append(watch(0))), []
+ended.start()
+ended.join()
+assert answers == [wanted], "begun in a thread that has ended"
+net.first(x[0])
+child = os.fork()
+same = watch(1) == wanted
+if child == 0:
+    del net
+    gc.collect()
+    os._exit(0 if same else 3)
+assert same, "a parent after its fork"
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0, "a child with the helpers of its parent"
+assert watch(1) == watch(0) == wanted, "again in this thread"
+"""
+
+
+def test_a_network_outlives_the_thread_that_began_it_and_works_on_in_a_fork(unet):
+    """In a process of its own: it forks while helpers are asleep, and must end by itself with them."""
+    done = subprocess.run([sys.executable, "-c", _LIVES, str(unet)], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr

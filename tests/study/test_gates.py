@@ -199,7 +199,9 @@ def test_clips_that_do_not_serve_are_named(tmp_path, clip, capsys, monkeypatch):
     failed(capsys, ["default", "--clip", tmp_path / "words.mp4"], 69, "words.mp4", "cannot be opened")
     (tmp_path / "empty").mkdir()
     failed(capsys, ["default", "--clip", tmp_path / "empty"], 69, "holds no picture")
-    failed(capsys, ["default", "--clip", clip, "--frames", 5], 2, "5 frames could be used; at least 24")
+    (tmp_path / "words.onnx").write_text("these are words, not a network")
+    failed(capsys, [tmp_path / "words.onnx", "--clip", clip], 78, "words.onnx", "no network")
+    failed(capsys, ["default", "--clip", clip, "--frames", 5], 2, "frames is 5; it must be 24 or more")
     (tmp_path / "still").mkdir()
     for number in range(26):
         cv2.imwrite(str(tmp_path / "still" / f"{number}.png"), scene(0))

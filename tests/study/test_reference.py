@@ -10,6 +10,8 @@ import pytest
 
 from edgevision.cli import main
 from edgevision.compare.golden import load
+from edgevision.errors import InputError
+from edgevision.study.reference import ReferenceTask, teach
 
 GROUND = cv2.resize(np.random.default_rng(3).integers(50, 200, (12, 16, 3)).astype(np.uint8), (160, 120), interpolation=cv2.INTER_CUBIC)
 
@@ -97,3 +99,15 @@ def test_what_cannot_be_is_told_in_one_line(folder, arguments, words, tmp_path, 
     errors = capsys.readouterr().err
     assert words in errors
     assert len(errors.strip().splitlines()) == 1
+
+
+def test_a_reference_is_not_taught_from_what_shows_nothing(tmp_path):
+    for name in ("a", "b", "c"):
+        cv2.imwrite(str(tmp_path / f"{name}.png"), np.zeros((60, 80, 3), np.uint8))
+    with pytest.raises(InputError, match=r"0 of 3 pictures can be learnt from, at least 2 are needed: .*black"):
+        teach(ReferenceTask(tmp_path, tmp_path / "r.npz"), is_quiet=True)
+    for name in ("a", "b", "c"):
+        cv2.imwrite(str(tmp_path / f"{name}.png"), np.random.default_rng(ord(name)).integers(0, 255, (60, 80, 3), np.uint8))
+    with pytest.raises(InputError, match=r"1 of 3 pictures .* cannot be aligned"):
+        teach(ReferenceTask(tmp_path, tmp_path / "r.npz"), is_quiet=True)
+    assert not (tmp_path / "r.npz").exists()

@@ -1,4 +1,7 @@
-"""A pixel's channels against each other, over runs: softmax, or one number of all. The order of every sum is that of the channels."""
+"""A pixel's channels against each other, over runs: softmax, or one number of all. The order of every sum is that of the channels.
+
+`normalise` has a file of its own.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +13,13 @@ from numba.extending import intrinsic
 from edgevision.kernels.compiled.activations import Arithmetic
 from edgevision.kernels.compiled.commit import CommitShape, commit_strip
 from edgevision.kernels.compiled.jit import kernel
-from edgevision.kernels.compiled.native import native
-from edgevision.kernels.compiled.store import KINDS, decoded, numbers, pointer
+from edgevision.kernels.compiled.native import at, native
+from edgevision.kernels.compiled.store import KINDS, decoded, numbers
 from edgevision.kernels.compiled.strip import Outline, ShapeType
 from edgevision.kernels.forms import Across, Float, Kernel, Plane
 
-OPERATIONS = ("softmax", "log_softmax", "normalise", "argmax", "argmin", "max", "min", "sum", "mean")
-SOFTMAX, LOG_SOFTMAX, NORMALISE, ARGMAX, ARGMIN, MAX, MIN, SUM, MEAN = range(len(OPERATIONS))
+OPERATIONS = ("softmax", "log_softmax", "argmax", "argmin", "max", "min", "sum", "mean")
+SOFTMAX, LOG_SOFTMAX, ARGMAX, ARGMIN, MAX, MIN, SUM, MEAN = range(len(OPERATIONS))
 
 
 @intrinsic
@@ -82,27 +85,9 @@ def softmax(values, powers, is_log):
 
 
 @kernel
-def normalise(values, made, epsilon):
-    """Into `made`: (value - mean) / sqrt(variance + epsilon)."""
-    count = np.float32(values.shape[0])
-    total = values[0]
-    for c in range(1, values.shape[0]):
-        total += values[c]
-    mean = total / count
-    for c in range(values.shape[0]):
-        made[c] = values[c] - mean
-    total = made[0] * made[0]
-    for c in range(1, values.shape[0]):
-        total += made[c] * made[c]
-    spread = np.sqrt(total / count + epsilon)
-    for c in range(values.shape[0]):
-        made[c] = made[c] / spread
-
-
-@kernel
 def across(runs, begin, end, lines, size, ends, gate, given, operation, store, shape):
     """runs[begin:end]. `size`: channels of the source, of the target, longest run, full vectors. `ends`: the source's
-    scale and zero, epsilon.
+    scale and zero.
     """
     inputs, channels, longest, full = size
     strip, seen = np.empty(longest * channels, np.float32), np.empty(inputs, np.float32)
@@ -110,13 +95,11 @@ def across(runs, begin, end, lines, size, ends, gate, given, operation, store, s
         row, start, stop = np.int64(runs[run, 0]), np.int64(runs[run, 1]), np.int64(runs[run, 2])
         for column in range(start, stop):
             value = strip[(column - start) * channels : (column - start + 1) * channels]
-            held = carray(pointer(lines[0] + row * lines[1] + column * lines[2], store), (inputs,))
+            held = carray(at(lines[0] + row * lines[1] + column * lines[2], store), (inputs,))
             for c in range(inputs):
                 seen[c] = decoded(held[c], ends[0], ends[1], store)
             if operation <= LOG_SOFTMAX:
                 softmax(seen, value, operation == LOG_SOFTMAX)
-            elif operation == NORMALISE:
-                normalise(seen, value, ends[2])
             else:
                 value[0] = one_number(seen, operation)
         target, live = lines[3] + row * lines[4] + start * lines[5], lines[6] + row * lines[7] + start
@@ -128,7 +111,7 @@ def bind(form: Across, sources: tuple[Plane, ...], target: Plane, gate: Float | 
     source, number, one = sources[0], types.int64, types.float32[::1]
     outline = Outline.of(target, gate, lanes)
     lines = (source.values.ctypes.data, *source.values.strides[:2], *outline.lines)
-    ends, store = np.array([*numbers(source.store)[:2], form.epsilon], np.float32), KINDS.index(source.store.kind)
+    ends, store = np.array(numbers(source.store)[:2], np.float32), KINDS.index(source.store.kind)
     signature = (
         types.int32[:, ::1], number, number, types.UniTuple(number, 8), types.UniTuple(number, 4), one, one,
         types.UniTuple(types.float32, 3), number, types.literal(store), ShapeType(CommitShape(*outline.literals)),

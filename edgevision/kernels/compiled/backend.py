@@ -8,7 +8,21 @@ from typing import Any
 from numpy.typing import NDArray
 
 from edgevision.errors import InputError
-from edgevision.kernels.compiled import across, broadcast, combine, convolve, depthwise, intake, move, pick, pool, resize, runs, total
+from edgevision.kernels.compiled import (
+    across,
+    broadcast,
+    combine,
+    convolve,
+    depthwise,
+    intake,
+    move,
+    normalise,
+    pick,
+    pool,
+    resize,
+    runs,
+    total,
+)
 from edgevision.kernels.compiled.chain import Chain
 from edgevision.kernels.compiled.cpu import Cpu, detect
 from edgevision.kernels.compiled.crew import Crew
@@ -53,6 +67,8 @@ class Compiled:
             return pick.bind(form, sources, target, gate, self.lanes), 1
         if isinstance(form, Broadcast):
             return broadcast.bind(form, sources, target, gate, self.lanes), 1
+        if isinstance(form, Across) and form.op == "normalise":
+            return normalise.bind(form, sources, target, gate, self.lanes), 1
         if isinstance(form, Across):
             return across.bind(form, sources, target, gate, self.lanes), 1
         if isinstance(form, Total):

@@ -10,8 +10,8 @@ from edgevision.kernels.compiled.activations import activate
 from edgevision.kernels.compiled.combine import OPERATIONS, operate
 from edgevision.kernels.compiled.commit import CommitShape, commit_strip
 from edgevision.kernels.compiled.jit import kernel
-from edgevision.kernels.compiled.native import native
-from edgevision.kernels.compiled.store import KINDS, decoded, numbers, pointer
+from edgevision.kernels.compiled.native import at, native
+from edgevision.kernels.compiled.store import KINDS, decoded, numbers
 from edgevision.kernels.compiled.strip import Outline, ShapeType
 from edgevision.kernels.forms import F32, Broadcast, Float, Kernel, Plane
 
@@ -29,8 +29,8 @@ def broadcast(runs, begin, end, lines, size, ends, gate, given, operation, kind,
         row, start, stop = np.int64(runs[run, 0]), np.int64(runs[run, 1]), np.int64(runs[run, 2])
         for column in range(start, stop):
             value = strip[(column - start) * channels : (column - start + 1) * channels]
-            a = carray(pointer(lines[0] + row * lines[1] + column * lines[2], a_store), (lines[3],))
-            b = carray(pointer(lines[4] + row * lines[5] + column * lines[6], b_store), (lines[7],))
+            a = carray(at(lines[0] + row * lines[1] + column * lines[2], a_store), (lines[3],))
+            b = carray(at(lines[4] + row * lines[5] + column * lines[6], b_store), (lines[7],))
             if lines[3] == channels and lines[7] == channels:
                 for c in range(channels):
                     left, right = decoded(a[c], ends[2], ends[3], a_store), decoded(b[c], ends[4], ends[5], b_store)

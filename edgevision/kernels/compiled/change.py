@@ -6,9 +6,10 @@ Integers only, so that no order of evaluation can matter. Arrays of a frame are 
 
 import numpy as np
 
+from edgevision.kernels.compiled.field import find_surface, find_wave
 from edgevision.kernels.compiled.find import count_faint, find_weak
 from edgevision.kernels.compiled.jit import kernel
-from edgevision.kernels.compiled.light import correct_runs, corrected, count_residuals, fit_sums, gather, spread_gain, steepness, zone_sums
+from edgevision.kernels.compiled.light import correct_runs, corrected, fit_sums, gather, judge_samples, spread_gain, steepness, zone_sums
 from edgevision.kernels.compiled.steady import choose_points, move_back, shift_costs
 
 __all__ = [
@@ -17,11 +18,12 @@ __all__ = [
     "confirm_live",
     "correct_runs",
     "count_faint",
-    "count_residuals",
     "count_tiles",
     "despeckle",
     "find_extents",
     "find_runs",
+    "find_surface",
+    "find_wave",
     "find_weak",
     "fit_sums",
     "force_live",
@@ -31,6 +33,7 @@ __all__ = [
     "hold_live",
     "judge_band",
     "judge_runs",
+    "judge_samples",
     "learn_rows",
     "move_back",
     "outside_band",

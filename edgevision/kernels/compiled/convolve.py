@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 from numba import carray, types
-from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from edgevision.kernels.compiled import store
@@ -22,7 +21,7 @@ from edgevision.kernels.compiled.cpu import Cpu
 from edgevision.kernels.compiled.dot import CHANNELS, WEIGHTS, arrange, cut, kind_for
 from edgevision.kernels.compiled.finish import COMPARE_BITS, COMPARE_GATE, STORE_ALL
 from edgevision.kernels.compiled.jit import address_of, call, kernel
-from edgevision.kernels.compiled.native import native
+from edgevision.kernels.compiled.native import at, native
 from edgevision.kernels.compiled.store import decoded
 from edgevision.kernels.compiled.tile import FIELDS, JOB, Shape, ShapeType, tiles
 from edgevision.kernels.forms import Convolve, Float, Kernel, Plane
@@ -42,41 +41,28 @@ _LONG_SUM = 5  # words for each byte of a value: a shorter sum is over before me
 _FEW_WORDS = 4  # of a tap: written out, as a loop would cost more than they do
 
 
-@intrinsic(prefer_literal=True)
-def pointer(context, address, kind, is_bits):
-    """To held values of store.KINDS[kind], or to their bits."""
-    if not isinstance(kind, types.IntegerLiteral) or not isinstance(is_bits, types.IntegerLiteral):
-        return None
-    integer = (types.uint32, types.uint16, types.uint8)[kind.literal_value]
-    held = types.float32 if kind.literal_value == 0 and not is_bits.literal_value else integer
-
-    def code(context, builder, signature, arguments):
-        return builder.inttoptr(arguments[0], context.get_value_type(signature.return_type))
-
-    return types.CPointer(held)(types.int64, kind, is_bits), code
-
-
 @kernel
 def settle(listed, count, channels, gate, scale, zero, kind):
     """Pixels of the strip (addresses in listed[4]) that moved beyond the gate (gate 0 or open: in any bit) to their targets; mark them.
 
     Without a strip, `channels` 0, there is nothing to do.
     """
+    held = channels * (4 >> kind)  # bytes: 4, 2, 1 by kind
     for pixel in range(count if channels > 0 else 0):
         new, old = listed[4, pixel], listed[1, pixel]
-        bits, before = carray(pointer(new, kind, 1), (channels,)), carray(pointer(old, kind, 1), (channels,))
+        bits, before = carray(at(new, np.uint8), (held,)), carray(at(old, np.uint8), (held,))
         moved = 0
         if gate > 0:
-            after, values = carray(pointer(new, kind, 0), (channels,)), carray(pointer(old, kind, 0), (channels,))
+            after, values = carray(at(new, kind), (channels,)), carray(at(old, kind), (channels,))
             for c in range(channels):
                 moved |= not abs(decoded(after[c], scale, zero, kind) - decoded(values[c], scale, zero, kind)) <= gate
         else:
-            for c in range(channels):
-                moved |= bits[c] != before[c]
+            for byte in range(held):
+                moved |= bits[byte] != before[byte]
         if moved != 0:
-            for c in range(channels):
-                before[c] = bits[c]
-            carray(pointer(listed[2, pixel], 2, 1), (1,))[0] = 1
+            for byte in range(held):
+                before[byte] = bits[byte]
+            carray(at(listed[2, pixel], np.uint8), (1,))[0] = 1
 
 
 @kernel
@@ -102,15 +88,15 @@ def convolve(runs, begin, end, lines, job, blocks, room, strip_room, gate, numbe
             listed[4, place] = strip.ctypes.data + place * pixel_bytes
     count = 0
     for run in range(begin, end):
-        row, at, stop = np.int64(runs[run, 0]), np.int64(runs[run, 1]), np.int64(runs[run, 2])
-        while at < stop:
-            more = min(stop - at, room - count)
+        row, start, stop = np.int64(runs[run, 0]), np.int64(runs[run, 1]), np.int64(runs[run, 2])
+        while start < stop:
+            more = min(stop - start, room - count)
             for table in range(tables):
-                first, step = lines[table, 0] + row * lines[table, 1] + at * lines[table, 2], lines[table, 2]
+                first, step = lines[table, 0] + row * lines[table, 1] + start * lines[table, 2], lines[table, 2]
                 places = listed[table]
                 for k in range(more):
                     places[count + k] = first + k * step
-            at += more
+            start += more
             count += more
             if count == room:
                 flush(own, count, blocks)

@@ -1,7 +1,7 @@
 # ruff: noqa: D103 - each operation is described once, in plain/find.py
 """The one pass over a frame, compiled: the same operations and the same bits as `plain/find.py`, which documents them.
 
-Rows of 8-bit frames go 64 values at a time through `_differences` and `_window_bits`, in 16-bit vectors; others by plain loops.
+Rows of 8-bit frames go 64 values at a time, in 16-bit vectors; others by plain loops.
 """
 
 import numpy as np
@@ -15,7 +15,7 @@ from edgevision.kernels.compiled.light import corrected
 
 LANES = 64
 SKIP = 32
-PAD = 128  # values of room on each side of a row of working space
+PAD = 128  # values of room on the left of a row of working space; there are 384 on the right
 i2 = np.int16
 i4 = np.int32
 
@@ -48,42 +48,106 @@ def _pick(builder, compare, relation, a, b):
     return builder.select(compare(relation, a, b), a, b)
 
 
-@intrinsic
-def _differences(typing, frame, at, light, light_at, limits, out, out_at):
-    """Store what the 64 values from `at` add to windows; one bit for each that is beyond its tolerance.
+def _far_and_bits(context, builder, kinds, args):
+    """What 64 values add to windows, and one bit for each that is beyond its tolerance."""
+    byte, short, word = _vectors()
 
-    frame (image, used, tolerance), light (gain, offset) from `light_at` = (in gain, in offset), limits (extra, cut).
+    def load(which, k, at, vector):
+        array = builder.extract_value(args[which], k)
+        return builder.load(_place(context, builder, kinds[which].types[k], array, at, vector), align=1)
+
+    def number(which, k):
+        return builder.extract_value(args[which], k)
+
+    high = builder.zext(builder.shl(builder.zext(load(0, 0, args[1], byte), short), _fill(short, 8)), word)
+    gain = builder.zext(load(2, 0, number(3, 0), short), word)
+    product = builder.trunc(builder.lshr(builder.mul(high, gain), _fill(word, 16)), short)
+    value = _add_within(builder, builder.lshr(product, _fill(short, 1)), load(2, 1, number(3, 1), short))
+    value = builder.ashr(value, _fill(short, 5))
+    value = _pick(builder, builder.icmp_signed, ">", value, _fill(short, 0))
+    value = _pick(builder, builder.icmp_signed, "<", value, _fill(short, 255))
+    far = builder.sub(value, builder.zext(load(0, 1, args[1], byte), short))
+    limit = load(0, 2, args[1], byte)
+    flat = builder.icmp_unsigned("<=", limit, _spread(builder, number(4, 1), byte))
+    size = _pick(builder, builder.icmp_signed, ">", far, builder.sub(_fill(short, 0), far))
+    wide = builder.zext(limit, short)
+    flat = builder.and_(flat, builder.icmp_signed("<=", size, builder.add(wide, wide)))
+    raised = builder.add(wide, _spread(builder, number(4, 0), short))
+    bits = builder.bitcast(builder.icmp_signed(">", size, raised), ir.IntType(64))
+    return builder.select(flat, far, _fill(short, 0)), bits
+
+
+def _fetch_next(context, builder, kinds, args, ahead):
+    """Ask for the 64 bytes of each array from `ahead` on, of a row that is due next: memory then works while this one is added up."""
+    number, pointer = ir.IntType(32), ir.IntType(8).as_pointer()
+    kind = ir.FunctionType(ir.VoidType(), [pointer, number, number, number])
+    function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+    for k in range(3):
+        data = context.make_array(kinds[0].types[k])(context, builder, builder.extract_value(args[0], k)).data
+        place = builder.bitcast(builder.gep(data, [ahead]), pointer)
+        builder.call(function, [place, *(ir.Constant(number, k) for k in (0, 2, 1))])  # to be read, kept in the second cache, data
+
+
+@intrinsic
+def _first_row(typing, frame, at, light, light_at, limits, ahead, space, places):
+    """Keep what the 64 values from `at` of a window's first or third row add to it; one bit for each that is beyond its tolerance.
+
+    frame (image, used, tolerance), light (gain, offset) from `light_at` = (in gain, in offset), limits (extra, cut), places (row)
     """
-    signature = types.uint64(frame, types.int64, light, light_at, limits, out, types.int64)
+    signature = types.uint64(frame, types.int64, light, light_at, limits, types.int64, space, places)
 
     def generate(context, builder, signature, args):
-        byte, short, word = _vectors()
-        kinds = signature.args
+        far, bits = _far_and_bits(context, builder, signature.args, args)
+        _fetch_next(context, builder, signature.args, args, args[5])
+        builder.store(far, _place(context, builder, signature.args[6], args[6], builder.extract_value(args[7], 0), far.type), align=2)
+        return bits
 
-        def load(which, k, at, vector):
-            array = builder.extract_value(args[which], k)
-            return builder.load(_place(context, builder, kinds[which].types[k], array, at, vector), align=1)
+    return signature, generate
 
-        def number(which, k):
-            return builder.extract_value(args[which], k)
 
-        high = builder.zext(builder.shl(builder.zext(load(0, 0, args[1], byte), short), _fill(short, 8)), word)
-        gain = builder.zext(load(2, 0, number(3, 0), short), word)
-        product = builder.trunc(builder.lshr(builder.mul(high, gain), _fill(word, 16)), short)
-        value = _add_within(builder, builder.lshr(product, _fill(short, 1)), load(2, 1, number(3, 1), short))
-        value = builder.ashr(value, _fill(short, 5))
-        value = _pick(builder, builder.icmp_signed, ">", value, _fill(short, 0))
-        value = _pick(builder, builder.icmp_signed, "<", value, _fill(short, 255))
-        far = builder.sub(value, builder.zext(load(0, 1, args[1], byte), short))
-        limit = load(0, 2, args[1], byte)
-        flat = builder.icmp_unsigned("<=", limit, _spread(builder, number(4, 1), byte))
-        size = _pick(builder, builder.icmp_signed, ">", far, builder.sub(_fill(short, 0), far))
-        wide = builder.zext(limit, short)
-        flat = builder.and_(flat, builder.icmp_signed("<=", size, builder.add(wide, wide)))
-        place = _place(context, builder, kinds[5], args[5], args[6], short)
-        builder.store(builder.select(flat, far, _fill(short, 0)), place, align=2)
-        raised = builder.add(wide, _spread(builder, number(4, 0), short))
-        return builder.bitcast(builder.icmp_signed(">", size, raised), ir.IntType(64))
+@intrinsic
+def _second_row(typing, frame, at, light, light_at, limits, ahead, space, places):
+    """The same for the row after it: keep the sum of both, and of both with the two before. places (row, pair before, pair, four)"""
+    signature = types.uint64(frame, types.int64, light, light_at, limits, types.int64, space, places)
+
+    def generate(context, builder, signature, args):
+        far, bits = _far_and_bits(context, builder, signature.args, args)
+        _fetch_next(context, builder, signature.args, args, args[5])
+        first, before, pair, four = (
+            _place(context, builder, signature.args[6], args[6], builder.extract_value(args[7], k), far.type) for k in range(4)
+        )
+        both = builder.add(builder.load(first, align=2), far)
+        builder.store(builder.add(both, builder.load(before, align=2)), four, align=2)
+        builder.store(both, pair, align=2)
+        return bits
+
+    return signature, generate
+
+
+@intrinsic
+def _add_channels(typing, space, at, out_at):
+    """Store the sums over the three values of each of 64 pixels, the first of which are those from `at`."""
+    signature = types.void(space, types.int64, types.int64)
+
+    def generate(context, builder, signature, args):
+        half = ir.VectorType(ir.IntType(16), LANES // 2)
+        index = ir.VectorType(ir.IntType(32), LANES // 2)
+
+        def part(at, k):
+            here = builder.add(at, ir.Constant(ir.IntType(64), k * LANES // 2))
+            return _place(context, builder, signature.args[0], args[0], here, half)
+
+        for k in range(2):
+            one, two, three = (builder.load(part(args[1], 3 * k + i), align=2) for i in range(3))
+            total = None
+            for c in range(3):
+                wanted = [3 * j + c for j in range(LANES // 2)]
+                near = ir.Constant(index, [w if w < LANES else 0 for w in wanted])
+                every = ir.Constant(index, [j if w < LANES else w - LANES // 2 for j, w in enumerate(wanted)])
+                values = builder.shuffle_vector(builder.shuffle_vector(one, two, near), three, every)
+                total = values if total is None else builder.add(total, values)
+            builder.store(total, part(args[2], k), align=2)
+        return context.get_dummy_value()
 
     return signature, generate
 
@@ -125,52 +189,6 @@ def _add_weak(weak, points, count, r, x):
     return count + 1
 
 
-@intrinsic
-def _fetch(typing, array, at):
-    """Ask for the 64 bytes from `at` ahead of their use: memory then works while the windows of the last rows are added up."""
-    signature = types.void(array, types.int64)
-
-    def generate(context, builder, signature, args):
-        number = ir.IntType(32)
-        pointer = ir.IntType(8).as_pointer()
-        function = cgutils.get_or_insert_function(
-            builder.module, ir.FunctionType(ir.VoidType(), [pointer, number, number, number]), "llvm.prefetch.p0"
-        )
-        data = context.make_array(signature.args[0])(context, builder, args[0]).data
-        place = builder.bitcast(builder.gep(data, [args[1]]), pointer)
-        builder.call(function, [place, *(ir.Constant(number, k) for k in (0, 2, 1))])  # to be read, kept in the second cache, data
-        return context.get_dummy_value()
-
-    return signature, generate
-
-
-@intrinsic
-def _add_pairs(typing, space, at, wide):
-    """64 values from `at` of rows 0 and 1 together, and with those of row 2 in row 1; then the pair is row 2. Rows are `wide` apart."""
-    signature = types.void(space, types.int64, types.int64)
-
-    def generate(context, builder, signature, args):
-        short = _vectors()[1]
-        rows = [builder.add(args[1], builder.mul(args[2], ir.Constant(ir.IntType(64), k))) for k in range(3)]
-        places = [_place(context, builder, signature.args[0], args[0], at, short) for at in rows]
-        first, second, last = (builder.load(place, align=2) for place in places)
-        pair = builder.add(first, second)
-        builder.store(builder.add(pair, last), places[1], align=2)
-        builder.store(pair, places[2], align=2)
-        return context.get_dummy_value()
-
-    return signature, generate
-
-
-@kernel
-def _add_channels(values, channels, out):
-    if channels == 3:
-        for x in range(out.shape[0]):
-            out[x] = values[3 * x] + values[3 * x + 1] + values[3 * x + 2]
-    else:
-        out[:] = values
-
-
 @kernel
 def _add_if_faint(sums, x, channels, tolerance, middle, faint_q8, weak, points, count):
     """Mark the window about pixel x, the second of whose rows is `middle`, if it exceeds the tolerance at its middle."""
@@ -185,42 +203,81 @@ def _add_if_faint(sums, x, channels, tolerance, middle, faint_q8, weak, points, 
 
 
 @kernel
+def _mark_bits(bits, at, channels, r, weak, points, count):
+    while bits:
+        i = at + np.int64(_lowest_bit(bits))
+        count = _add_weak(weak, points, count, r, i // 3 if channels == 3 else i)
+        bits &= bits - np.uint64(1)
+    return count
+
+
+@kernel
+def _end_rows(space, places, values):
+    """The row after the last of a picture adds nothing to its windows."""
+    first, before, pair, four = places
+    for i in range(values):
+        space[pair + i] = space[first + i]
+        space[four + i] = space[first + i] + space[before + i]
+
+
+@kernel
+def _find_windows(sums, left, right, channels, tolerance, r, faint, weak, points, count):
+    limit, faint_q8 = faint
+    for start in range(left, right, LANES):
+        bits = _window_bits(sums, PAD + start, limit)
+        while bits:
+            x = start + np.int64(_lowest_bit(bits))
+            if x < right:
+                count = _add_if_faint(sums, x, channels, tolerance, r, faint_q8, weak, points, count)
+            bits &= bits - np.uint64(1)
+    return count
+
+
+@kernel
 def _find_bytes(image, used, tolerance, light, limits, channels, span, space, weak, points):
     gain, offset, block, _, _, _ = light
     extra, cut, faint_q8, least = limits
     width, wide = image.shape[1], space.shape[1]
-    left, right = span[2] // channels, span[3] // channels
+    left, right, last = span[2] // channels, span[3] // channels, (image.shape[0] - 1) * width
     space[:] = 0
+    flat = space.reshape(space.size)
+    frame, lamp = (image, used, tolerance), (gain, offset)
     count = 0
     for r in range(span[0] - span[0] % 2, span[1] + span[1] % 2):
-        row = space[r % 2]
-        if r >= image.shape[0]:
-            row[:] = 0
         here, lit = r * width, (r // block) * width
-        for start in range(span[2], span[3] if r < image.shape[0] else span[2], LANES):
-            at = min(start, width - LANES)  # steps may overlap, or go beyond the span, where nothing is allowed to be found
-            bits = _differences((image, used, tolerance), here + at, (gain, offset), (lit + at, at), (extra, cut), row, PAD + at)
-            while bits:
-                i = at + np.int64(_lowest_bit(bits))
-                count = _add_weak(weak, points, count, r, i // 3 if channels == 3 else i)
-                bits &= bits - np.uint64(1)
-        if r % 2 == 0 or faint_q8 == 0:
-            continue
-        ahead = min(r + 1, image.shape[0] - 1) * width
-        for start in range(span[2], span[3], LANES):
-            _fetch(image, ahead + start)
-            _fetch(used, ahead + start)
-            _fetch(tolerance, ahead + start)
-            _add_pairs(space, PAD + start, wide)
-        _add_channels(space[1, PAD + span[2] : PAD + span[3]], channels, space[3, PAD + left : PAD + right])
-        for start in range(left, right, LANES):
-            bits = _window_bits(space[3], PAD + start, least * faint_q8 >> 8)
-            while bits:
-                x = start + np.int64(_lowest_bit(bits))
-                if x < right:
-                    count = _add_if_faint(space[3], x, channels, tolerance, r - 2, faint_q8, weak, points, count)
-                bits &= bits - np.uint64(1)
+        ahead = min(here + 2 * width, last)
+        new = 2 + r // 2 % 2
+        if r == image.shape[0]:
+            _end_rows(flat, (PAD, (5 - new) * wide + PAD, new * wide + PAD, wide + PAD), width)
+        else:
+            for start in range(span[2], span[3], LANES):
+                at = min(start, width - LANES)  # steps may overlap, or go beyond the span, where nothing is allowed to be found
+                near, to = (lit + at, at), PAD + at
+                if r % 2 == 0:
+                    bits = _first_row(frame, here + at, lamp, near, (extra, cut), ahead + at, flat, (to,))
+                else:
+                    to = (to, (5 - new) * wide + to, new * wide + to, wide + to)
+                    bits = _second_row(frame, here + at, lamp, near, (extra, cut), ahead + at, flat, to)
+                if bits:
+                    count = _mark_bits(bits, at, channels, r, weak, points, count)
+        if r % 2 and faint_q8:
+            sums = wide
+            if channels == 3:
+                sums = 4 * wide
+                for x in range(left, right, LANES):
+                    _add_channels(flat, wide + PAD + 3 * x, sums + PAD + x)
+            faint = (least * faint_q8 >> 8, faint_q8)
+            count = _find_windows(flat[sums : sums + wide], left, right, channels, tolerance, r - 2, faint, weak, points, count)
     return count
+
+
+@kernel
+def _add_values(values, channels, out):
+    if channels == 3:
+        for x in range(out.shape[0]):
+            out[x] = values[3 * x] + values[3 * x + 1] + values[3 * x + 2]
+    else:
+        out[:] = values
 
 
 @kernel
@@ -284,7 +341,7 @@ def _find_values(image, used, tolerance, light, limits, channels, span, space, w
             continue
         _add_pair(space[0, PAD + lo : PAD + hi], space[1, PAD + lo : PAD + hi], space[2, PAD + lo : PAD + hi])
         sums, a, b = space[3], PAD + left, PAD + right
-        _add_channels(space[1, PAD + lo : PAD + hi], channels, sums[a:b])
+        _add_values(space[1, PAD + lo : PAD + hi], channels, sums[a:b])
         windows = flags[: right - left]
         _row_windows(sums[a - 2 : b - 2], sums[a - 1 : b - 1], sums[a:b], sums[a + 1 : b + 1], least * faint_q8 >> 8, windows)
         x = _next_flag(windows, 0)

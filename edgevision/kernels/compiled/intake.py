@@ -16,11 +16,10 @@ from numpy.typing import NDArray
 from edgevision.kernels.compiled.exact import fma
 from edgevision.kernels.compiled.jit import kernel, specialize
 from edgevision.kernels.compiled.native import at
-from edgevision.kernels.compiled.store import KINDS, encoded, numbers, pointer
+from edgevision.kernels.compiled.store import HELD, KINDS, encoded, numbers
 from edgevision.kernels.forms import Float, Intake, Plane, Runs
 
 _RUNS, _LINES, _TENSOR, _FRAME = types.int32[:, ::1], types.UniTuple(types.int64, 5), types.float32[:, :, ::1], types.uint8[:, :, :]
-_HELD = (types.float32, types.uint16, types.uint8)
 
 
 @kernel
@@ -40,7 +39,7 @@ def keep(count, row, start, lines, room, kind):
     channels, wide = codes.shape[0], held.shape[0] // codes.shape[1]
     place = lines[0] + row * lines[1] + start * lines[2]
     if channels < wide:
-        there = carray(pointer(place, kind), (count * wide,))
+        there = carray(at(place, kind), (count * wide,))
         for k in range(count * wide):
             held[k] = there[k]
     if channels == 3 and wide == 4:
@@ -154,7 +153,7 @@ def bind(intake: Intake, target: Plane) -> Callable[[NDArray[Any], Runs, int], N
     codes = np.zeros((channels, target.width), held.dtype)
     room = (codes, held, words, np.zeros_like(words))  # a run by channel; by pixel; the same in words; their bits that moved
     lines = (target.values.ctypes.data, *target.values.strides[:2], target.live.ctypes.data, target.live.strides[0])
-    dtype = _HELD[kind]
+    dtype = HELD[kind]
     into = (
         _RUNS, types.int64, _LINES, types.float32[::1], types.Tuple((dtype[:, ::1], dtype[::1], types.uint32[::1], types.uint32[::1])),
         types.UniTuple(types.float32, 3), types.literal(kind),

@@ -29,36 +29,21 @@ def correct_runs(image, light, runs, count, channels, out):
 
 
 @kernel
-def _between(a, z, weight, out):
-    for x in range(out.shape[0]):
-        out[x] = a + ((z - a) * weight[x] >> 8)
+def _spread_run(line, weight, a, z, out):
+    for i in range(out.shape[0]):
+        out[i] = i4(i4(line[i]) * i4(a + i4(i4(i4(z - a) * i4(weight[i])) >> 8))) >> 14
 
 
 @kernel
-def _take_three(factors, first, second, third, out):
-    for x in range(factors.shape[0]):
-        out[3 * x], out[3 * x + 1], out[3 * x + 2] = first * factors[x] >> 14, second * factors[x] >> 14, third * factors[x] >> 14
-
-
-@kernel
-def spread_gain(gains, factors, left, weight, out):
-    channels, width = gains.shape[0], left.shape[0]
-    row = np.zeros(width, np.int64)
-    for b in range(factors.shape[0]):
-        start = 0
-        while start < width:
-            stop = start + 1
-            while stop < width and left[stop] == left[start]:
-                stop += 1
-            a, z = np.int64(factors[b, left[start]]), np.int64(factors[b, left[start] + 1])
-            _between(a, z, weight[start:stop], row[start:stop])
-            start = stop
-        if channels == 3:
-            _take_three(row, gains[0], gains[1], gains[2], out[b])
-        else:
-            for x in range(width):
-                for c in range(channels):
-                    out[b, x * channels + c] = gains[c] * row[x] >> 14
+def spread_gain(line, factors, left, weight, span, out):
+    start = span[2]
+    while start < span[3]:
+        zone, stop = left[start], start + 1
+        while stop < span[3] and left[stop] == zone:
+            stop += 1
+        for b in range(span[0], span[1]):
+            _spread_run(line[start:stop], weight[start:stop], i4(factors[b, zone]), i4(factors[b, zone + 1]), out[b, start:stop])
+        start = stop
 
 
 @kernel
@@ -94,24 +79,34 @@ def gather(image, used, place, depth, channels, start, steps, samples):
 
 
 @kernel
-def _far(samples, k, light, channels):
-    gain, offset, block, first, second, top = light
-    i = samples[4, k] * channels + samples[2, k]
-    return samples[1, k] - corrected(samples[0, k], gain[samples[3, k] // block, i], offset[i], first, second, top)
+def _sample_far(value, used, gain, offset, first, second, top):
+    return i4(i4(used) - corrected(value, gain, offset, first, second, top))
 
 
 @kernel
-def count_residuals(samples, n, light, channels, level_shift, counts):
+def judge_samples(samples, n, view, level_shift, far, counts):
+    gains, offsets, factors, left, weight, block, channels, first, second, top = view
+    if factors.shape[0]:
+        for k in range(n):
+            c = samples[2, k]
+            i, b = samples[4, k] * channels + c, samples[3, k] // block
+            a, z = factors[b, left[i]], factors[b, left[i] + 1]
+            gain = i4(i4(gains[c]) * i4(a + i4(i4(i4(z - a) * i4(weight[i])) >> 8))) >> 14
+            far[k] = _sample_far(samples[0, k], samples[1, k], gain, offsets[c], first, second, top)
+    else:
+        for k in range(n):
+            c = samples[2, k]
+            far[k] = _sample_far(samples[0, k], samples[1, k], gains[c], offsets[c], first, second, top)
     counts[:] = 0
     for k in range(n):
-        counts[min(samples[1, k] >> (level_shift + 4), 15), min(abs(_far(samples, k, light, channels)) >> level_shift, 63)] += 1
+        counts[min(samples[1, k] >> (level_shift + 4), 15), min(abs(far[k]) >> level_shift, 63)] += 1
 
 
 @kernel
-def fit_sums(samples, n, light, channels, limit, sums):
+def fit_sums(samples, n, far, limit, sums):
     sums[:] = 0
     for k in range(n):
-        if abs(_far(samples, k, light, channels)) <= limit:
+        if abs(far[k]) <= limit:
             x, y, c = np.int64(samples[0, k]), np.int64(samples[1, k]), samples[2, k]
             sums[c, 0] += 1
             sums[c, 1] += x
@@ -121,14 +116,14 @@ def fit_sums(samples, n, light, channels, limit, sums):
 
 
 @kernel
-def zone_sums(samples, n, light, channels, bins, limit, sums):
+def zone_sums(samples, n, far, bins, limit, sums):
     rows, columns = bins
     sums[:] = 0
     for k in range(n):
-        far = np.int64(_far(samples, k, light, channels))
-        if abs(far) <= limit:
+        off = np.int64(far[k])
+        if abs(off) <= limit:
             zone = rows[samples[3, k]] * (columns[-1] + 1) + columns[samples[4, k]]
             sums[zone, 0] += 1
-            sums[zone, 1] += far
+            sums[zone, 1] += off
             sums[zone, 2] += samples[1, k]
-            sums[zone, 3] += far * far
+            sums[zone, 3] += off * off

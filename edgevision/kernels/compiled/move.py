@@ -30,7 +30,7 @@ def blank_pixels(address, count, blank):
 
 
 @kernel
-def blank_around(buffer, down, right):
+def blank_around(buffer, origin, down, right):
     """All of a padded picture but what was there before it moved."""
     pixel_bytes = buffer[PIXEL_BYTES]
     blank = carray(at(buffer[BLANK], np.int32), (pixel_bytes // 4,))
@@ -38,7 +38,7 @@ def blank_around(buffer, down, right):
     first, end = buffer[LEFT] + max(0, right), buffer[LEFT] + buffer[WIDTH] + min(0, right)
     row_bytes = buffer[COLUMNS] * pixel_bytes
     for row in range(buffer[ROWS]):
-        address = buffer[BASE] + buffer[ORIGIN] + row * row_bytes
+        address = buffer[BASE] + origin + row * row_bytes
         if first >= end or row < first_row or row >= end_row:
             blank_pixels(address, buffer[COLUMNS], blank)
         else:
@@ -54,10 +54,11 @@ def move(buffers, shifts, slots, steps):
         steps[place] = 0
         if down == 0 and right == 0:
             continue
-        origin = (buffer[ORIGIN] - (down * buffer[COLUMNS] + right) * buffer[PIXEL_BYTES]) % buffer[ROOM]
-        steps[place] = origin - buffer[ORIGIN]
-        buffer[ORIGIN] = origin
-        blank_around(buffer, down, right)
+        held = carray(at(buffer[ORIGIN], np.int64), (1,))
+        origin = (held[0] - (down * buffer[COLUMNS] + right) * buffer[PIXEL_BYTES]) % buffer[ROOM]
+        steps[place] = origin - held[0]
+        held[0] = origin
+        blank_around(buffer, origin, down, right)
     for slot in range(slots.shape[0]):
         step = steps[slots[slot, 1]]
         if step != 0:
@@ -75,18 +76,15 @@ def mover(buffers: Sequence[Buffer], kernels: Sequence[NativeKernel]) -> Callabl
     ]
     slots, steps = np.array(found, np.int64).reshape(-1, 2), np.zeros(len(buffers), np.int64)
     grid = types.int64[:, ::1]
-    code, keep = specialize(move, (grid, grid, grid, types.int64[::1])), tuple(kernels)
+    code, keep = specialize(move, (grid, grid, grid, types.int64[::1])), (*buffers, *kernels)
 
     def moved(shifts: NDArray[np.int64], keep: object = keep) -> None:
-        for place, buffer in enumerate(buffers):
-            tables[place, ORIGIN] = buffer.origin
         code(tables, shifts, slots, steps)
-        for place, buffer in enumerate(buffers):
-            buffer.origin = int(tables[place, ORIGIN])
 
     return moved
 
 
 def _line(buffer: Buffer) -> tuple[int, ...]:
     ring = buffer.pool.nbytes // 2
-    return (buffer.pool.ctypes.data, ring, 0, buffer.rows, buffer.columns, len(buffer.blank), *buffer.inner, buffer.blank.ctypes.data)
+    places = buffer.pool.ctypes.data, ring, buffer.origin.ctypes.data
+    return (*places, buffer.rows, buffer.columns, len(buffer.blank), *buffer.inner, buffer.blank.ctypes.data)

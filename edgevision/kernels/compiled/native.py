@@ -18,6 +18,7 @@ from numba.extending import NativeValue, intrinsic, models, register_model, unbo
 from numpy.typing import NDArray
 
 from edgevision.kernels.compiled.jit import address_of, kernel, specialize
+from edgevision.kernels.compiled.store import HELD
 from edgevision.kernels.forms import Runs
 
 _I64, _I32, _POINTER = ir.IntType(64), ir.IntType(32), ir.IntType(8).as_pointer()
@@ -73,10 +74,16 @@ def unpack(code, block, begin, end, status, arguments):
         put(status, failed)
 
 
-@intrinsic
+@intrinsic(prefer_literal=True)
 def at(context, address, kind):
-    """An address as a pointer to numbers of a kind (np.uint8, np.int32, ...), for `carray`."""
-    signature = types.CPointer(kind.instance_type)(address, kind)
+    """An address as a pointer, for `carray`: to numbers of a type (np.uint8, np.int32, ...), or to values held by a store, KINDS[kind]."""
+    if isinstance(kind, types.NumberClass):
+        numbers = kind.instance_type
+    elif isinstance(kind, types.IntegerLiteral):
+        numbers = HELD[kind.literal_value]
+    else:
+        return None
+    signature = types.CPointer(numbers)(types.int64, kind)
 
     def code(context, builder, signature, arguments):
         return builder.inttoptr(arguments[0], context.get_value_type(signature.return_type))

@@ -13,8 +13,8 @@ from edgevision.kernels.compiled.activations import KINDS as ACTIVATIONS
 from edgevision.kernels.compiled.activations import activate
 from edgevision.kernels.compiled.commit import CommitShape, commit_strip
 from edgevision.kernels.compiled.jit import kernel
-from edgevision.kernels.compiled.native import native
-from edgevision.kernels.compiled.store import BYTES, KINDS, decoded, numbers, pointer
+from edgevision.kernels.compiled.native import at, native
+from edgevision.kernels.compiled.store import BYTES, KINDS, decoded, numbers
 from edgevision.kernels.compiled.strip import Outline, ShapeType
 from edgevision.kernels.forms import Float, Kernel, Pick, Plane
 
@@ -45,7 +45,7 @@ def pick(runs, begin, end, lines, size, places, stretches, ends, gate, given, ki
                     continue
                 channel += row_channel[row] + column_channel[column]
                 pixel = lines[0] + (rows[row] + down) * lines[1] + (columns[column] + across) * lines[2]
-                seen = carray(pointer(pixel + channel * width, store), ((count - 1) * step + 1,))
+                seen = carray(at(pixel + channel * width, store), ((count - 1) * step + 1,))
                 if step == 1:
                     for c in range(count):
                         value[first + c] = activate(decoded(seen[c], ends[3], ends[4], store), ends[0], ends[1], kind)

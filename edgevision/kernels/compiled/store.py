@@ -19,6 +19,7 @@ from edgevision.kernels.forms import Store
 from edgevision.kernels.plain import store as plain
 
 KINDS = ("f32", "bf16", "u8")
+HELD = (types.float32, types.uint16, types.uint8)  # what a value of KINDS[number] is held as
 FROM_ZERO = "u8 from 0"  # u8 whose zero is 0: an addition less, the same values
 BYTES: Mapping[str, int] = MappingProxyType({"f32": 4, "bf16": 2, "u8": 1, FROM_ZERO: 1})
 _ROUNDER = 8388608.0  # 2^23: the sum with 0 .. 255 is rounded to a whole number, ties to even, which is in its last bits
@@ -106,24 +107,9 @@ def encoded(context, value, inverse, zero, kind):
     """How one float32 is held (float32, uint16, uint8), KINDS[kind]."""
     if not isinstance(kind, types.IntegerLiteral):
         return None
-    name = KINDS[kind.literal_value]
+    name, held = KINDS[kind.literal_value], HELD[kind.literal_value]
 
     def code(context, builder, signature, arguments):
         return encode(Arithmetic(builder, ir.FloatType()), arguments[0], name, arguments[1], arguments[2])
 
-    held = {"f32": types.float32, "bf16": types.uint16, "u8": types.uint8}[name]
     return held(types.float32, types.float32, types.float32, kind), code
-
-
-@intrinsic(prefer_literal=True)
-def pointer(context, address, kind):
-    """The address of held values, KINDS[kind], for `carray`."""
-    if not isinstance(kind, types.IntegerLiteral):
-        return None
-    held = {"f32": types.float32, "bf16": types.uint16, "u8": types.uint8}[KINDS[kind.literal_value]]
-    signature = types.CPointer(held)(types.int64, kind)
-
-    def code(context, builder, signature, arguments):
-        return builder.inttoptr(arguments[0], context.get_value_type(signature.return_type))
-
-    return signature, code

@@ -12,8 +12,8 @@ from edgevision.kernels.compiled.activations import KINDS as ACTIVATIONS
 from edgevision.kernels.compiled.activations import activate
 from edgevision.kernels.compiled.commit import CommitShape, commit_strip
 from edgevision.kernels.compiled.jit import kernel
-from edgevision.kernels.compiled.native import native
-from edgevision.kernels.compiled.store import KINDS, decoded, numbers, pointer
+from edgevision.kernels.compiled.native import at, native
+from edgevision.kernels.compiled.store import KINDS, decoded, numbers
 from edgevision.kernels.compiled.strip import Outline, ShapeType
 from edgevision.kernels.forms import Float, Kernel, Plane, Total
 
@@ -35,7 +35,7 @@ def total(runs, begin, end, lines, size, ends, gate, given, mode, kind, store, s
             value = strip[(column - start) * channels : (column - start + 1) * channels]
             here = lines[0] + row * lines[1] + column * lines[2]
             for place in range(count):
-                held = carray(pointer(here + place * lines[3], store), (channels,))
+                held = carray(at(here + place * lines[3], store), (channels,))
                 if place == 0:
                     for c in range(channels):
                         value[c] = decoded(held[c], ends[3], ends[4], store)

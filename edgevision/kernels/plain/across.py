@@ -1,4 +1,5 @@
 """A pixel's channels against each other: softmax, or one number of all: the place of the largest, the largest, the sum, the mean.
+`normalise` has a file of its own.
 
 The order of every sum is that of the channels.
 """
@@ -23,7 +24,7 @@ def bind(form: Across, sources: tuple[Plane, ...], target: Plane, gate: Float) -
     def kernel(runs: Runs, begin: int, end: int) -> None:
         rows, columns = pixels(runs, begin, end)
         with np.errstate(all="ignore"):
-            new = OPERATIONS[form.op](decode(source.values[rows, columns], source.store), np.float32(form.epsilon))
+            new = OPERATIONS[form.op](decode(source.values[rows, columns], source.store))
         commit(target, rows, columns, np.asarray(new, np.float32), float(gate[0]))
 
     return kernel
@@ -56,22 +57,15 @@ def _log_softmax(v: Float) -> Float:
     return np.asarray(shifted - log(_sum(exp(shifted))))
 
 
-def _normalise(v: Float, epsilon: np.float32) -> Float:
-    count = np.float32(v.shape[1])
-    apart = v - _sum(v) / count
-    return np.asarray(apart / np.sqrt(_sum(apart * apart) / count + epsilon))
-
-
-OPERATIONS: Mapping[str, Callable[[Float, np.float32], Float]] = MappingProxyType(
+OPERATIONS: Mapping[str, Callable[[Float], Float]] = MappingProxyType(
     {
-        "softmax": lambda v, e: _softmax(v),
-        "log_softmax": lambda v, e: _log_softmax(v),
-        "normalise": _normalise,
-        "argmax": lambda v, e: _best(v, True)[1],
-        "argmin": lambda v, e: _best(v, False)[1],
-        "max": lambda v, e: _best(v, True)[0],
-        "min": lambda v, e: _best(v, False)[0],
-        "sum": lambda v, e: _sum(v),
-        "mean": lambda v, e: np.asarray(_sum(v) / np.float32(v.shape[1])),
+        "softmax": _softmax,
+        "log_softmax": _log_softmax,
+        "argmax": lambda v: _best(v, True)[1],
+        "argmin": lambda v: _best(v, False)[1],
+        "max": lambda v: _best(v, True)[0],
+        "min": lambda v: _best(v, False)[0],
+        "sum": _sum,
+        "mean": lambda v: np.asarray(_sum(v) / np.float32(v.shape[1])),
     }
 )

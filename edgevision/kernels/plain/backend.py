@@ -9,7 +9,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgevision.kernels.forms import Across, Broadcast, Convolve, Float, Form, Intake, Kernel, Link, Pick, Plane, Pool, Resize, Runs, Total
-from edgevision.kernels.plain import across, broadcast, combine, convolve, depthwise, intake, move, pick, pool, resize, runs, total
+from edgevision.kernels.plain import (
+    across,
+    broadcast,
+    combine,
+    convolve,
+    depthwise,
+    intake,
+    move,
+    normalise,
+    pick,
+    pool,
+    resize,
+    runs,
+    total,
+)
 from edgevision.kernels.plain.chain import Chain
 
 
@@ -45,6 +59,8 @@ class Plain:
             return pick.bind(form, sources, target, gate), unit
         if isinstance(form, Broadcast):
             return broadcast.bind(form, sources, target, gate), unit
+        if isinstance(form, Across) and form.op == "normalise":
+            return normalise.bind(form, sources, target, gate), unit
         if isinstance(form, Across):
             return across.bind(form, sources, target, gate), unit
         if isinstance(form, Total):

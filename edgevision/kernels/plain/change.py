@@ -18,14 +18,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgevision.kernels.plain.field import find_surface, find_wave
 from edgevision.kernels.plain.find import count_faint, find_weak
 from edgevision.kernels.plain.light import (
     Light,
     correct,
     correct_runs,
-    count_residuals,
     fit_sums,
     gather,
+    judge_samples,
     spread_gain,
     steepness,
     zone_sums,
@@ -38,11 +39,12 @@ __all__ = [
     "confirm_live",
     "correct_runs",
     "count_faint",
-    "count_residuals",
     "count_tiles",
     "despeckle",
     "find_extents",
     "find_runs",
+    "find_surface",
+    "find_wave",
     "find_weak",
     "fit_sums",
     "force_live",
@@ -52,6 +54,7 @@ __all__ = [
     "hold_live",
     "judge_band",
     "judge_runs",
+    "judge_samples",
     "learn_rows",
     "move_back",
     "outside_band",

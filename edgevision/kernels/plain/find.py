@@ -4,7 +4,7 @@
              because an edge shakes there; how many tolerances, in 1/256, the sum over a window must exceed to be faintly changed (0:
              never); the least tolerance that counts there
     span     (first row, row after the last, first value of a row, value after the last): the box that needs a look
-    space    (4, values of a row + 2 PAD): working space
+    space    (5, values of a row + 512): working space
     points   packed pixels of `weak`, row << 16 | column; `weak` has a border of one pixel, so both are one more than in the frame
 
 A window is four rows, from an even one on, of four pixels, from any one on. It may hang over the border, where nothing differs.

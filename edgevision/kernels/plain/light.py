@@ -2,8 +2,9 @@
 
 light    (gain, offset, block, first, second, top): a value v at (row, i) becomes ((v x gain[row // block, i] >> first) + offset[i])
          >> second, within 0..top. gain is (row / block, column x channel), offset (column x channel)
-line     (gains, offsets, first, second, top): the same for the whole picture, by channel
 samples  (5, n): value now, value as used, channel, row, column
+view     (gains, offsets, factors, left, weight, block, channels, first, second, top): the same light for samples alone: gains and offsets
+         by channel, and what `spread_gain` takes; without factors (0 rows) the gain is the same everywhere
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[Any]
 Light = tuple[Array, Array, int, int, int, int]
+SampleLight = tuple[Array, Array, Array, Array, Array, int, int, int, int, int]
 
 
 def correct(values: Array, light: Light) -> Array:
@@ -24,22 +26,16 @@ def correct(values: Array, light: Light) -> Array:
     return np.asarray(np.clip((((values.astype(np.int64) * own) >> first) + offset.astype(np.int64)) >> second, 0, top))
 
 
-def _far(samples: Array, n: int, light: Light, channels: int) -> Array:
-    """Each sample's value as used, less its value now in the light of the frame that was used."""
-    gain, offset, block, first, second, top = light
-    v, y, c, r, x = (samples[k, :n].astype(np.int64) for k in range(5))
-    i = x * channels + c
-    return np.asarray(y - np.clip(((v * gain[r // block, i] >> first) + offset[i]) >> second, 0, top))
+def spread_gain(line: Array, factors: Array, left: Array, weight: Array, span: tuple[int, int, int, int], out: Array) -> None:
+    """The gain of every value: that of its line, times a factor (in 1/2^14) between those of the two zones whose middles it lies between.
 
-
-def spread_gain(gains: Array, factors: Array, left: Array, weight: Array, out: Array) -> None:
-    """The gain of every value: its channel's, times a factor (in 1/2^14) between those of the two zones whose middles it lies between.
-
-    factors (row / block, zone); a column x takes `weight[x]` / 256 of zone left[x] + 1 and the rest of zone left[x].
+    factors (row / block, zone); value i of a row takes `weight[i]` / 256 of zone left[i] + 1 and the rest of zone left[i]. Only
+    out[span[0] : span[1], span[2] : span[3]] is written.
     """
-    a, z = factors[:, left].astype(np.int64), factors[:, left + 1].astype(np.int64)
-    factor = a + ((z - a) * weight >> 8)
-    out[:] = (factor[..., None] * gains.astype(np.int64) >> 14).reshape(out.shape)
+    rows, values = slice(span[0], span[1]), slice(span[2], span[3])
+    a, z = (factors[rows][:, left[values] + k].astype(np.int64) for k in (0, 1))
+    factor = a + ((z - a) * weight[values] >> 8)
+    out[rows, values] = line[values].astype(np.int64) * factor >> 14
 
 
 def steepness(used: Array, channels: int) -> Array:
@@ -79,34 +75,45 @@ def gather(
     return n, seen, dark, bright
 
 
-def count_residuals(samples: Array, n: int, light: Light, channels: int, level_shift: int, counts: Array) -> None:
-    """How often each |used - corrected| in gray levels, up to 63, occurs in each of 16 gray bins."""
+def judge_samples(samples: Array, n: int, view: SampleLight, level_shift: int, far: Array, counts: Array) -> None:
+    """Each sample's value as used less its value now in this light, and how often each |of these| in levels occurs in 16 gray bins.
+
+    The light is the one that `spread_gain` writes out for every value.
+    """
+    gains, offsets, factors, left, weight, block, channels, first, second, top = view
+    v, y, c, r, x = (samples[k, :n].astype(np.int64) for k in range(5))
+    gain = gains[c].astype(np.int64)
+    if len(factors):
+        i, own = x * channels + c, factors[r // block]
+        every = np.arange(n)
+        a, z = own[every, left[i]].astype(np.int64), own[every, left[i] + 1].astype(np.int64)
+        gain = gain * (a + ((z - a) * weight[i] >> 8)) >> 14
+    far[:n] = y - np.clip(((v * gain >> first) + offsets[c]) >> second, 0, top)
     counts[:] = 0
-    residual = np.minimum(np.abs(_far(samples, n, light, channels)) >> level_shift, 63)
-    np.add.at(counts, (np.minimum(samples[1, :n] >> (level_shift + 4), 15), residual), 1)
+    np.add.at(counts, (np.minimum(y >> (level_shift + 4), 15), np.minimum(np.abs(far[:n]) >> level_shift, 63)), 1)
 
 
-def fit_sums(samples: Array, n: int, light: Light, channels: int, limit: int, sums: Array) -> None:
-    """By channel (n, sum x, sum y, sum xx, sum xy) of the samples that the light brings within `limit` of what was used."""
+def fit_sums(samples: Array, n: int, far: Array, limit: int, sums: Array) -> None:
+    """By channel (n, sum x, sum y, sum xx, sum xy) of the samples that are within `limit` of what was used."""
     sums[:] = 0
-    near = np.abs(_far(samples, n, light, channels)) <= limit
+    near = np.abs(far[:n]) <= limit
     x, y, channel = (samples[k, :n][near].astype(np.int64) for k in range(3))
     for k, values in enumerate((np.ones_like(x), x, y, x * x, x * y)):
         np.add.at(sums[:, k], channel, values)
 
 
-def zone_sums(samples: Array, n: int, light: Light, channels: int, bins: tuple[Array, Array], limit: int, sums: Array) -> None:
-    """By zone (n, sum of residuals, sum of used values, sum of squared residuals), of residuals used - corrected within `limit`.
+def zone_sums(samples: Array, n: int, far: Array, bins: tuple[Array, Array], limit: int, sums: Array) -> None:
+    """By zone (n, sum of residuals, sum of used values, sum of squared residuals), of residuals `far` within `limit`.
 
     `bins` holds each row's and each column's zone row and zone column, in order.
     """
     rows, columns = bins
     sums[:] = 0
-    far = _far(samples, n, light, channels)
-    near = np.abs(far) <= limit
+    near = np.abs(far[:n]) <= limit
     zone = (rows[samples[3, :n]] * (columns[-1] + 1) + columns[samples[4, :n]])[near]
-    for k, values in enumerate((np.ones_like(far), far, samples[1, :n], far * far)):
-        np.add.at(sums[:, k], zone, values[near])
+    left = far[:n][near].astype(np.int64)
+    for k, values in enumerate((np.ones_like(left), left, samples[1, :n][near], left * left)):
+        np.add.at(sums[:, k], zone, values)
 
 
 def correct_runs(image: Array, light: Light, runs: Array, count: int, channels: int, out: Array) -> None:

@@ -9,19 +9,17 @@ import openvino as ov
 from openvino._offline_transformations import apply_moc_transformations
 
 from edgevision.errors import InputError, UnsupportedNetwork
-from edgevision.recompute.graph import reason_of
+from edgevision.recompute.graph import parse, reason_of
 
 
 def read_model(path: Path, shape: tuple[int, ...] | None = None) -> Any:
     """The model in `path` (ONNX or IR), its input fixed to `shape` where one is given. Raises UnsupportedNetwork, one line."""
-    if not path.is_file():
-        raise UnsupportedNetwork(f"{path}: no such network file; give an .onnx file or the .xml of an OpenVINO IR")
-    try:
-        model = ov.Core().read_model(path)
-        if shape is not None:
+    model = parse(path)
+    if shape is not None:
+        try:
             model.reshape(list(shape))
-    except RuntimeError as error:
-        raise UnsupportedNetwork(f"{path}: OpenVINO cannot read it: {reason_of(error)}; export it again, without pre-processing") from error
+        except RuntimeError as error:
+            raise UnsupportedNetwork(f"{path}: does not accept inputs of {shape}: {reason_of(error)}; export it for them") from error
     return model
 
 
@@ -62,3 +60,12 @@ def keep_metadata(source: Any, target: Any) -> None:
         return
     for key in info["framework"]:
         target.set_rt_info(source.get_rt_info(["framework", key]).astype(str), ["framework", key])
+
+
+def converted(network: Any, shape: tuple[int, ...]) -> Any:
+    """A torch module as OpenVINO's model, traced on zeros of `shape`. Raises UnsupportedNetwork, one line."""
+    like = next(network.parameters()).detach()
+    try:
+        return ov.convert_model(network, example_input=like.new_zeros(shape), input=[list(shape)])
+    except RuntimeError as error:
+        raise UnsupportedNetwork(f"{type(network).__name__}: OpenVINO cannot convert it: {reason_of(error)}") from error

@@ -1,0 +1,71 @@
+"""The files that a camera's configuration names, as one fingerprint: their content may change where no word of the configuration does.
+
+In: a configuration. Out: a SHA-256 for each camera, of its network, gates, golden picture, metadata and plugins. Keeps nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from pydantic import BaseModel
+
+from edgevision.config import CameraConfig, Config
+from edgevision.registry import Chosen, Registry
+
+SECTIONS = ("compare", "recompute", "segment", "judge", "rules", "sinks")  # a source's files are read anew with each decoder
+
+
+def fingerprints(config: Config, registry: Registry) -> dict[str, str]:
+    """Each camera's. A file that is not there counts as one; whoever needs it says so."""
+    known: dict[Path, bytes] = {}
+    found = {}
+    for name, camera in config.cameras.items():
+        total = hashlib.sha256()
+        for path in sorted({*_named(camera), *_plugins(camera, registry)}):
+            if path not in known:
+                known[path] = _digest(path)
+            total.update(str(path).encode() + known[path])
+        found[name] = total.hexdigest()
+    return found
+
+
+def _named(camera: CameraConfig) -> Iterator[Path]:
+    """The files in its settings, a network with its weights. What ships with edgevision changes with a restart only."""
+    for section in SECTIONS:
+        for path in _paths(getattr(camera, section)):
+            yield path
+            if path.suffix == ".xml":
+                yield path.with_suffix(".bin")
+
+
+def _paths(value: object) -> Iterator[Path]:
+    if isinstance(value, Path):
+        yield value
+    elif isinstance(value, Chosen):
+        yield from _paths(value.settings)
+    elif isinstance(value, BaseModel):
+        for name in type(value).model_fields:
+            yield from _paths(getattr(value, name))
+    elif isinstance(value, tuple | list):
+        for each in value:
+            yield from _paths(each)
+
+
+def _plugins(camera: CameraConfig, registry: Registry) -> Iterator[Path]:
+    """The code of its plugins."""
+    chosen = [("source", camera.source), ("policy", camera.recompute.policy)]
+    chosen += [("rule", rule) for rule in camera.rules] + [("sink", sink) for sink in camera.sinks]
+    for kind, choice in chosen:
+        folder = registry.origin(kind, choice.type)
+        if folder is not None:
+            yield from folder.glob("*.py")
+
+
+def _digest(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").digest()
+    except OSError:
+        return b""

@@ -1,0 +1,184 @@
+"""What attention kernels are asked to do, as plain data: blocks of a token map, and which of them each block of queries looks at.
+
+A token is a pixel of a token map; its channels are heads beside heads. A *block* is a square of the map, ragged at the lower and the right
+end. Query block b and key block b cover the same part of the picture: where the queries were pooled, theirs has fewer tokens. Inside a
+block tokens count row by row. A *kept set* is the list of key blocks, ascending, that a head's queries of one block look at.
+
+Where the means of key blocks are wanted, they are tokens, too: *summaries* lie behind the true blocks, each the mean key and value of one
+true block, as many to a block as there is room. A query that keeps a block of summaries sees those of the blocks that it does not keep,
+each with the weight of all tokens that it stands for.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgevision.kernels.forms import Float, Plane
+
+Whole = NDArray[np.int32]
+Flags = NDArray[np.uint8]
+Mask = NDArray[np.bool_]
+LINE = 16  # keys whose weights are summed side by side, whatever the CPU's vectors; a block's keys are filled up to a multiple of it
+CHUNK = 64  # queries of a block that are run together
+NONE, LIVE, ASK, ALL = 0, 1, 2, 3  # which queries of a block a head runs again
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Grid:
+    """How the maps are cut. `query`, `key` (block, 4): first row, row after the last, first column, column after the last.
+
+    `has_summaries`: whether the means of key blocks are wanted.
+    """
+
+    query: Whole
+    key: Whole
+    heads: int
+    head_dim: int
+    has_summaries: bool = False
+
+    @property
+    def blocks(self) -> int:
+        """How many true ones of keys; as many of queries, unless the keys are no part of a picture (CSAT's measurements)."""
+        return len(self.key)
+
+    @property
+    def queries(self) -> Whole:
+        """(block,): tokens of each query block."""
+        return tokens_in(self.query)
+
+    @property
+    def keys(self) -> Whole:
+        """(block,): tokens of each key block, blocks of summaries included."""
+        true = tokens_in(self.key)
+        if not self.has_summaries:
+            return true
+        whole, rest = divmod(self.blocks, self.room)
+        return np.concatenate((true, np.full(whole, self.room), np.full(int(rest > 0), rest))).astype(np.int32)
+
+    @property
+    def room(self) -> int:
+        """Places for the keys of one block."""
+        return -(-int(tokens_in(self.key).max()) // LINE) * LINE
+
+    @property
+    def scale(self) -> np.float32:
+        """What queries are multiplied by: 1 / sqrt(head_dim)."""
+        return np.float32(1.0 / np.sqrt(self.head_dim))
+
+    @property
+    def middle(self) -> Whole:
+        """(block, 2): row and column of each block's middle query."""
+        return np.asarray((self.query[:, 0::2] + self.query[:, 1::2]) // 2, np.int32)
+
+    @property
+    def summary_bias(self) -> Float:
+        """(true block,): what is added to the score of its mean, the logarithm of its tokens."""
+        return np.log(tokens_in(self.key)).astype(np.float32)
+
+
+def tokens_in(bounds: Whole) -> Whole:
+    """(block,): the tokens of each."""
+    return np.asarray((bounds[:, 1] - bounds[:, 0]) * (bounds[:, 3] - bounds[:, 2]), np.int32)
+
+
+def cut(size: tuple[int, int], unit: int) -> Whole:
+    """(block, 4): a map of (rows, columns) in squares of `unit`, row by row."""
+    rows, columns = (np.arange(0, length, unit) for length in size)
+    bounds = [(y, min(y + unit, size[0]), x, min(x + unit, size[1])) for y in rows for x in columns]
+    return np.array(bounds, np.int32)
+
+
+def asked(count: int) -> tuple[int, int]:
+    """The two queries of a chunk of `count` that are asked whether the chunk must run: far apart, in different rows and columns."""
+    return min(count // 4 + 1, count - 1), max(3 * count // 4 - 2, 0)
+
+
+@dataclass(slots=True, eq=False)
+class Kept:
+    """Which blocks are looked at: `blocks` (block, head, place), ascending, the first `counts` (block, head) of them.
+
+    `shares` (chunk, block, head, place): the largest share of its attention that a query of this chunk of CHUNK gave to the block: in the
+    last run of all of the chunk, or of its live ones since.
+    """
+
+    blocks: Whole
+    counts: Whole
+    shares: Float
+
+    @classmethod
+    def room(cls, grid: Grid, most: int) -> Kept:
+        """Empty sets, with places for `most` blocks each, and for all blocks of summaries."""
+        shape, places = (len(grid.query), grid.heads), most + len(grid.keys) - grid.blocks
+        chunks = -(-int(grid.queries.max()) // CHUNK)
+        return cls(np.zeros((*shape, places), np.int32), np.zeros(shape, np.int32), np.zeros((chunks, *shape, places), np.float32))
+
+    def fill(self, chosen: Mask) -> None:
+        """The sets as a mask (block, head, key block) has them."""
+        self.counts[...] = chosen.sum(axis=2)
+        block, head, key = np.nonzero(chosen)
+        counts = self.counts.reshape(-1)
+        place = np.arange(len(key)) - np.repeat(np.cumsum(counts) - counts, counts)
+        self.blocks[block, head, place] = key
+
+    @property
+    def mass(self) -> Float:
+        """(block, head, place): the largest share of any query."""
+        return np.asarray(self.shares.max(axis=0))
+
+    @property
+    def is_there(self) -> Mask:
+        """(block, head, place): which places are used."""
+        return np.asarray(np.arange(self.blocks.shape[2]) < self.counts[:, :, None])
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """How many blocks a set may have, fixed ones included: `most`; with `mass` below 1 the fewest, but `least`, that hold this share of the
+    weights. Fixed ones are always taken. With a `margin` a set that holds all fixed ones stays until another is worth that much more."""
+
+    most: int
+    least: int = 1
+    mass: float = 1.0
+    margin: float = 0.0
+
+
+class Attend(Protocol):
+    """Attention of one layer of one camera over kept sets. Holds the packed keys and values. Both backends give the same bits.
+
+    Scores are fused sums over the head's channels in their order, of the scaled query with the key. Weights are e^(score - largest), 0
+    below e^-87. A block's weights are added in LINE lanes, then lane to lane in halves; blocks are added in order. Values are fused sums
+    over blocks and keys in their order, divided by the sum of the weights; to that `shift` (block, head, channel) is added. A NaN anywhere
+    in what a query keeps makes it NaN. `keys` holds the packed keys; `dense`, `sparse` (block, head, channel) what `probe` found.
+    """
+
+    kept: Kept
+    keys: Float
+    shift: Float
+    dense: Float
+    sparse: Float
+
+    @property
+    def size_bytes(self) -> int:
+        """What it holds."""
+
+    def pack(self, key: Plane, value: Plane, blocks: Whole) -> None:
+        """Take in the keys and values of these true blocks, and make their means anew."""
+
+    def run(self, query: Plane, target: Plane, wanted: Flags, gate: float) -> Whole:
+        """Run the queries that `wanted` (block, head) names; (block, head): how many ran. Compares and stores as `plain/commit.py` does.
+
+        NONE, the LIVE ones, ALL; or ASK: two of each chunk of CHUNK are run, all of the chunk if a channel of theirs lies more than the
+        gate from what the target holds, else its live ones. A pixel is stored with all its channels; those of heads that do not run it
+        stay as they are. The target's live bytes, extents and count are set.
+        """
+
+    def probe(self, query: Plane, asked: Flags) -> None:
+        """Into `dense` and `sparse` what the middle query of the blocks that are `asked` (block, head) gets from all true blocks, and from
+        those that it keeps; no shift is added."""
+
+    def key_means(self) -> Float:
+        """(true block, head, channel): the mean key of each, where there are summaries."""

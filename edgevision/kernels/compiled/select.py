@@ -1,0 +1,164 @@
+"""Which key blocks are worth a look; see `plain/select.py`. All of it is small beside attention itself: one thread does it."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import carray, types
+
+from edgevision.kernels.blocks import Budget, Flags, Grid, Whole
+from edgevision.kernels.compiled.across import exp
+from edgevision.kernels.compiled.attend import lines
+from edgevision.kernels.compiled.exact import fma
+from edgevision.kernels.compiled.jit import kernel, specialize
+from edgevision.kernels.compiled.native import at
+from edgevision.kernels.forms import Float, Plane
+
+_I64, _F32 = types.int64, types.float32
+_LINE, _TABLE, _FLAGS = types.int32[::1], types.int32[:, ::1], types.uint8[:, ::1]
+
+
+@kernel
+def add_up(source, bounds, sums, squares):
+    """Sums, and sums of squares where there is room for them, of a block's tokens; how many. `source`: address, bytes a row, a pixel."""
+    sums[:] = 0.0
+    squares[:] = 0.0
+    count = 0
+    for row in range(bounds[0], bounds[1]):
+        for column in range(bounds[2], bounds[3]):
+            token = carray(at(source[0] + row * source[1] + column * source[2], np.float32), sums.shape)
+            for c in range(sums.shape[0]):
+                sums[c] += token[c]
+            for c in range(squares.shape[0]):
+                squares[c] = fma(token[c], token[c], squares[c])
+            count += 1
+    return np.float32(count)
+
+
+@kernel
+def mean_tokens(source, bounds, blocks, made):
+    """Into `made` (block, head, channel)."""
+    heads, channels = made.shape[1], made.shape[2]
+    sums, squares = np.empty(heads * channels, np.float32), np.empty(0, np.float32)
+    for block in blocks:
+        count = add_up(source, bounds[block], sums, squares)
+        for head in range(heads):
+            for c in range(channels):
+                made[block, head, c] = sums[head * channels + c] / count
+
+
+@kernel
+def alike(source, bounds, blocks, channels, made):
+    """Into `made` (block, head)."""
+    heads = made.shape[1]
+    sums, squares = np.empty(heads * channels, np.float32), np.empty(heads * channels, np.float32)
+    for block in blocks:
+        count = add_up(source, bounds[block], sums, squares)
+        for head in range(heads):
+            own, spread = np.float32(0.0), np.float32(0.0)
+            for c in range(head * channels, (head + 1) * channels):
+                mean = sums[c] / count
+                own = fma(mean, mean, own)
+                spread += squares[c]
+            spread /= count
+            made[block, head] = np.float32(1.0)
+            if spread != 0 and count > 1:
+                made[block, head] = (own * count - spread) / (spread * (count - np.float32(1.0)))
+
+
+@kernel
+def rank_blocks(queries, keys, log_counts, scale, weights):
+    """Into `weights` (block, head, key block)."""
+    blocks, heads, channels, room = queries.shape[0], queries.shape[1], queries.shape[2], keys.shape[3]
+    scores = np.empty(blocks, np.float32)
+    for head in range(heads):
+        for block in range(blocks):
+            scores[:] = 0.0
+            for first in range(0, blocks, room):
+                own = scores[first : first + room]
+                for c in range(channels):
+                    query, key = queries[block, head, c] * scale, keys[blocks + first // room, head, c]
+                    for place in range(own.shape[0]):
+                        own[place] = fma(query, key[place], own[place])
+            top = np.float32(-np.inf)
+            for place in range(blocks):
+                scores[place] += log_counts[place]
+                if scores[place] > top:
+                    top = scores[place]
+            for place in range(blocks):
+                below = scores[place] - top
+                weights[block, head, place] = np.float32(np.inf) if np.isnan(below) else exp(below)
+
+
+@kernel
+def worth(weights, chosen):
+    """The weights of the chosen, added one after another."""
+    total = 0.0
+    for block in range(weights.shape[0]):
+        if chosen[block] != 0:
+            total += np.float64(weights[block])
+    return total
+
+
+@kernel
+def take_best(weights, fixed, least, most, mass, chosen):
+    """The fixed ones, then the heaviest, the first of equals, until the budget is used."""
+    count, total = 0, 0.0
+    for block in range(weights.shape[0]):
+        chosen[block] = np.uint8(fixed[block] != 0)
+        count += chosen[block]
+        total += np.float64(weights[block])
+    held = worth(weights, chosen)
+    while count < most:
+        if mass < 1 and count >= least and held >= mass * total:
+            break
+        best = -1
+        for block in range(weights.shape[0]):
+            if chosen[block] == 0 and (best < 0 or weights[block] > weights[best]):
+                best = block
+        if best < 0:
+            break
+        chosen[best] = 1
+        held += np.float64(weights[best])
+        count += 1
+
+
+@kernel
+def choose_rows(weights, fixed, least, most, mass, margin, mask):
+    """All rows."""
+    chosen = np.empty(weights.shape[1], np.uint8)
+    for row in range(weights.shape[0]):
+        take_best(weights[row], fixed[row], least, most, mass, chosen)
+        if margin > 0:
+            is_kept, lacks = False, False
+            for block in range(chosen.shape[0]):
+                is_kept |= mask[row, block] != 0
+                lacks |= fixed[row, block] != 0 and mask[row, block] == 0
+            if is_kept and not lacks and not worth(weights[row], chosen) > worth(weights[row], mask[row]) * (1.0 + margin):
+                continue
+        mask[row] = chosen
+
+
+def means(plane: Plane, bounds: Whole, blocks: Whole, made: Float) -> None:
+    """Into `made` (block, head, channel) the mean token of these blocks."""
+    source = types.UniTuple(_I64, 3)
+    specialize(mean_tokens, (source, _TABLE, _LINE, _F32[:, :, ::1]))(lines(plane), bounds, blocks, made)
+
+
+def coherence(plane: Plane, bounds: Whole, blocks: Whole, made: Float) -> None:
+    """Into `made` (block, head) how alike the tokens of these blocks are."""
+    channels = plane.padded.shape[2] // made.shape[1]
+    source = types.UniTuple(_I64, 3)
+    specialize(alike, (source, _TABLE, _LINE, _I64, _F32[:, ::1]))(lines(plane), bounds, blocks, channels, made)
+
+
+def rank(queries: Float, keys: Float, grid: Grid, weights: Float) -> None:
+    """Into `weights` (block, head, key block) how much attention the mean query of a block gives to each key block, by its mean key."""
+    signature = (_F32[:, :, ::1], _F32[:, :, :, ::1], _F32[::1], _F32, _F32[:, :, ::1])
+    specialize(rank_blocks, signature)(queries, keys, grid.summary_bias, grid.scale, weights)
+
+
+def choose(weights: Float, fixed: Flags, budget: Budget, mask: Flags) -> None:
+    """Into `mask` (row, key block), which holds the sets so far, the new ones."""
+    real = types.float64
+    signature = (_F32[:, ::1], _FLAGS, _I64, _I64, real, real, _FLAGS)
+    specialize(choose_rows, signature)(weights, fixed, budget.least, budget.most, budget.mass, budget.margin, mask)

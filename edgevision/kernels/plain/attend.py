@@ -1,0 +1,166 @@
+"""Attention over kept blocks of keys, slow and plain: the oracle of `compiled/attend.py`. In: planes and kept sets. Out: the target's
+values and live bytes. Keeps packed keys and values.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from edgevision.kernels.blocks import ALL, ASK, CHUNK, LINE, LIVE, Flags, Grid, Kept, Mask, Whole, asked
+from edgevision.kernels.forms import Float, Plane
+from edgevision.kernels.plain.activations import exp
+from edgevision.kernels.plain.commit import Indices, commit
+from edgevision.kernels.plain.exact import fma
+from edgevision.kernels.plain.runs import forget, scan
+from edgevision.kernels.plain.store import decode
+
+LOWEST = np.float32(-87.0)
+
+
+class Attend:
+    """Keeps the promises of `blocks.Attend`."""
+
+    def __init__(self, grid: Grid, kept: Kept) -> None:
+        self.grid, self.kept, self._counts = grid, kept, grid.keys
+        shape = (len(self._counts), grid.heads, grid.room, grid.head_dim)
+        self.keys, self.values = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
+        self.shift, self.dense, self.sparse = (np.zeros((len(grid.query), grid.heads, grid.head_dim), np.float32) for _ in range(3))
+
+    @property
+    def size_bytes(self) -> int:
+        """Packed keys and values, probes."""
+        return self.keys.nbytes + self.values.nbytes + 3 * self.shift.nbytes
+
+    def pack(self, key: Plane, value: Plane, blocks: Whole) -> None:
+        """Take in the keys and values of these true blocks."""
+        for block in blocks:
+            for held, plane in ((self.keys, key), (self.values, value)):
+                tokens = tokens_of(plane, self.grid.key[block], self.grid.heads)
+                held[block, :, : len(tokens)] = tokens.transpose(1, 0, 2)
+                if self.grid.has_summaries:
+                    behind, place = divmod(int(block), self.grid.room)
+                    held[self.grid.blocks + behind, :, place] = mean_of(tokens)
+
+    def run(self, query: Plane, target: Plane, wanted: Flags, gate: float) -> Whole:
+        """Run the queries that `wanted` names."""
+        forget(target)
+        ran = np.zeros(wanted.shape, np.int32)
+        for block in np.flatnonzero(wanted.any(axis=1)):
+            for first in range(0, int(self.grid.queries[block]), CHUNK):
+                ran[block] += self._run_chunk((int(block), first), query, target, wanted[block], gate)
+        target.live_px = scan(target.live, target.live, target.extent)
+        return ran
+
+    def _run_chunk(self, place: tuple[int, int], query: Plane, target: Plane, wanted: Flags, gate: float) -> Whole:
+        grid, (block, first) = self.grid, place
+        rows, columns = (places[first : first + CHUNK] for places in places_of(grid.query[block]))
+        queries = decode(query.values[rows, columns], query.store).reshape(len(rows), grid.heads, grid.head_dim)
+        old = decode(target.values[rows, columns], target.store).reshape(queries.shape)
+        new, runs, ran = old.copy(), np.zeros(len(rows), np.bool_), np.zeros(grid.heads, np.int32)
+        is_live = query.live[rows, columns] != 0
+        for head in np.flatnonzero(wanted):
+            kept = self.kept.blocks[block, head, : self.kept.counts[block, head]]
+            chosen = np.full(len(rows), wanted[head] == ALL)
+            if wanted[head] == ASK:
+                probes = list(asked(len(rows)))
+                far = np.abs(self.attend(queries[probes, head], kept, int(head))[0] + self.shift[block, head] - old[probes, head])
+                chosen[:] = not (far <= np.float32(gate)).all()
+                ran[head] = 2
+            if wanted[head] in (LIVE, ASK):
+                chosen |= is_live
+            if chosen.any():
+                found, shares = self.attend(queries[chosen, head], kept, int(head))
+                new[chosen, head] = found + self.shift[block, head]
+                own = self.kept.shares[first // CHUNK, block, head, : len(kept)]
+                largest = np.fmax.reduce(shares, axis=1, initial=0)
+                own[...] = largest if chosen.all() else np.maximum(own, largest)
+            ran[head] += chosen.sum()
+            runs |= chosen
+        commit(target, rows[runs], columns[runs], new[runs].reshape(-1, grid.heads * grid.head_dim), gate)
+        return ran
+
+    def probe(self, query: Plane, asked: Flags) -> None:
+        """Into `dense` and `sparse` what the middle query of the blocks that are `asked` gets from all true blocks, and from the kept."""
+        every = np.arange(self.grid.blocks, dtype=np.int32)
+        for block, head in np.argwhere(asked):
+            row, column = self.grid.middle[block]
+            queries = decode(query.values[row, column], query.store).reshape(1, self.grid.heads, -1)[:, head]
+            self.dense[block, head] = self.attend(queries, every, int(head))[0][0]
+            self.sparse[block, head] = self.attend(queries, self.kept.blocks[block, head, : self.kept.counts[block, head]], int(head))[0][0]
+
+    def key_means(self) -> Float:
+        """(true block, head, channel): the mean key of each, where there are summaries."""
+        behind = self.keys[self.grid.blocks :].transpose(0, 2, 1, 3)
+        return np.ascontiguousarray(behind.reshape(-1, self.grid.heads, self.grid.head_dim)[: self.grid.blocks])
+
+    def attend(self, queries: Float, kept: Whole, head: int) -> tuple[Float, Float]:
+        """(query, channel): what these queries (query, channel) get from the kept blocks; (block, query): the share of each."""
+        scaled = queries * self.grid.scale
+        with np.errstate(all="ignore"):
+            scores = [self._scores(scaled, block, kept, head) for block in kept]
+            largest = np.fmax.reduce(np.concatenate(scores, axis=1), axis=1, keepdims=True, initial=-np.inf)
+            total, made, parts = np.zeros(len(queries), np.float32), np.zeros_like(queries), []
+            for block, score in zip(kept, scores, strict=True):
+                weights = weights_of(score - largest)
+                parts.append(summed(weights))
+                total = total + parts[-1]
+                for place in range(weights.shape[1]):
+                    made = fma(weights[:, place, None], self.values[block, head, place], made)
+            return np.asarray(made / total[:, None]), np.stack([part / total for part in parts])
+
+    def _scores(self, scaled: Float, block: int, kept: Whole, head: int) -> Float:
+        """(query, key) of one block."""
+        keys = self.keys[block, head, : self._counts[block]]
+        total = np.zeros((len(scaled), len(keys)), np.float32)
+        for channel in range(keys.shape[1]):
+            total = fma(scaled[:, channel, None], keys[None, :, channel], total)
+        if block < self.grid.blocks:
+            return total
+        bias = np.where(is_kept(kept, self.grid.blocks), -np.inf, self.grid.summary_bias).astype(np.float32)
+        first = (block - self.grid.blocks) * self.grid.room
+        return np.asarray(total + bias[first : first + len(keys)])
+
+
+def is_kept(kept: Whole, blocks: int) -> Mask:
+    """(true block,): whether it is one of the kept."""
+    made = np.zeros(blocks, np.bool_)
+    made[kept[kept < blocks]] = True
+    return made
+
+
+def places_of(bounds: Whole) -> tuple[Indices, Indices]:
+    """(rows, columns) of a block's tokens, row by row."""
+    rows, columns = np.mgrid[bounds[0] : bounds[1], bounds[2] : bounds[3]]
+    return rows.reshape(-1), columns.reshape(-1)
+
+
+def tokens_of(plane: Plane, bounds: Whole, heads: int) -> Float:
+    """(token, head, channel): a block's tokens, row by row."""
+    rows, columns = places_of(bounds)
+    return decode(plane.values[rows, columns], plane.store).reshape(len(rows), heads, -1)
+
+
+def mean_of(tokens: Float) -> Float:
+    """(head, channel): the tokens, added one after another, divided by their number."""
+    total = np.zeros(tokens.shape[1:], np.float32)
+    for token in tokens:
+        total = total + token
+    return np.asarray(total / np.float32(len(tokens)))
+
+
+def weights_of(below: Float) -> Float:
+    """e^below, 0 where that is under e^-87; NaN stays NaN."""
+    made = np.where(below < LOWEST, np.float32(0), exp(below))
+    return np.where(np.isnan(below), below, made)
+
+
+def summed(weights: Float) -> Float:
+    """(row,): the sum of each row of `weights` (row, place): in LINE lanes, then lane to lane in halves."""
+    lanes = np.zeros((len(weights), LINE), np.float32)
+    for start in range(0, weights.shape[1], LINE):
+        part = weights[:, start : start + LINE]
+        lanes[:, : part.shape[1]] = lanes[:, : part.shape[1]] + part
+    while lanes.shape[1] > 1:
+        half = lanes.shape[1] // 2
+        lanes = lanes[:, :half] + lanes[:, half:]
+    return np.asarray(lanes[:, 0])

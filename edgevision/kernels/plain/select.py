@@ -1,0 +1,96 @@
+"""Which key blocks are worth a look, slow and plain: the oracle of `compiled/select.py`. In: means of blocks, weights. Out: weights, kept
+sets. Keeps nothing.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from edgevision.kernels.blocks import Budget, Flags, Grid, Whole
+from edgevision.kernels.forms import Float, Plane
+from edgevision.kernels.plain.activations import exp
+from edgevision.kernels.plain.attend import mean_of, tokens_of
+from edgevision.kernels.plain.exact import fma
+
+
+def means(plane: Plane, bounds: Whole, blocks: Whole, made: Float) -> None:
+    """Into `made` (block, head, channel) the mean token of these blocks."""
+    for block in blocks:
+        made[block] = mean_of(tokens_of(plane, bounds[block], made.shape[1]))
+
+
+def coherence(plane: Plane, bounds: Whole, blocks: Whole, made: Float) -> None:
+    """Into `made` (block, head) how alike the tokens of these blocks are: the mean product of two of them over the mean square of one.
+
+    1 where they are equal or all 0, about 0 where they have nothing in common.
+    """
+    for block in blocks:
+        tokens = tokens_of(plane, bounds[block], made.shape[1])
+        mean, squares = mean_of(tokens), np.zeros(tokens.shape[1:], np.float32)
+        with np.errstate(all="ignore"):
+            for token in tokens:
+                squares = fma(token, token, squares)
+            own, all_of_them = np.zeros(len(mean), np.float32), np.zeros(len(mean), np.float32)
+            for channel in range(mean.shape[1]):
+                own = fma(mean[:, channel], mean[:, channel], own)
+                all_of_them = all_of_them + squares[:, channel]
+            count = np.float32(len(tokens))
+            spread = all_of_them / count
+            pairs = (own * count - spread) / (spread * np.float32(max(len(tokens) - 1, 1)))
+            made[block] = np.where((spread == 0) | (len(tokens) == 1), np.float32(1), pairs)
+
+
+def rank(queries: Float, keys: Float, grid: Grid, weights: Float) -> None:
+    """Into `weights` (block, head, key block) how much attention the mean query of a block gives to each key block, by its mean key.
+
+    e^score times its tokens, over the largest. `keys`: what Attend has packed, summaries included. Not a number becomes infinite: worth a
+    look.
+    """
+    flat = _summaries(keys, grid)  # (head, channel, key block)
+    scaled = queries * grid.scale
+    total = np.zeros(weights.shape, np.float32)
+    with np.errstate(all="ignore"):
+        for channel in range(queries.shape[2]):
+            total = fma(scaled[:, :, channel, None], flat[None, :, channel], total)
+        scores = total + grid.summary_bias
+        top = np.fmax.reduce(scores, axis=2, keepdims=True, initial=-np.inf)
+        weights[...] = np.where(np.isnan(scores - top), np.float32(np.inf), exp(scores - top))
+
+
+def _summaries(keys: Float, grid: Grid) -> Float:
+    """(head, channel, key block)."""
+    behind = keys[grid.blocks :].transpose(1, 0, 2, 3)  # (head, block of summaries, place, channel)
+    return behind.reshape(grid.heads, -1, grid.head_dim)[:, : grid.blocks].transpose(0, 2, 1)
+
+
+def choose(weights: Float, fixed: Flags, budget: Budget, mask: Flags) -> None:
+    """Into `mask` (row, key block), which holds the sets so far, the new ones: see `blocks.Budget`. `fixed` (row, key block)."""
+    for row, own in enumerate(weights):
+        chosen = _best(own, fixed[row], budget)
+        before = mask[row] != 0
+        was, now = _worth(own, before), _worth(own, chosen)
+        is_kept = before.any() and not (fixed[row] & ~before).any() and not now > was * np.float64(1 + budget.margin)
+        if not (budget.margin > 0 and is_kept):
+            mask[row] = chosen
+
+
+def _best(weights: Float, fixed: Flags, budget: Budget) -> Flags:
+    chosen = (fixed != 0).astype(np.uint8)
+    total = _worth(weights, np.ones(len(weights), np.bool_))
+    held = _worth(weights, chosen)
+    count = int(chosen.sum())
+    for block in np.argsort(-weights, kind="stable"):
+        enough = count >= budget.least and held >= budget.mass * total
+        if count >= budget.most or (enough and budget.mass < 1):
+            break
+        if not chosen[block]:
+            chosen[block], held, count = 1, held + np.float64(weights[block]), count + 1
+    return np.asarray(chosen)
+
+
+def _worth(weights: Float, chosen: Flags) -> np.float64:
+    """The weights of the chosen, added one after another."""
+    total = np.float64(0)
+    for weight in weights[np.asarray(chosen, np.bool_)]:
+        total = total + np.float64(weight)
+    return total

@@ -1,0 +1,197 @@
+"""Sparsifiner (METHODS 2; CVPR 2023, arXiv 2303.13755): a small predictor says which keys are worth a look; those get true attention.
+
+The predictor of one layer, its weights shared by the heads, head_dim d:
+    q' = q W_q,  k' = k W_k                      d -> d/2
+    S  = softmax(q' (k'^T W_down) / sqrt(d))     W_down (n, basis)
+    A~ = top-8 of each row of S times |W_up|     W_up (basis, n); entries of at most 0.02 count for nothing
+    M  = the largest ceil(keep n) columns of each row of A~, and out = softmax over M of (q k / sqrt(d)) v
+
+How this deviates, so that it pays on a CPU: n counts *blocks* of tokens, q and k are the means of a block, and the mask is shared by the
+queries of a block (a mean commutes with the linear maps, so that this is the paper's predictor seen through pooling). The number of kept
+blocks is the nearest, not the next, to keep n. There is no class token whose row would be dense.
+
+The predictor sees every token through W_down, so any change moves every row of S. It is worked out in whole numbers (fixed point, exact in
+any order) from means made anew where tokens changed: the same tokens give the same masks, whatever came before. With a gate a mask is only
+exchanged for one that is worth more by a margin.
+
+Token pruning (EViT's, with which the paper combines it): blocks that get the least attention, by the mean over heads and rows of A~, are
+looked at by nobody, and look only at themselves. Tokens stay in their places; the pruned are not fused into one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, Field
+
+from edgevision.errors import InputError
+from edgevision.kernels import open_select
+from edgevision.kernels.blocks import Budget, Flags, Mask
+from edgevision.kernels.forms import Float
+from edgevision.networks.attention import AttentionState, Tokens
+from edgevision.networks.attention.dense import dense_instead
+from edgevision.networks.attention.hybrid import MARGIN, share_of
+from edgevision.networks.attention.selective import Seen, Selective
+
+Exact = NDArray[np.float64]  # whole numbers below 2^53, so that sums of products are exact in any order
+_UNIT, _LIMIT = 256.0, float(1 << 20)  # of fixed-point numbers: what 1 is, and the largest
+_LEAST_UP = 0.02
+_NEIGHBOUR = 0.25
+
+
+class SparsifinerSettings(BaseModel, frozen=True, extra="forbid"):
+    """How much the predictor lets through."""
+
+    keep: float = Field(0.25, gt=0, le=1, description="Key blocks that a block of queries keeps, as a share of all.")
+    top: int = Field(8, ge=1, description="Places of each row of the predictor's low-rank attention that count.")
+    prune: float = Field(0.0, ge=0, lt=1, description="Share of the blocks that are left out for good, those that get the least attention.")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Predictor:
+    """Learned weights: `query`, `key` (head_dim, half), `down` (blocks, basis), `up` (basis, blocks)."""
+
+    query: Float
+    key: Float
+    down: Float
+    up: Float
+
+    @classmethod
+    def start(cls, tokens: Tokens, seed: int = 0) -> Predictor:
+        """Before training: half as many channels by a rotation, a basis of all blocks, each with its neighbours behind it."""
+        half = max(tokens.head_dim // 2, 1)
+        rotation, _ = np.linalg.qr(np.random.default_rng(seed).standard_normal((tokens.head_dim, tokens.head_dim)))
+        stretched = np.asarray(rotation[:, :half] * np.sqrt(tokens.head_dim / half), np.float32)
+        rows, columns = tokens.blocks
+        row, column = np.divmod(np.arange(rows * columns), columns)
+        away = np.abs(row[:, None] - row) + np.abs(column[:, None] - column)
+        up = np.where(away == 0, 1.0, np.where(away == 1, _NEIGHBOUR, 0.0)).astype(np.float32)
+        return cls(stretched, stretched, np.eye(rows * columns, dtype=np.float32), up)
+
+    def check(self, tokens: Tokens) -> None:
+        """Raises InputError where it was learned for other tokens."""
+        blocks, half = tokens.blocks[0] * tokens.blocks[1], self.query.shape[1]
+        wanted = {
+            "query": (tokens.head_dim, half),
+            "key": (tokens.head_dim, half),
+            "down": (blocks, len(self.up)),
+            "up": (len(self.up), blocks),
+        }
+        for name, shape in wanted.items():
+            if getattr(self, name).shape != shape:
+                raise InputError(
+                    f"the predictor's {name} is {getattr(self, name).shape}; these tokens need {shape}: train it for this size"
+                )
+
+
+@dataclass(frozen=True, slots=True)
+class Sparsifiner:
+    """Keeps the promises of `Attention`. Without a predictor one that has not been trained stands in."""
+
+    settings: SparsifinerSettings = field(default_factory=SparsifinerSettings)
+    predictor: Predictor | None = None
+    kind: str = "sparsifiner"
+
+    def open(self, tokens: Tokens, backend: str = "compiled", crew: Any = 1) -> AttentionState:
+        """A state for one camera; dense where there are too few blocks to choose from."""
+        dense = dense_instead(tokens, backend, crew)
+        if dense is not None:
+            return dense
+        predictor = self.predictor or Predictor.start(tokens)
+        predictor.check(tokens)
+        most = share_of(self.settings.keep, tokens.blocks[0] * tokens.blocks[1])
+        return Selective(tokens, Predicted(tokens, self.settings, predictor, backend), most, backend, crew, has_summaries=True)
+
+
+class Predicted:
+    """Keeps the promises of `Chooser`. `importance` (block,): the attention that each block gets, as it was last predicted."""
+
+    note = ""
+
+    def __init__(self, tokens: Tokens, settings: SparsifinerSettings, predictor: Predictor, backend: str) -> None:
+        self._settings, self._grid, self._select = settings, tokens.grid(), open_select(backend)
+        blocks = self._grid.blocks
+        self._weights = tuple(fixed_point(part) for part in (predictor.query, predictor.key, predictor.down))
+        self._up = fixed_point(np.where(np.abs(predictor.up) <= _LEAST_UP, 0, np.abs(predictor.up)))
+        self._queries, self._keys = (np.zeros((blocks, tokens.heads, tokens.head_dim), np.float32) for _ in range(2))
+        self._mask: Flags = np.zeros((blocks * tokens.heads, blocks), np.uint8)
+        self._free: Flags = np.zeros_like(self._mask)
+        self.importance = np.zeros(blocks, np.float64)
+        self.macs = 0
+
+    def choose(self, seen: Seen) -> Mask | None:
+        """From means made anew where tokens changed."""
+        self.macs = 0
+        if seen.is_still:
+            return None
+        grid, blocks = self._grid, self._grid.blocks
+        self._select.means(seen.query, grid.query, np.flatnonzero(seen.asking).astype(np.int32), self._queries)
+        self._keys = seen.attend.key_means()
+        weights = self.predict()
+        budget = Budget(share_of(self._settings.keep, blocks), margin=MARGIN * (seen.gate > 0))
+        self._select.choose(weights.reshape(-1, blocks), self._free, budget, self._mask)
+        wide = np.zeros((blocks, grid.heads, len(seen.attend.keys)), np.bool_)  # means are read, never looked at
+        wide[:, :, :blocks] = self._pruned(self._mask.reshape(blocks, grid.heads, blocks) != 0)
+        return wide
+
+    def predict(self) -> Float:
+        """(block, head, key block): A~ of the means at hand, in units of its fixed point."""
+        query, key, down = self._weights
+        asked, offered = shortened(fixed_point(self._queries) @ query), shortened(fixed_point(self._keys) @ key)  # (block, head, half)
+        basis = shortened(offered.transpose(1, 2, 0) @ down)  # (head, half, basis)
+        logits = asked.transpose(1, 0, 2) @ basis  # (head, block, basis)
+        shares = np.rint(softmax(logits / (_UNIT * _UNIT * np.sqrt(self._grid.head_dim)), logits, self._settings.top) * _LIMIT)
+        made = shares @ self._up  # (head, block, key block)
+        self.importance = made.sum(axis=(0, 1))
+        self.macs = (
+            asked.size * (self._grid.head_dim + basis.shape[2])
+            + offered.size * (self._grid.head_dim + basis.shape[2])
+            + shares.size * made.shape[2]
+        )
+        return np.ascontiguousarray(made.transpose(1, 0, 2), np.float32)
+
+    def _pruned(self, mask: Mask) -> Mask:
+        """Without the blocks that get the least attention; the later of equals go first."""
+        count = int(self._settings.prune * len(self.importance))
+        if not count:
+            return mask
+        out = np.argsort(-self.importance, kind="stable")[len(self.importance) - count :]
+        mask[:, :, out] = False
+        mask[out] = False
+        block, head = np.nonzero(~mask.any(axis=2))
+        mask[block, head, block] = True
+        return mask
+
+    def correct(self, seen: Seen, exchanged: Mask) -> Mask | None:
+        """The paper has no such thing."""
+        return None
+
+    def reset(self) -> None:
+        """Forget the scene."""
+        self._mask[...] = 0
+
+
+def fixed_point(values: Float) -> Exact:
+    """Whole numbers of 1/256, within limits; not a number becomes 0."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.asarray(np.clip(np.rint(np.nan_to_num(np.asarray(values, np.float64)) * _UNIT), -_LIMIT, _LIMIT))
+
+
+def shortened(products: Exact) -> Exact:
+    """Sums of products of two fixed-point numbers as fixed-point numbers."""
+    return np.asarray(np.clip(np.rint(products / _UNIT), -_LIMIT, _LIMIT))
+
+
+def softmax(logits: Exact, order: Exact, top: int) -> Exact:
+    """Of the last axis; but the `top` largest by `order`, the first of equals, become 0."""
+    powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    shares = powers / powers.sum(axis=-1, keepdims=True)
+    if top >= order.shape[-1]:
+        return np.asarray(shares)
+    least = np.partition(order, -top, axis=-1)[..., -top, None]
+    above, equal = order > least, order == least
+    room = top - above.sum(axis=-1, keepdims=True)
+    return np.asarray(np.where(above | (equal & (np.cumsum(equal, axis=-1) <= room)), shares, 0.0))

@@ -1,0 +1,196 @@
+"""Pictures of steel and of magnetic tiles, cut into crops with the name of what is wrong. In: the folder of such a collection. Out: gray
+crops (side, side) and labels. Keeps the pictures in memory.
+
+What is learnt from and what is judged never share a part. A magnetic tile was filmed under up to six exposures, and its pictures are named
+by the number of the film's frame: numbers less than `SAME_TILE` apart are one tile, whatever defect they are filed under. NEU-DET
+does not tell which pictures were cut from one strip: the last of each class's numbers are judged, so that neighbours stay together.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from xml.etree import ElementTree
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edgevision.errors import InputError
+
+Gray = NDArray[np.uint8]
+TEST_SHARE = 0.3
+SAME_TILE = 600  # frames of the film
+JUDGED_CROPS = 5  # of each judged picture
+LEAST_PX = 24  # of a defect's mask in a crop, for the crop to be called by its name
+SHOWN = 0.93  # of what is learnt: crops that show their picture's defect
+RIM = 0.15  # of a crop's side: what is aimed at does not lie there, where the picture allows
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """One picture (H, W), its class, which part it shows, where its defect lies; `clean`: what a crop beside the defect is called."""
+
+    image: Gray
+    label: int
+    part: str
+    mask: NDArray[np.bool_]
+    clean: int
+
+
+@dataclass(frozen=True, slots=True)
+class Surface:
+    """A collection: its classes by name, the side of a crop, the pictures to learn from and those to judge.
+
+    `mean`, `std`: of the gray values learnt from, 0 to 1.
+    """
+
+    name: str
+    labels: tuple[str, ...]
+    crop_px: int
+    learnt: tuple[Picture, ...]
+    judged: tuple[Picture, ...]
+    mean: float
+    std: float
+
+
+def load_surface(folder: Path) -> Surface:
+    """The collection in `folder`, told by what lies in it. Raises InputError where it is neither."""
+    for name, read in READERS.items():
+        if (pictures := list(read(folder))) and len({p.label for p in pictures}) > 1:
+            parts = _judged_parts(pictures) if name == "magnetic-tile" else _last_of_each(pictures)
+            learnt = tuple(p for p in pictures if p.part not in parts)
+            judged = tuple(p for p in pictures if p.part in parts)
+            values = np.concatenate([p.image.ravel() for p in learnt]) / np.float32(255)
+            return Surface(name, LABELS[name], CROP_PX[name], learnt, judged, round(float(values.mean()), 4), round(float(values.std()), 4))
+    raise InputError(f"{folder}: holds neither NEU-DET (images/CLASS_NUMBER.jpg) nor the magnetic tiles (MT_CLASS/expN_num_NUMBER.jpg)")
+
+
+def _neu(folder: Path) -> Iterator[Picture]:
+    for path in sorted(folder.glob("images/*.jpg")):
+        found = re.fullmatch(r"(.+)_(\d+)", path.stem)
+        if found and found[1] in LABELS["neu-det"]:
+            image, label = _read(path), LABELS["neu-det"].index(found[1])
+            boxes = _boxes(folder / "annotations" / f"{path.stem}.xml", image)
+            yield Picture(image, label, f"{found[1]}-{int(found[2]):04d}", boxes, label)
+
+
+def _boxes(path: Path, image: Gray) -> NDArray[np.bool_]:
+    """Where the defects' boxes lie; the whole picture where there are none."""
+    mask = np.zeros(image.shape, np.bool_)
+    sides = ("xmin", "ymin", "xmax", "ymax")
+    for box in ElementTree.parse(path).iter("bndbox") if path.exists() else ():
+        x1, y1, x2, y2 = (int(float(box.findtext(side, "0"))) for side in sides)
+        mask[y1:y2, x1:x2] = True
+    return mask if mask.any() else ~mask
+
+
+def _tiles(folder: Path) -> Iterator[Picture]:
+    found = [(int(match[1]), path) for path in folder.glob("MT_*/*.jpg") if (match := re.fullmatch(r"exp\d+_num_(\d+)", path.stem))]
+    last, tile = 0, 0
+    for number, path in sorted(found):
+        tile += number - last >= SAME_TILE
+        last = number
+        label = LABELS["magnetic-tile"].index(path.parent.name.removeprefix("MT_"))
+        mask = _read(path.with_suffix(".png")) > 127 if path.with_suffix(".png").exists() else np.zeros(_read(path).shape, np.bool_)
+        if mask.any() or label == 0:
+            yield Picture(_read(path), label, f"tile-{tile:03d}", mask, 0)
+
+
+def _read(path: Path) -> Gray:
+    image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+    if image is None:
+        raise InputError(f"{path}: cannot be read as a picture; delete it or copy it anew")
+    return np.asarray(image, np.uint8)
+
+
+READERS: MappingProxyType[str, Callable[[Path], Iterator[Picture]]] = MappingProxyType({"neu-det": _neu, "magnetic-tile": _tiles})
+LABELS = MappingProxyType({
+    "neu-det": ("crazing", "inclusion", "patches", "pitted_surface", "rolled-in_scale", "scratches"),
+    "magnetic-tile": ("Free", "Blowhole", "Break", "Crack", "Fray", "Uneven"),
+})  # fmt: skip
+CROP_PX = MappingProxyType({"neu-det": 176, "magnetic-tile": 128})
+
+
+def _last_of_each(pictures: Sequence[Picture]) -> set[str]:
+    """The parts with the highest numbers of each class."""
+    parts: set[str] = set()
+    for label in {p.label for p in pictures}:
+        names = sorted({p.part for p in pictures if p.label == label})
+        parts.update(names[len(names) - round(TEST_SHARE * len(names)) :])
+    return parts
+
+
+def _judged_parts(pictures: Sequence[Picture]) -> set[str]:
+    """Whole tiles, drawn once and for all, until each class has its share; the rarest class first."""
+    rng = np.random.default_rng(0)
+    count = {label: sum(p.label == label for p in pictures) for label in {p.label for p in pictures}}
+    parts: set[str] = set()
+    for label in sorted(count, key=lambda label: (count[label], label)):
+        names = sorted({p.part for p in pictures if p.label == label})
+        for name in rng.permutation(names):
+            if sum(p.label == label and p.part in parts for p in pictures) >= TEST_SHARE * count[label]:
+                break
+            parts.add(str(name))
+    return parts
+
+
+def crop(picture: Picture, side: int, rng: np.random.Generator, *, wants_defect: bool = True) -> tuple[Gray, int]:
+    """A square of the picture, where it shows its defect if that is asked for, or anywhere; and the label of what it shows."""
+    image, mask = _large_enough(picture, side)
+    places = np.flatnonzero(mask) if wants_defect else np.zeros(0, np.intp)
+    aimed = divmod(int(rng.choice(places)), image.shape[1]) if places.size else None
+    top, left = (_begin(size, side, None if aimed is None else aimed[axis], rng) for axis, size in enumerate(image.shape))
+    is_shown = int(mask[top : top + side, left : left + side].sum()) >= LEAST_PX
+    return image[top : top + side, left : left + side], picture.label if is_shown else picture.clean
+
+
+def _begin(size: int, side: int, aimed: int | None, rng: np.random.Generator) -> int:
+    """Where a crop begins, anywhere or so that the place aimed at lies well inside."""
+    if aimed is None:
+        return int(rng.integers(0, size - side + 1))
+    return int(np.clip(aimed - round(rng.uniform(RIM, 1 - RIM) * side), 0, size - side))
+
+
+def _large_enough(picture: Picture, side: int) -> tuple[Gray, NDArray[np.bool_]]:
+    """The picture, mirrored on beyond its ends where it is smaller than a crop."""
+    rows, columns = (max(0, side - size) for size in picture.image.shape)
+    if not rows and not columns:
+        return picture.image, picture.mask
+    room = ((rows // 2, rows - rows // 2), (columns // 2, columns - columns // 2))
+    return np.pad(picture.image, room, mode="reflect"), np.pad(picture.mask, room)
+
+
+def judged_crops(surface: Surface, px: int, *, each: int = JUDGED_CROPS) -> tuple[Gray, NDArray[np.int64]]:
+    """The crops that every method is judged on, (n, px, px), and their labels: the same for all, whatever was trained."""
+    crops, labels = [], []
+    for number, picture in enumerate(surface.judged):
+        rng = np.random.default_rng((1, number))
+        for _ in range(each):
+            image, label = crop(picture, surface.crop_px, rng)
+            crops.append(resized(image, px))
+            labels.append(label)
+    return np.stack(crops), np.array(labels, np.int64)
+
+
+def learnt_batch(surface: Surface, px: int, size: int, rng: np.random.Generator) -> tuple[Gray, NDArray[np.int64]]:
+    """`size` random crops (size, px, px), the classes equally often, mirrored, turned, lighter or darker, and their labels."""
+    by_label = [[p for p in surface.learnt if p.label == label] for label in sorted({p.label for p in surface.learnt})]
+    crops, labels = [], []
+    for _ in range(size):
+        pictures = by_label[int(rng.integers(len(by_label)))]
+        picture = pictures[int(rng.integers(len(pictures)))]
+        image, label = crop(picture, surface.crop_px, rng, wants_defect=rng.random() < SHOWN)
+        turned = np.rot90(image[:, :: -1 if rng.integers(2) else 1], int(rng.integers(4)))
+        lit = turned.astype(np.float32) * rng.uniform(0.85, 1.15) + rng.uniform(-12, 12)
+        crops.append(resized(np.clip(lit, 0, 255).astype(np.uint8), px))
+        labels.append(label)
+    return np.stack(crops), np.array(labels, np.int64)
+
+
+def resized(image: Gray, px: int) -> Gray:
+    """The crop as the network takes it."""
+    return np.asarray(cv2.resize(np.ascontiguousarray(image), (px, px), interpolation=cv2.INTER_LINEAR), np.uint8)
