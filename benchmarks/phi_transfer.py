@@ -1,5 +1,5 @@
-"""How a Phi that was learnt on one surface does on another: the squared error of its attention beside dense attention on the same tokens, as
-a share of the dense answer's square, mean of the layers; beside it that of block means, which nobody taught.
+"""How a Phi that was learnt on one surface does on another: the squared error of its attention beside dense attention on the same tokens,
+as a share of the dense answer's square, mean of the layers; beside it that of block means, which nobody taught.
 
     python benchmarks/phi_transfer.py --weights weights/neu-det-csat.npz ../shared/data/neu-det ../shared/data/magnetic-tile
 """

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ def race(ours: Mapping[str, TurboViTSpec], peers: Sequence[str] = PEERS, *, px: 
         x = np.random.default_rng(0).standard_normal((1, 3, px, px)).astype(np.float32)
         for place, precision in enumerate(PRECISIONS):
             for row, lane in zip(rows, lanes, strict=True):
-                row[f"{precision}_ms"] = median_ms(lambda network=lane[place]: network.infer(x))
+                row[f"{precision}_ms"] = median_ms(partial(lane[place].infer, x))
     return rows
 
 
