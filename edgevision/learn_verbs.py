@@ -27,10 +27,12 @@ def add_learn_verbs(verbs: Any, add: AddVerb) -> None:
     train.add_argument("--minutes", type=_positive, metavar="N", help="how long to train (default 25; with --data: all steps)")
     train.add_argument("--data", type=Path, metavar="DIR", help="pictures of a surface, as NEU-DET or the magnetic tiles lie: a TurboViT")
     train.add_argument("--network", type=Path, metavar="FILE", help="a .yaml that `search` wrote, or .npz weights to go on from")
+    train.add_argument("--start", metavar="LAYER", help="of weights gone on from: teach only what lies behind this layer")
     train.add_argument("--attention", choices=ATTENTIONS, default="dense", help="of the global stages (default dense)")
     train.add_argument("--keep", type=share, default=0.1, metavar="K", help="share of the keys that a query looks at (default 0.1)")
     train.add_argument("--measurements", type=whole_number, default=64, metavar="M", help="of csat, at most (default 64)")
     train.add_argument("--steps", type=whole_number, default=900, metavar="N", help="with --data: training steps in all (default 900)")
+    train.add_argument("--threads", type=whole_number, default=1, metavar="N", help="with --data: that it may use (default 1)")
     train.add_argument("--json", action="store_true", help="with --data: print one JSON object")
     _add_search(verbs, add)
 
@@ -66,9 +68,11 @@ def _train(arguments: argparse.Namespace) -> int:
         out=out,
         network=arguments.network,
         choice=Choice(arguments.attention, arguments.keep, arguments.measurements),
+        start=arguments.start,
         seed=arguments.seed,
         steps=arguments.steps,
         minutes=arguments.minutes,
+        threads=arguments.threads,
     )
     report = run(task)
     if arguments.json:

@@ -1,7 +1,7 @@
 """The weights of a TurboViT and the file that holds them. In: a path, or a spec and a seed. Out: a TurboViT. Keeps nothing.
 
-The file is NumPy's .npz: one float32 array a name (see `turbovit`), `spec` and `metadata` as JSON text. The metadata is that of any network
-here: `mean`, `std`, `scale`, `channel_order`, `labels`, `threshold`.
+The file is NumPy's .npz: one float32 array a name (see `turbovit`), or float16 to be half as large; `spec` and `metadata` as JSON text. The
+metadata is that of any network here: `mean`, `std`, `scale`, `channel_order`, `labels`, `threshold`.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def read_turbovit(path: str | Path) -> TurboViT:
     try:
         raw = Path(path).read_bytes()
         with np.load(Path(path), allow_pickle=False) as opened:
-            arrays = {name: np.asarray(opened[name]) for name in opened.files}
+            arrays = {name: _widened(np.asarray(opened[name])) for name in opened.files}
     except FileNotFoundError as error:
         raise UnsupportedNetwork(f"{path}: no such file; {_REMEDY}") from error
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
@@ -58,10 +58,17 @@ def read_turbovit(path: str | Path) -> TurboViT:
     return TurboViT(spec, MappingProxyType(weights), MappingProxyType(metadata), str(path), hashlib.sha256(raw).hexdigest())
 
 
-def write_turbovit(path: str | Path, spec: TurboViTSpec, weights: Weights, metadata: Mapping[str, str]) -> None:
+def _widened(array: NDArray[Any]) -> NDArray[Any]:
+    """Numbers as they are computed with: a file may hold them in half precision."""
+    return array.astype(np.float32) if array.dtype == np.float16 else array
+
+
+def write_turbovit(path: str | Path, spec: TurboViTSpec, weights: Weights, metadata: Mapping[str, str], *, is_half: bool = False) -> None:
     """Write the file, whole or not at all. Raises InputError for a disk that does not take it, UnsupportedNetwork for wrong weights."""
     arrays = {name: np.ascontiguousarray(array, np.float32) for name, array in weights.items()}
     _check(str(path), spec, arrays)
+    if is_half:
+        arrays = {name: array.astype(np.float16) for name, array in arrays.items()}
     draft = Path(path).with_suffix(".draft.npz")
     texts = {"spec": json.dumps({"schema": SCHEMA, **asdict(spec)}), "metadata": json.dumps(dict(metadata))}
     try:

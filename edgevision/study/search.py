@@ -219,6 +219,6 @@ def _plain(one: Candidate) -> dict[str, Any]:
 
 
 def _read(found: Mapping[str, Any]) -> Candidate:
-    spec = {name: tuple(value) if isinstance(value, list) else value for name, value in found["spec"].items()}
-    figures = {name: float("nan") if value is None else value for name, value in found.items()}
+    spec: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in found["spec"].items()}
+    figures: dict[str, Any] = {name: float("nan") if value is None else value for name, value in found.items()}
     return Candidate(**{**figures, "spec": TurboViTSpec(**spec)})

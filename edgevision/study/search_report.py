@@ -112,7 +112,8 @@ def read_spec(path: Path) -> TurboViTSpec:
     """The network of such a file. Raises InputError for one that is none."""
     try:
         found = yaml.safe_load(path.read_text(encoding="utf-8"))["turbovit"]
-        return TurboViTSpec(**{name: tuple(value) if isinstance(value, list) else value for name, value in found.items()})
+        spec: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in found.items()}
+        return TurboViTSpec(**spec)
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}; name a YAML file that `edgevision search` wrote") from error
     except (yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
@@ -146,7 +147,7 @@ def draw_front(task: SearchTask, candidates: Sequence[Candidate], path: Path) ->
     axes.set_xlabel(f"latency at {task.px} px on this PC, ms (p50)")
     axes.set_ylabel("accuracy after a short training, %")
     axes.grid(True, color="whitesmoke")
-    axes.legend(loc="lower right", frameon=False)
+    axes.legend(loc="best", frameon=False)
     refused = sum(bool(one.refused) for one in candidates)
     figure.suptitle(f"{len(judged)} networks judged, {refused} refused by the limits before that")
     try:

@@ -7,7 +7,7 @@ widths, heads, hidden widths of the MLP of each stage, the units' side, and whet
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -51,7 +51,8 @@ def mutated(random: np.random.Generator, parent: TurboViTSpec, changes: int = 2)
 def crossed(random: np.random.Generator, one: TurboViTSpec, other: TurboViTSpec) -> TurboViTSpec:
     """The first stages of one and the last ones of the other; where the widths would fall, the wider goes on."""
     cut = int(random.integers(1, STAGES))
-    kept = {name: (*getattr(one, name)[:cut], *getattr(other, name)[cut:]) for name in ("depths", "dims", "hidden", "heads")}
+    names = ("depths", "dims", "hidden", "heads")
+    kept: dict[str, Any] = {name: (*getattr(one, name)[:cut], *getattr(other, name)[cut:]) for name in names}
     if any(a > b for a, b in zip(kept["dims"], kept["dims"][1:], strict=False)):
         return one
     return replace(one, **kept)

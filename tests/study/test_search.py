@@ -1,6 +1,7 @@
 """The search keeps its limits, is the same for the same seed, goes on where it was stopped, and says what its limits forced."""
 
 import json
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -87,7 +88,7 @@ def test_every_proposal_is_a_network_of_the_space():
     base = TurboViTSpec(labels=("a", "b"), trained_px=256)
     known = [drawn(random, base) for _ in range(20)]
     known += [mutated(random, spec) for spec in known]
-    known += [crossed(random, one, other) for one, other in zip(known, known[1:], strict=False)]
+    known += [crossed(random, one, other) for one, other in pairwise(known)]
     least = smallest(base.labels, 256)
     for spec in known:  # the spec itself refuses what is none
         assert list(spec.dims) == sorted(spec.dims)

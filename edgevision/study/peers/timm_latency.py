@@ -1,4 +1,4 @@
-"""Hierarchical networks of others, as timm builds them, on OpenVINO: their time beside a TurboViT's at the same input. Extra `bench`.
+"""Hierarchical networks of others, as timm builds them, on OpenVINO: their time beside a TurboViT's at the same input. Extra `peers`.
 
 In: names, a size. Out: rows. Weights are random: time does not depend on them. timm needs torch and torchvision; OpenVINO converts.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ def race(ours: Mapping[str, TurboViTSpec], peers: Sequence[str] = PEERS, *, px: 
         x = np.random.default_rng(0).standard_normal((1, 3, px, px)).astype(np.float32)
         for place, precision in enumerate(PRECISIONS):
             for row, lane in zip(rows, lanes, strict=True):
-                row[f"{precision}_ms"] = median_ms(lambda network=lane[place]: network.infer(x))
+                row[f"{precision}_ms"] = median_ms(partial(lane[place].infer, x))
     return rows
 
 
@@ -52,7 +53,7 @@ def _peers(names: Sequence[str], px: int, folder: Path) -> Iterator[tuple[str, P
     try:
         import timm
     except (ImportError, RuntimeError) as error:
-        raise Unavailable(f"timm cannot be loaded ({str(error).splitlines()[0]}): pip install timm torch torchvision") from error
+        raise Unavailable(f"timm cannot be loaded ({str(error).splitlines()[0]}): pip install 'edgevision[peers]'") from error
     for name in names:
         if not timm.is_model(name):
             raise InputError(f"{name}: timm knows no such network; `timm.list_models()` names them")

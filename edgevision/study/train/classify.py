@@ -22,7 +22,7 @@ from edgevision.errors import InputError
 from edgevision.records import Settings
 from edgevision.study.train.lessons import LESSONS, Batch, Lesson
 from edgevision.study.train.surfaces import JUDGED_CROPS, Surface, judged_crops, learnt_batch
-from edgevision.study.train.turbovit import TrainedTurboViT
+from edgevision.study.train.turbovit import IMAGE, TrainedTurboViT
 from edgevision.study.waiting import counting_bar
 
 JUDGED_AT_ONCE = 30
@@ -39,6 +39,8 @@ class TeachSettings(Settings):
     batch: int = Field(default=16, ge=1, le=4096, description="Crops in a step.")
     rate: float = Field(default=2e-3, gt=0, le=1, description="Highest learning rate; it rises at first and falls along a cosine.")
     px: int = Field(default=256, ge=32, le=4096, description="Side of the picture that the network is given.")
+    start: str = Field(default=IMAGE, description="What this layer gives is learnt from: all before it stays as it is.")
+    pool: int = Field(default=0, ge=0, le=1_000_000, description="Crops drawn once and run up to `start` once; 0: always new.")
     threads: int = Field(default=1, ge=1, le=256, description="Threads of the training itself.")
     judge_every: int = Field(default=50, ge=1, description="Steps between points of the curve; a checkpoint is written at each.")
 
@@ -86,43 +88,45 @@ def teach(
     torch.set_num_threads(settings.threads)
     network.to(device).train()
     teacher = teacher.to(device).eval() if teacher is not None else None
-    run = Taught(network, torch.optim.AdamW(_trained(network, lesson), lr=settings.rate, weight_decay=0.02))
+    run = Taught(network, torch.optim.AdamW(_trained(network, lesson, settings.start), lr=settings.rate, weight_decay=0.02))
     checkpoint = folder / "checkpoint.pt" if folder is not None else None
     if checkpoint is not None and checkpoint.exists():
         run.load(checkpoint)
     losses: list[float] = []
+    exam = Exam.of(network, surface, settings.px, settings.start, each=1) if checkpoint is not None else None
     with counting_bar() as bar:
         task = bar.add_task(f"{settings.lesson} on {surface.name}", total=settings.steps, completed=run.step)
         for loss in _steps(run, teacher, surface, settings):
             losses.append(loss)
             bar.update(task, completed=run.step)
-            if checkpoint is not None and (run.step % settings.judge_every == 0 or _done(settings, run) >= 1):
-                right = accuracy(network, surface, settings.px, each=1)
-                run.curve.append((run.step, run.seconds, float(np.mean(losses)), right))
+            if checkpoint is not None and exam is not None and (run.step % settings.judge_every == 0 or _done(settings, run) >= 1):
+                run.curve.append((run.step, run.seconds, float(np.mean(losses)), exam.accuracy(network)))
                 losses.clear()
                 run.save(checkpoint)
     network.eval()
     return run
 
 
-def _trained(network: TrainedTurboViT, lesson: Lesson) -> list[torch.nn.Parameter]:
+def _trained(network: TrainedTurboViT, lesson: Lesson, start: str) -> list[torch.nn.Parameter]:
     """What the lesson trains; the rest is held still."""
-    for parts, is_trained in ((network.learned, lesson.trains_network), (network.attention, lesson.trains_attention)):
-        for parameter in parts.parameters():
-            parameter.requires_grad_(is_trained)
-    return [parameter for parameter in network.parameters() if parameter.requires_grad]
+    chosen = network.trained_after(start) if lesson.trains_network else []
+    chosen += list(network.attention.parameters()) if lesson.trains_attention else []
+    network.requires_grad_(False)
+    for parameter in chosen:
+        parameter.requires_grad_(True)
+    return chosen
 
 
 def _steps(run: Taught, teacher: TrainedTurboViT | None, surface: Surface, settings: TeachSettings) -> Iterator[float]:
     """Train, one step at a time; yields the loss."""
     began, before, device = time.monotonic(), run.seconds, next(run.network.parameters()).device
     lesson, warm = LESSONS[settings.lesson], min(WARM_STEPS, settings.steps // 5 + 1)
+    pool = _pool(run.network, surface, settings) if settings.pool else None
     while (done := _done(settings, run)) < 1.0:
         for group in run.optimiser.param_groups:
             group["lr"] = settings.rate * min(1.0, (run.step + 1) / warm) * (0.5 + 0.5 * float(np.cos(np.pi * done))) + 1e-6
         rng = np.random.default_rng((settings.seed, run.step))
-        images, labels = learnt_batch(surface, settings.px, settings.batch, rng)
-        batch = Batch(as_input(images, surface).to(device), torch.from_numpy(labels).to(device))
+        batch = _drawn(run.network, surface, settings, rng) if pool is None else _picked(pool, settings.batch, rng)
         with torch.autocast(device.type, dtype=torch.bfloat16):
             loss = lesson.loss(run.network, teacher, batch)
         run.optimiser.zero_grad()
@@ -132,6 +136,29 @@ def _steps(run: Taught, teacher: TrainedTurboViT | None, surface: Surface, setti
         run.step += 1
         run.seconds = before + time.monotonic() - began
         yield float(loss.detach())
+
+
+def _drawn(network: TrainedTurboViT, surface: Surface, settings: TeachSettings, rng: np.random.Generator) -> Batch:
+    """New crops, run up to where what is learnt begins."""
+    device = next(network.parameters()).device
+    images, labels = learnt_batch(surface, settings.px, settings.batch, rng)
+    x = as_input(images, surface).to(device)
+    if settings.start != IMAGE:
+        with torch.no_grad():
+            x = network.until(x, settings.start)
+    return Batch(x, torch.from_numpy(labels).to(device), settings.start)
+
+
+def _pool(network: TrainedTurboViT, surface: Surface, settings: TeachSettings) -> Batch:
+    """All crops of the pool."""
+    draws = range(-(-settings.pool // settings.batch))
+    parts = [_drawn(network, surface, settings, np.random.default_rng((settings.seed, 7, number))) for number in draws]
+    return Batch(torch.cat([part.x for part in parts]), torch.cat([part.labels for part in parts]), settings.start)
+
+
+def _picked(pool: Batch, count: int, rng: np.random.Generator) -> Batch:
+    chosen = torch.from_numpy(rng.choice(len(pool.labels), count, replace=False)).to(pool.labels.device)
+    return Batch(pool.x[chosen], pool.labels[chosen], pool.start)
 
 
 def _done(settings: TeachSettings, run: Taught) -> float:
@@ -146,18 +173,31 @@ def as_input(images: NDArray[np.uint8], surface: Surface) -> torch.Tensor:
     return gray.expand(-1, 3, -1, -1)
 
 
-def answers(network: TrainedTurboViT, images: NDArray[np.uint8], surface: Surface) -> NDArray[np.float32]:
-    """Logits (n, labels) in f32."""
-    device, is_training = next(network.parameters()).device, network.training
-    network.eval()
-    with torch.no_grad():
-        starts = range(0, len(images), JUDGED_AT_ONCE)
-        parts = [network(as_input(images[i : i + JUDGED_AT_ONCE], surface).to(device)).cpu() for i in starts]
-    network.train(is_training)
-    return np.asarray(torch.cat(parts).float().numpy())
+@dataclass(frozen=True, slots=True)
+class Exam:
+    """Judged crops of a surface, run in f32 up to layer `start`: for networks that are the same up to there."""
+
+    batches: tuple[Batch, ...]
+
+    @classmethod
+    def of(cls, network: TrainedTurboViT, surface: Surface, px: int, start: str = IMAGE, each: int = JUDGED_CROPS) -> Exam:
+        """`each` crops of every judged picture."""
+        images, labels = judged_crops(surface, px, each=each)
+        device, batches = next(network.parameters()).device, []
+        with torch.no_grad():
+            for first in range(0, len(images), JUDGED_AT_ONCE):
+                x = as_input(images[first : first + JUDGED_AT_ONCE], surface).to(device)
+                named = torch.from_numpy(labels[first : first + JUDGED_AT_ONCE])
+                batches.append(Batch(x if start == IMAGE else network.until(x, start), named, start))
+        return cls(tuple(batches))
+
+    def accuracy(self, network: TrainedTurboViT) -> float:
+        """The share of the crops that are named rightly."""
+        with torch.no_grad():
+            right = [int((network.run(one.x, one.start)[0].argmax(1).cpu() == one.labels).sum()) for one in self.batches]
+        return sum(right) / sum(len(one.labels) for one in self.batches)
 
 
 def accuracy(network: TrainedTurboViT, surface: Surface, px: int, *, each: int = JUDGED_CROPS) -> float:
     """The share of the judged crops, `each` of a picture, that are named rightly."""
-    images, labels = judged_crops(surface, px, each=each)
-    return float((answers(network, images, surface).argmax(1) == labels).mean())
+    return Exam.of(network, surface, px, each=each).accuracy(network)

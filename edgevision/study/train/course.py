@@ -15,6 +15,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+import numpy as np
 import torch
 
 from edgevision import __version__
@@ -26,26 +27,33 @@ from edgevision.study.train.classify import Taught, TeachSettings, accuracy, tea
 from edgevision.study.train.curve import draw_curve
 from edgevision.study.train.surfaces import JUDGED_CROPS, Surface, load_surface
 from edgevision.study.train.token_attention import Choice, attentions
-from edgevision.study.train.turbovit import TrainedTurboViT, load_weights, weights_of
+from edgevision.study.train.turbovit import IMAGE, TrainedTurboViT, load_weights, weights_of
 
+POINTS = 6  # of a lesson's curve, at least
+POOL = 320  # crops that are drawn and run up to the start of a lesson once
 _HEAD = ("head.classes.weight", "head.classes.bias")  # anew for other labels
 SMALL = TurboViTSpec(
-    depths=(1, 1, 4, 1), dims=(16, 32, 64, 128), heads=(1, 1, 2, 4), hidden=(32, 64, 256, 512), labels=("",),
-    trained_px=256, block=2
+    depths=(1, 1, 4, 1), dims=(16, 32, 64, 128), heads=(1, 1, 2, 4), hidden=(32, 64, 256, 512), labels=("",), trained_px=256, block=2
 )
 
 
 @dataclass(frozen=True, slots=True)
 class CourseTask:
-    """What is asked for. `network`: a YAML of `edgevision search`, weights to go on from, or None for a small network."""
+    """What is asked for. `network`: a YAML of `edgevision search`, weights to go on from, or None for a small network.
+
+    `start`: of weights gone on from, all up to this layer stays as it is; None: all is taught anew, or, where a teacher is there, what
+    lies behind the last layer that attends in units as the teacher does.
+    """
 
     data: Path
     out: Path
     network: Path | None = None
     choice: Choice = field(default_factory=Choice)
     seed: int = 0
+    start: str | None = None
     steps: int = 900
     minutes: float | None = None
+    threads: int = 1
 
 
 def run(task: CourseTask) -> dict[str, Any]:
@@ -53,12 +61,13 @@ def run(task: CourseTask) -> dict[str, Any]:
     surface = load_surface(task.data)
     network, teacher = _networks(task, surface)
     curve: list[tuple[str, Taught]] = []
-    for name, settings in _lessons(task, network.spec):
-        folder = task.out / "training" / name
+    for name, settings in _lessons(task, network):
+        folder = task.out / "training" / f"{surface.name}-{task.choice.kind}-{name}"
         curve.append((name, teach(network, surface, settings, folder, teacher)))
+    load_weights(network, {name: value.astype(np.float16).astype(np.float32) for name, value in weights_of(network).items()})  # the file's
     report = _report(task, network, surface, curve)
     path = task.out / f"{surface.name}-{task.choice.kind}.npz"
-    write_turbovit(path, network.spec, weights_of(network), _metadata(task, surface, report))
+    write_turbovit(path, network.spec, weights_of(network), _metadata(task, surface, report), is_half=True)
     draw_curve(curve, path.with_suffix(".png"), f"{surface.name}, {task.choice.kind} attention")
     path.with_suffix(".json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     return {"network": str(path), **report}
@@ -84,24 +93,41 @@ def _networks(task: CourseTask, surface: Surface) -> tuple[TrainedTurboViT, Trai
     return load_weights(TrainedTurboViT(spec, attentions(spec, task.choice)), found.weights), teacher
 
 
-def _lessons(task: CourseTask, spec: TurboViTSpec) -> Iterator[tuple[str, TeachSettings]]:
+def _lessons(task: CourseTask, network: TrainedTurboViT) -> Iterator[tuple[str, TeachSettings]]:
     """One after another: the name of its folder, and its settings."""
-    base = TeachSettings(seed=task.seed, px=spec.trained_px, steps=task.steps)
-    for name, (lesson, share, rate, is_half) in _SHARES[task.choice.kind].items():
+    px, start = network.spec.trained_px, task.start
+    if start is None and task.choice.kind != "dense":
+        start = last_common(network)
+    if start is not None and start not in (names := [step.name for step in network.steps]):
+        raise InputError(f"--start {start}: no such layer; they are {', '.join(name for name in names if name.endswith('.mlp_out'))}")
+    base = TeachSettings(seed=task.seed, px=px, start=start or IMAGE, pool=0 if start is None else POOL, threads=task.threads)
+    shares = _SHARES[task.choice.kind] if start is None or task.choice.kind != "dense" else _ON_TOP
+    for name, (lesson, share, rate, is_half) in shares.items():
         changes: dict[str, Any] = {"lesson": lesson, "rate": rate, "steps": max(1, round(share * task.steps))}
+        changes["judge_every"] = max(1, min(base.judge_every, changes["steps"] // POINTS))
         changes["minutes"] = None if task.minutes is None else share * task.minutes
         if is_half:
-            changes |= {"px": spec.trained_px // 2, "batch": 2 * base.batch}
+            changes |= {"px": px // 2, "batch": 2 * base.batch}
         yield name, base.model_copy(update=changes)
+
+
+def last_common(network: TrainedTurboViT) -> str:
+    """The layer whose output all networks share that attend otherwise behind it: the last before attention beyond units."""
+    names = [step.name for step in network.steps]
+    first = next(place for place, step in enumerate(network.steps) if step.op == "attention" and step.kind != "unit")
+    return [name for name in names[:first] if name.endswith(".mlp_out")][-1]
 
 
 # share of the steps, highest rate, whether on pictures of half the side
 _SHARES: Mapping[str, Mapping[str, tuple[str, float, float, bool]]] = MappingProxyType({
     "dense": {"half": ("labels", 0.7, 2e-3, True), "whole": ("labels", 0.3, 1e-3, False)},
     "sparsifiner": {"predictor": ("predictor", 0.3, 3e-3, False), "distilled": ("distilled", 0.7, 5e-4, False)},
-    "csat": {"measured": ("measured", 0.5, 3e-3, False), "distilled": ("distilled", 0.5, 5e-4, False)},
+    "csat": {"measured": ("measured", 0.5, 1e-4, False), "distilled": ("distilled", 0.5, 5e-4, False)},
     "hybrid": {"distilled": ("distilled", 1.0, 5e-4, False)},
 })  # fmt: skip
+
+
+_ON_TOP: Mapping[str, tuple[str, float, float, bool]] = MappingProxyType({"behind": ("labels", 1.0, 2e-3, False)})
 
 
 def _report(task: CourseTask, network: TrainedTurboViT, surface: Surface, curve: list[tuple[str, Taught]]) -> dict[str, Any]:
@@ -113,9 +139,7 @@ def _report(task: CourseTask, network: TrainedTurboViT, surface: Surface, curve:
         "parameters": parameters(network.spec),
         "macs": sum(macs(network.steps, network.spec.trained_px, network.spec.trained_px).values()),
         "px": network.spec.trained_px,
-        "lessons": [
-            {"name": name, "steps": taught.step, "seconds": taught.seconds, "curve": taught.curve} for name, taught in curve
-        ],
+        "lessons": [{"name": name, "steps": taught.step, "seconds": taught.seconds, "curve": taught.curve} for name, taught in curve],
     }
 
 

@@ -12,27 +12,26 @@ _SIZE_IN = (8.0, 4.6)
 
 
 def draw_curve(lessons: Sequence[tuple[str, Taught]], path: Path, title: str) -> None:
-    """Loss to the left, accuracy on what is judged to the right. Raises InputError where it cannot write."""
+    """Accuracy on what is judged above, loss below, over all steps. Raises InputError where it cannot write."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=_SIZE_IN, layout="constrained")
     FigureCanvasAgg(figure)
-    left = figure.subplots()
-    right = left.twinx()
+    above, below = figure.subplots(2, 1, sharex=True)
     before = 0
-    for name, taught in lessons:
-        steps = [before + step for step, *_ in taught.curve]
-        left.plot(steps, [loss for _, _, loss, _ in taught.curve], "-", color="tab:gray")
-        right.plot(steps, [100 * accuracy for *_, accuracy in taught.curve], "o-", color="tab:blue", markersize=3)
-        left.annotate(f"{name}, {taught.seconds / 60:.0f} min", (before, 1), xycoords=("data", "axes fraction"), xytext=(4, -12),
-                      textcoords="offset points", fontsize=8)  # fmt: skip
+    for number, (name, taught) in enumerate(lessons):
+        colour, steps = f"C{number}", [before + step for step, *_ in taught.curve]
+        label = f"{name}: {taught.step} steps, {taught.seconds / 60:.1f} min"
+        above.plot(steps, [100 * accuracy for *_, accuracy in taught.curve], "o-", color=colour, markersize=4, label=label)
+        below.plot(steps, [loss for _, _, loss, _ in taught.curve], "o-", color=colour, markersize=4)
         before += taught.step
-        left.axvline(before, color="lightgray", linewidth=0.8)
-    left.set_xlabel("steps")
-    left.set_ylabel("loss (gray)")
-    right.set_ylabel("accuracy on judged crops, % (blue)")
-    left.grid(True, color="whitesmoke")
+    for axes, what in ((above, "accuracy, %"), (below, "loss")):
+        axes.set_ylabel(what)
+        axes.grid(True, color="whitesmoke")
+    below.set_xlim(0, 1.03 * before)
+    below.set_xlabel("steps")
+    above.legend(loc="lower right", frameon=False, fontsize=8)
     figure.suptitle(title)
     try:
         figure.savefig(path, dpi=110)

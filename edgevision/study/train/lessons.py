@@ -15,20 +15,20 @@ from types import MappingProxyType
 import torch
 from torch.nn import functional
 
-from edgevision.study.train.turbovit import TrainedTurboViT
+from edgevision.study.train.turbovit import IMAGE, TrainedTurboViT
 
 SMOOTHING = 0.05  # of the labels
-ATTENTION_WEIGHT = 0.01
 TEACHER_WEIGHT = 0.5
 TOKEN_WEIGHT = 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Images (n, 3, H, W), normalised; labels (n,)."""
+    """Images (n, 3, H, W), normalised, or what layer `start` made of them; labels (n,)."""
 
-    images: torch.Tensor
+    x: torch.Tensor
     labels: torch.Tensor
+    start: str = IMAGE
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,16 +43,16 @@ class Lesson:
 
 def by_labels(student: TrainedTurboViT, teacher: TrainedTurboViT | None, batch: Batch) -> torch.Tensor:
     """Cross entropy, labels smoothed a little."""
-    return functional.cross_entropy(student(batch.images).float(), batch.labels, label_smoothing=SMOOTHING)
+    return functional.cross_entropy(student.run(batch.x, batch.start)[0].float(), batch.labels, label_smoothing=SMOOTHING)
 
 
 def by_teacher(student: TrainedTurboViT, teacher: TrainedTurboViT | None, batch: Batch) -> torch.Tensor:
     """Stage 2 of Sparsifiner; also how any other sparse attention is made good."""
     if teacher is None:
         return by_labels(student, teacher, batch)
-    logits, tokens = (x.float() for x in student.run(batch.images))
+    logits, tokens = (x.float() for x in student.run(batch.x, batch.start))
     with torch.no_grad():
-        wanted, wanted_tokens = (x.float() for x in teacher.run(batch.images))
+        wanted, wanted_tokens = (x.float() for x in teacher.run(batch.x, batch.start))
     told = functional.cross_entropy(logits, batch.labels, label_smoothing=SMOOTHING)
     spread = functional.kl_div(logits.log_softmax(-1), wanted.log_softmax(-1), log_target=True, reduction="batchmean")
     return told + TEACHER_WEIGHT * spread + TOKEN_WEIGHT * functional.mse_loss(tokens, wanted_tokens)
@@ -62,7 +62,7 @@ def by_attention(student: TrainedTurboViT, teacher: TrainedTurboViT | None, batc
     """How far each attention layer that learns is from dense attention on the same tokens, summed."""
     for module in student.attention.values():
         module.compares = True
-    student.run(batch.images)
+    student.run(batch.x, batch.start)
     errors = []
     for module in student.attention.values():
         module.compares = False

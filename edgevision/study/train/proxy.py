@@ -28,7 +28,7 @@ def short_training(data: Path, settings: TeachSettings, ray_address: str | None 
     try:
         import ray
     except ImportError as error:
-        raise Unavailable("ray is not installed: pip install ray, or leave --ray out to train in this process") from error
+        raise Unavailable("ray is not installed: pip install 'edgevision[cluster]', or leave --ray out to train in this process") from error
     try:
         ray.init(address=ray_address, ignore_reinit_error=True, log_to_driver=False)
     except (ConnectionError, ValueError, RuntimeError) as error:

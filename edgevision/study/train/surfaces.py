@@ -178,7 +178,7 @@ def judged_crops(surface: Surface, px: int, *, each: int = JUDGED_CROPS) -> tupl
 
 def learnt_batch(surface: Surface, px: int, size: int, rng: np.random.Generator) -> tuple[Gray, NDArray[np.int64]]:
     """`size` random crops (size, px, px), the classes equally often, mirrored, turned, lighter or darker, and their labels."""
-    by_label = [[p for p in surface.learnt if p.label == label] for label in range(len(surface.labels))]
+    by_label = [[p for p in surface.learnt if p.label == label] for label in sorted({p.label for p in surface.learnt})]
     crops, labels = [], []
     for _ in range(size):
         pictures = by_label[int(rng.integers(len(by_label)))]

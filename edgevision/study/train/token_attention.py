@@ -7,7 +7,6 @@ that weights run there with the same answer. Keeps what is learned; a module tha
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
@@ -15,13 +14,14 @@ from torch import nn
 from torch.nn import functional
 
 from edgevision.networks.attention import Tokens
+from edgevision.networks.attention.hybrid import HybridSettings, share_of
+from edgevision.networks.attention.sparsifiner import Predictor
 from edgevision.networks.turbovit import TurboViTSpec, layers, sizes
 
-BASIS = 8  # of the predictor, at least; more than 48 blocks have a sixth of their number
 LARGEST = 8  # of a row of S
+SHIPPED = HybridSettings()
 NEAR_ZERO = 0.02  # of `up`
-OWN = 1e6  # a query's own block comes first
-SINK, COHERENCE = 1, 0.02  # of hybrid: first blocks that all keep; blocks whose keys are less alike are never dropped
+ATTENTION_WEIGHT = 0.01  # of the squared error of predicted attention
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,53 +70,45 @@ class TokenAttention(nn.Module):  # type: ignore[misc]
 
 
 class SparsifinerAttention(TokenAttention):
-    """METHODS 2 over blocks: `query`, `key` (half a head, a head) for all heads, `down` and `up` (basis, block).
+    """METHODS 2 over blocks, as `networks/attention/sparsifiner.py` has it: `query`, `key` (head_dim, half), `down` (block, basis), `up`.
 
-    S = softmax(q' (down k')^T s), q' and k' of the means of blocks; the 8 largest of a row stay, and of `up` what is not near 0; their
-    product is the predicted attention, and its largest are kept. A query's own block is always among them.
+    The engine works the predictor out in whole numbers of 1/256: of two blocks that are about equal it may take the other.
     """
 
     def __init__(self, tokens: Tokens, keep: float) -> None:
         super().__init__(tokens)
-        half, basis = max(1, tokens.head_dim // 2), max(BASIS, self.blocks // 6)
-        self.count = kept_count(keep, self.blocks)
-        self.query = nn.Parameter(torch.randn(half, tokens.head_dim) * tokens.head_dim**-0.5)
-        self.key = nn.Parameter(self.query.detach().clone())  # alike tokens look at each other, to begin with
-        places = torch.arange(self.blocks) * basis // self.blocks
-        near = functional.one_hot(places, basis).float().T
-        self.down = nn.Parameter(near / near.sum(1, keepdim=True).clamp(min=1))
-        self.up = nn.Parameter(near / near.sum(1, keepdim=True).clamp(min=1) + 0.03)
+        self.count, begun = share_of(keep, self.blocks), Predictor.start(tokens)
+        self.query, self.key, self.down, self.up = (
+            nn.Parameter(torch.from_numpy(part.copy())) for part in (begun.query, begun.key, begun.down, begun.up)
+        )
 
     def attend(self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
         """Over the blocks of the largest predicted attention."""
         if self.compares:
-            predicted = self.predicted(self.pooled(q, self.of_query), self.pooled(k, self.of_key))
+            predicted = self.predicted(q, k)
             with torch.no_grad():
                 wanted = self.block_shares(q, k)
-            self.error = (predicted - wanted).square().sum((2, 3)).mean()
-        with torch.no_grad():
-            kept = self.choose(q, k)
-        return self.over(q, k, v, kept)
+            self.error = ATTENTION_WEIGHT * (predicted - wanted).square().sum((2, 3)).mean()
+            return functional.scaled_dot_product_attention(q, k, v)
+        return self.over(q, k, v, self.choose(q, k))
 
     def predicted(self, q: torch.Tensor, k: torch.Tensor) -> torch.Tensor:
-        """(n, heads, query block, key block) of pooled queries and keys."""
-        low_q, low_k = q @ self.query.T.to(q.dtype), k @ self.key.T.to(k.dtype)
-        basis = self.down.to(k.dtype) @ low_k
-        shares = (low_q @ basis.transpose(-1, -2) * self.query.shape[0] ** -0.5).float().softmax(-1)
-        shares = shares * top(shares, LARGEST)
-        up = self.up.abs() * (self.up.abs() > NEAR_ZERO)
-        return shares @ up
+        """A~ (n, heads, query block, key block)."""
+        asked = self.pooled(q.float(), self.of_query) @ self.query
+        offered = self.pooled(k.float(), self.of_key) @ self.key
+        basis = offered.transpose(-1, -2) @ self.down
+        shares = (asked @ basis * self.tokens.head_dim**-0.5).softmax(-1)
+        return shares * top(shares, LARGEST) @ (self.up.abs() * (self.up.abs() > NEAR_ZERO))
 
     def choose(self, q: torch.Tensor, k: torch.Tensor) -> torch.Tensor:
         """Which key blocks each query block keeps."""
-        scores = self.predicted(self.pooled(q, self.of_query), self.pooled(k, self.of_key))
-        return top(scores + torch.eye(self.blocks, device=scores.device) * OWN, self.count)
+        with torch.no_grad(), torch.autocast(q.device.type, enabled=False):
+            return top(self.predicted(q, k), self.count)
 
     def block_shares(self, q: torch.Tensor, k: torch.Tensor) -> torch.Tensor:
         """What dense attention gives to each key block, the mean of a query block."""
         shares = (q @ k.transpose(-1, -2) * self.tokens.head_dim**-0.5).float().softmax(-1)
-        into = functional.one_hot(self.of_key, self.blocks).float()
-        return self.pooled(shares @ into, self.of_query)
+        return self.pooled(shares @ functional.one_hot(self.of_key, self.blocks).float(), self.of_query)
 
 
 class HybridAttention(TokenAttention):
@@ -126,7 +118,7 @@ class HybridAttention(TokenAttention):
 
     def __init__(self, tokens: Tokens, keep: float) -> None:
         super().__init__(tokens)
-        self.count = kept_count(keep, self.blocks)
+        self.count = share_of(keep, self.blocks)
         self.register_buffer("sizes", torch.bincount(self.of_key, minlength=self.blocks).float().log(), persistent=False)
 
     def attend(self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
@@ -144,9 +136,9 @@ class HybridAttention(TokenAttention):
             means = self.pooled(k, self.of_key)
             scores = self.pooled(q, self.of_query) @ means.transpose(-1, -2) * self.tokens.head_dim**-0.5 + self.sizes
             spread = self.pooled(k.square().sum(-1, keepdim=True), self.of_key)[..., 0]
-            unlike = means.square().sum(-1) < COHERENCE * spread
+            unlike = means.square().sum(-1) < SHIPPED.coherence * spread
             fixed = torch.eye(self.blocks, dtype=torch.bool, device=q.device) | unlike[:, :, None]
-            fixed[..., :SINK] = True
+            fixed[..., : SHIPPED.sink] = True
             room = (self.count - fixed.sum(-1, keepdim=True)).clamp(min=0)
             place = scores.masked_fill(fixed, -torch.inf).argsort(dim=-1, descending=True, stable=True).argsort(dim=-1)
             return fixed | (place < room)
@@ -163,7 +155,7 @@ class CsatAttention(TokenAttention):
     def attend(self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
         """Softmax over the measured keys of the measured values."""
         count = self.count
-        if self.compares:
+        if self.compares and self.training:
             count = int(torch.randint(1, 5, ()) * self.count / 4)
         phi = self.phi[:count].flatten(1).to(k.dtype)
         out = functional.scaled_dot_product_attention(q, phi @ k, phi @ v)
@@ -199,11 +191,6 @@ def top(scores: torch.Tensor, count: int) -> torch.Tensor:
     """A mask of the `count` largest along the last axis; of equal ones the first."""
     order = torch.sort(scores, dim=-1, descending=True, stable=True).indices[..., :count]
     return torch.zeros_like(scores, dtype=torch.bool).scatter_(-1, order, True)
-
-
-def kept_count(keep: float, blocks: int) -> int:
-    """How many blocks a share is: at least one."""
-    return max(1, math.ceil(keep * blocks))
 
 
 def attentions(spec: TurboViTSpec, choice: Choice) -> dict[str, nn.Module]:

@@ -13,6 +13,7 @@ from torch.nn import functional
 from edgevision.networks.turbovit import NORM_EPSILON, Layer, TurboViTSpec, layers, weight_shapes
 
 Weights = Mapping[str, NDArray[np.float32]]
+IMAGE = "image"  # where all begins
 
 
 class TrainedTurboViT(nn.Module):  # type: ignore[misc]
@@ -42,13 +43,29 @@ class TrainedTurboViT(nn.Module):  # type: ignore[misc]
         """(n, 3, H, W) RGB, normalised -> logits: (n, labels), or (n, labels, H / 4, W / 4)."""
         return self.run(image)[0]
 
-    def run(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """The logits, and the last tokens (n, rows, columns, channels) before the head."""
-        values: dict[str, torch.Tensor] = {"image": image.permute(0, 2, 3, 1)}
-        for step in self.steps[:-1]:  # the last one makes shares of logits
-            values[step.name] = self._step(step, [values[name] for name in step.inputs])
+    def run(self, x: torch.Tensor, start: str = IMAGE) -> tuple[torch.Tensor, torch.Tensor]:
+        """The logits, and the last tokens (n, rows, columns, channels) before the head; from a picture, or from what layer `start` gave."""
+        values = self._values(x, start, self.steps[-1].inputs[0])  # the last layer makes shares of logits
         logits, tokens = values[self.steps[-1].inputs[0]], values[_last_block(self.steps)]
         return (logits.flatten(1) if self.spec.head == "class" else logits.permute(0, 3, 1, 2)), tokens
+
+    def until(self, image: torch.Tensor, layer: str) -> torch.Tensor:
+        """What that layer gives, a map (n, rows, columns, channels)."""
+        return self._values(image, IMAGE, layer)[layer]
+
+    def trained_after(self, start: str) -> list[nn.Parameter]:
+        """The network's own weights of the layers behind `start`."""
+        names = [step.name for step in self.steps]
+        behind = set(names[0 if start == IMAGE else names.index(start) + 1 :])
+        return [value for name, value in self.learned.items() if name.replace("/", ".").rsplit(".", 1)[0] in behind]
+
+    def _values(self, x: torch.Tensor, start: str, end: str) -> dict[str, torch.Tensor]:
+        names = [step.name for step in self.steps]
+        begin = 0 if start == IMAGE else names.index(start) + 1
+        values = {start: x.permute(0, 2, 3, 1) if start == IMAGE else x}
+        for step in self.steps[begin : names.index(end) + 1]:
+            values[step.name] = self._step(step, [values[name] for name in step.inputs])
+        return values
 
     def _step(self, step: Layer, inputs: list[torch.Tensor]) -> torch.Tensor:
         x = inputs[0]
@@ -60,7 +77,8 @@ class TrainedTurboViT(nn.Module):  # type: ignore[misc]
         if step.op == "positions":
             return x + _fitted(self.learned[_key("positions.weight")], x.shape[1:3])
         if step.op == "attention":
-            query, key, value = (inputs[0] if len(inputs) > 1 else x[..., : step.channels], *inputs[-1].chunk(3, -1)[1:])
+            query, key, value = inputs[-1].chunk(3, -1)
+            query = inputs[0] if len(inputs) > 1 else query
             chosen = self.attention[_key(step.name)] if _key(step.name) in self.attention else None  # noqa: SIM401 - ModuleDict has no get
             return chosen(query, key, value) if chosen is not None else attend(step, query, key, value)
         if step.op == "mean":
@@ -141,6 +159,7 @@ def load_weights(network: TrainedTurboViT, weights: Weights) -> TrainedTurboViT:
         for name, module in network.attention.items():
             layer = name.replace("/", ".")
             for key, value in module.named_parameters():
-                if (found := weights.get(f"{layer}.{key}")) is not None and found.shape == value.shape:
-                    value.copy_(torch.from_numpy(np.ascontiguousarray(found)))
+                found = weights.get(f"{layer}.{key}")
+                if found is not None and found.shape[1:] == value.shape[1:] and len(found) >= len(value):  # a nested Phi may have more rows
+                    value.copy_(torch.from_numpy(np.ascontiguousarray(found[: len(value)])))
     return network
