@@ -73,7 +73,7 @@ class CsatState:
     def __init__(
         self, method: Csat, query: tuple[int, int], key: tuple[int, int], head: tuple[int, int], backend: str = "compiled", crew: Any = 1
     ) -> None:
-        """`query`, `key`: (rows, columns); `head`: how many, and the channels of one. Raises InputError where they do not fit the method."""
+        """`query`, `key`: (rows, columns); `head`: how many, and channels of one. Raises InputError where they do not fit the method."""
         self._method, self._query, self._key, self._head = method, query, key, head
         self._backend, self._crew = backend, crew
         self._open(method.matrix(key))
@@ -199,7 +199,7 @@ class CsatState:
     @property
     def size_bytes(self) -> int:
         """With the tokens' last values, the sums, and the packed copies."""
-        held = sum(measured.size_bytes for measured in self._measured)
+        held: int = sum(measured.size_bytes for measured in self._measured)
         return held + self.cache_bytes + self._attend.size_bytes
 
     @property
