@@ -19,7 +19,7 @@ DISTRIBUTIONS = {
     "llvmlite": "numba", "typing_extensions": "pydantic", "prometheus_client": "prometheus-client",
 }  # fmt: skip
 EXTRAS = {
-    "torch": "edgevision/study/train", "onnx": "edgevision/study/train", "onnxruntime": "edgevision/study/peers",
+    "torch": "edgevision/study/train", "onnx": "edgevision/study", "onnxruntime": "edgevision/study/peers",
     "nncf": "edgevision/study/quantize.py", "matplotlib": "edgevision/study",
     "timm": "edgevision/study/peers", "ray": "edgevision/study/train",
 }  # fmt: skip

@@ -155,7 +155,7 @@ class CsatAttention(TokenAttention):
     def attend(self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
         """Softmax over the measured keys of the measured values."""
         count = self.count
-        if self.compares:
+        if self.compares and self.training:
             count = int(torch.randint(1, 5, ()) * self.count / 4)
         phi = self.phi[:count].flatten(1).to(k.dtype)
         out = functional.scaled_dot_product_attention(q, phi @ k, phi @ v)
