@@ -151,7 +151,7 @@ class CsatAttention(TokenAttention):
     def __init__(self, tokens: Tokens, measurements: int) -> None:
         super().__init__(tokens)
         if measurements > tokens.keys:
-            raise InputError(f"measurements is {measurements}; a layer has {tokens.keys} keys, and no more measurements; give {tokens.keys}")
+            raise InputError(f"measurements is {measurements}; a layer has {tokens.keys} keys; give at most {tokens.keys}")
         self.count = measurements
         self.phi = nn.Parameter(nested_means(self.count, tokens.key))
 
