@@ -1,6 +1,6 @@
 """Draw what `attention_accuracy.py` found: accuracy over what is kept, and over the attention's multiply-adds. In: its JSON. Out: a PNG.
 
-    python benchmarks/attention_curves.py weights/accuracy-neu-det.json curves.png
+python benchmarks/attention_curves.py weights/accuracy-neu-det.json curves.png
 """
 
 from __future__ import annotations

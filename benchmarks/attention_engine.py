@@ -1,6 +1,6 @@
 """The accuracy of the taught attentions as the engine runs them, on the crops that `attention_accuracy.py` judged them on in torch.
 
-    python benchmarks/attention_engine.py --data ../shared/data/neu-det --weights weights
+python benchmarks/attention_engine.py --data ../shared/data/neu-det --weights weights
 """
 
 from __future__ import annotations

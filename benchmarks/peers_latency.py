@@ -1,6 +1,6 @@
 """Latency of TurboViTs beside networks of others at the same input, all whole, on OpenVINO: f32 and its default, p50, in one run.
 
-    python benchmarks/peers_latency.py --px 224 --threads 2 [--network NAME=FILE.yaml ...] [--peers mobilevitv2_200 hiera_tiny_224]
+python benchmarks/peers_latency.py --px 224 --threads 2 [--network NAME=FILE.yaml ...] [--peers mobilevitv2_200 hiera_tiny_224]
 """
 
 from __future__ import annotations

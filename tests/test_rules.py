@@ -20,7 +20,20 @@ AT_ROOT = {
     ".ci", "edgevision", "plugins", "configs", "systemd", "tests", "benchmarks",
 }  # fmt: skip
 # how compiled kernels are made; no operations of their own
-MACHINERY = {"blocking.py", "cpu.py", "crew.py", "dot.py", "finish.py", "jit.py", "native.py", "share.py", "spin.py", "strip.py", "tile.py"}
+MACHINERY = {
+    "blocking.py",
+    "cpu.py",
+    "crew.py",
+    "dot.py",
+    "finish.py",
+    "jit.py",
+    "native.py",
+    "product.py",
+    "share.py",
+    "spin.py",
+    "strip.py",
+    "tile.py",
+}
 VAGUE = {"utils", "util", "helpers", "helper", "common", "misc"}
 MACHINE = re.compile(r"/work/|/opt/ev\b|/home/[a-z]|/root/|/tmp/[a-z]")
 

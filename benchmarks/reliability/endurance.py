@@ -133,7 +133,7 @@ def main() -> int:
     first, last = samples[kept[0]], samples[-1]
     room = {"fds": 0, "threads": 2 * CAMERAS, "processes": 0}
     is_flat = slopes["memory_mb"] <= LIMIT_MB_PER_HOUR and all(last[name] <= first[name] + more for name, more in room.items())
-    return verdict(facts, is_flat and p99 <= LIMIT_MS and starts == 1)
+    return verdict(facts, bool(is_flat and p99 <= LIMIT_MS and starts == 1))
 
 
 if __name__ == "__main__":

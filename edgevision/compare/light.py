@@ -178,7 +178,9 @@ class Lamp:
             if self.has_places and self._see(grid)[:, :SERVED_LEVELS].sum() < SERVED_BY_PLACE * n:
                 self._factors = self._no_factors
             if not self.has_places:
-                self.line, _ = self._fit_line(grid, self.line, OFFSET_PRIOR)
+                line, is_served = self._fit_line(grid, self.line, OFFSET_PRIOR)
+                if is_served:  # else a part that fills the view would be drawn to what lay there before, by less gain and more offset
+                    self.line = line
                 self.used_line = relaxed(self.line, relax, self._level_shift)
         self.light = self._by_place(kernels) if self.has_places else self._uniform(self.used_line)
 

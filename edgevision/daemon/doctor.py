@@ -8,14 +8,18 @@ from __future__ import annotations
 import os
 import platform
 import shutil
+import socket
 import sqlite3
 import stat
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
+from edgevision.capture.redact import redact
 from edgevision.config import Config, builtin_registry, load
 from edgevision.daemon.build import versions
 from edgevision.daemon.clock import is_clock_synced
@@ -32,6 +36,8 @@ LATER_THAN_S = 1.7e9
 MANY_WAITING_S = 60.0
 TIGHT_MB = 1024.0
 ROUND_TRIP_S = 5.0
+STREAM_S = 3.0
+PORTS = MappingProxyType({"rtsp": 554, "rtsps": 322, "http": 80, "https": 443})
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +61,7 @@ def doctor(path: Path | None) -> dict[str, Any]:
             exit_code = error.exit_code
         else:
             findings.append(Finding("configuration", "ok", f"{path}: {len(config.cameras)} cameras, sha256 {config.sha256[:12]}"))
-            findings += [*secrets(config), *cameras(config), *disk(config), *outbox(config)]
+            findings += [*secrets(config), *cameras(config), *streams(config), *disk(config), *outbox(config)]
             findings += broker(config.mqtt, Topics(config.mqtt.base, config.node.id))
     if not exit_code and any(finding.grade == "fail" for finding in findings):
         exit_code = Unavailable.exit_code
@@ -127,6 +133,22 @@ def cameras(config: Config, by_name: Path = Path("/dev/v4l")) -> Iterator[Findin
             yield Finding(f"camera {name}", "warn", f"{device} may be another camera after a restart; use {same[0] if same else 'by-id'}")
         else:
             yield Finding(f"camera {name}", "ok", device)
+
+
+def streams(config: Config) -> Iterator[Finding]:
+    """Does somebody listen where network cameras are."""
+    for name, camera in config.cameras.items():
+        url = getattr(camera.source.settings, "url", None)
+        if not camera.enabled or not isinstance(url, str):
+            continue
+        try:
+            place = urlsplit(url)
+            port = place.port or PORTS.get(place.scheme, 0)
+            with socket.create_connection((place.hostname or "", port), STREAM_S):
+                yield Finding(f"camera {name}", "ok", f"{redact(url)}: somebody listens; `edgevision check --probe` asks for a frame")
+        except (OSError, ValueError) as error:
+            text = getattr(error, "strerror", None) or str(error) or "no answer"
+            yield Finding(f"camera {name}", "fail", f"{redact(url)}: {text}; check its power, its cable and the address")
 
 
 def disk(config: Config) -> Iterator[Finding]:

@@ -38,7 +38,7 @@ from edgevision.publish.topics import Topics
 log = logging.getLogger("edgevision")
 
 TICK_S = 1.0
-STOOD_STILL_S = 3.0  # between two looks at the workers: so long it takes only who was stopped, or a computer that was
+STOOD_STILL_S = 3.0  # from one turn to the next: so long it takes only who was stopped, alone or with the whole computer
 HEALTH_S = 30.0
 JOIN_S = 4.0
 DRAIN_S = 3.0  # with the goodbye to the broker, the two stay below ten seconds
@@ -205,7 +205,6 @@ class Supervisor:
             if stood_s > STOOD_STILL_S:
                 keeper.forgive(now_s)
             keeper.tend(now_s)
-        self._turned_s = now_s
         self._step_change(now_s)
         self._announce()
         parts.outbox.tidy()
@@ -215,6 +214,7 @@ class Supervisor:
             self._publish_figures()
         is_alive = self._is_alive(now_s)
         parts.notifier.send(*(["WATCHDOG=1"] if is_alive else []), f"STATUS={self._status()}")
+        self._turned_s = time.monotonic()
 
     def _is_alive(self, now_s: float) -> bool:
         """Does every stage go on: the listeners and with them the outbox, the way to the broker. A camera that hangs is another matter."""

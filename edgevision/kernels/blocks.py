@@ -42,7 +42,7 @@ class Grid:
 
     @property
     def blocks(self) -> int:
-        """How many true ones."""
+        """How many true ones of keys; as many of queries, unless the keys are no part of a picture (CSAT's measurements)."""
         return len(self.key)
 
     @property
@@ -179,3 +179,6 @@ class Attend(Protocol):
     def probe(self, query: Plane, asked: Flags) -> None:
         """Into `dense` and `sparse` what the middle query of the blocks that are `asked` (block, head) gets from all true blocks, and from
         those that it keeps; no shift is added."""
+
+    def key_means(self) -> Float:
+        """(true block, head, channel): the mean key of each, where there are summaries."""

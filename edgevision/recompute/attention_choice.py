@@ -45,7 +45,8 @@ def _tokens(layer: Layer, made: Mapping[str, tuple[int, int, int]], block: int) 
 
 def _sparsifiner(settings: TurboViTSettings, learned: Weights, tokens: Tokens) -> Attention:
     """With the predictor that was learned, `query`, `key`, `down`, `up`, or with one that was not."""
-    return Sparsifiner(settings.sparsifiner, Predictor(**learned) if learned else None)
+    predictor = Predictor(*(learned[name] for name in ("query", "key", "down", "up"))) if "down" in learned else None
+    return Sparsifiner(settings.sparsifiner, predictor)
 
 
 def words_of(attention: Attention, tokens: Tokens) -> str:

@@ -49,7 +49,7 @@ class StepTimes:
     @property
     def has_news(self) -> bool:
         """Whether the last call ran most of the last step, to which all changes come: only then did it run most of many."""
-        return bool(self._steps[-1].pixels > 0.5 * self._sizes[-1])
+        return len(self._steps) > 0 and bool(self._steps[-1].pixels > 0.5 * self._sizes[-1])
 
     @property
     def dense_s(self) -> float:

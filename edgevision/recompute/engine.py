@@ -286,8 +286,7 @@ class SelectiveNetwork:
         if self._foreign is not None:
             self._foreign.leave()
             self._foreign.learn()
-        self._memory.is_filled = True
-        return self._results()
+        return self._ended()
 
     def _advance(self, everything: bool) -> None:
         """All stages."""
@@ -308,11 +307,10 @@ class SelectiveNetwork:
         began = time.perf_counter()
         self._advance(False)
         spent_s = time.perf_counter() - began
-        self._memory.is_filled = True
         self._mode = "cached" if taken == 0 else "full" if taken == self._entrance.plane.size_px else "partial"
         if self._foreign is not None:
             self._foreign.watch(taken, spent_s, self._results)
-        return self._results()
+        return self._ended()
 
     def _next_moved(self, x: NDArray[Any], live: Mask, moves: Moves) -> Outputs:
         """What has been computed moves along; what newly enters, and what sees the picture's ends, is run whatever is live."""
@@ -322,9 +320,8 @@ class SelectiveNetwork:
             self._advance(False)
         finally:
             set_ends(self._steps, None)
-        self._memory.is_filled = True
         self._mode = "full" if taken == self._entrance.plane.size_px else "partial"
-        return self._results()
+        return self._ended()
 
     def _move(self, moves: Moves) -> None:
         self._memory.begin()
@@ -371,8 +368,7 @@ class SelectiveNetwork:
         self._mode = "foreign" if taken or not foreign.outputs else "cached"
         if self._mode == "foreign":
             foreign.run()
-        self._memory.is_filled = True
-        return self._results()
+        return self._ended()
 
     def reset(self) -> None:
         """Forget the scene: the next call must be `first`."""
@@ -445,6 +441,12 @@ class SelectiveNetwork:
         did_run = self._mode == "foreign" and self._foreign is not None
         seconds = self._foreign.seconds if self._foreign is not None and did_run else 0.0
         return StepCost("the whole network in OpenVINO", "foreign", float(did_run), self.plan.dense_macs * did_run, seconds)
+
+    def _ended(self) -> Outputs:
+        """The results of a call that has run to its end. What is copied of them is among what a call writes."""
+        results = self._results()
+        self._memory.is_filled = True
+        return results
 
     def _results(self) -> Outputs:
         if self._foreign is not None and self._foreign.is_on and self._foreign.outputs:

@@ -138,7 +138,7 @@ class Foreign:
             return
         share = self._network.share()
         self._busy.append(cost_s > _ENTER * dense_s * share if share is not None else True)
-        if sum(self._busy) < _BUSY_FRAMES:
+        if not self._busy[-1] or sum(self._busy) < _BUSY_FRAMES:
             return
         if self._network.compiled is None:
             self._network.want()
@@ -167,6 +167,7 @@ class Foreign:
         self._samples.append(self.seconds * cost_s / self._times.spent_s())
         if len(self._samples) > _TRIALS:  # the first is slow, its buffers are new
             self._network.keep(float(np.median(self._samples[1:])) / dense_s)
+            self._busy.clear()  # they were busy by no measure yet
 
     def _enter(self, cost_s: float) -> None:
         self._forecast = self._forecast or Forecast(self._steps, self._entrance)

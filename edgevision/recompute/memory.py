@@ -92,7 +92,8 @@ class Room:
         """Zeros, from a cache line on."""
         size = math.prod(shape) * np.dtype(dtype).itemsize
         first, self._used = self._used, self._used + _lines(size)
-        return self._raw[first : first + size].view(dtype).reshape(shape)
+        part: NDArray[Any] = self._raw[first : first + size].view(dtype).reshape(shape)
+        return part
 
 
 def _lines(size_bytes: int) -> int:

@@ -235,14 +235,14 @@ def layers_of(findings: Findings) -> list[dict[str, Any]]:
     race, network = findings.race, findings.race.network
     if not race.live_steps:
         return []
-    means = np.mean(race.live_steps, axis=0)
+    means = {name: sum(live.get(name, 0.0) for live in race.live_steps) / len(race.live_steps) for name in race.steps}
     macs: dict[str, int] = {}
     if isinstance(network, SelectiveNetwork):
         macs = {step.name: network.plan.macs(step) for step in network.plan.steps}
     total = max(1, sum(macs.values()))
     return [
-        {"name": name, "how": how, "live": round(float(mean), 6), "macs_share": round(macs.get(name, 0) / total, 5)}
-        for (name, how), mean in zip(race.steps, means, strict=True)
+        {"name": name, "how": how, "live": round(means[name], 6), "macs_share": round(macs.get(name, 0) / total, 5)}
+        for name, how in race.steps.items()
     ]
 
 

@@ -112,7 +112,7 @@ class Agreement:
 
 @dataclass(slots=True, eq=False)
 class Race:
-    """Everything measured. `steps` are (name, how) in the network's order, `live_steps` the live share of each, frame by frame.
+    """Everything measured. `steps` tell by name how each was run first, in order, `live_steps` the live share, frame by frame.
 
     `frozen` is an answer that never changes, `restless` the whole network's own answer to the frame before, where next to nothing moved:
     both beside the whole network's answer. `spans` tell how far outputs move, `probable` which are probabilities.
@@ -128,8 +128,8 @@ class Race:
     spans: dict[str, Span] = field(default_factory=dict)
     macs_share: list[float] = field(default_factory=list)
     live_input: list[float] = field(default_factory=list)
-    live_steps: list[NDArray[np.float64]] = field(default_factory=list)
-    steps: list[tuple[str, str]] = field(default_factory=list)
+    live_steps: list[dict[str, float]] = field(default_factory=list)
+    steps: dict[str, str] = field(default_factory=dict)
     whole_ms: list[float] = field(default_factory=list)
     probable: frozenset[str] = frozenset()
     network: CameraNetwork | None = None
@@ -327,11 +327,13 @@ class Racer:
         self._note(agreement, truth, outputs, frame, change)
 
     def _note_steps(self, costs: Costs) -> None:
-        race = self.race
-        if not race.steps:
-            race.steps = [(step.name, step.how) for step in costs.steps]
-        if len(costs.steps) == len(race.steps):
-            race.live_steps.append(np.array([step.live_fraction for step in costs.steps]))
+        """By name; crops of one part of a network count together. A step that was not run is not among them."""
+        live: dict[str, float] = {}
+        for step in costs.steps:
+            name = step.name.partition(f" {step.how} ")[0]
+            self.race.steps.setdefault(name, step.how)
+            live[name] = min(1.0, live.get(name, 0.0) + step.live_fraction)
+        self.race.live_steps.append(live)
 
     def _truth(self, frame: Frame, change: ChangeMap) -> _Truth:
         """The whole network's answer on the raw frame, and the peers' times on the same input."""

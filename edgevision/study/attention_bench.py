@@ -12,7 +12,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib import import_module
 from types import MappingProxyType
 from typing import Any, Protocol
 
@@ -22,6 +21,7 @@ from numpy.typing import NDArray
 from edgevision.errors import InputError, Unavailable
 from edgevision.kernels.forms import Plane
 from edgevision.networks.attention import Attention, Tokens
+from edgevision.networks.attention.csat import Csat
 from edgevision.networks.attention.dense import Dense
 from edgevision.networks.attention.hybrid import Hybrid, HybridSettings
 from edgevision.networks.attention.sparsifiner import Sparsifiner, SparsifinerSettings
@@ -60,11 +60,6 @@ class AttentionTask:
         return Tokens(size, size, self.heads, self.dim)
 
 
-def _csat(task: AttentionTask) -> Attention:
-    made: Attention = import_module("edgevision.networks.attention.csat").Csat(task.measurements)
-    return made
-
-
 Maker = Callable[[AttentionTask], Attention]
 METHODS: Mapping[str, Maker] = MappingProxyType(
     {
@@ -73,7 +68,7 @@ METHODS: Mapping[str, Maker] = MappingProxyType(
         "hybrid": lambda task: Hybrid(HybridSettings(keep=task.keep)),
         "hybrid_delta": lambda task: Hybrid(HybridSettings(keep=task.keep, correction="delta")),
         "hybrid_none": lambda task: Hybrid(HybridSettings(keep=task.keep, correction="none")),
-        "csat": _csat,
+        "csat": lambda task: Csat(task.measurements),
     }
 )
 
@@ -177,7 +172,7 @@ def bench(task: AttentionTask, told: Told) -> Findings:
         told(f"loading {who.engine}, {who.method}")
         try:
             racing.append((who, Ours(task, who) if who.engine == "ours" else Peer(task, who)))
-        except (Unavailable, ModuleNotFoundError) as error:
+        except Unavailable as error:
             note = f"{who.method} of {who.engine} is left out: {error}"
             found.notes += [note] if note not in found.notes else []
     laps = _race(task, racing, told)

@@ -54,9 +54,7 @@ def explain(task: ExplainTask) -> dict[str, Any]:
     check_page(out)
     pipeline = pipeline_for(task.recording, task.config, task.camera)
     if pipeline.settings.recompute.network != "turbovit":
-        raise InputError(
-            f"{task.config}: recompute.network is {pipeline.settings.recompute.network}; explain is for turbovit; set it"
-        )
+        raise InputError(f"{task.config}: recompute.network is {pipeline.settings.recompute.network}; explain is for turbovit; set it")
     seen = _seen(task, pipeline)
     write_whole(out, explain_page(seen, task))
     return {

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 from types import SimpleNamespace
 
 import pytest
 
 from edgevision.cli import main
 from edgevision.config import load
-from edgevision.daemon.doctor import broker, cameras, clock, disk, outbox, processor, secrets
+from edgevision.daemon.doctor import broker, cameras, clock, disk, outbox, processor, secrets, streams
 from edgevision.publish.connection import MqttSettings
 from edgevision.publish.outbox import Outbox
 from edgevision.publish.topics import Topics
@@ -148,3 +149,15 @@ def test_the_whole_of_it_says_what_is_wrong_and_how_it_ends(tmp_path, capsys):
     report = json.loads(capsys.readouterr().out)
     assert not report["ok"]
     assert "cameras is empty" in report["findings"][-1]["text"]
+
+
+def test_a_network_camera_that_nobody_is_behind_is_named_without_its_password(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+        url = f"rtsp://operator:geheim@127.0.0.1:{port}/x"
+        (finding,) = streams(load(config_of(tmp_path, f"{{type: rtsp, url: '{url}'}}")))
+        assert (finding.what, finding.grade) == ("camera cam", "ok")
+    (finding,) = streams(load(config_of(tmp_path, f"{{type: rtsp, url: '{url}'}}")))
+    assert finding.grade == "fail"
+    assert "geheim" not in finding.text
+    assert "Connection refused; check its power" in finding.text

@@ -16,10 +16,9 @@ EDGES = np.array([0.0, -0.0, 1e-40, 30.0, -30.0], np.float32)
 
 
 def plane(values) -> Plane:
+    values = np.array(values, np.float32)
     height, width = values.shape[:2]
-    extent = np.empty((height, 2), np.int32)
-    extent[...] = NO_LIVE
-    return Plane(np.array(values, np.float32), 0, 0, height, width, np.zeros((height, width), np.uint8), extent)
+    return Plane(values, 0, 0, height, width, np.zeros((height, width), np.uint8), np.full((height, 2), NO_LIVE, np.int32))
 
 
 def planes_of(tokens: Tokens, random: np.random.Generator) -> list[Plane]:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgevision.compare.background import ChangeDetector, ChangeSettings
-from edgevision.compare.light import Lamp, Line
+from edgevision.compare.light import RULES, WAVE_PARTS, Lamp, Line, Places
 from edgevision.kernels.compiled import change as compiled
 from edgevision.kernels.plain import change as plain
 from edgevision.kernels.plain.light import correct
@@ -198,6 +198,31 @@ def test_samples_see_the_light_that_is_spread(seed, channels, dtype):
         assert (used[rows, i] - far == correct(image, (spread, np.tile(offsets, width), 8, *shape))[rows, i]).all()
         results.append((far.tolist(), counts.tolist(), spread.tolist()))
     assert results[0] == results[1]
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.sampled_from(["noise", "surface", "wave", "few zones"]))
+def test_a_light_by_place_is_found_alike_to_the_last_bit(seed, shown):
+    rng, places = np.random.default_rng(seed), Places((480, 640), 1)
+    results = []
+    for name, count in (("surface", 48), ("wave", 192)):
+        share = rng.normal(0, 0.002, count)
+        if shown == "surface" and name == "surface":
+            share += places.surfaces @ rng.uniform(-0.05, 0.05, 6)
+        elif shown == "wave" and name == "wave":
+            share += np.repeat(0.06 * np.sin(np.arange(64) * rng.uniform(0.15, 0.7)), 3)
+        n = rng.integers(8, 40, count) * (rng.random(count) < (0.3 if shown == "few zones" else 0.95))
+        sums = np.stack([n, np.rint(n * 100 * share), 100 * n, np.rint(n * (8 + (100 * share) ** 2))], axis=1).astype(np.int64)
+        for kernels in (plain, compiled):
+            found = np.zeros(48 if name == "surface" else 64)
+            if name == "surface":
+                is_found = kernels.find_surface(sums, (0.5, 8.0, 8.0), RULES, places.surfaces, found)
+            else:
+                is_found = kernels.find_wave(sums, (0.5, 8.0, 8.0), RULES, places.waves, WAVE_PARTS, found)
+            results.append((bool(is_found), found.tobytes()))
+        assert is_found or name != shown
+    assert results[0] == results[1]
+    assert results[2] == results[3]
 
 
 def test_windows_are_counted_where_they_are_flat(kernels):

@@ -233,6 +233,23 @@ def test_the_break_even_is_measured_on_busy_frames_and_kept(unet, random, notebo
     assert SelectiveNetwork.load(unet, foreign="auto", threads=2)._network.foreign.share() is None
 
 
+def test_an_openvino_that_is_found_slower_is_never_entered(unet, random, notebook, monkeypatch):
+    run = foreign.Foreign.run
+
+    def slow(self) -> None:
+        run(self)
+        self.seconds = 10.0
+
+    monkeypatch.setattr(foreign.Foreign, "run", slow)
+    net = SelectiveNetwork.load(unet, foreign="auto")
+    net.first(picture(random, net))
+    for _ in range(20):
+        net.next(picture(random, net), np.ones((48, 64), bool))
+        net._network.foreign.wait()
+        assert net.costs.mode == "full"
+    assert net._network.foreign.share() > 1
+
+
 def test_a_torn_notebook_is_measured_again_and_a_full_disk_is_no_error(tmp_path):
     book = Notebook(tmp_path, ["a", "b"])
     assert book.read() is None

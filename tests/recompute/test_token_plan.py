@@ -75,6 +75,24 @@ def test_after_any_changes_memory_is_that_of_a_whole_run(data, head):
     assert net.verify() == net.verify((0.3, 0.2, 0.6, 0.9)) == {}
 
 
+@pytest.mark.parametrize("kind", ["sparsifiner", "hybrid", "csat"])
+def test_sparse_attention_pooled_or_not_leaves_the_memory_of_a_whole_run(kind):
+    spec = TurboViTSpec(**{**SMALL, "kinds": (kind, "unit", "unit")})
+    net = open_tokens(random_turbovit(spec), TurboViTSettings(measurements=24), (64, 128), 0.0, 1, PLAIN)
+    x, live = np.random.default_rng(0).standard_normal((2, 1, 3, 64, 128)).astype(np.float32), np.zeros((64, 128), np.bool_)
+    net.first(x[0])
+    assert {one.state.note for one in net.attentions} == {""}
+    for top, left in ((3, 70), (40, 5)):
+        live[...] = False
+        live[top : top + 9, left : left + 14] = True
+        made = net.next(x[1], live)["scores"].copy()
+    twin = net.sibling()
+    assert made.tobytes() == twin.first(net.used())["scores"].tobytes()
+    planes = zip(net._memory.planes.items(), twin._memory.planes.values(), strict=True)
+    assert [name for (name, one), other in planes if one.values.tobytes() != other.values.tobytes()] == []
+    assert net.verify((0.4, 0.1, 0.9, 0.6)) == {}
+
+
 def test_only_units_that_changed_are_run_and_counted():
     net, live = network("segmentation"), np.zeros(SIZE, np.bool_)
     net.first(picture())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -12,9 +13,10 @@ import pytest
 from edgevision.cli import main
 from edgevision.compare.settings import ChangeSettings
 from edgevision.recompute.engine import SelectiveNetwork
+from edgevision.records import Costs, StepCost
 from edgevision.study.assess_cost import Prices, Scene, cost_of
 from edgevision.study.assess_energy import Meter
-from edgevision.study.assess_race import Tally, choose, looked_at, scaled
+from edgevision.study.assess_race import Racer, Tally, choose, looked_at, scaled
 from edgevision.study.assess_reach import locality
 
 FRAMES = 40
@@ -171,3 +173,16 @@ def test_nothing_is_compared_where_nothing_is_looked_at(chain):
     assert mask.shape == (8, 12)
     assert mask[:, :6].all()
     assert not mask[:, 6:].any()
+
+
+def test_steps_that_are_others_on_each_frame_are_counted_by_name():
+    racer = object.__new__(Racer)
+    racer.race = SimpleNamespace(steps={}, live_steps=[])
+    for steps in (
+        [],
+        [("body", "whole", 1.0)],
+        [("body crop (0, 0)", "crop", 0.1), ("body crop (4, 4)", "crop", 0.2), ("tail", "whole", 1.0)],
+    ):
+        racer._note_steps(Costs(0.0, 0, 1, "splice", [StepCost(name, how, live, 0, 0.0) for name, how, live in steps]))
+    assert racer.race.steps == {"body": "whole", "tail": "whole"}
+    assert racer.race.live_steps == [{}, {"body": 1.0}, {"body": pytest.approx(0.3), "tail": 1.0}]

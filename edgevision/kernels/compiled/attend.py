@@ -21,7 +21,7 @@ from edgevision.kernels.compiled.native import NativeKernel, at, native
 from edgevision.kernels.compiled.product import TALL, Shape, ShapeType, multiply, peak, weigh
 from edgevision.kernels.compiled.runs import forget, scan
 from edgevision.kernels.compiled.share import STATUS
-from edgevision.kernels.forms import Plane
+from edgevision.kernels.forms import Float, Plane
 
 QUERY, QUERY_ROW, QUERY_PIXEL, LIVE_BYTES, LIVE_ROW, TARGET, TARGET_ROW, TARGET_PIXEL, MARKS, MARKS_ROW = range(10)
 KEY, KEY_ROW, KEY_PIXEL, VALUE, VALUE_ROW, VALUE_PIXEL = range(6)
@@ -412,6 +412,11 @@ class Attend:
         if self._probe is None:
             self._probe = self._link(self._made_probe())
         self._share(self._probe, len(runs), blocks, self._query_ps(self.grid.blocks))
+
+    def key_means(self) -> Float:
+        """(true block, head, channel): the mean key of each, where there are summaries."""
+        behind = self.keys[self.grid.blocks :].transpose(0, 3, 1, 2)
+        return np.ascontiguousarray(behind.reshape(-1, self.grid.heads, self.grid.head_dim)[: self.grid.blocks])
 
     def _see(self, query: Plane) -> None:
         self._table[:TARGET] = *lines(query), query.live.ctypes.data, query.live.strides[0]

@@ -88,6 +88,11 @@ class Attend:
             self.dense[block, head] = self.attend(queries, every, int(head))[0][0]
             self.sparse[block, head] = self.attend(queries, self.kept.blocks[block, head, : self.kept.counts[block, head]], int(head))[0][0]
 
+    def key_means(self) -> Float:
+        """(true block, head, channel): the mean key of each, where there are summaries."""
+        behind = self.keys[self.grid.blocks :].transpose(0, 2, 1, 3)
+        return np.ascontiguousarray(behind.reshape(-1, self.grid.heads, self.grid.head_dim)[: self.grid.blocks])
+
     def attend(self, queries: Float, kept: Whole, head: int) -> tuple[Float, Float]:
         """(query, channel): what these queries (query, channel) get from the kept blocks; (block, query): the share of each."""
         scaled = queries * self.grid.scale

@@ -64,7 +64,8 @@ class Measurements:
 
 def spread(sums: Sums, worth: NDArray[np.float32], gate: float, values: NDArray[np.float32], by: NDArray[np.float32]) -> None:
     """Sums as floats, `worth` of a unit each (measurement,), into `values` (measurement, channel), where a value moved at all, or with a
-    gate by more than it; the others keep their old values. `by` (measurement,): how far a value of it moved at most, 0 where none was taken.
+    gate by more than it; the others keep their old values. `by` (measurement,): how far a value of it moved at most, 0 where
+    none was taken.
 
     A gate below 0 takes all.
     """

@@ -1,4 +1,4 @@
-"""A light that varies by place, slow and plain: the oracle of `compiled/field.py`. In doubles, sums in order, so that bits can be equal.
+"""A light that varies by place, slow and plain: the oracle of `compiled/field.py`. In doubles; sums go in order, for equal bits.
 
     sums   (zone, 4): samples, sum of residuals, sum of values as used, sum of squared residuals, as `zone_sums` counts them
     given  (offset, dimmest, least): what of a used value is no light; the dimmest and the fewest samples that say something of a gain

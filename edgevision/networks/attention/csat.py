@@ -7,8 +7,8 @@ adds what it is now, m x channels multiply-accumulates, and after any number of 
 has published that; it is where CSAT pays on video. What deviates: tokens are rounded to 16 bits of `span`.
 
 Recovery (the published one does not type-check; these are its consistent readings): `none`; `denoise`: Z becomes Psi soft(Psi^T Z,
-sparsity), Psi the orthonormal cosine basis over a head's channels; `token`: keys and values are recovered, K^ = Phi^+ K~, and all n are looked at,
-which is never faster, but shows what compression alone costs.
+sparsity), Psi the orthonormal cosine basis over a head's channels; `token`: keys and values are recovered, K^ = Phi^+ K~, and all n are
+looked at, which is never faster, but shows what compression alone costs.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from numpy.typing import NDArray
 
 from edgevision.errors import InputError
 from edgevision.kernels import open_attend, open_measurements
-from edgevision.kernels.blocks import ALL, LIVE, NONE, Grid, Kept, cut
+from edgevision.kernels.blocks import ALL, ASK, LIVE, NONE, Grid, Kept, Mask, Whole, cut
 from edgevision.kernels.forms import NO_LIVE, Float, Plane
 from edgevision.kernels.plain.commit import commit
 from edgevision.kernels.plain.compress import MOST, weights_of
 from edgevision.networks.attention import AttentionState, Tokens
 from edgevision.networks.attention.phi import Phi, block_means
-from edgevision.networks.attention.selective import Mask, tokens_live
+from edgevision.networks.attention.selective import live_blocks
 
 Recovery = Literal["none", "denoise", "token"]
 MOST_TOKENS = 65_535  # of a map: whole weights need half a unit of room each
@@ -40,8 +40,7 @@ _SEEN = 64  # measurements of a block
 class Csat:
     """Keeps the promises of `Attention`. `phi`: left out, block means.
 
-    `span`: the largest key or value that is told apart. `stale`: with a gate, queries that did not change run again once this share of
-    their attention lies on measurements that have since changed wholly, or a larger one on such as changed in part.
+    `span`: the largest key or value that is told apart.
     """
 
     measurements: int
@@ -49,7 +48,6 @@ class Csat:
     recovery: Recovery = "none"
     sparsity: float = 0.0
     span: float = 32.0
-    stale: float = 0.25
     kind: str = "csat"
 
     def open(self, tokens: Tokens, backend: str = "compiled", crew: Any = 1) -> AttentionState:
@@ -75,7 +73,7 @@ class CsatState:
     def __init__(
         self, method: Csat, query: tuple[int, int], key: tuple[int, int], head: tuple[int, int], backend: str = "compiled", crew: Any = 1
     ) -> None:
-        """`query`, `key`: (rows, columns); `head`: how many, and the channels of one. Raises InputError where they do not fit the method."""
+        """`query`, `key`: (rows, columns); `head`: how many, and channels of one. Raises InputError where they do not fit the method."""
         self._method, self._query, self._key, self._head = method, query, key, head
         self._backend, self._crew = backend, crew
         self._open(method.matrix(key))
@@ -95,7 +93,6 @@ class CsatState:
         self._kept = Kept.room(self._grid, self._grid.blocks)
         self._kept.fill(np.ones((len(self._grid.query), heads, self._grid.blocks), np.bool_))
         self._attend = open_attend(self._backend, self._grid, self._kept, self._crew)
-        self._stale = np.zeros((len(self._grid.query), heads))
         self._scratch = plane(np.zeros((*self._query, heads * dim), np.float32)) if self._method.recovery == "denoise" else None
         self._macs: int = 0
         self._is_filled = False
@@ -106,7 +103,7 @@ class CsatState:
         return self._method.measurements
 
     def set(self, **settings: Any) -> None:
-        """Other `measurements`, `sparsity`, `recovery` or `stale` from now on; the next run must be of everything."""
+        """Other `measurements`, `sparsity` or `recovery` from now on; the next run must be of everything."""
         method = replace(self._method, **settings)
         phi = method.matrix(self._key)
         self._method = method
@@ -121,8 +118,8 @@ class CsatState:
         self._take(everything, 0.0 if everything else max(limit, 0.0))
         wanted = self._wanted(query, everything, limit)
         self._is_filled = True
-        self._run(query, target, wanted, -1.0 if everything else limit)
-        return self._count(wanted, query, count)
+        ran = self._run(query, target, wanted, -1.0 if everything else limit)
+        return self._count(ran, count)
 
     def _measure(self, key: Plane, value: Plane, everything: bool) -> int:
         """Bring the sums up to date; how many tokens were measured."""
@@ -153,48 +150,33 @@ class CsatState:
         return np.asarray(np.logical_or.reduceat(self._by.any(axis=0), self._grid.key[:, 2]))
 
     def _wanted(self, query: Plane, everything: bool, gate: float) -> NDArray[np.uint8]:
-        """(block, head): whose queries run. What only sees changed measurements waits, with a gate, until enough of them have changed."""
-        shape = self._stale.shape
-        if everything:
-            self._stale[...] = 0
+        """(block, head): whose queries run. All see measurements that moved; with a gate they are asked first, see `selective.py`."""
+        shape = self._kept.counts.shape
+        if everything or (gate <= 0 and self._by.any()):
             return np.full(shape, ALL, np.uint8)
-        asking = tokens_live(query, self._grid.query) > 0
-        wanted = np.where(asking[:, None], LIVE, NONE).astype(np.uint8).repeat(shape[1], axis=1)
-        if not self._by.any():
-            return wanted
-        if gate <= 0 or self._recovery is not None:
-            wanted[...] = ALL
-            return wanted
-        ranges = np.array([max(float(np.abs(values).max()), 1e-30) for values in self._values])
-        moved = np.minimum(self._by / ranges[:, None], 1).max(axis=0)
-        by_block = np.add.reduceat(moved, self._grid.key[:, 2]) / self._grid.keys
-        self._stale += self._kept.mass @ by_block
-        is_over = self._stale > self._method.stale
-        self._stale[is_over] = 0
-        wanted[is_over] = ALL
-        return wanted
+        if self._by.any():
+            return np.full(shape, ASK, np.uint8)
+        asking = live_blocks(query, self._grid.query)
+        return np.where(asking[:, None], LIVE, NONE).astype(np.uint8).repeat(shape[1], axis=1)
 
-    def _run(self, query: Plane, target: Plane, wanted: NDArray[np.uint8], gate: float) -> None:
+    def _run(self, query: Plane, target: Plane, wanted: NDArray[np.uint8], gate: float) -> Whole:
+        """(block, head): how many queries ran."""
         if self._scratch is None:
-            self._attend.run(query, target, wanted, gate)
-            return
-        self._attend.run(query, self._scratch, wanted, 0.0)
+            return self._attend.run(query, target, wanted, gate)
+        ran = self._attend.run(query, self._scratch, wanted, max(gate, 0.0))
         forget(target)
         rows, columns = np.nonzero(self._scratch.live) if gate >= 0 else np.indices(self._query).reshape(2, -1)
         if len(rows):
-            heads, dim = self._head
-            found = self._scratch.values[rows, columns].reshape(len(rows), heads, dim)
+            found = self._scratch.values[rows, columns].reshape(len(rows), *self._head)
             commit(target, rows, columns, denoised(found, self._method.sparsity).reshape(len(rows), -1), gate)
         mark(target)
+        return ran
 
-    def _count(self, wanted: NDArray[np.uint8], query: Plane, measured: int) -> int:
-        grid, (heads, dim) = self._grid, self._head
-        live = tokens_live(query, grid.query)
-        ran: int = int(np.where(wanted == ALL, grid.queries[:, None], np.where(wanted == LIVE, live[:, None], 0)).sum())
-        keys = int(grid.keys.sum())
+    def _count(self, ran: Whole, measured: int) -> int:
+        (heads, dim), keys = self._head, int(self._grid.keys.sum())
         recovered = 0 if self._recovery is None or not self._by.any() else 2 * self._recovery.size * heads * dim
-        self._macs = 2 * ran * keys * dim + 2 * measured * self.measurements * heads * dim + recovered
-        return -(-ran // heads)
+        self._macs = 2 * int(ran.sum()) * keys * dim + 2 * measured * self.measurements * heads * dim + recovered
+        return -(-int(ran.sum()) // heads)
 
     def reset(self) -> None:
         """Forget the scene."""
@@ -217,8 +199,8 @@ class CsatState:
     @property
     def size_bytes(self) -> int:
         """With the tokens' last values, the sums, and the packed copies."""
-        held = sum(measured.size_bytes for measured in self._measured)
-        return held + self.cache_bytes + self._attend.size_bytes + self._kept.shares.nbytes
+        held: int = sum(measured.size_bytes for measured in self._measured)
+        return held + self.cache_bytes + self._attend.size_bytes
 
     @property
     def note(self) -> str:

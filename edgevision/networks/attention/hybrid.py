@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
-from pydantic import Field
+from pydantic import BaseModel, Field
 
 from edgevision.kernels import open_select
 from edgevision.kernels.blocks import Budget, Flags, Mask
@@ -27,12 +27,11 @@ from edgevision.kernels.forms import Float, Plane
 from edgevision.networks.attention import AttentionState, Tokens
 from edgevision.networks.attention.dense import dense_instead
 from edgevision.networks.attention.selective import TURNS, Seen, Selective
-from edgevision.records import Settings
 
 MARGIN = 0.05  # with a gate: what another set must be worth more
 
 
-class HybridSettings(Settings):
+class HybridSettings(BaseModel, frozen=True, extra="forbid"):
     """Which key blocks are kept, and what is done about the rest."""
 
     keep: float = Field(0.1, gt=0, le=1, description="Most key blocks that a block of queries keeps, as a share of all.")

@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import BaseModel, Field
 
 from edgevision.errors import InputError
 from edgevision.kernels import open_select
@@ -35,7 +35,6 @@ from edgevision.networks.attention import AttentionState, Tokens
 from edgevision.networks.attention.dense import dense_instead
 from edgevision.networks.attention.hybrid import MARGIN, share_of
 from edgevision.networks.attention.selective import Seen, Selective
-from edgevision.records import Settings
 
 Exact = NDArray[np.float64]  # whole numbers below 2^53, so that sums of products are exact in any order
 _UNIT, _LIMIT = 256.0, float(1 << 20)  # of fixed-point numbers: what 1 is, and the largest
@@ -43,7 +42,7 @@ _LEAST_UP = 0.02
 _NEIGHBOUR = 0.25
 
 
-class SparsifinerSettings(Settings):
+class SparsifinerSettings(BaseModel, frozen=True, extra="forbid"):
     """How much the predictor lets through."""
 
     keep: float = Field(0.25, gt=0, le=1, description="Key blocks that a block of queries keeps, as a share of all.")
@@ -104,7 +103,7 @@ class Sparsifiner:
         predictor = self.predictor or Predictor.start(tokens)
         predictor.check(tokens)
         most = share_of(self.settings.keep, tokens.blocks[0] * tokens.blocks[1])
-        return Selective(tokens, Predicted(tokens, self.settings, predictor, backend), most, backend, crew)
+        return Selective(tokens, Predicted(tokens, self.settings, predictor, backend), most, backend, crew, has_summaries=True)
 
 
 class Predicted:
@@ -130,11 +129,13 @@ class Predicted:
             return None
         grid, blocks = self._grid, self._grid.blocks
         self._select.means(seen.query, grid.query, np.flatnonzero(seen.asking).astype(np.int32), self._queries)
-        self._select.means(seen.key, grid.key, np.flatnonzero(seen.moved).astype(np.int32), self._keys)
+        self._keys = seen.attend.key_means()
         weights = self.predict()
         budget = Budget(share_of(self._settings.keep, blocks), margin=MARGIN * (seen.gate > 0))
         self._select.choose(weights.reshape(-1, blocks), self._free, budget, self._mask)
-        return self._pruned(self._mask.reshape(blocks, grid.heads, blocks) != 0)
+        wide = np.zeros((blocks, grid.heads, len(seen.attend.keys)), np.bool_)  # means are read, never looked at
+        wide[:, :, :blocks] = self._pruned(self._mask.reshape(blocks, grid.heads, blocks) != 0)
+        return wide
 
     def predict(self) -> Float:
         """(block, head, key block): A~ of the means at hand, in units of its fixed point."""

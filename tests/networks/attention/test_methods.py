@@ -91,11 +91,13 @@ def test_dense_is_softmax_written_out(tokens):
 @pytest.mark.parametrize(
     "method",
     [
-        Hybrid(HybridSettings(keep=1, correction="none")), Hybrid(HybridSettings(keep=1)), Hybrid(HybridSettings(keep=1, correction="delta")),
+        Hybrid(HybridSettings(keep=1, correction="none")),
+        Hybrid(HybridSettings(keep=1)),
+        Hybrid(HybridSettings(keep=1, correction="delta")),
         Sparsifiner(SparsifinerSettings(keep=1)),
     ],
     ids=["none", "low_rank", "delta", "sparsifiner"],
-)  # fmt: skip
+)
 def test_keeping_all_is_dense_bit_for_bit(method):
     dense, layer = Layer(Dense(), LAYER), Layer(method, LAYER)
     dense.run()
