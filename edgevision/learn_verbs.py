@@ -29,7 +29,7 @@ def add_learn_verbs(verbs: Any, add: AddVerb) -> None:
     train.add_argument("--network", type=Path, metavar="FILE", help="a .yaml that `search` wrote, or .npz weights to go on from")
     train.add_argument("--start", metavar="LAYER", help="of weights gone on from: teach only what lies behind this layer")
     train.add_argument("--attention", choices=ATTENTIONS, default="dense", help="of the global stages (default dense)")
-    train.add_argument("--keep", type=share, default=0.1, metavar="K", help="share of the keys that a query looks at (default 0.1)")
+    train.add_argument("--keep", type=_kept, default=0.1, metavar="K", help="share of the keys that a query looks at (default 0.1)")
     train.add_argument("--measurements", type=whole_number, default=64, metavar="M", help="of csat, at most (default 64)")
     train.add_argument("--steps", type=whole_number, default=900, metavar="N", help="with --data: training steps in all (default 900)")
     train.add_argument("--threads", type=whole_number, default=1, metavar="N", help="with --data: that it may use (default 1)")
@@ -118,6 +118,13 @@ def _search(arguments: argparse.Namespace) -> int:
     text = report.pop("text")
     print(json.dumps(report) if arguments.json else text)
     return 0
+
+
+def _kept(text: str) -> float:
+    """A share above 0, for argparse."""
+    if share(text) == 0:
+        raise argparse.ArgumentTypeError(f"{text} is given; a query looks at something; it must be above 0 and at most 1, such as 0.05")
+    return share(text)
 
 
 def _positive(text: str) -> float:

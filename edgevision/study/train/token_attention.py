@@ -13,6 +13,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from edgevision.errors import InputError
 from edgevision.networks.attention import Tokens
 from edgevision.networks.attention.hybrid import HybridSettings, share_of
 from edgevision.networks.attention.sparsifiner import Predictor
@@ -149,7 +150,9 @@ class CsatAttention(TokenAttention):
 
     def __init__(self, tokens: Tokens, measurements: int) -> None:
         super().__init__(tokens)
-        self.count = min(measurements, tokens.keys)
+        if measurements > tokens.keys:
+            raise InputError(f"measurements is {measurements}; a layer has {tokens.keys} keys; give at most {tokens.keys}")
+        self.count = measurements
         self.phi = nn.Parameter(nested_means(self.count, tokens.key))
 
     def attend(self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
