@@ -122,7 +122,7 @@ def last_common(network: TrainedTurboViT) -> str:
 _SHARES: Mapping[str, Mapping[str, tuple[str, float, float, bool]]] = MappingProxyType({
     "dense": {"half": ("labels", 0.7, 2e-3, True), "whole": ("labels", 0.3, 1e-3, False)},
     "sparsifiner": {"predictor": ("predictor", 0.3, 3e-3, False), "distilled": ("distilled", 0.7, 5e-4, False)},
-    "csat": {"measured": ("measured", 0.5, 1e-4, False), "distilled": ("distilled", 0.5, 5e-4, False)},
+    "csat": {"measured": ("measured", 0.5, 3e-3, False), "distilled": ("distilled", 0.5, 5e-4, False)},
     "hybrid": {"distilled": ("distilled", 1.0, 5e-4, False)},
 })  # fmt: skip
 
