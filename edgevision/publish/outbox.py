@@ -14,6 +14,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -67,13 +68,14 @@ class Outbox:
         self._untold: tuple[int, str] | None = None  # last number and name of a broken file, until each camera's listeners know
         self._told_of_it: set[str] = set()
         self._open_gaps: dict[str, int] = {}  # camera -> seq of a gap message that nobody has seen yet
+        is_new = not self.path.exists()
         try:
             self._storage = Storage(self.path)
             self._high_water = HighWater(self.path)
         except Corrupt as error:
             self._high_water = HighWater(self.path)
             self._storage = self._fresh_storage(error)
-        self._mended(self._load)
+        self._mended(partial(self._load, is_new))
 
     def commit(self, drafts: Sequence[Draft]) -> None:
         """Make the drafts durable, all or none. A draft with an `event_id` that is already there is taken as done.
@@ -317,10 +319,11 @@ class Outbox:
         self._tell("error", text)
         return storage
 
-    def _load(self) -> None:
+    def _load(self, is_new: bool = False) -> None:
         """Read what is kept in memory. Nothing here is needed to survive."""
         number = self._storage.number
-        last_seq, least = int(number("last_seq")), self._high_water.least(int(number("last_seq")))
+        last_seq = int(number("last_seq"))
+        least = self._high_water.least(last_seq, is_new)
         if least > last_seq:  # it was taken away, or it is an old copy
             self._write_number("last_seq", least)
             self._tell("warning", f"outbox {self.path}: new or an old copy; its numbers go on behind {least}, as later ones are in use")
@@ -343,7 +346,7 @@ class Outbox:
             seq = self._announce(connection, losses, seq)
         if self._untold is not None:
             seq = self._announce_broken(connection, drafts, seq, *self._untold)
-        self._high_water.cover(seq)
+        self._high_water.cover(seq, before)
         for name, value in (("last_seq", seq), ("elapsed_s", now_s), ("wall_s", self._clock())):
             connection.execute("UPDATE number SET value = ? WHERE name = ?", (value, name))
         _add_totals(connection, {"committed": added, **Counter(f"dropped_{loss.rank}" for loss in losses)})

@@ -415,7 +415,7 @@ class SelectiveNetwork:
             or (isinstance(ref, str) and not self._is_foreign and ref in self._memory.fresh)
         ):
             return 0, 0, shape[-1] if len(shape) > 1 else 1, shape[-2] if len(shape) > 1 else 1
-        if self._is_foreign:
+        if self._is_foreign or isinstance(ref, str):
             return None
         boxes = [_live_box(plane.extent) for plane in self._tensors[name].leaves if plane.live_px]
         if not boxes:

@@ -26,15 +26,17 @@ def commit(path: Path, *names: str, tell: object = None) -> list[int]:
 def test_the_mark_is_ahead_and_seldom_written(tmp_path):
     mark = HighWater(tmp_path / "o.sqlite")
     assert mark.least(0) == 0
-    mark.cover(1)
+    mark.cover(1, 0)
     assert mark.mark == 1 + AHEAD
     (tmp_path / "o.sqlite.seq").unlink()
-    mark.cover(1 + AHEAD)
+    mark.cover(1 + AHEAD, AHEAD)
     assert not (tmp_path / "o.sqlite.seq").exists()
-    mark.cover(2 + AHEAD)
-    assert HighWater(tmp_path / "o.sqlite").mark == 2 + 2 * AHEAD
-    assert HighWater(tmp_path / "o.sqlite").least(1 + AHEAD) == 2 + 2 * AHEAD
-    assert HighWater(tmp_path / "o.sqlite").least(2 + AHEAD) == 2 + AHEAD  # a sound file goes on without a hole
+    mark.cover(2 + AHEAD, 1 + AHEAD)
+    again = HighWater(tmp_path / "o.sqlite")
+    assert again.mark == 2 + 2 * AHEAD
+    assert again.least(AHEAD) == 2 + 2 * AHEAD
+    assert again.least(1 + AHEAD) == 1 + AHEAD  # killed before the commit: a sound file goes on without a hole
+    assert again.least(0, is_new=True) == 2 + 2 * AHEAD
 
 
 @pytest.mark.parametrize("text", ["", "x", "-5", "9" * 30])
