@@ -145,11 +145,15 @@ def full_disk() -> int:
     with day(disk / "state") as made:
         made.deny()
         filler = disk / "filler"
-        with contextlib.suppress(OSError), filler.open("wb") as file:
-            while True:
-                file.write(bytes(65_536))
-                file.flush()
-        was_said = wait_for(lambda: "free some disk space" in made.log() or "disk is full" in made.log(), 120, 0.2) is not None
+
+        def is_said() -> bool:
+            """Whatever the service has given up meanwhile is filled, too: it is full, and it stays full."""
+            with contextlib.suppress(OSError), filler.open("ab", buffering=0) as file:
+                while file.write(bytes(4096)):
+                    pass
+            return "free some disk space" in made.log() or "disk is full" in made.log()
+
+        was_said = wait_for(is_said, 120, 0.2) is not None
         time.sleep(10)
         room = os.statvfs(disk).f_bavail
         filler.unlink()
