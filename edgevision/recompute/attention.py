@@ -14,6 +14,7 @@ import numpy as np
 
 from edgevision.errors import InputError, UnsupportedNetwork
 from edgevision.kernels.forms import NO_LIVE, Backend, Float, Plane
+from edgevision.kernels.plain.runs import forget
 from edgevision.kernels.plain.store import decode
 from edgevision.networks.attention import AttentionState
 from edgevision.recompute.memory import Memory
@@ -57,9 +58,7 @@ class BoundAttention:
         else:
             self.pixels = 0
             if target.live_px:
-                target.live[...] = 0
-                target.extent[...] = NO_LIVE
-                target.live_px = 0
+                forget(target)
         self.run_count = min(self.pixels, target.height)
         self.seconds = time.perf_counter() - began
 

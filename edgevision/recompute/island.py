@@ -20,7 +20,8 @@ from openvino import Tensor as OpenVinoTensor
 from openvino.preprocess import PrePostProcessor
 
 from edgevision.errors import UnsupportedNetwork
-from edgevision.kernels.forms import NO_LIVE, Backend, Plane
+from edgevision.kernels.forms import Backend, Plane
+from edgevision.kernels.plain.runs import forget
 from edgevision.kernels.plain.store import encode
 from edgevision.recompute.copies import TensorOf
 from edgevision.recompute.graph import Graph, read_graph
@@ -143,7 +144,7 @@ class Island:
         self.pixels = 0
         for plane in self.targets.values():
             if plane.live_px:
-                _forget(plane)
+                forget(plane)
         self.memory.fresh.difference_update(name for name, is_picture in self.step.targets if not is_picture)
         if self._feed(everything or self.has_moved):
             self.pixels = 1
@@ -179,12 +180,6 @@ class Island:
         old[hit] = held[hit]
         plane.live[...] = hit
         plane.live_px = self.backend.scan(plane.live, plane.live, plane.extent)
-
-
-def _forget(plane: Plane) -> None:
-    plane.live[...] = 0
-    plane.extent[...] = NO_LIVE
-    plane.live_px = 0
 
 
 def _same_bits(a: NDArray[Any], b: NDArray[Any]) -> bool:

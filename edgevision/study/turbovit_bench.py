@@ -11,7 +11,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -24,6 +24,7 @@ from edgevision.networks.turbovit_weights import TurboViT, random_turbovit, read
 from edgevision.recompute.engine import SelectiveNetwork
 from edgevision.recompute.load_tokens import open_tokens, with_keep
 from edgevision.recompute.settings import TurboViTSettings
+from edgevision.study.attention_bench import Contestant, Findings
 from edgevision.study.deviation import Deviation
 from edgevision.study.memory_growth import growth_mb
 from edgevision.study.turbovit_export import export_turbovit
@@ -54,25 +55,6 @@ class TurboTask:
     def network(self) -> TurboViT:
         """The network with dense attention. Raises UnsupportedNetwork for a file that is none."""
         return random_turbovit(TurboViTSpec(), self.seed) if self.weights is None else read_turbovit(self.weights)
-
-
-@dataclass(frozen=True, slots=True)
-class Contestant:
-    """`method` of attending, `engine`, and for ours the `gate` and whether `changed` is all."""
-
-    method: str
-    engine: str
-    gate: float = 0.0
-    is_whole: bool = True
-
-
-@dataclass(slots=True)
-class Findings:
-    """`rows` as `--json` prints them, `notes` of what was left out, and why."""
-
-    title: str
-    rows: list[dict[str, Any]] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
 
 
 class Engine(Protocol):

@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from edgevision.study.turbovit_bench import Findings
+from edgevision.study.attention_bench import Findings
 
 PEERS: Mapping[str, str] = MappingProxyType({"openvino_f32": "x f32", "openvino_default": "x default", "torch": "x torch"})
 

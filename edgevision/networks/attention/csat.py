@@ -13,7 +13,6 @@ looked at, which is never faster, but shows what compression alone costs.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -26,6 +25,7 @@ from edgevision.kernels.blocks import ALL, ASK, LIVE, NONE, Grid, Kept, Mask, Wh
 from edgevision.kernels.forms import NO_LIVE, Float, Plane
 from edgevision.kernels.plain.commit import commit
 from edgevision.kernels.plain.compress import MOST, weights_of
+from edgevision.kernels.plain.runs import forget, scan
 from edgevision.networks.attention import AttentionState, Tokens
 from edgevision.networks.attention.phi import Phi, block_means
 from edgevision.networks.attention.selective import live_blocks
@@ -124,7 +124,7 @@ class CsatState:
     def _measure(self, key: Plane, value: Plane, everything: bool) -> int:
         """Bring the sums up to date; how many tokens were measured."""
         tokens = self._key[0] * self._key[1]
-        chosen = np.zeros(0, np.int64) if everything else np.flatnonzero(live_of(key) | live_of(value))
+        chosen = np.zeros(0, np.int64) if everything else np.flatnonzero(key.live | value.live)
         if everything or 2 * len(chosen) > tokens:
             for measured, source in zip(self._measured, (key, value), strict=True):
                 measured.take_all(source)
@@ -169,7 +169,7 @@ class CsatState:
         if len(rows):
             found = self._scratch.values[rows, columns].reshape(len(rows), *self._head)
             commit(target, rows, columns, denoised(found, self._method.sparsity).reshape(len(rows), -1), gate)
-        mark(target)
+        target.live_px = scan(target.live, target.live, target.extent)
         return ran
 
     def _count(self, ran: Whole, measured: int) -> int:
@@ -228,24 +228,3 @@ def plane(values: Float) -> Plane:
     """A map of its own."""
     height, width, _ = values.shape
     return Plane(values, 0, 0, height, width, np.zeros((height, width), np.uint8), np.tile(np.array(NO_LIVE, np.int32), (height, 1)))
-
-
-def live_of(tokens: Plane) -> NDArray[np.uint8]:
-    """(token,): which are live."""
-    return tokens.live.reshape(-1)
-
-
-def forget(target: Plane) -> None:
-    """Nothing is live."""
-    target.live[...] = 0
-    target.extent[...] = NO_LIVE
-    target.live_px = 0
-
-
-def mark(target: Plane) -> None:
-    """Extents and count of the live bytes."""
-    rows: Iterable[int] = np.flatnonzero(target.live.any(axis=1))
-    for row in rows:
-        places = np.flatnonzero(target.live[row])
-        target.extent[row] = places[0], places[-1]
-    target.live_px = int(np.count_nonzero(target.live))

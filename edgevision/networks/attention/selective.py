@@ -180,12 +180,3 @@ def live_blocks(plane: Plane, bounds: Whole, everything: bool = False) -> Mask:
     rows, columns = np.unique(bounds[:, 0]), np.unique(bounds[:, 2])
     by_row = np.bitwise_or.reduceat(plane.live, rows, axis=0)
     return np.asarray(np.bitwise_or.reduceat(by_row, columns, axis=1).reshape(-1) != 0)
-
-
-def tokens_live(plane: Plane, bounds: Whole) -> Whole:
-    """(block,): how many tokens are live."""
-    if plane.live_px == 0:
-        return np.zeros(len(bounds), np.int32)
-    rows, columns = np.unique(bounds[:, 0]), np.unique(bounds[:, 2])
-    by_row = np.add.reduceat(plane.live, rows, axis=0, dtype=np.int32)
-    return np.asarray(np.add.reduceat(by_row, columns, axis=1, dtype=np.int32).reshape(-1))

@@ -6,11 +6,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgevision.errors import InputError
+from edgevision.kernels.plain.runs import forget, scan
 from edgevision.networks.attention import Tokens
-from edgevision.networks.attention.csat import Csat, CsatState, forget, mark, plane
+from edgevision.networks.attention.csat import Csat, CsatState, plane
 from edgevision.networks.attention.phi import Phi, block_means, random_signs
 
 HEADS, DIM = 2, 12
+
+
+def mark(part):
+    part.live_px = scan(part.live, part.live, part.extent)
 
 
 class Scene:
