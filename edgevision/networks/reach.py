@@ -18,7 +18,7 @@ REACH_STRIDE = 16  # height and width must be a multiple of it
 class ReachSpec:
     """Channels at a half, a quarter, an eighth and a sixteenth of the size, how far apart the taps lie there, and the labels."""
 
-    widths: tuple[int, int, int, int] = (16, 32, 64, 96)
+    widths: tuple[int, int, int, int] = (16, 32, 48, 64)
     dilations: tuple[int, ...] = (1, 2, 4, 8, 1)
     labels: tuple[str, ...] = ("pit", "crack", "scratch", "stain", "fray", "patch")
 

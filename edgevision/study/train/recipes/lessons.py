@@ -21,7 +21,7 @@ from edgevision.study.train.recipes.variation import OUTSIDE, Bytes, Variation, 
 from edgevision.study.train.segmentation import loss_of
 
 MADE_POOL, MADE_FIRST, MADE_A_BATCH = 360, 48, 2
-MADE_PX = 256
+MADE_PX = 208
 
 
 @dataclass(frozen=True, slots=True)
