@@ -19,6 +19,7 @@ from edgevision import __version__
 from edgevision.errors import EdgevisionError
 from edgevision.learn_verbs import add_learn_verbs, writable_folder
 from edgevision.network_verbs import add_network_verbs
+from edgevision.recipe_verbs import add_recipe_verbs
 from edgevision.report_verbs import add_report_verbs
 from edgevision.service_verbs import add_service_verbs
 
@@ -61,6 +62,7 @@ def parser() -> argparse.ArgumentParser:
     tail.add_argument("config", type=Path, nargs="?", help="the YAML file that names the broker; without it, the one on localhost:1883")
     tail.add_argument("--count", type=count, metavar="N", help="stop after N events")
     tail.add_argument("--json", action="store_true", help="print each event's payload as one line of JSON")
+    add_recipe_verbs(verbs, _verb)
     add_network_verbs(verbs, _verb)
     add_report_verbs(verbs, _verb)
     add_service_verbs(verbs, _verb)
