@@ -20,16 +20,21 @@ from onnx import helper, numpy_helper
 from torch import nn
 from torch.nn import functional
 
+from edgevision.errors import InputError
 from edgevision.networks.reach import ReachSpec, box_layers
 from edgevision.networks.unet import Layer
 from edgevision.study.sets import Case
 from edgevision.study.train.export import write_onnx
 from edgevision.study.train.network import TrainedUNet, Weights, folded
+from edgevision.study.train.recipes.begin import take_over
+from edgevision.study.train.recipes.fit import FitSettings, Fitted, fit
 from edgevision.study.train.recipes.lessons import batch_images
 from edgevision.study.train.recipes.pictures import coloured
 from edgevision.study.train.recipes.variation import Bytes, Variation, lit
 
 BOX_STRIDE = 8
+PX, BATCH = 208, 12  # the side to which pictures are stretched: 13 times 16, for pictures of 200
+VARIATION = Variation(gain=1.6, ramp=0.3, noise=4.0, blur_px=0.8, scale=(0.8, 1.35))
 MIDDLE = 0.3  # of a box's side, about its middle: pixels there learn it
 SHOWN_LEAST = 0.4  # of a box's area: less of it in a view is no box
 SEGMENT = {"kind": "boxes", "boxes": {"layout": "columns", "corners": True, "normalised": False}}
@@ -145,6 +150,26 @@ def _fit(one: torch.Tensor, other: torch.Tensor) -> tuple[torch.Tensor, torch.Te
     around = (torch.maximum(one[:, 2:], other[:, 2:]) - torch.minimum(one[:, :2], other[:, :2])).prod(dim=1)
     share = both / either.clamp(min=1e-6)
     return share, share - (around - either) / around.clamp(min=1e-6)
+
+
+def learn_boxes(
+    cases: Sequence[Case], labels: tuple[str, ...], out: Path, settings: FitSettings, begin: Path | None = None, *, is_shown: bool = True
+) -> tuple[TrainedBoxes, Fitted]:
+    """Learn pictures with boxes; `begin`: the file to go on from. Raises InputError where there is nothing to learn."""
+    pictures = [boxed(case, labels, PX) for case in cases]
+    if not any(len(picture.labels) for picture in pictures):
+        raise InputError(f"none of the {len(cases)} pictures has a box; give some that have")
+    torch.manual_seed(settings.seed)
+    network = TrainedBoxes(labels).to(memory_format=torch.channels_last)
+
+    def drawn(rng: np.random.Generator, count: int) -> list[Boxed]:
+        return [view_of_boxed(pictures[int(rng.integers(len(pictures)))], rng, VARIATION) for _ in range(count)]
+
+    if begin is not None:
+        first = drawn(np.random.default_rng((settings.seed, 2)), 16)
+        take_over(network.trunk, begin, batch_images(np.stack([one.image for one in first])))
+    fitted = fit(network, settings, out / "training", lambda model, rng: box_loss(model, drawn(rng, BATCH)), is_shown=is_shown)
+    return network, fitted
 
 
 def write_boxes(network: TrainedBoxes, path: Path, px: int, facts: dict[str, str]) -> None:
