@@ -53,6 +53,8 @@ def _number(path: Path) -> int:
 def _case(path: Path, tile: str) -> Case:
     is_bad, drawn = path.parent.name != f"MT_{FREE}", path.with_suffix(".png")
     if is_bad and not drawn.exists():
-        raise InputError(f"{path}: has no mask {drawn.name} beside it; draw it, or move the picture to MT_{FREE} if nothing is wrong with it")
+        raise InputError(
+            f"{path}: has no mask {drawn.name} beside it; draw it, or move the picture to MT_{FREE} if nothing is wrong with it"
+        )
     mask = mask_file(drawn) if drawn.exists() else None
     return Case(f"{path.parent.name}/{path.stem}", tile, path, is_bad, mask=mask)

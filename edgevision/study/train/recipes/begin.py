@@ -33,7 +33,9 @@ def take_over(network: TrainedUNet, file: Path, images: torch.Tensor) -> int:
     try:
         found = {tensor.name: numpy_helper.to_array(tensor) for tensor in onnx.load(str(file)).graph.initializer}
     except (OSError, ValueError, onnx.checker.ValidationError) as error:
-        raise InputError(f"{file}: cannot be read as ONNX ({type(error).__name__}); give a network that `edgevision train` wrote") from error
+        raise InputError(
+            f"{file}: cannot be read as ONNX ({type(error).__name__}); give a network that `edgevision train` wrote"
+        ) from error
     taken, hooks = 0, []
     for name, module in network.convolutions.items():
         convolution = module if isinstance(module, nn.Conv2d) else module[0]

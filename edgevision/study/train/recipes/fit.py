@@ -94,7 +94,12 @@ def fit(network: nn.Module, settings: FitSettings, folder: Path, loss_of: BatchL
     if checkpoint.exists():
         run.load(checkpoint)
     network.train()
-    columns = (TextColumn("training"), BarColumn(), TextColumn("step {task.fields[step]} loss {task.fields[loss]:.3f}"), TimeRemainingColumn())
+    columns = (
+        TextColumn("training"),
+        BarColumn(),
+        TextColumn("step {task.fields[step]} loss {task.fields[loss]:.3f}"),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns, disable=not is_shown) as progress:
         bar = progress.add_task("train", total=1.0, step=run.step, loss=0.0)
         for share, loss in _steps(settings, run, loss_of):

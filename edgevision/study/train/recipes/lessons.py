@@ -6,7 +6,7 @@ A target is the share of each label in a network pixel, 2 x 2 of the picture's; 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -41,11 +41,26 @@ class Lessons(Protocol):
         """So many lessons, as views of their pictures, all of one size."""
 
 
-class MadeLessons:
-    """Generated surfaces: a pool that is renewed, a little in every batch."""
+class Made(Protocol):
+    """What a sample maker gives."""
 
-    def __init__(self, px: int, seed: int, variation: Variation) -> None:
-        self._px, self._seed, self._variation = px, seed, variation
+    @property
+    def image(self) -> Bytes:
+        """(H, W, 3) BGR."""
+
+    @property
+    def marks(self) -> Bytes:
+        """(H, W): 0, or 1 + the label's place."""
+
+
+Maker = Callable[[np.random.Generator, tuple[int, int]], Made]
+
+
+class MadeLessons:
+    """Generated surfaces, or what else `maker` makes: a pool that is renewed, a little in every batch."""
+
+    def __init__(self, px: int, seed: int, variation: Variation, maker: Maker = make) -> None:
+        self._px, self._seed, self._variation, self._make = px, seed, variation, maker
         self._pool: deque[Lesson] = deque(maxlen=MADE_POOL)
         self._made = 0
 
@@ -57,7 +72,7 @@ class MadeLessons:
         return [view_of(lesson, self._px, rng, self._variation) for lesson in drawn]
 
     def _add(self, rng: np.random.Generator) -> None:
-        sample = make(np.random.default_rng((self._seed, 7, int(rng.integers(2**62)))), (MADE_PX, MADE_PX))
+        sample = self._make(np.random.default_rng((self._seed, 7, int(rng.integers(2**62)))), (MADE_PX, MADE_PX))
         self._pool.append(Lesson(sample.image, sample.marks, bool(sample.marks.any())))
 
 
