@@ -38,9 +38,14 @@ class Drawn(NamedTuple):
     changed_px: Box
 
 
-def draw_defects(rng: np.random.Generator, board: Bytes, count: int) -> tuple[Drawn, ...]:
-    """Draw up to `count` defects on a board's picture (H, W), 0 copper and 255 none, in place. Fewer where there is no room for them."""
+def draw_defects(rng: np.random.Generator, board: Bytes, count: int, beside: tuple[Box, ...] = ()) -> tuple[Drawn, ...]:
+    """Draw up to `count` defects on a board's picture (H, W), 0 copper and 255 none, in place, and not on the boxes that it is `beside`.
+
+    Fewer where there is no room for them.
+    """
     taken = np.zeros(board.shape, np.bool_)
+    for x1, y1, x2, y2 in beside:
+        taken[y1:y2, x1:x2] = True
     drawn: list[Drawn] = []
     depths = {is_added: _depth(board, is_added) for is_added in (False, True)}
     for _ in range(count):
