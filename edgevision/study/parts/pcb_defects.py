@@ -1,4 +1,4 @@
-"""The six ways in which a board is etched wrongly, drawn on a board's picture. In: a picture, a random generator. Out: Drawn. Keeps nothing.
+"""The six ways in which a board is etched wrongly, drawn on its picture. In: a picture, a random generator. Out: Drawn. Keeps nothing.
 
 A defect's kind is what it does to the copper around it, whatever its shape. Copper that is missing inside copper is a pin-hole, at an edge
 a mousebite, right across an open circuit; copper too much beside everything is copper, at an edge a spur, from one edge to another a short.
@@ -71,7 +71,7 @@ Shape = tuple[tuple[int, int], NDArray[np.bool_]]  # where its corner lies (x, y
 
 
 def _depth(board: Bytes, is_added: bool) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
-    """How deep each pixel lies in what a defect changes (copper, or bare board where it adds some), and the nearest pixel (x, y) outside."""
+    """How deep each pixel lies in what a defect changes, copper or what is bare, and the nearest pixel (x, y) outside."""
     solid = ((board > 127) == is_added).astype(np.uint8)
     depth, names = cv2.distanceTransformWithLabels(solid, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
     places = np.zeros((int(names.max()) + 1, 2), np.int32)

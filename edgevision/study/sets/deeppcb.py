@@ -32,7 +32,7 @@ def fits(folder: Path) -> bool:
 
 
 def read(folder: Path) -> tuple[Case, ...]:
-    """The Cases, group by group. Raises InputError, one line, for what lacks its label, picture or template, and for labels without sense."""
+    """The Cases, group by group. Raises InputError, one line, for what lacks its label, picture or template, or has senseless labels."""
     cases = []
     for labels in sorted(_label_folders(folder), key=lambda path: natural(str(path))):
         pictures = labels.with_name(labels.name.removesuffix("_not"))

@@ -54,7 +54,7 @@ def targets_of(boxes: Floats, cut: NDArray[np.bool_], labels: int, cells: int) -
 def loss_of(scores: torch.Tensor, edges: torch.Tensor, labels: torch.Tensor, weights: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
     """Focal cross entropy of the labels, plus how far the boxes of answering cells are from overlapping the true ones.
 
-    `scores` (n, labels, rows, columns) logits; `edges`, `truth` (n, 4, rows, columns) in pixels; `labels` as scores; `weights` without labels.
+    `scores` (n, labels, rows, columns) logits, `labels` alike; `edges`, `truth` (n, 4, rows, columns) pixels; `weights` (n, rows, columns).
     """
     entropy = functional.binary_cross_entropy_with_logits(scores, labels, reduction="none")
     hard = entropy * (1 - torch.exp(-entropy)) ** HARD * weights[:, None]

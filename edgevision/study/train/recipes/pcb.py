@@ -1,4 +1,4 @@
-"""`edgevision train --recipe pcb`: a detector learns to compare boards with their templates. In: a set, or none. Out: an ONNX file, its card.
+"""`edgevision train --recipe pcb`: a detector learns to compare boards with templates. In: a set, or none. Out: an ONNX file, its card.
 
 Without a set it learns from generated boards alone; so does what ships. With one it learns from all groups, or from those that are named,
 and is judged on the others. What it knows is an average over the last steps. Keeps checkpoints: a run that was stopped goes on.
@@ -98,7 +98,11 @@ class Run:
 
 
 def train(
-    settings: PcbTrainSettings, real: Sequence[Board], folder: Path, spec: DetectorSpec | None = None, show: Callable[..., None] | None = None
+    settings: PcbTrainSettings,
+    real: Sequence[Board],
+    folder: Path,
+    spec: DetectorSpec | None = None,
+    show: Callable[..., None] | None = None,
 ) -> Run:
     """Train in `folder`, from its checkpoint where there is one. `show` is called with the share done, the step and the loss."""
     folder.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Boards as the network of recipe `pcb` will see them, cut into crops. In: pairs of board and template. Out: batches. Keeps a pool of boards.
+"""Boards as the network of recipe `pcb` will see them, cut into crops. In: boards with templates. Out: crops. Keeps a pool of boards.
 
 In service the network is given a patchwork: only pixels that differ from the template beyond the jitter of edges are the board's own. A
 dense run sees all of the board. It is taught both, so that both say the same. More defects are drawn on real boards than are on them, and
