@@ -7,10 +7,13 @@ decoder's last mask, the Tracks. Capture comes before this file and publish afte
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from os import PathLike
+from types import MappingProxyType
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edgevision.compare import golden
 from edgevision.compare.background import ChangeDetector, checked
@@ -59,6 +62,7 @@ class Pipeline:
         self._belt: Belt | None = None
         self._size_px = (0, 0)  # (height, width)
         self._full_ts: float | None = None
+        self._outputs: Mapping[str, NDArray[np.float32]] = MappingProxyType({})
 
     @classmethod
     def from_config(cls, config: str | PathLike[str] | Config, camera: str | None = None, registry: Registry | None = None) -> Pipeline:
@@ -100,6 +104,7 @@ class Pipeline:
             is_full = change.full_reason is not None
             picture = self._used_bits.of(change.corrected, None if is_full else live)
             outputs = network.first(picture) if is_full else network.next(picture, live)
+            self._outputs = outputs
             elapsed_ms = watch.lap("recompute")
             if isinstance(self._policy, TimedPolicy):
                 self._policy.spent(elapsed_ms)
@@ -247,6 +252,11 @@ class Pipeline:
     def network(self) -> CameraNetwork | None:
         """The engine, once the first frame's size is known."""
         return self._network
+
+    @property
+    def outputs(self) -> Mapping[str, NDArray[np.float32]]:
+        """The network's answer that the last inspection stands on, valid until the next one; {} before the first."""
+        return self._outputs
 
     def _stages_for(self, height: int, width: int, progress: Progress | None = None) -> tuple[CameraNetwork, Decoder, Audits]:
         """The network, its decoder and its audits, made for the first frame's size. Raises BadFrame for a frame of another size."""

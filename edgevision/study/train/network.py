@@ -16,12 +16,22 @@ MEAN = (0.4627, 0.4627, 0.4627)  # of the picture as 0..1, RGB; close to lit met
 STD = (0.2353, 0.2353, 0.2353)
 
 
+<<<<<<< HEAD
 class TrainedLayers(nn.Module):  # type: ignore[misc]
     """Runs layers; gives logits, not probabilities."""
 
     def __init__(self, steps: Sequence[Layer]) -> None:
         super().__init__()
         self.steps = tuple(steps)
+=======
+class TrainedUNet(nn.Module):  # type: ignore[misc]
+    """Runs the layers of a spec, or those given as `steps`; gives logits, not probabilities."""
+
+    def __init__(self, spec: UNetSpec, steps: Sequence[Layer] | None = None) -> None:
+        super().__init__()
+        self.spec = spec
+        self.steps = tuple(steps or layers(spec))
+>>>>>>> recipes
         sizes = shapes(self.steps, STRIDE, STRIDE)
         self.convolutions = nn.ModuleDict({f"conv_{s.name}": _convolution(s, sizes[s.inputs[0]][0]) for s in self.steps if s.op == "conv"})
 
@@ -33,6 +43,8 @@ class TrainedLayers(nn.Module):  # type: ignore[misc]
             if step.op == "conv":
                 out = self.convolutions[f"conv_{step.name}"](inputs[0])
                 values[step.name] = torch.relu(out) if step.activation == "relu" else out
+            elif step.op == "add":
+                values[step.name] = inputs[0] + inputs[1]
             elif step.op == "upsample":
                 values[step.name] = nn.functional.interpolate(inputs[0], scale_factor=2, mode="nearest")
             else:
@@ -60,7 +72,8 @@ def normalised(image: torch.Tensor) -> torch.Tensor:
 
 def _convolution(step: Layer, channels: int) -> nn.Module:
     is_last = step.activation != "relu"
-    convolution = nn.Conv2d(channels, step.channels, step.kernel, step.stride, step.kernel // 2, bias=is_last)
+    pad = step.kernel // 2 * step.dilation
+    convolution = nn.Conv2d(channels, step.channels, step.kernel, step.stride, pad, step.dilation, bias=is_last)
     if is_last:
         nn.init.constant_(convolution.bias, -4.0)  # defects are rare: begin by marking nothing
         return convolution

@@ -1,1 +1,1 @@
-"""How the network of each recipe learns: one file a recipe. In: data or generated parts. Out: a network and its card."""
+"""How the networks of the recipes are trained."""
