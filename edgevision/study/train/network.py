@@ -16,22 +16,12 @@ MEAN = (0.4627, 0.4627, 0.4627)  # of the picture as 0..1, RGB; close to lit met
 STD = (0.2353, 0.2353, 0.2353)
 
 
-<<<<<<< HEAD
 class TrainedLayers(nn.Module):  # type: ignore[misc]
     """Runs layers; gives logits, not probabilities."""
 
     def __init__(self, steps: Sequence[Layer]) -> None:
         super().__init__()
         self.steps = tuple(steps)
-=======
-class TrainedUNet(nn.Module):  # type: ignore[misc]
-    """Runs the layers of a spec, or those given as `steps`; gives logits, not probabilities."""
-
-    def __init__(self, spec: UNetSpec, steps: Sequence[Layer] | None = None) -> None:
-        super().__init__()
-        self.spec = spec
-        self.steps = tuple(steps or layers(spec))
->>>>>>> recipes
         sizes = shapes(self.steps, STRIDE, STRIDE)
         self.convolutions = nn.ModuleDict({f"conv_{s.name}": _convolution(s, sizes[s.inputs[0]][0]) for s in self.steps if s.op == "conv"})
 
@@ -53,10 +43,10 @@ class TrainedUNet(nn.Module):  # type: ignore[misc]
 
 
 class TrainedUNet(TrainedLayers):
-    """The U-Net of a spec."""
+    """The U-Net of a spec, or the layers given as `steps`; its answer is the last one's."""
 
-    def __init__(self, spec: UNetSpec) -> None:
-        super().__init__(layers(spec))
+    def __init__(self, spec: UNetSpec, steps: Sequence[Layer] | None = None) -> None:
+        super().__init__(steps or layers(spec))
         self.spec = spec
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:

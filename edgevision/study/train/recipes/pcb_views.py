@@ -35,6 +35,7 @@ COMPARE = ChangeSettings(
     blind_fraction=1.0,
 )
 GENERATED_POOL, DRAWN_POOL = 160, 96
+FIRST_BOARDS = 24  # of each, before the first step
 SHARES = (0.45, 0.3, 0.25)  # of real boards, real ones with more defects, generated ones, where there are all three
 NEAR_DEFECT = 0.8  # share of the crops that are cut about a defect
 REACH_PX = 26  # how far it may lie off their middle
@@ -87,16 +88,13 @@ class Pool:
 
     def __init__(self, real: Sequence[Board], seed: int) -> None:
         self._real = list(real)
-        self._seed, self._made = seed, 0
         self._drawn: deque[Board] = deque(maxlen=DRAWN_POOL)
         self._generated: deque[Board] = deque(maxlen=GENERATED_POOL)
-        for _ in range(24):
-            self.renew()
+        for number in range(FIRST_BOARDS):
+            self.renew(np.random.default_rng((seed, 7, number)))
 
-    def renew(self) -> None:
+    def renew(self, rng: np.random.Generator) -> None:
         """Draw one more board of each kind."""
-        rng = np.random.default_rng((self._seed, 7, self._made))
-        self._made += 1
         self._generated.append(generated(rng))
         if self._real:
             self._drawn.append(with_more(rng, self._real[int(rng.integers(len(self._real)))]))
