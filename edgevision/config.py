@@ -112,6 +112,15 @@ class CameraConfig(Settings):
             )
         return self
 
+    @model_validator(mode="after")
+    def _template_is_taught(self) -> CameraConfig:
+        if self.recompute.template == "golden" and self.compare.reference != "golden":
+            raise ValueError(
+                "recompute.template is golden and compare.reference is running; set compare.reference: golden and name the template's "
+                "picture with compare.golden, or leave recompute.template out"
+            )
+        return self
+
 
 class Config(Settings):
     """The effective configuration: the file, its defaults and the environment as one."""

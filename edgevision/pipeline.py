@@ -15,10 +15,12 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
+from edgevision.compare import golden
 from edgevision.compare.background import ChangeDetector, checked
 from edgevision.compare.belt import Belt, Seen
 from edgevision.compare.depth import EightBits
 from edgevision.compare.settings import ChangeSettings
+from edgevision.compare.template import CHANNELS, BesideTemplate
 from edgevision.config import CameraConfig, Config, builtin_registry, load
 from edgevision.errors import BadFrame, ConfigError, EngineFault, InputError
 from edgevision.interfaces import Policy, Rule, TimedPolicy
@@ -51,7 +53,7 @@ class Pipeline:
         self._policy = policy
         self._rules = rules
         self._detector = ChangeDetector(settings.compare)
-        self._used_bits, self._raw_bits = (EightBits(settings.compare.bits) for _ in range(2))
+        self._used_bits, self._raw_bits = self._showing()
         self._refresh = RollingRefresh(settings.recompute.keyframe_s)
         self.tracks = Tracks(settings.judge)
         self._network: CameraNetwork | None = None
@@ -61,6 +63,7 @@ class Pipeline:
         self._size_px = (0, 0)  # (height, width)
         self._full_ts: float | None = None
         self._outputs: Mapping[str, NDArray[np.float32]] = MappingProxyType({})
+        self._change: ChangeMap | None = None
 
     @classmethod
     def from_config(cls, config: str | PathLike[str] | Config, camera: str | None = None, registry: Registry | None = None) -> Pipeline:
@@ -88,6 +91,8 @@ class Pipeline:
         height, width = frame.image.shape[:2]
         try:
             network, decoder, audits = self._stages_for(height, width)
+            if self.settings.recompute.template != "none" and self._detector.is_fresh:
+                self._begin(frame.image)
             rows = slice(0, height) if audits.is_dense(frame.ts) else self._refresh.rows(frame.ts, height)
             seen = self._on_belt(frame, network)
             change = self._detector.measure(seen.picture, frame.ts, rows)
@@ -100,7 +105,7 @@ class Pipeline:
             is_full = change.full_reason is not None
             picture = self._used_bits.of(change.corrected, None if is_full else live)
             outputs = network.first(picture) if is_full else network.next(picture, live)
-            self._outputs = outputs
+            self._outputs, self._change = outputs, change
             elapsed_ms = watch.lap("recompute")
             if isinstance(self._policy, TimedPolicy):
                 self._policy.spent(elapsed_ms)
@@ -170,6 +175,18 @@ class Pipeline:
         self._stages_for(height, width, progress)
         self._detector.prepare(image)
 
+    def teach(self, picture: Image) -> None:
+        """Compare with this picture of a part without defects from now on, in place of the one that `compare.golden` names.
+
+        For `recompute.template: golden`. The network stays, and runs whole once, on the picture beside itself. Raises InputError, BadFrame.
+        """
+        if self.settings.recompute.template == "none":
+            raise InputError("recompute.template is none: this network is shown no template; set it to golden")
+        self._detector.teach(golden.from_picture(picture))
+        self._used_bits, self._raw_bits = self._showing()
+        self.forget_scene()
+        self._begin(picture)
+
     def take_over(self, old: Pipeline, has_same_files: bool = True) -> None:
         """Go on from another pipeline of this camera: with its open defects, and with its network and scene where both see alike.
 
@@ -181,6 +198,7 @@ class Pipeline:
             self._detector, self._refresh, self._network = old._detector, old._refresh, old._network
             self._decoder, self._audits, self._belt = old._decoder, old._audits, old._belt
             self._size_px, self._full_ts = old._size_px, old._full_ts
+            self._used_bits, self._raw_bits = old._used_bits, old._raw_bits
             self._detector.retune(self.settings.compare)
         self.tracks.restore(old.tracks.snapshot())
 
@@ -198,6 +216,28 @@ class Pipeline:
         if self._network is not None and self._decoder is not None:
             self._network.reset()
             self._decoder.reset()
+
+    def _showing(self) -> tuple[EightBits | BesideTemplate, EightBits | BesideTemplate]:
+        """How the network is shown what it used, and the raw frame."""
+        bits, taught = self.settings.compare.bits, self._detector.golden
+        if self.settings.recompute.template == "none" or taught is None:
+            return EightBits(bits), EightBits(bits)
+        return BesideTemplate(taught.mean, bits), BesideTemplate(taught.mean, bits)
+
+    def _begin(self, like: Image) -> None:
+        """Run the whole network on the template beside itself: all that a part without defects needs is computed then.
+
+        Raises InputError where the template does not fit frames `like` this one, BadFrame where it shows nothing.
+        """
+        network, _, _ = self._stages_for(*like.shape[:2])
+        if network.input_shape[1] != CHANNELS:
+            raise InputError(
+                f"recompute.template is golden: the network must take {CHANNELS} channels (frame, template, difference), but takes "
+                f"{network.input_shape[1]}; set template: none"
+            )
+        change = self._detector.begin(like)
+        network.first(self._used_bits.of(change.corrected))
+        self._detector.commit(change, change.live)
 
     @property
     def size_px(self) -> tuple[int, int]:
@@ -218,6 +258,12 @@ class Pipeline:
     def outputs(self) -> Mapping[str, NDArray[np.float32]]:
         """The network's answer that the last inspection stands on, valid until the next one; {} before the first."""
         return self._outputs
+
+    def change_on(self, frame: Frame) -> ChangeMap:
+        """What the last inspection found changed, for the whole network's answer on its raw frame. Raises InputError before the first."""
+        if self._change is None:
+            raise InputError("no frame was inspected yet; call inspect first")
+        return replace(self._change, corrected=frame.image)
 
     def _stages_for(self, height: int, width: int, progress: Progress | None = None) -> tuple[CameraNetwork, Decoder, Audits]:
         """The network, its decoder and its audits, made for the first frame's size. Raises BadFrame for a frame of another size."""

@@ -10,17 +10,18 @@ import math
 from types import ModuleType
 from typing import Any, NamedTuple
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from edgevision.compare import measure
+from edgevision.compare.area import allowed_pixels, span_of
 from edgevision.compare.belt import entering, move
 from edgevision.compare.golden import Golden
 from edgevision.compare.golden import load as load_golden
 from edgevision.compare.golden_view import GoldenView
-from edgevision.compare.light import Lamp
-from edgevision.compare.masks import LiveMask, MaskPool, zeros_on_line
+from edgevision.compare.light import Lamp, refuse_colours
+from edgevision.compare.masks import LiveMask, MaskPool
+from edgevision.compare.scratch import Scratch
 from edgevision.compare.settings import ChangeSettings
 from edgevision.compare.settle import TILE_PX, Settle
 from edgevision.compare.steady import CELLS, Steady
@@ -29,12 +30,10 @@ from edgevision.errors import BadFrame, InputError
 from edgevision.kernels.compiled import change as compiled
 from edgevision.records import ChangeMap, Image, Mask, Scene
 
-__all__ = ["Background", "ChangeDetector", "ChangeSettings"]
+__all__ = ["Background", "ChangeDetector", "ChangeSettings", "allowed_pixels"]
 
 BANDS = 64
 LONGEST_SIDE_PX = 32_000
-SAMPLES = 5400
-SAMPLE_ROWS = 40  # at least, where there are as many: fewer do not show a wave along the rows
 NOISE_MEMORY_FRAMES = 64
 NOISE_EVERY = 8
 CHANGE_SIGMAS = 7.0
@@ -42,7 +41,6 @@ NOISE_ROOM = 1.5
 SPREAD_GUESS_LEVELS = 1.5
 LEAST_SAMPLES = 50
 CALIBRATION_FRAMES = 4
-ROW_ROOM = 512
 POINTS_EVERY = 4
 DAZZLED_SHARE = 0.25
 DAZZLED_FRAMES = 30
@@ -81,6 +79,7 @@ class Background:
         self.noise = np.full(measure.LEVELS, measure.NOISE_GUESS)
         self.finer = 8 - self.level_shift
         self.depth = (self.level_shift, (measure.LEVELS << self.level_shift) - 1)
+        self.began_golden = False  # the golden picture itself was the first frame, so that `used` is it and what differed from it
         self.golden = None if golden is None else GoldenView(golden, image, self.allowed, self.level_shift, settings)
         self.steady = Steady((height, width), self.channels, self.level_shift, settings.steady_px)
         self.lamp = Lamp((height, width, self.channels), image.dtype, self.level_shift, self.span)
@@ -157,51 +156,6 @@ class Background:
         return top + k * (bottom - top) // BANDS, top + (k + 1) * (bottom - top) // BANDS
 
 
-class Scratch:
-    """Working space of the kernels: its contents mean nothing between calls, but `weak` is left all zero."""
-
-    def __init__(self, height: int, width: int, channels: int, dtype: Any) -> None:
-        self.flags = np.zeros(width * channels, np.uint8)
-        self.weak = np.zeros((height + 2, width + 2), np.uint8)
-        self.points = np.zeros(height * width, np.int32)
-        self.runs = np.zeros((height * (width // 2 + 1), 3), np.int32)
-        self.chosen_runs = np.zeros_like(self.runs)
-        self.steep = np.zeros(width * channels, np.int32)
-        self.queue = np.zeros(height * width, np.int32)
-        area = height * width * channels / SAMPLES
-        down = max(1, min(int(math.sqrt(area)), height // SAMPLE_ROWS))
-        self.steps = odd(down), odd(max(1, int(area / down)))
-        self.faint_step = odd(max(1, int(2 * math.sqrt(area))))
-        samples = (height // self.steps[0] + 1) * (width // self.steps[1] + 1) * channels
-        self.samples = np.zeros((5, samples), np.int32)
-        self.faint = np.zeros(measure.FAINT_BINS, np.int64)
-        wide = -(-width * channels // 64) * 64 + ROW_ROOM
-        self.rows = zeros_on_line((5, wide), np.int16 if dtype == np.uint8 else np.int32)
-        self.first = np.zeros(height, np.int32)
-        self.last = np.zeros(height, np.int32)
-        self.none = np.zeros((height, width), np.bool_)
-
-
-def odd(step: int) -> int:
-    """The step, or the one before it: an even one would meet the same place in each of a codec's blocks."""
-    return max(1, step - 1 + step % 2)
-
-
-def allowed_pixels(settings: ChangeSettings, height: int, width: int) -> NDArray[np.uint8]:
-    """1 where a change counts: inside the ROI, outside every ignored polygon. Raises InputError for a ROI outside the picture."""
-    allowed = np.ones((height, width), np.uint8)
-    if settings.roi is not None:
-        allowed[:] = 0
-        cv2.fillPoly(allowed, [np.array(settings.roi, np.int32)], 1)
-        if not allowed.any():
-            raise InputError(f"compare.roi lies outside the {width}x{height} picture; give its corners as [x, y] in frame pixels")
-    for polygon in settings.ignore:
-        cv2.fillPoly(allowed, [np.array(polygon, np.int32)], 0)
-    if not allowed.any():
-        raise InputError("compare.ignore covers the whole of what compare.roi leaves; nothing could ever be live: make it smaller")
-    return allowed
-
-
 class _Pending(NamedTuple):
     """A measured frame that waits for its commit. `corrected` and `image` are (row, column x channel)."""
 
@@ -237,6 +191,34 @@ class ChangeDetector:
         """Forget everything: the next frame is a first frame."""
         self._background: Background | None = None
         self._pending: _Pending | None = None
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether nothing was measured since it was made or reset."""
+        return self._background is None
+
+    def teach(self, golden: Golden) -> None:
+        """Judge against this picture from now on, where `compare.reference` is golden. Forgets everything."""
+        self.golden = golden
+        self.reset()
+
+    def begin(self, like: Image) -> ChangeMap:
+        """Take the golden picture itself for the first frame, to which frames `like` this one are compared. To be committed.
+
+        From then on a frame of which more than `compare.golden_fraction` has changed is no such part: `measure` raises BadFrame. Raises
+        InputError where there is no golden picture, or one of another size or type.
+        """
+        golden = self.golden
+        if golden is None:
+            raise InputError("there is no golden picture to begin with; set compare.reference: golden and compare.golden, or teach one")
+        if golden.mean.shape != like.shape or golden.mean.dtype != like.dtype:
+            raise InputError(
+                f"{self.settings.golden or 'the template'}: is {golden.mean.dtype} {golden.mean.shape}, the camera gives {like.dtype} "
+                f"{like.shape}; teach it anew from this camera"
+            )
+        change = self.measure(golden.mean)
+        self._open().began_golden = True
+        return change
 
     @property
     def noise(self) -> NDArray[np.float64]:
@@ -285,8 +267,11 @@ class ChangeDetector:
         if steadied is not None:
             image, flat = steadied
             samples = self._fit_light(background, flat)
+        refuse_colours(background.lamp.line, self.settings.colour_limit)
         limits = self._limits(background, flat, samples)
         found = self._find(background, flat, limits)
+        if background.began_golden:
+            self._refuse_alien(background, found)
         if background.dazzled or found > self.settings.global_fraction * background.allowed_px:
             background.scratch.weak[:] = 0
             self._refuse_dazzled(background)
@@ -358,6 +343,16 @@ class ChangeDetector:
                 raise BadFrame(f"the picture is {what}: {share}, {limit} (compare.blind_fraction); check {remedy}")
         background.bright = bright / max(seen, 1)
         return int(n)
+
+    def _refuse_alien(self, background: Background, found: int) -> None:
+        """Raises BadFrame where so much has changed that the frame does not show the golden picture's part."""
+        share, limit = found / background.allowed_px, self.settings.golden_fraction
+        if share > limit:
+            background.scratch.weak[:] = 0
+            raise BadFrame(
+                f"not the part of its template: {share:.0%} of the picture differs, the limit is {limit:.0%} (compare.golden_fraction); is "
+                "it another product, or does it lie elsewhere? Teach its template, or put it right"
+            )
 
     def _refuse_dazzled(self, background: Background) -> None:
         """Raises BadFrame while much of the picture has just become saturated: the camera's exposure is still catching up."""
@@ -562,12 +557,6 @@ def grid_of(background: Background) -> tuple[tuple[int, int], tuple[int, int]]:
 def scene_of(background: Background, otherwise: Scene) -> Scene:
     """Misaligned where the part does not lie where it may, which is NOT_INSPECTED, whatever else the frame shows."""
     return Scene.MISALIGNED if background.golden is not None and not background.golden.is_aligned else otherwise
-
-
-def span_of(allowed: NDArray[np.uint8], channels: int) -> tuple[int, int, int, int]:
-    """First row, row after the last, first value in a row, value after the last: the box around the allowed pixels."""
-    rows, columns = np.flatnonzero(allowed.any(axis=1)), np.flatnonzero(allowed.any(axis=0))
-    return int(rows[0]), int(rows[-1]) + 1, int(columns[0]) * channels, (int(columns[-1]) + 1) * channels
 
 
 def read_only(array: NDArray[Any]) -> NDArray[Any]:

@@ -1,7 +1,7 @@
 """A U-Net that sees far: for surfaces, on which what is wrong may be as large as the part. In: a spec. Out: layers. Keeps nothing.
 
-Input `image` (1, 3, H, W), output `defect` (1, labels, H/2, W/2): one probability map a label; or, for what is told by boxes, `answer`
-(1, 4 + labels, H/8, W/8): how far a box reaches from the middle of a pixel, left, up, right, down, in pixels of that map, and its labels. Four halvings down, then convolutions
+Input `image` (1, 3, H, W), output `defect` (1, labels, H/2, W/2): one probability map a label; or, for what is told by boxes, `sides`
+(1, 4, H/8, W/8): how far a box reaches from the middle of a pixel, left, up, right, down, and `labels` (1, labels, H/8, W/8) of it. Four halvings down, then convolutions
 whose taps lie ever farther apart, three doublings up. An output sees about 600 x 600 pixels, most of them coarsely; all of it stays
 local, so that a changed pixel stirs what lies around it and no more.
 """
@@ -31,11 +31,11 @@ def reach_layers(spec: ReachSpec) -> tuple[Layer, ...]:
 
 
 def box_layers(spec: ReachSpec) -> tuple[Layer, ...]:
-    """The same as far as an eighth of the size, then `sides` and `labels`; the last one is the output `answer`, both together."""
+    """The same as far as an eighth of the size, then the two outputs `sides` and `labels`, the last ones."""
     steps = [*_down(spec), *_up(spec, ("eighth",)), Layer("head", "conv", ("mix_eighth",), spec.widths[3], 3, 1, "relu")]
     sides = Layer("sides", "conv", ("head",), 4, 1, 1, "relu")
     labels = Layer("labels", "conv", ("head",), len(spec.labels), 1, 1, "sigmoid")
-    return (*steps, sides, labels, Layer("answer", "concat", ("sides", "labels"), 4 + len(spec.labels)))
+    return (*steps, sides, labels)
 
 
 def _down(spec: ReachSpec) -> list[Layer]:

@@ -1,4 +1,4 @@
-"""The U-Net of `networks/unet.py` as torch sees it, and back: batch normalisation folded into plain numpy weights. Keeps nothing."""
+"""Networks that are plain data as torch sees them, and back: batch normalisation folded into plain numpy weights. Keeps nothing."""
 
 from __future__ import annotations
 
@@ -16,18 +16,17 @@ MEAN = (0.4627, 0.4627, 0.4627)  # of the picture as 0..1, RGB; close to lit met
 STD = (0.2353, 0.2353, 0.2353)
 
 
-class TrainedUNet(nn.Module):  # type: ignore[misc]
-    """Runs the layers of a spec, or those given as `steps`; gives logits, not probabilities."""
+class TrainedLayers(nn.Module):  # type: ignore[misc]
+    """Runs layers; gives logits, not probabilities."""
 
-    def __init__(self, spec: UNetSpec, steps: Sequence[Layer] | None = None) -> None:
+    def __init__(self, steps: Sequence[Layer]) -> None:
         super().__init__()
-        self.spec = spec
-        self.steps = tuple(steps or layers(spec))
+        self.steps = tuple(steps)
         sizes = shapes(self.steps, STRIDE, STRIDE)
         self.convolutions = nn.ModuleDict({f"conv_{s.name}": _convolution(s, sizes[s.inputs[0]][0]) for s in self.steps if s.op == "conv"})
 
-    def forward(self, image: torch.Tensor) -> torch.Tensor:
-        """(n, 3, H, W) RGB, normalised -> (n, labels, H/2, W/2) logits."""
+    def run(self, image: torch.Tensor) -> dict[str, torch.Tensor]:
+        """(n, 3, H, W), normalised -> every step's output by its name."""
         values = {"image": image}
         for step in self.steps:
             inputs = [values[name] for name in step.inputs]
@@ -40,7 +39,19 @@ class TrainedUNet(nn.Module):  # type: ignore[misc]
                 values[step.name] = nn.functional.interpolate(inputs[0], scale_factor=2, mode="nearest")
             else:
                 values[step.name] = torch.cat(inputs, dim=1)
-        return values[self.steps[-1].name]
+        return values
+
+
+class TrainedUNet(TrainedLayers):
+    """The U-Net of a spec, or the layers given as `steps`; its answer is the last one's."""
+
+    def __init__(self, spec: UNetSpec, steps: Sequence[Layer] | None = None) -> None:
+        super().__init__(steps or layers(spec))
+        self.spec = spec
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        """(n, 3, H, W) RGB, normalised -> (n, labels, H/2, W/2) logits."""
+        return self.run(image)[self.steps[-1].name]
 
 
 def normalised(image: torch.Tensor) -> torch.Tensor:
@@ -60,7 +71,7 @@ def _convolution(step: Layer, channels: int) -> nn.Module:
     return nn.Sequential(convolution, nn.BatchNorm2d(step.channels, momentum=0.05))
 
 
-def folded(network: TrainedUNet) -> Weights:
+def folded(network: TrainedLayers) -> Weights:
     """Weight (out, in, k, k) and bias (out,) of each convolution, normalisation folded in."""
     result = {}
     for name, module in network.convolutions.items():

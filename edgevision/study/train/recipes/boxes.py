@@ -1,196 +1,94 @@
-"""The surface network for what is told by boxes: each pixel of its coarse map says how far a box about it reaches, and of what it is.
+"""What a detector of `networks/detector.py` is taught, and what it found. In: boxes, outputs. Out: targets, losses, boxes. Keeps nothing.
 
-In: pictures with boxes. Out: a network, a loss, an ONNX file. Keeps the pictures. A box is learnt by the pixels about its middle, the
-smaller box where two claim one; a label's aim is how well the box fits by now, so that of two boxes the better one is the likelier.
+A cell whose middle lies near the middle of a box answers for it; those a little further off are not asked; all others are to be silent.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
-import onnx
 import torch
 from numpy.typing import NDArray
-from onnx import helper, numpy_helper
-from torch import nn
 from torch.nn import functional
 
-from edgevision.errors import InputError
-from edgevision.networks.reach import ReachSpec, box_layers
-from edgevision.networks.unet import Layer
-from edgevision.study.sets import Case
-from edgevision.study.train.export import write_onnx
-from edgevision.study.train.network import TrainedUNet, Weights, folded
-from edgevision.study.train.recipes.begin import take_over
-from edgevision.study.train.recipes.fit import FitSettings, Fitted, fit
-from edgevision.study.train.recipes.lessons import batch_images
-from edgevision.study.train.recipes.pictures import coloured
-from edgevision.study.train.recipes.variation import Bytes, Variation, lit
+from edgevision.networks.detector import STRIDE
 
-BOX_STRIDE = 8
-PX, BATCH = 208, 12  # the side to which pictures are stretched: 13 times 16, for pictures of 200
-VARIATION = Variation(gain=1.6, ramp=0.3, noise=4.0, blur_px=0.8, scale=(0.8, 1.35))
-MIDDLE = 0.3  # of a box's side, about its middle: pixels there learn it
-SHOWN_LEAST = 0.4  # of a box's area: less of it in a view is no box
-SEGMENT = {"kind": "boxes", "boxes": {"layout": "columns", "corners": True, "normalised": False}}
+Floats = NDArray[np.float32]
+ANSWER_PX, SILENT_PX = 9.0, 17.0  # a cell nearer than the one answers, one further than the other is silent
+BLIND_CELLS = 3  # along a cut side of a crop, where a cell does not see all that it will see in service
+OVERLAP = 0.45
+HARD = 1.5  # how much less what is already right counts
 
 
-class TrainedBoxes(nn.Module):  # type: ignore[misc]
-    """Gives sides (n, 4, h, w), in pixels of the coarse map, and logits of labels (n, labels, h, w)."""
+class Targets(NamedTuple):
+    """By cell: `labels` (labels, rows, columns) 0 or 1, `weights` (rows, columns), `edges` (4, rows, columns) in pixels."""
 
-    def __init__(self, labels: tuple[str, ...]) -> None:
-        super().__init__()
-        self.spec = ReachSpec(labels=labels)
-        self.all_steps = box_layers(self.spec)
-        self.trunk = TrainedUNet(self.spec, self.all_steps[:-3])
-        self.sides = nn.Conv2d(self.spec.widths[3], 4, 1)
-        self.labels = nn.Conv2d(self.spec.widths[3], len(labels), 1)
-        nn.init.constant_(self.sides.bias, 4.0)
-        nn.init.constant_(self.labels.bias, -4.0)
-
-    def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """(n, 3, H, W), normalised."""
-        head = self.trunk(image)
-        return torch.relu(self.sides(head)), self.labels(head)
-
-    def weights(self) -> Weights:
-        """Of every convolution, normalisation folded in."""
-        own = {name: (conv.weight, conv.bias) for name, conv in (("sides", self.sides), ("labels", self.labels))}
-        return {**folded(self.trunk), **{name: (w.detach().numpy().copy(), b.detach().numpy().copy()) for name, (w, b) in own.items()}}
+    labels: Floats
+    weights: Floats
+    edges: Floats
 
 
-@dataclass(frozen=True, slots=True)
-class Boxed:
-    """A picture (H, W, 3), its boxes (n, 4) x1 y1 x2 y2 and the place of each one's label."""
-
-    image: Bytes
-    boxes: NDArray[np.float32]
-    labels: NDArray[np.int64]
-
-
-def boxed(case: Case, labels: tuple[str, ...], px: int) -> Boxed:
-    """The Case's picture stretched to a square of `px`, as the network will see it."""
-    image = coloured(case.image())
-    scale = np.array([px / image.shape[1], px / image.shape[0]] * 2, np.float32)
-    boxes = np.array([one.box_px for one in case.boxes or ()], np.float32).reshape(-1, 4) * scale
-    stretched = np.asarray(cv2.resize(image, (px, px), interpolation=cv2.INTER_LINEAR), np.uint8)
-    return Boxed(stretched, boxes, np.array([labels.index(one.label) for one in case.boxes or ()], np.int64))
-
-
-def view_of_boxed(picture: Boxed, rng: np.random.Generator, variation: Variation) -> Boxed:
-    """Mirrored, scaled, shifted and lit at random, of the same size."""
-    px = picture.image.shape[0]
-    zoom = np.exp(rng.uniform(*np.log(variation.scale))) * np.exp(np.array([1, -1]) * rng.uniform(-0.1, 0.1))
-    flips = 1 - 2 * rng.integers(0, 2, 2)
-    linear = flips * zoom
-    middle = px / 2 + rng.uniform(-0.5, 0.5, 2) * np.abs(zoom - 1) * px + rng.normal(0, 0.04, 2) * px
-    matrix = np.array([[linear[0], 0, middle[0] - linear[0] * px / 2], [0, linear[1], middle[1] - linear[1] * px / 2]])
-    image = cv2.warpAffine(picture.image, matrix, (px, px), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
-    ends = picture.boxes.reshape(-1, 2, 2) * linear + matrix[:, 2]
-    whole = np.concatenate([ends.min(axis=1), ends.max(axis=1)], axis=1)
-    inside = np.clip(whole, 0, px)
-    shown = _area(inside) >= SHOWN_LEAST * _area(whole)
-    return Boxed(lit(np.asarray(image, np.uint8), rng, variation), inside[shown].astype(np.float32), picture.labels[shown])
+def targets_of(boxes: Floats, cut: NDArray[np.bool_], labels: int, cells: int) -> Targets:
+    """For one square crop of so many cells; `cut`: is it cut at left, top, right, bottom, and not the picture's own edge."""
+    middle = (np.arange(cells, dtype=np.float32) + 0.5) * STRIDE
+    x, y = np.meshgrid(middle, middle)
+    named, weights = np.zeros((labels, cells, cells), np.float32), np.ones((cells, cells), np.float32)
+    edges, nearest = np.zeros((4, cells, cells), np.float32), np.full((cells, cells), np.inf, np.float32)
+    for label, x1, y1, x2, y2 in boxes:
+        off = np.maximum(np.abs(x - (x1 + x2) / 2), np.abs(y - (y1 + y2) / 2))
+        weights[(off < SILENT_PX) & (off >= ANSWER_PX) & ~named.any(axis=0)] = 0
+        own = (off < ANSWER_PX) & (off < nearest)
+        nearest[own] = off[own]
+        named[:, own], weights[own] = 0, 1
+        named[int(label), own] = 1
+        edges[:, own] = np.stack([x - x1, y - y1, x2 - x, y2 - y])[:, own]
+    for side, is_cut in enumerate(cut):
+        if is_cut:
+            weights[((slice(None), slice(None, BLIND_CELLS)), (slice(None, BLIND_CELLS),), (slice(None), slice(-BLIND_CELLS, None)),
+                     (slice(-BLIND_CELLS, None),))[side]] = 0  # fmt: skip
+    return Targets(named, weights, edges)
 
 
-def _area(boxes: NDArray[np.floating]) -> NDArray[np.floating]:
-    return (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+def loss_of(scores: torch.Tensor, edges: torch.Tensor, labels: torch.Tensor, weights: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
+    """Focal cross entropy of the labels, plus how far the boxes of answering cells are from overlapping the true ones.
+
+    `scores` (n, labels, rows, columns) logits, `labels` alike; `edges`, `truth` (n, 4, rows, columns) pixels; `weights` (n, rows, columns).
+    """
+    entropy = functional.binary_cross_entropy_with_logits(scores, labels, reduction="none")
+    hard = entropy * (1 - torch.exp(-entropy)) ** HARD * weights[:, None]
+    answering = (labels.amax(dim=1) > 0) & (weights > 0)
+    count = answering.sum().clamp(min=1)
+    found, true = (e.permute(0, 2, 3, 1)[answering] for e in (edges, truth))
+    return hard.sum() / count + 1.5 * (1 - overlaps(found, true)).sum() / count
 
 
-def aims(picture: Boxed) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """For each pixel of the coarse map: the label's place or -1 (h, w), and the box (4, h, w) in pixels of that map."""
-    side = picture.image.shape[0] // BOX_STRIDE
-    label, box = np.full((side, side), -1, np.int64), np.zeros((4, side, side), np.float32)
-    middles = np.arange(side, dtype=np.float32) + 0.5
-    for number in np.argsort(-_area(picture.boxes)):
-        x1, y1, x2, y2 = picture.boxes[number] / BOX_STRIDE
-        reach = [max(0.75, MIDDLE * size) for size in (x2 - x1, y2 - y1)]
-        near_x = (np.abs(middles - (x1 + x2) / 2) <= reach[0]) & (middles > x1) & (middles < x2)
-        near_y = (np.abs(middles - (y1 + y2) / 2) <= reach[1]) & (middles > y1) & (middles < y2)
-        near = near_y[:, None] & near_x[None]
-        label[near] = picture.labels[number]
-        box[:, near] = np.array([[x1], [y1], [x2], [y2]], np.float32)
-    return label, box
+def overlaps(found: torch.Tensor, true: torch.Tensor) -> torch.Tensor:
+    """Generalised intersection over union of boxes (n, 4) around one point each, given as distances to left, top, right, bottom."""
+    found = functional.softplus(found, beta=2.0)
+    inner = torch.minimum(found, true)
+    outer = torch.maximum(found, true)
+    both = (inner[:, 0] + inner[:, 2]).clamp(min=0) * (inner[:, 1] + inner[:, 3]).clamp(min=0)
+    areas = [(e[:, 0] + e[:, 2]) * (e[:, 1] + e[:, 3]) for e in (found, true, outer)]
+    either = areas[0] + areas[1] - both
+    return both / either - (areas[2] - either) / areas[2]
 
 
-def box_loss(network: nn.Module, views: Sequence[Boxed]) -> torch.Tensor:
-    """How wrong boxes and labels are, for each pixel that should know a box."""
-    label, box = (torch.from_numpy(np.stack(one)) for one in zip(*map(aims, views), strict=True))
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        sides, logits = network(batch_images(np.stack([view.image for view in views])).contiguous(memory_format=torch.channels_last))
-    sides, logits = sides.float(), logits.float()
-    known = label >= 0
-    fits = _fit(corners_of(sides).permute(0, 2, 3, 1)[known], box.permute(0, 2, 3, 1)[known])
-    aim = torch.zeros_like(logits)
-    where = known.nonzero()
-    aim[where[:, 0], label[known], where[:, 1], where[:, 2]] = fits[0].detach().clamp(min=0.05)
-    chances = torch.sigmoid(logits)
-    entropy = functional.binary_cross_entropy_with_logits(logits, aim, reduction="none")
-    count = known.sum().clamp(min=1)
-    return (entropy * (aim - chances.detach()).abs() ** 1.5).sum() / count * 2 + (1 - fits[1]).sum() / count
-
-
-def corners_of(sides: torch.Tensor) -> torch.Tensor:
-    """(n, 4, h, w): from how far a box reaches to its corners, in pixels of the map."""
-    y, x = (torch.arange(size, dtype=torch.float32) + 0.5 for size in sides.shape[2:])
-    middles = torch.stack([x.expand(len(y), -1), y[:, None].expand(-1, len(x))])
-    return torch.cat([middles - sides[:, :2], middles + sides[:, 2:]], dim=1)
-
-
-def _fit(one: torch.Tensor, other: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Intersection over union of boxes (n, 4) two by two, and the same less what lies between them (generalised)."""
-    low, high = torch.maximum(one[:, :2], other[:, :2]), torch.minimum(one[:, 2:], other[:, 2:])
-    both = (high - low).clamp(min=0).prod(dim=1)
-    either = sum((box[:, 2:] - box[:, :2]).clamp(min=0).prod(dim=1) for box in (one, other)) - both
-    around = (torch.maximum(one[:, 2:], other[:, 2:]) - torch.minimum(one[:, :2], other[:, :2])).prod(dim=1)
-    share = both / either.clamp(min=1e-6)
-    return share, share - (around - either) / around.clamp(min=1e-6)
-
-
-def learn_boxes(
-    cases: Sequence[Case], labels: tuple[str, ...], out: Path, settings: FitSettings, begin: Path | None = None, *, is_shown: bool = True
-) -> tuple[TrainedBoxes, Fitted]:
-    """Learn pictures with boxes; `begin`: the file to go on from. Raises InputError where there is nothing to learn."""
-    pictures = [boxed(case, labels, PX) for case in cases]
-    if not any(len(picture.labels) for picture in pictures):
-        raise InputError(f"none of the {len(cases)} pictures has a box; give some that have")
-    torch.manual_seed(settings.seed)
-    network = TrainedBoxes(labels).to(memory_format=torch.channels_last)
-
-    def drawn(rng: np.random.Generator, count: int) -> list[Boxed]:
-        return [view_of_boxed(pictures[int(rng.integers(len(pictures)))], rng, VARIATION) for _ in range(count)]
-
-    if begin is not None:
-        first = drawn(np.random.default_rng((settings.seed, 2)), 16)
-        take_over(network.trunk, begin, batch_images(np.stack([one.image for one in first])))
-    fitted = fit(network, settings, out / "training", lambda model, rng: box_loss(model, drawn(rng, BATCH)), is_shown=is_shown)
-    return network, fitted
-
-
-def write_boxes(network: TrainedBoxes, path: Path, px: int, facts: dict[str, str]) -> None:
-    """An ONNX file for pictures stretched to `px`, whose answer is (1, 4 + labels, N): corners in its own pixels, and probabilities."""
-    steps: tuple[Layer, ...] = network.all_steps
-    write_onnx(path, steps, network.weights(), (px, px), {**facts, "segment": json.dumps(SEGMENT)})
-    model = onnx.load(str(path))
-    side, channels = px // BOX_STRIDE, 4 + len(network.spec.labels)
-    scale, middles = np.ones((1, channels, 1, 1), np.float32), np.zeros((1, channels, side, side), np.float32)
-    scale[0, :4, 0, 0] = (-BOX_STRIDE, -BOX_STRIDE, BOX_STRIDE, BOX_STRIDE)
-    rows, columns = np.mgrid[:side, :side].astype(np.float32)
-    middles[0, :4] = np.stack([columns, rows, columns, rows]) * BOX_STRIDE + BOX_STRIDE / 2
-    graph = model.graph
-    tensors = {"box.scale": scale, "box.middles": middles, "box.shape": np.array([1, channels, side * side], np.int64)}
-    graph.initializer.extend(numpy_helper.from_array(value, name) for name, value in tensors.items())
-    graph.node.extend([
-        helper.make_node("Mul", ["answer", "box.scale"], ["scaled"], name="scaled"),
-        helper.make_node("Add", ["scaled", "box.middles"], ["placed"], name="placed"),
-        helper.make_node("Reshape", ["placed", "box.shape"], ["boxes"], name="boxes"),
-    ])  # fmt: skip
-    del graph.output[:]
-    graph.output.append(helper.make_tensor_value_info("boxes", onnx.TensorProto.FLOAT, [1, channels, side * side]))
-    onnx.checker.check_model(model)
-    path.write_bytes(model.SerializeToString())
+def found_in(scores: Floats, edges: Floats, least: float = 0.02) -> list[tuple[int, float, tuple[float, float, float, float]]]:
+    """(label, score, box) of one picture's outputs, probabilities and pixels, as the box decoder reads them."""
+    best, named = scores.max(axis=0), scores.argmax(axis=0)
+    rows, columns = np.nonzero(best >= least)
+    x, y = (columns + 0.5) * STRIDE, (rows + 0.5) * STRIDE
+    left, top, right, bottom = np.maximum(edges[:, rows, columns], 0)
+    corners = np.stack([x - left, y - top, x + right, y + bottom], axis=1)
+    values, labels = best[rows, columns], named[rows, columns]
+    result = []
+    for label in np.unique(labels):
+        own = np.flatnonzero(labels == label)
+        sides = np.hstack([corners[own, :2], corners[own, 2:] - corners[own, :2]])
+        kept = cv2.dnn.NMSBoxes(sides.tolist(), values[own].tolist(), 0.0, OVERLAP)
+        for index in own[np.asarray(kept, np.int64).reshape(-1)]:
+            x1, y1, x2, y2 = (float(edge) for edge in corners[index])
+            result.append((int(label), float(values[index]), (x1, y1, x2, y2)))
+    return result

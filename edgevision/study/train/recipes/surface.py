@@ -21,7 +21,7 @@ from edgevision.networks.unet import macs, parameters
 from edgevision.study.sets import Case, neu_det, open_set, pictures_in
 from edgevision.study.train.export import write_onnx
 from edgevision.study.train.network import MEAN, STD, folded
-from edgevision.study.train.recipes.boxes import PX, TrainedBoxes, learn_boxes, write_boxes
+from edgevision.study.train.recipes.surface_boxes import PX, TrainedBoxes, learn_boxes, write_boxes
 from edgevision.study.train.recipes.few import learn_few
 from edgevision.study.train.recipes.fit import FitSettings, Fitted
 from edgevision.study.train.recipes.learn import Learnt, learn_made, learn_pictures
