@@ -15,10 +15,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edgevision.records import Settings
+from edgevision.records import Image, Settings
 from edgevision.study.parts.surface_defects import LABELS, draw_defect
 
-__all__ = ["GROUNDS", "LABELS", "Sample", "SurfaceStyle", "grain", "good_surface", "make", "photographed", "random_style", "sequence"]
+__all__ = ["GROUNDS", "LABELS", "Sample", "SurfaceStyle", "grain", "good_surface", "make", "photographed", "pictures", "random_style", "sequence"]
 
 Ground = Literal["ground", "brushed", "cast", "granular"]
 Floats = NDArray[np.float32]
@@ -72,6 +72,12 @@ def make(rng: np.random.Generator, size_px: tuple[int, int] = (224, 224), *, is_
         for _ in range(1 + int(rng.integers(3))):
             draw_defect(surface, part, marks, rng, is_upright=style.is_upright)
     return Sample(photographed(surface, style, rng), marks)
+
+
+def pictures(rng: np.random.Generator) -> Iterator[tuple[str, Image]]:
+    """For `edgevision init`: the sequence, with the files' paths."""
+    for number, sample in enumerate(sequence(rng)):
+        yield f"sample/surface-{number:02d}.png", sample.image
 
 
 def good_surface(rng: np.random.Generator, style: SurfaceStyle, size_px: tuple[int, int]) -> tuple[Floats, Bools]:

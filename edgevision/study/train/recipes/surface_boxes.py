@@ -30,7 +30,7 @@ from edgevision.study.train.recipes.pictures import coloured
 from edgevision.study.train.recipes.variation import Bytes, Variation, lit
 
 BOX_STRIDE = 8
-PX, BATCH = 208, 12  # the side to which pictures are stretched: 13 times 16, for pictures of 200
+PX, BATCH = 208, 12  # the side of what is learnt: 13 times 16, for pictures of 200
 VARIATION = Variation(gain=1.6, ramp=0.3, noise=4.0, blur_px=0.8, scale=(0.8, 1.35))
 MIDDLE = 0.3  # of a box's side, about its middle: pixels there learn it
 SHOWN_LEAST = 0.4  # of a box's area: less of it in a view is no box
@@ -71,12 +71,15 @@ class Boxed:
 
 
 def boxed(case: Case, labels: tuple[str, ...], px: int) -> Boxed:
-    """The Case's picture stretched to a square of `px`, as the network will see it."""
+    """The Case's picture in the corner of a square of `px`, its last row and column repeated, or shrunk into it where it is larger."""
     image = coloured(case.image())
-    scale = np.array([px / image.shape[1], px / image.shape[0]] * 2, np.float32)
-    boxes = np.array([one.box_px for one in case.boxes or ()], np.float32).reshape(-1, 4) * scale
-    stretched = np.asarray(cv2.resize(image, (px, px), interpolation=cv2.INTER_LINEAR), np.uint8)
-    return Boxed(stretched, boxes, np.array([labels.index(one.label) for one in case.boxes or ()], np.int64))
+    scale = min(1.0, px / max(image.shape[:2]))
+    if scale < 1:
+        image = np.asarray(cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8)
+    room = (px - image.shape[0], px - image.shape[1])
+    filled = np.asarray(cv2.copyMakeBorder(image, 0, room[0], 0, room[1], cv2.BORDER_REPLICATE), np.uint8)
+    boxes = np.array([one.box_px for one in case.boxes or ()], np.float32).reshape(-1, 4) * np.float32(scale)
+    return Boxed(filled, boxes, np.array([labels.index(one.label) for one in case.boxes or ()], np.int64))
 
 
 def view_of_boxed(picture: Boxed, rng: np.random.Generator, variation: Variation) -> Boxed:
