@@ -1,9 +1,10 @@
 """A U-Net that sees far: for surfaces, on which what is wrong may be as large as the part. In: a spec. Out: layers. Keeps nothing.
 
 Input `image` (1, 3, H, W), output `defect` (1, labels, H/2, W/2): one probability map a label; or, for what is told by boxes, `sides`
-(1, 4, H/8, W/8): how far a box reaches from the middle of a pixel, left, up, right, down, and `labels` (1, labels, H/8, W/8) of it. Four halvings down, then convolutions
-whose taps lie ever farther apart, three doublings up. An output sees about 600 x 600 pixels, most of them coarsely; all of it stays
-local, so that a changed pixel stirs what lies around it and no more.
+(1, 4, H/8, W/8): how far a box reaches from the middle of a pixel, left, up, right, down, and `labels` (1, labels, H/8, W/8) of it.
+
+Four halvings down, then convolutions whose taps lie ever farther apart, three doublings up. An output sees about 600 x 600 pixels, most
+of them coarsely; all of it stays local, so that a changed pixel stirs what lies around it and no more.
 """
 
 from __future__ import annotations

@@ -163,7 +163,9 @@ def segment_of(weights: Path, settings: SegmentSettings) -> SegmentSettings:
     try:
         return SegmentSettings.model_validate({**settings.model_dump(), **json.loads(said)})
     except (TypeError, ValueError) as error:
-        raise InputError(f"{weights}: its metadata's segment is {said!r}; it must be settings of `segment:` as JSON; train it again") from error
+        raise InputError(
+            f"{weights}: its metadata's segment is {said!r}; it must be settings of `segment:` as JSON; train it again"
+        ) from error
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from edgevision.records import Image, Settings
 from edgevision.study.parts.surface_defects import LABELS, draw_defect
 
-__all__ = ["GROUNDS", "LABELS", "Sample", "SurfaceStyle", "grain", "good_surface", "make", "photographed", "pictures", "random_style", "sequence"]
+__all__ = ["GROUNDS", "LABELS", "Sample", "SurfaceStyle", "good_surface", "grain", "make", "photographed", "pictures", "sequence"]
 
 Ground = Literal["ground", "brushed", "cast", "granular"]
 Floats = NDArray[np.float32]
@@ -59,7 +59,7 @@ def random_style(rng: np.random.Generator) -> SurfaceStyle:
         contrast=float(rng.uniform(0.02, 0.16)),
         fills=bool(rng.random() < (0.25 if ground == "granular" else 0.6)),
         is_upright=bool(rng.random() < 0.8),
-        tint=dough if ground == "granular" and rng.random() < 0.7 else plain,  # type: ignore[arg-type]
+        tint=dough if ground == "granular" and rng.random() < 0.7 else plain,
     )
 
 

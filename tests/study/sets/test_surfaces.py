@@ -89,7 +89,11 @@ def test_a_cookie_is_broken_wherever_its_mask_is_not_black(tmp_path):
     mask[1:3, 1:6] = (54, 10, 3)
     draw(tmp_path / "masks" / "anomaly-1.png", mask)
     cases = cookie.read(tmp_path)
-    assert [(case.name, case.group) for case in cases] == [("normal-2", "normal-00"), ("normal-12", "normal-01"), ("anomaly-1", "anomaly-00")]
+    assert [(case.name, case.group) for case in cases] == [
+        ("normal-2", "normal-00"),
+        ("normal-12", "normal-01"),
+        ("anomaly-1", "anomaly-00"),
+    ]
     assert cases[2].true_mask().sum() == 10
     draw(tmp_path / "masks" / "anomaly-1.png", mask[:4])
     with pytest.raises(BadFrame, match=r"anomaly-1\.png: is 10x4, its picture 10x8"):

@@ -11,6 +11,7 @@ from typing import Any
 
 import onnx
 import torch
+from google.protobuf.message import DecodeError
 from onnx import numpy_helper
 from torch import nn
 
@@ -32,7 +33,7 @@ def take_over(network: TrainedUNet, file: Path, images: torch.Tensor) -> int:
     """
     try:
         found = {tensor.name: numpy_helper.to_array(tensor) for tensor in onnx.load(str(file)).graph.initializer}
-    except (OSError, ValueError, onnx.checker.ValidationError) as error:
+    except (OSError, ValueError, DecodeError) as error:
         raise InputError(
             f"{file}: cannot be read as ONNX ({type(error).__name__}); give a network that `edgevision train` wrote"
         ) from error

@@ -22,9 +22,9 @@ from edgevision.errors import InputError
 from edgevision.study.parts.surface_defects import draw_defect
 from edgevision.study.sets import Case
 from edgevision.study.train.recipes.fit import FitSettings, fit
+from edgevision.study.train.recipes.learn import Learnt, begun, variation_for
 from edgevision.study.train.recipes.lessons import Lesson, marked_loss, predicted, tensors, view_of
 from edgevision.study.train.recipes.pictures import coloured, shrink_of
-from edgevision.study.train.recipes.learn import Learnt, begun, variation_for
 from edgevision.study.train.recipes.variation import OUTSIDE, Bytes, Variation, lit
 
 LABELS = ("defect",)
@@ -53,7 +53,11 @@ class FewLessons:
 
     def whole(self, rng: np.random.Generator) -> list[Lesson]:
         """Some good and some bad pictures as a whole, filled up to one size; OUTSIDE around them."""
-        chosen = [(images[int(rng.integers(len(images)))], is_bad) for images, is_bad in ((self._good, False), (self._bad, True)) for _ in range(WHOLE)]
+        chosen = [
+            (images[int(rng.integers(len(images)))], is_bad)
+            for images, is_bad in ((self._good, False), (self._bad, True))
+            for _ in range(WHOLE)
+        ]
         size = tuple(-(-max(image.shape[axis] for image, _ in chosen) // 16) * 16 for axis in (0, 1))
         return [self._filled(image, (size[0], size[1]), is_bad, rng) for image, is_bad in chosen]
 
@@ -102,7 +106,9 @@ def learn_few(
 ) -> Learnt:
     """Learn from good and bad pictures without marks. Raises InputError for too few of them, with how many are needed."""
     if len(good) < LEAST_GOOD or len(bad) < LEAST_BAD:
-        raise InputError(f"{len(good)} good and {len(bad)} bad pictures; at least {LEAST_GOOD} and {LEAST_BAD} are needed, 20 and 5 are better")
+        raise InputError(
+            f"{len(good)} good and {len(bad)} bad pictures; at least {LEAST_GOOD} and {LEAST_BAD} are needed, 20 and 5 are better"
+        )
     shrink = shrink_of([*good, *bad])
     pictures = [[_smaller(case, shrink) for case in cases] for cases in (good, bad)]
     lessons = FewLessons(pictures[0], pictures[1], variation_for("few"))

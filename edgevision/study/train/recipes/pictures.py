@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgevision.records import Image
-from edgevision.study.sets import Case, cookie, magnetic_tile
+from edgevision.study.sets import Case, magnetic_tile
 from edgevision.study.train.recipes.lessons import Lesson, view_of
 from edgevision.study.train.recipes.variation import Bytes, Variation
 

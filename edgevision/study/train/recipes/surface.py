@@ -21,10 +21,10 @@ from edgevision.networks.unet import macs, parameters
 from edgevision.study.sets import Case, neu_det, open_set, pictures_in
 from edgevision.study.train.export import write_onnx
 from edgevision.study.train.network import MEAN, STD, folded
-from edgevision.study.train.recipes.surface_boxes import PX, TrainedBoxes, learn_boxes, write_boxes
 from edgevision.study.train.recipes.few import learn_few
 from edgevision.study.train.recipes.fit import FitSettings, Fitted
 from edgevision.study.train.recipes.learn import Learnt, learn_made, learn_pictures
+from edgevision.study.train.recipes.surface_boxes import PX, TrainedBoxes, learn_boxes, write_boxes
 
 SETS = ("magnetic_tile", "neu_det", "cookie", "plain")
 MADE_SIZE_PX = (384, 512)
@@ -135,9 +135,7 @@ def _delivered_boxes(task: SurfaceTask, network: TrainedBoxes, fitted: Fitted, p
     return _carded(task, path, facts, fitted, pictures, (parameters(network.all_steps), work))
 
 
-def _carded(
-    task: SurfaceTask, path: Path, facts: dict[str, str], fitted: Fitted, pictures: int, size: tuple[int, int]
-) -> dict[str, Any]:
+def _carded(task: SurfaceTask, path: Path, facts: dict[str, str], fitted: Fitted, pictures: int, size: tuple[int, int]) -> dict[str, Any]:
     """Write card and curve beside the network; gives the report."""
     report = {"network": str(path), "pictures": pictures, "groups": facts["groups"], "data": facts["data"], "seed": task.settings.seed}
     report |= {"steps": fitted.steps, "minutes": round(fitted.seconds / 60, 1), "weights": size[0], "gmac": round(size[1] / 1e9, 3)}
