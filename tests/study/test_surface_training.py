@@ -75,7 +75,7 @@ def test_a_network_goes_on_from_a_file_as_the_file_answers(tmp_path):
     other = new_network(("a", "b", "c"))
     assert take_over(other, tmp_path / "n.onnx", images) == len(before.convolutions) - 1
     (tmp_path / "no.onnx").write_bytes(b"nothing")
-    with pytest.raises(InputError, match="cannot be read as ONNX|holds none of this network's weights"):
+    with pytest.raises(InputError, match=r"cannot be read as ONNX|holds none of this network's weights"):
         take_over(after, tmp_path / "no.onnx", images)
 
 

@@ -99,5 +99,5 @@ def test_a_cookie_is_broken_wherever_its_mask_is_not_black(tmp_path):
     with pytest.raises(BadFrame, match=r"anomaly-1\.png: is 10x4, its picture 10x8"):
         cases[2].true_mask()
     (tmp_path / "masks" / "anomaly-1.png").unlink()
-    with pytest.raises(InputError, match="anomaly-1.jpg: has no mask"):
+    with pytest.raises(InputError, match=r"anomaly-1\.jpg: has no mask"):
         cookie.read(tmp_path)

@@ -15,6 +15,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 from torch.nn import functional
 
@@ -83,10 +84,10 @@ def drawn_on(image: Bytes, rng: np.random.Generator) -> Lesson:
     return Lesson(changed, np.minimum(marks, 1), True)
 
 
-def _part(gray: np.ndarray[tuple[int, int], np.dtype[np.float32]]) -> np.ndarray[tuple[int, int], np.dtype[np.bool_]]:
+def _part(gray: NDArray[np.float32]) -> NDArray[np.bool_]:
     """Where the part lies, if it stands out from what is around it; else the whole picture."""
     soft = np.clip(cv2.GaussianBlur(gray, (0, 0), 5), 0, 255).astype(np.uint8)
-    level, split = cv2.threshold(soft, 0, 1, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
+    _, split = cv2.threshold(soft, 0, 1, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
     inside, outside = soft[split > 0], soft[split == 0]
     stands_out = inside.size > 0.15 * soft.size and outside.size > 0.1 * soft.size and inside.mean() > 2.2 * outside.mean() + 10
     return np.asarray(split > 0) if stands_out else np.ones(gray.shape, np.bool_)

@@ -16,8 +16,7 @@ from torch import nn
 from edgevision.errors import InputError
 from edgevision.study.parts.surface import LABELS as MADE_LABELS
 from edgevision.study.sets import Case
-from edgevision.study.train.network import TrainedUNet
-from edgevision.study.train.recipes.begin import new_network, take_over
+from edgevision.study.train.recipes.begin import ReachNetwork, new_network, take_over
 from edgevision.study.train.recipes.fit import BatchLoss, FitSettings, Fitted, fit
 from edgevision.study.train.recipes.lessons import Lesson, Lessons, MadeLessons, batch_images, marked_loss
 from edgevision.study.train.recipes.pictures import PictureLessons, labels_of, lesson_of, shrink_of
@@ -32,7 +31,7 @@ THRESHOLD = 0.5
 class Learnt:
     """A network that has learnt, what it tells apart, how much smaller it sees pictures, and how its training went."""
 
-    network: TrainedUNet
+    network: ReachNetwork
     labels: tuple[str, ...]
     shrink: int
     fitted: Fitted
@@ -67,7 +66,7 @@ def variation_for(layout: str) -> Variation:
     return Variation(turn_deg=25, is_quartered=True) if layout in ("cookie", "plain") else Variation()
 
 
-def begun(labels: tuple[str, ...], begin: Path | None, lessons: Lessons, seed: int) -> TrainedUNet:
+def begun(labels: tuple[str, ...], begin: Path | None, lessons: Lessons, seed: int) -> ReachNetwork:
     """A new network, with the weights of `begin` as far as they fit."""
     torch.manual_seed(seed)
     network = new_network(labels)

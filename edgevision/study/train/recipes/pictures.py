@@ -29,7 +29,7 @@ def labels_of(layout: str) -> tuple[str, ...]:
 
 def shrink_of(cases: Sequence[Case]) -> int:
     """By how much the pictures of a set are made smaller for the network: all alike, so that the longest side of all fits."""
-    return max(-(-max(case.image().shape[:2]) // LONGEST_PX) for case in cases)
+    return max(-(-int(max(case.image().shape[:2])) // LONGEST_PX) for case in cases)
 
 
 def coloured(image: Image) -> Bytes:

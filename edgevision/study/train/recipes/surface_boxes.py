@@ -22,8 +22,8 @@ from edgevision.errors import InputError
 from edgevision.networks.reach import ReachSpec, box_layers
 from edgevision.study.sets import Case
 from edgevision.study.train.export import write_onnx
-from edgevision.study.train.network import TrainedUNet, Weights, folded
-from edgevision.study.train.recipes.begin import take_over
+from edgevision.study.train.network import Weights, folded
+from edgevision.study.train.recipes.begin import ReachNetwork, take_over
 from edgevision.study.train.recipes.fit import FitSettings, Fitted, fit
 from edgevision.study.train.recipes.lessons import batch_images
 from edgevision.study.train.recipes.pictures import coloured
@@ -44,7 +44,7 @@ class TrainedBoxes(nn.Module):  # type: ignore[misc]
         super().__init__()
         self.spec = ReachSpec(labels=labels)
         self.all_steps = box_layers(self.spec)
-        self.trunk = TrainedUNet(self.spec, self.all_steps[:-2])
+        self.trunk = ReachNetwork(self.spec, self.all_steps[:-2])
         self.sides = nn.Conv2d(self.spec.widths[3], 4, 1)
         self.labels = nn.Conv2d(self.spec.widths[3], len(labels), 1)
         nn.init.constant_(self.sides.bias, 4.0)
