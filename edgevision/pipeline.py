@@ -216,6 +216,10 @@ class Pipeline:
             self._network.reset()
             self._decoder.reset()
 
+    def shown(self, image: Image) -> Image:
+        """This raw frame as the network is given it, uint8; beside its template where it is shown one. Valid until the next call."""
+        return self._raw_bits.of(image)
+
     def _showing(self) -> tuple[EightBits | BesideTemplate, EightBits | BesideTemplate]:
         """How the network is shown what it used, and the raw frame."""
         bits, taught = self.settings.compare.bits, self._detector.golden

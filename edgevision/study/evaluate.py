@@ -164,8 +164,11 @@ def answers(cases: tuple[Case, ...], line: Line, results: Results) -> Iterator[t
 
 
 def begin(stand: Stand, case: Case) -> None:
-    """Make ready for a Case: a new group is a new scene."""
-    if stand.group != case.group:
+    """Make ready for a Case: its template is taught; else a new group is a new scene."""
+    template = case.template_image()
+    if template is not None and stand.pipeline.settings.recompute.template != "none":
+        stand.pipeline.teach(template)
+    elif stand.group != case.group:
         stand.pipeline.reset()
         stand.group = case.group
 
@@ -176,7 +179,7 @@ def answer_of(stand: Stand, case: Case, frame: Frame) -> Answer:
     if inspection.mode == "none":
         return Answer(case, inspection, None, inspection.verdict)
     reading = stand.ranker.read(stand.pipeline.outputs)
-    verdict, regions, elapsed_ms = stand.dense.inspect(frame, frame.image, _change_of(inspection, frame))
+    verdict, regions, elapsed_ms = stand.dense.inspect(frame, stand.pipeline.shown(frame.image), _change_of(inspection, frame))
     return Answer(case, inspection, reading, verdict, regions, elapsed_ms)
 
 

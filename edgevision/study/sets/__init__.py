@@ -21,12 +21,13 @@ from importlib import import_module
 from pathlib import Path
 from typing import NamedTuple, Protocol, cast
 
-from edgevision.capture.picture import SUFFIXES, read_picture
+from edgevision.capture.picture import SUFFIXES, Colour, read_picture
 from edgevision.errors import BadFrame, InputError
 from edgevision.records import Box, Image, Mask
 
 LAYOUTS = (
     "bsdata",
+    "deeppcb",
     "plain",  # good/ and bad/ only: the last one, as others may hold such folders, too
 )
 MOST_BYTES = 200_000_000
@@ -56,14 +57,15 @@ class Case:
     template: Path | None = None
     boxes: tuple[Labelled, ...] | None = None
     mask: Callable[[tuple[int, int]], Mask] | None = None
+    colour: Colour = "auto"
 
     def image(self) -> Image:
         """(H, W, 3) BGR or (H, W). Raises BadFrame for a file that cannot be read."""
-        return read_picture(self.picture, "auto", MOST_BYTES)
+        return read_picture(self.picture, self.colour, MOST_BYTES)
 
     def template_image(self) -> Image | None:
         """Of the template, where there is one. Raises BadFrame."""
-        return None if self.template is None else read_picture(self.template, "auto", MOST_BYTES)
+        return None if self.template is None else read_picture(self.template, self.colour, MOST_BYTES)
 
     def true_mask(self) -> Mask | None:
         """Bool (H, W): where the defects are; None where the set says nothing of it. Raises BadFrame."""

@@ -62,7 +62,7 @@ def _case(board: Path, labels: Path, group: str) -> Case:
     if not labels.is_file():
         raise InputError(f"{board}: has no labels; write {labels}, empty where nothing is wrong, or take the picture away")
     boxes = tuple(_labelled(labels, number, line) for number, line in enumerate(_lines(labels), 1) if line.strip())
-    return Case(board.name.removesuffix("_test.jpg"), group, board, is_bad=bool(boxes), template=template, boxes=boxes)
+    return Case(board.name.removesuffix("_test.jpg"), group, board, is_bad=bool(boxes), template=template, boxes=boxes, colour="gray")
 
 
 def _lines(path: Path) -> list[str]:
