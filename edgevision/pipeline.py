@@ -63,6 +63,7 @@ class Pipeline:
         self._size_px = (0, 0)  # (height, width)
         self._full_ts: float | None = None
         self._outputs: Mapping[str, NDArray[np.float32]] = MappingProxyType({})
+        self._change: ChangeMap | None = None
 
     @classmethod
     def from_config(cls, config: str | PathLike[str] | Config, camera: str | None = None, registry: Registry | None = None) -> Pipeline:
@@ -104,7 +105,7 @@ class Pipeline:
             is_full = change.full_reason is not None
             picture = self._used_bits.of(change.corrected, None if is_full else live)
             outputs = network.first(picture) if is_full else network.next(picture, live)
-            self._outputs = outputs
+            self._outputs, self._change = outputs, change
             elapsed_ms = watch.lap("recompute")
             if isinstance(self._policy, TimedPolicy):
                 self._policy.spent(elapsed_ms)
@@ -261,6 +262,12 @@ class Pipeline:
     def outputs(self) -> Mapping[str, NDArray[np.float32]]:
         """The network's answer that the last inspection stands on, valid until the next one; {} before the first."""
         return self._outputs
+
+    def change_on(self, frame: Frame) -> ChangeMap:
+        """What the last inspection found changed, for the whole network's answer on its raw frame. Raises InputError before the first."""
+        if self._change is None:
+            raise InputError("no frame was inspected yet; call inspect first")
+        return replace(self._change, corrected=frame.image)
 
     def _stages_for(self, height: int, width: int, progress: Progress | None = None) -> tuple[CameraNetwork, Decoder, Audits]:
         """The network, its decoder and its audits, made for the first frame's size. Raises BadFrame for a frame of another size."""

@@ -19,7 +19,7 @@ from edgevision.compare.belt import entering, move
 from edgevision.compare.golden import Golden
 from edgevision.compare.golden import load as load_golden
 from edgevision.compare.golden_view import GoldenView
-from edgevision.compare.light import Lamp
+from edgevision.compare.light import Lamp, refuse_colours
 from edgevision.compare.masks import LiveMask, MaskPool
 from edgevision.compare.scratch import Scratch
 from edgevision.compare.settings import ChangeSettings
@@ -267,6 +267,7 @@ class ChangeDetector:
         if steadied is not None:
             image, flat = steadied
             samples = self._fit_light(background, flat)
+        refuse_colours(background.lamp.line, self.settings.colour_limit)
         limits = self._limits(background, flat, samples)
         found = self._find(background, flat, limits)
         if background.began_golden:

@@ -88,6 +88,12 @@ class ChangeSettings(Settings):
         (4, 4), description="Foreground limits [brighter, darker] in multiples of the pixel's own spread."
     )
     bits: int | None = Field(None, ge=8, le=16, description="Bits a uint16 camera really delivers; empty: 8 for uint8, 16 for uint16.")
+    colour_limit: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="How far one colour's gain may rise above another's before a frame is not inspected, as a share; 0: as far as it will.",
+    )
     blind_fraction: float = Field(0.995, gt=0, le=1, description="Share of black or saturated samples from which a frame is not inspected.")
 
     @field_validator("pixel_threshold")

@@ -2,35 +2,44 @@
 
 In: a recipe, a folder in one of its layouts, perhaps other weights. Out: how good (against the truth), how fast (against the same network
 whole in OpenVINO, in turn with ours in the same run) and whether selective and dense verdicts agree. Each picture goes through the recipe's
-own Pipeline as the one camera of its sample.yaml; a Case's template is taught first; where a group begins, the scene is forgotten.
+own Pipeline as the one camera of its sample.yaml; a Case's template is taught first; where a group begins, the scene is forgotten, and
+for a recipe that compares with a golden reference a set that is ordered in time teaches it anew, from the group's first pictures.
 """
 
 from __future__ import annotations
 
+import tempfile
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from edgevision.compare.align import Limits
+from edgevision.compare.golden import learn
 from edgevision.config import CameraConfig, Config, builtin_registry
 from edgevision.errors import BadFrame, ConfigError, InputError, Unavailable
 from edgevision.pipeline import Pipeline, facts_of
 from edgevision.recompute.graph import read_graph
-from edgevision.records import ChangeMap, Frame, Image, Inspection, Mask, Region, Scene, Verdict
+from edgevision.records import Frame, Image, Inspection, Region, Verdict
 from edgevision.registry import Registry
+from edgevision.study import growth
 from edgevision.study.dense_answer import DenseAnswer
+from edgevision.study.evaluate_page import Album, page_of
+from edgevision.study.growth import courses
 from edgevision.study.memory_growth import growth_mb
 from edgevision.study.ranking import Ranker, Reading, marked
 from edgevision.study.recipe import Recipe, find_recipe
+from edgevision.study.report import check_page, write_whole
 from edgevision.study.scores import MaskTally, auroc, average_precisions, best_f_score, f_score_at
 from edgevision.study.sets import Case, layout_of, open_set
 from edgevision.study.waiting import counting_bar
 
 SIZES_KEPT = 4  # pipelines of other picture sizes are dropped, the longest unused first
 MEMORY_FRAMES = 3
+TAUGHT_PICTURES = 6  # of a group, for its golden reference
 TOLD_REASONS = 3
 
 
@@ -78,9 +87,21 @@ class Results:
     has_masks: bool = False
     precision: str = ""
 
+    def add(self, answer: Answer, precision: str, settings: CameraConfig) -> None:
+        """Enter the next one; its map is added up and let go."""
+        self.precision = precision
+        reading = answer.reading
+        if reading is not None and reading.heat is not None:
+            truth = answer.case.true_mask()
+            if truth is not None:
+                self.has_masks = True
+                self.masks.add(marked(reading.heat, answer.inspection.regions, settings.segment.low_threshold), truth)
+            answer = replace(answer, reading=replace(reading, heat=None))
+        self.answers.append(answer)
 
-def evaluate(task: EvaluateTask, is_quiet: bool = False, told: Callable[[Answer, Image], None] | None = None) -> dict[str, Any]:
-    """The report, with `text` for a person. `told` is handed each answer with its picture, as it comes.
+
+def evaluate(task: EvaluateTask, is_quiet: bool = False) -> dict[str, Any]:
+    """The report, with `text` for a person; a page with hits, misses and false alarms where one is asked for.
 
     Raises InputError, ConfigError or UnsupportedNetwork, one line, before anything runs.
     """
@@ -88,19 +109,28 @@ def evaluate(task: EvaluateTask, is_quiet: bool = False, told: Callable[[Answer,
     layout, cases = open_set(task.data, recipe.card.sets, f"; or name the recipe that is made for it{_other(recipe)}")
     cases = _chosen(cases, task)
     camera, settings, registry = camera_of(recipe, task.weights)
-    results = Results()
+    results, shown = Results(), Album()
+    if task.out is not None:
+        check_page(task.out)
+    line = Line(camera, settings, registry, recipe.card.rank_threshold, layout_of(layout).IS_ORDERED)
     with counting_bar(is_quiet) as bar:
-        line = bar.add_task(f"{recipe.card.name}: {layout}", total=len(cases))
-        for answer, image in answers(cases, Line(camera, settings, registry, recipe.card.rank_threshold), results):
-            if told is not None:
-                told(answer, image)
-            bar.advance(line)
+        row = bar.add_task(f"{recipe.card.name}: {layout}", total=len(cases))
+        for answer, image in answers(cases, line, results):
+            if task.out is not None:
+                shown.add(answer.case, answer.inspection, image)
+            bar.advance(row)
     report: dict[str, Any] = {"recipe": recipe.card.name, "data": str(task.data), "layout": layout}
     report["weights"] = str(task.weights or recipe.network)
     report |= measures(results, layout_of(layout).IOU, settings)
     report |= costs(results)
+    grown = courses(results.answers) if line.is_ordered else ()
+    report |= growth.figures(grown) if grown else {}
     report["memory_mb"] = _memory_mb(task, cases) if task.has_memory else None
-    return {**report, "text": text_of(report)}
+    text = text_of(report)
+    if task.out is not None:
+        write_whole(task.out, page_of(report, shown, growth.plots(grown)))
+        text = f"{text}\nwith pictures: {task.out}"
+    return {**report, "text": text}
 
 
 def camera_of(recipe: Recipe, weights: Path | None = None) -> tuple[str, CameraConfig, Registry]:
@@ -127,10 +157,19 @@ class Line:
     settings: CameraConfig
     registry: Registry
     rank_threshold: float
+    is_ordered: bool = False
 
-    def stand(self, image: Image) -> Stand:
-        """For pictures of this one's size; compiled, and shown nothing yet."""
-        config = Config.model_construct(cameras={self.camera: self.settings})
+    @property
+    def is_taught(self) -> bool:
+        """Whether each group begins by teaching the golden reference."""
+        return self.is_ordered and self.settings.compare.reference == "golden"
+
+    def stand(self, image: Image, golden: Path | None = None) -> Stand:
+        """For pictures of this one's size, beside that golden reference; compiled, and shown nothing yet."""
+        settings = self.settings
+        if golden is not None:
+            settings = settings.model_copy(update={"compare": settings.compare.model_copy(update={"golden": golden})})
+        config = Config.model_construct(cameras={self.camera: settings})
         pipeline = Pipeline.from_config(config, self.camera, self.registry)
         pipeline.prepare(image)
         if pipeline.network is None:
@@ -143,24 +182,35 @@ class Line:
 def answers(cases: tuple[Case, ...], line: Line, results: Results) -> Iterator[tuple[Answer, Image]]:
     """Each Case's answer, entered in `results`, and its picture."""
     stands: OrderedDict[tuple[int, ...], Stand] = OrderedDict()
-    for number, case in enumerate(cases):
-        image = case.image()
-        if image.shape not in stands:
-            stands[image.shape] = line.stand(image)
-            if len(stands) > SIZES_KEPT:
-                stands.popitem(last=False)
-        stands.move_to_end(image.shape)
-        stand = stands[image.shape]
-        begin(stand, case)
-        answer = answer_of(stand, case, Frame(image, float(number), number))
-        results.answers.append(answer)
-        results.precision = stand.dense.precision
-        truth = case.true_mask()
-        if truth is not None and answer.reading is not None and answer.reading.heat is not None:
-            results.has_masks = True
-            results.masks.add(_mask_of(answer, line.settings), truth)
-        results.answers[-1] = replace(answer, reading=None if answer.reading is None else replace(answer.reading, heat=None))
-        yield answer, image
+    with tempfile.TemporaryDirectory() as folder:
+        group = ""
+        for number, case in enumerate(cases):
+            image = case.image()
+            if line.is_taught and case.group != group:
+                group = case.group
+                stands.clear()
+                taught = reference_of([one for one in cases if one.group == group], line.settings, Path(folder) / f"{number}.npz")
+                stands[image.shape] = line.stand(image, taught)
+            if image.shape not in stands:
+                stands[image.shape] = line.stand(image)
+                if len(stands) > SIZES_KEPT:
+                    stands.popitem(last=False)
+            stands.move_to_end(image.shape)
+            stand = stands[image.shape]
+            begin(stand, case)
+            answer = answer_of(stand, case, Frame(image, float(number), number))
+            results.add(answer, stand.dense.precision, line.settings)
+            yield answer, image
+
+
+def reference_of(cases: list[Case], settings: CameraConfig, path: Path) -> Path:
+    """The golden reference that a group's first pictures teach. Raises InputError where one of them shows a defect already."""
+    first = cases[:TAUGHT_PICTURES]
+    if bad := next((case for case in first if case.is_bad), None):
+        raise InputError(f"{bad.name}: shows a defect, and is among the first {TAUGHT_PICTURES}, from which {bad.group} is taught")
+    limits = Limits(settings.compare.align_px, settings.compare.align_degrees)
+    learn((case.image() for case in first), limits).save(path)
+    return path
 
 
 def begin(stand: Stand, case: Case) -> None:
@@ -179,21 +229,9 @@ def answer_of(stand: Stand, case: Case, frame: Frame) -> Answer:
     if inspection.mode == "none":
         return Answer(case, inspection, None, inspection.verdict)
     reading = stand.ranker.read(stand.pipeline.outputs)
-    verdict, regions, elapsed_ms = stand.dense.inspect(frame, stand.pipeline.shown(frame.image), _change_of(inspection, frame))
+    shown = stand.pipeline.shown(frame.image)
+    verdict, regions, elapsed_ms = stand.dense.inspect(frame, shown, stand.pipeline.change_on(frame))
     return Answer(case, inspection, reading, verdict, regions, elapsed_ms)
-
-
-def _change_of(inspection: Inspection, frame: Frame) -> ChangeMap:
-    """What the camera made of the scene; the whole network is shown the raw frame, all of it live."""
-    everything: Mask = np.ones(frame.image.shape[:2], np.bool_)
-    scene = Scene.NORMAL if inspection.scene is Scene.FALLBACK_DENSE else inspection.scene
-    return ChangeMap(everything, everything, 1.0, inspection.gain, inspection.offset, scene, frame.image, inspection.full_reason)
-
-
-def _mask_of(answer: Answer, settings: CameraConfig) -> Mask:
-    if answer.reading is None or answer.reading.heat is None:
-        raise InputError("there is no map to mark")
-    return marked(answer.reading.heat, answer.inspection.regions, settings.segment.low_threshold)
 
 
 def measures(results: Results, iou: float, settings: CameraConfig) -> dict[str, Any]:
@@ -267,6 +305,7 @@ def text_of(report: dict[str, Any]) -> str:
         f"bad ones found {report['bad_found']} of {report['bad']}, good ones alarmed {report['good_alarmed']} of {report['good']}",
         "  ".join(f"{name} {report[name]:.3f}" for name in names if name in report),
     ]
+    lines += growth.lines(report) if "courses" in report else []
     lines += [f"  {label:<16} average precision {value:.3f}" for label, value in report.get("classes", {}).items()]
     lines += [f"not inspected: {reason}" for reason in report["reasons"]]
     speed = f"{report['selective_ms_p50']:.1f} ms a picture (p50) against {report['dense_ms_p50']:.1f} in OpenVINO ({report['precision']})"

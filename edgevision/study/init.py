@@ -34,7 +34,7 @@ SEED = 0
 def init(folder: Path | None, recipe: str | None, is_quiet: bool = False) -> dict[str, Any]:
     """Write the files; the result has `text` with what to do next.
 
-    Raises InputError for an unknown recipe (with the nearest name), a folder that is not empty or cannot be made, a line.yaml that is there.
+    Raises InputError for an unknown recipe (with the nearest name), a folder that is not empty or cannot be made, a file that is there.
     """
     if recipe is None:
         return _plain(folder or Path())
@@ -122,7 +122,8 @@ def _next(recipe: Recipe, folder: Path) -> str:
     lines = [
         f"{folder}: recipe {recipe.card.name} ({recipe.card.title}) with {count} generated pictures; next:",
         f"  edgevision check {line}",
-        f"  edgevision replay {pictures} --config {line}" + (f" --expect {shlex.quote(str(folder / GOLDEN))}" if _has_golden(folder) else ""),
+        f"  edgevision replay {pictures} --config {line}"
+        + (f" --expect {shlex.quote(str(folder / GOLDEN))}" if _has_golden(folder) else ""),
         f"  edgevision run {line}                 # beside it: mosquitto_sub -v -t 'edgevision/#'",
         "then change what is marked >>> in it for your own camera",
     ]

@@ -49,7 +49,7 @@ def test_a_golden_file_may_leave_out_what_differs_by_machine(recording, tmp_path
     golden.write_text(golden.read_text().replace("OK", "NG", 1))
     assert replay(recording, None, None, None, golden, is_quiet=True)["differences"] == 1
     assert compare(["{}"], ['{"seq": 0}']) != []  # what asks nothing proves nothing
-    with pytest.raises(InputError, match="--keys has 'verdicts'.*did you mean 'verdict'"):
+    with pytest.raises(InputError, match=r"--keys has 'verdicts'.*did you mean 'verdict'"):
         LineFile(golden, ("verdicts",))
 
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from edgevision.records import Settings
 from edgevision.study.parts.surface import grain
 
-__all__ = ["LABELS", "Sample", "Screw", "SeriesSettings", "make", "random_screw", "series"]
+__all__ = ["LABELS", "Sample", "Screw", "SeriesSettings", "make", "pictures", "random_screw", "series"]
 
 Floats = NDArray[np.float32]
 LABELS = ("pitting",)
@@ -82,6 +82,14 @@ def series(rng: np.random.Generator, settings: SeriesSettings) -> Iterator[Sampl
         is_fault = number == settings.fault
         gains = np.array(FAULT_GAINS if is_fault else (1, 1, 1), np.float32)
         yield Sample(np.clip(np.rint(image * gains), 0, 255).astype(np.uint8), marks, is_fault)
+
+
+def pictures(rng: np.random.Generator) -> Iterator[tuple[str, NDArray[np.uint8]]]:
+    """What `edgevision init --recipe wear` draws: a screw's first picture as reference.png, and then its life in sample/."""
+    for number, drawn in enumerate(series(rng, SeriesSettings())):
+        if number == 0:
+            yield "reference.png", drawn.image
+        yield f"sample/{number:03d}.png", drawn.image
 
 
 def random_screw(rng: np.random.Generator, size_px: tuple[int, int], slope: float | None = None) -> Screw:
@@ -239,7 +247,7 @@ def _rough(shape: tuple[int, int], centre: tuple[float, float], radius: float, r
     points = np.stack([centre[1] + x * np.cos(turn) - y * np.sin(turn), centre[0] + x * np.sin(turn) + y * np.cos(turn)], axis=1)
     drawn = np.zeros(shape, np.uint8)
     cv2.fillPoly(drawn, [np.rint(points * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
-    return drawn.astype(np.float32) / 255
+    return np.asarray(drawn / np.float32(255), np.float32)
 
 
 def _place(track: Floats, rng: np.random.Generator, inner: float = 0.04) -> tuple[int, int]:

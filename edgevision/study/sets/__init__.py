@@ -1,8 +1,9 @@
 """Pictures with their truth, as others lay them out on disk: one file a layout. In: a folder. Out: Cases. Keeps nothing.
 
-A layout is a module here with four names (`Layout`), and a line in LAYOUTS:
+A layout is a module here with five names (`Layout`), and a line in LAYOUTS:
 
     FORM    one sentence: how such a folder lies on disk
+    IS_ORDERED  whether a group's pictures show one thing over time (false: each stands for itself)
     IOU     from which intersection over union on a box is found, in the set's own protocol (0.5 where it has none)
     fits    whether a folder looks like one; by the names in it, without opening a picture
     read    the Cases, in the order in which they are to be shown; every group in one piece, in the order of time where there is one
@@ -47,7 +48,7 @@ class Case:
 
     `boxes` None: the set has none, () says that nothing is to be found; likewise `mask`, which is called with the picture's (height,
     width) and may go to another process (no lambda). `template`: the picture of a part without defects to which this one must be
-    compared; a pipeline is taught it before the Case.
+    compared; a pipeline is taught it before the Case. `brought`: what brings the picture into the view of its group's other ones.
     """
 
     name: str
@@ -57,11 +58,13 @@ class Case:
     template: Path | None = None
     boxes: tuple[Labelled, ...] | None = None
     mask: Callable[[tuple[int, int]], Mask] | None = None
+    brought: Callable[[Image], Image] | None = None
     colour: Colour = "auto"
 
     def image(self) -> Image:
         """(H, W, 3) BGR or (H, W). Raises BadFrame for a file that cannot be read."""
-        return read_picture(self.picture, self.colour, MOST_BYTES)
+        image = read_picture(self.picture, self.colour, MOST_BYTES)
+        return image if self.brought is None else self.brought(image)
 
     def template_image(self) -> Image | None:
         """Of the template, where there is one. Raises BadFrame."""
@@ -77,6 +80,7 @@ class Layout(Protocol):
 
     FORM: str
     IOU: float
+    IS_ORDERED: bool
 
     def fits(self, folder: Path) -> bool:
         """Whether the folder looks like one."""

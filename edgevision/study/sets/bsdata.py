@@ -1,7 +1,8 @@
 """BSData: the same place of ball screws photographed over weeks while it wears, pitting drawn as labelme polygons. In: a folder.
 
-Out: Cases, spindle by spindle, in the order of time. A picture without a polygon shows no pitting that anybody saw; the names carry the
-time (`01_200905041126_277500_315_crop_2.jpg`: 2020-09-05 04:11). Published by T. Schlagenhauf and others, KIT, CC BY-SA 4.0.
+Out: Cases, spindle by spindle, in the order of time; those that were cut out wider are brought into the view of the others. A picture
+without a polygon shows no pitting that anybody saw; the names carry the time (`01_200905041126_277500_315_crop_2.jpg`: 2020-09-05 04:11).
+Published by T. Schlagenhauf and others, KIT, CC BY-SA 4.0.
 """
 
 from __future__ import annotations
@@ -17,12 +18,15 @@ import cv2
 import numpy as np
 
 from edgevision.errors import InputError
-from edgevision.records import Mask
+from edgevision.records import Image, Mask
 from edgevision.study.sets import Case, Labelled, pictures_in
 
 FORM = "a folder a spindle, JPEGs named by time, a labelme .json beside each that shows pitting"
 IOU = 0.5
+IS_ORDERED = True
 LABEL = "pitting"
+NARROW_PX, WIDE_PX = (460, 1130), (645, 1540)  # (height, width) of the two ways in which the pictures were cut out
+WIDE_TO_NARROW = ((0.741, 0.0, -14.7), (0.0, 0.741, -2.2))  # as measured between the last narrow and the first wide one of each spindle
 _NAME = re.compile(r"\d+_(\d{12})_.+")
 
 
@@ -61,7 +65,16 @@ def _case(spindle: str, path: Path) -> Case:
     boxes = tuple(
         Labelled(LABEL, (int(p[:, 0].min()), int(p[:, 1].min()), int(p[:, 0].max()) + 1, int(p[:, 1].max()) + 1)) for p in polygons
     )
-    return Case(name, spindle, path, bool(polygons), boxes=boxes, mask=_drawn(polygons, size_px))
+    return Case(name, spindle, path, bool(polygons), boxes=boxes, mask=_drawn(polygons, size_px), brought=as_narrow)
+
+
+def as_narrow(image: Image) -> Image:
+    """A picture that was cut out wide, as if it had been cut out narrow; any other as it is."""
+    if image.shape[:2] != WIDE_PX:
+        return image
+    matrix = np.array(WIDE_TO_NARROW, np.float64)
+    soft = cv2.GaussianBlur(image, (0, 0), 0.5)
+    return np.asarray(cv2.warpAffine(soft, matrix, NARROW_PX[::-1], flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE), image.dtype)
 
 
 def _polygons(path: Path) -> tuple[list[np.ndarray[Any, Any]], tuple[int, int]]:
@@ -78,6 +91,9 @@ def _polygons(path: Path) -> tuple[list[np.ndarray[Any, Any]], tuple[int, int]]:
     short = next((polygon for polygon in polygons if len(polygon) < 3), None)
     if short is not None:
         raise InputError(f"{path}: has a polygon of {len(short)} corners; it must have 3 or more; draw it again")
+    if size_px == WIDE_PX:
+        matrix = np.array(WIDE_TO_NARROW)
+        return [polygon @ matrix[:, :2].T + matrix[:, 2] for polygon in polygons], NARROW_PX
     return polygons, size_px
 
 

@@ -18,6 +18,7 @@ from edgevision.study.sets import MOST_BYTES, Case, natural
 
 FORM = "images/normal-N.jpg and images/anomaly-N.jpg, masks/anomaly-N.png"
 IOU = 0.5
+IS_ORDERED = False
 TOGETHER = 10
 _NAME = r"(normal|anomaly)-(\d+)"
 

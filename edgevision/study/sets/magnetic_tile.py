@@ -14,6 +14,7 @@ from edgevision.study.sets import Case, mask_file
 
 FORM = "MT_CLASS/expN_num_NUMBER.jpg, each with a mask beside it as .png"
 IOU = 0.5
+IS_ORDERED = False
 FREE = "Free"
 CLASSES = (FREE, "Blowhole", "Break", "Crack", "Fray", "Uneven")
 SAME_TILE = 600  # frames of the film

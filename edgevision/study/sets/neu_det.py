@@ -14,6 +14,7 @@ from edgevision.study.sets import Case, Labelled, natural
 
 FORM = "images/CLASS_NUMBER.jpg, each with boxes in annotations/CLASS_NUMBER.xml"
 IOU = 0.5
+IS_ORDERED = False
 CLASSES = ("crazing", "inclusion", "patches", "pitted_surface", "rolled-in_scale", "scratches")
 TOGETHER = 10
 

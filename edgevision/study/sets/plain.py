@@ -14,6 +14,7 @@ from edgevision.study.sets import Case, mask_file, pictures_in
 
 FORM = "good/ and bad/ with pictures, perhaps masks/ with one PNG a bad picture"
 IOU = 0.5
+IS_ORDERED = False
 GOOD, BAD, MASKS = "good", "bad", "masks"
 
 
