@@ -29,7 +29,7 @@ from edgevision.study.train.network import TrainedLayers, folded
 from edgevision.study.train.recipes.begin import take_over
 from edgevision.study.train.recipes.boxes import loss_of, targets_of
 from edgevision.study.train.recipes.fit import BatchLoss, FitSettings, Fitted, fit
-from edgevision.study.train.recipes.pcb_views import CROP_PX, Board, Pool, board_of
+from edgevision.study.train.recipes.pcb_views import CROP_PX, Board, Pool, beside, board_of, generated
 
 MEAN, STD = (0.5, 0.5, 0.0), (0.5, 0.5, 0.5)  # of board, template and difference as 0..1: no difference is 0
 SPEC = DetectorSpec(LABELS)
@@ -37,6 +37,7 @@ BATCH = 32
 FIRST_REACH_CELLS = 2.3  # of a cell's box before it has learnt anything: usual boxes are 36 px across
 RENEW_EVERY = 6  # steps before another board is drawn
 THRESHOLD = 0.5
+SHOWN = 32  # pictures for quantising
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +66,23 @@ class TrainedDetector(TrainedLayers):
 
 
 def learn(task: PcbTask, settings: FitSettings, *, is_shown: bool = True) -> dict[str, Any]:
-    """Train and write `pcb.onnx` into the folder; gives what its card says. Raises InputError where there is nothing to learn."""
-    network, fitted = taught([boarded(case) for case in task.cases], task.begin, settings, task.out / "training", is_shown=is_shown)
+    """Train and write `pcb.onnx` into the folder; gives what its card says. Raises InputError where there is nothing to learn.
+
+    Beside it, in `shown/`, lie pictures as the network is shown them, by which `edgevision quantize` may measure it.
+    """
+    real = [boarded(case) for case in task.cases]
+    network, fitted = taught(real, task.begin, settings, task.out / "training", is_shown=is_shown)
+    draw_shown(real, task.out / "shown", settings.seed)
     return _write(network, fitted, task, settings)
+
+
+def draw_shown(real: Sequence[Board], folder: Path, seed: int) -> None:
+    """Some boards beside their templates, as PNGs of three channels; generated ones where there are no `real` ones."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng((seed, 3))
+    for number in range(SHOWN):
+        board = real[int(rng.integers(len(real)))] if real else generated(rng)
+        cv2.imwrite(str(folder / f"{number:02d}.png"), beside(board.used, board.template))
 
 
 def taught(
