@@ -28,7 +28,7 @@ from edgevision.registry import Registry
 from edgevision.study import growth
 from edgevision.study.dense_answer import DenseAnswer
 from edgevision.study.evaluate_page import Album, page_of
-from edgevision.study.growth import courses
+from edgevision.study.growth import courses, is_near
 from edgevision.study.memory_growth import growth_mb
 from edgevision.study.ranking import Ranker, Reading, marked
 from edgevision.study.recipe import Recipe, find_recipe
@@ -109,6 +109,11 @@ def evaluate(task: EvaluateTask, is_quiet: bool = False) -> dict[str, Any]:
     layout, cases = open_set(task.data, recipe.card.sets, f"; or name the recipe that is made for it{_other(recipe)}")
     cases = _chosen(cases, task)
     camera, settings, registry = camera_of(recipe, task.weights)
+    if settings.recompute.template != "none" and (bare := next((case for case in cases if case.template is None), None)):
+        raise InputError(
+            f"{task.data}: {bare.name} has no template, and recipe {recipe.card.name} compares with one; put a picture of a part without "
+            "defects beside good/ and bad/ as template.png"
+        )
     results, shown = Results(), Album()
     if task.out is not None:
         check_page(task.out)
@@ -229,8 +234,7 @@ def answer_of(stand: Stand, case: Case, frame: Frame) -> Answer:
     if inspection.mode == "none":
         return Answer(case, inspection, None, inspection.verdict)
     reading = stand.ranker.read(stand.pipeline.outputs)
-    shown = stand.pipeline.shown(frame.image)
-    verdict, regions, elapsed_ms = stand.dense.inspect(frame, shown, stand.pipeline.change_on(frame))
+    verdict, regions, elapsed_ms = stand.dense.inspect(frame, stand.pipeline.shown(frame.image), stand.pipeline.change_on(frame))
     return Answer(case, inspection, reading, verdict, regions, elapsed_ms)
 
 
@@ -265,7 +269,7 @@ def _pictures(told: list[Answer]) -> dict[str, Any]:
     reasons = Counter(str(a.inspection.reason) for a in told if a.inspection.verdict is Verdict.NOT_INSPECTED)
     return {
         "bad": len(bad),
-        "bad_found": sum(bool(answer.inspection.defects) for answer in bad),
+        "bad_found": sum(_is_found(answer) for answer in bad),
         "good": len(good),
         "good_alarmed": sum(answer.inspection.verdict in alarms and bool(answer.inspection.defects) for answer in good),
         "verdicts": dict(Counter(answer.inspection.verdict.value for answer in told)),
@@ -322,6 +326,13 @@ def _mean(classes: dict[str, float]) -> float:
 
 def _score(answer: Answer) -> float:
     return answer.reading.score if answer.reading is not None else 0.0
+
+
+def _is_found(answer: Answer) -> bool:
+    """Whether a defect was reported, and where the set says where: at one of its boxes."""
+    boxes = answer.case.boxes
+    defects = answer.inspection.defects
+    return bool(defects) if boxes is None else any(is_near(defect, [box.box_px for box in boxes]) for defect in defects)
 
 
 def _chosen(cases: tuple[Case, ...], task: EvaluateTask) -> tuple[Case, ...]:

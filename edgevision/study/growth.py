@@ -100,9 +100,9 @@ def plots(found: Sequence[Course]) -> list[tuple[str, str]]:
 def _course(group: str, told: list[Told]) -> Course:
     boxes = [box.box_px for answer in told for box in answer.case.boxes or ()]
     first = next((number for number, answer in enumerate(told) if answer.case.is_bad), None)
-    hits = [number for number, answer in enumerate(told) if any(_is_near(defect, boxes) for defect in answer.inspection.defects)]
+    hits = [number for number, answer in enumerate(told) if any(is_near(defect, boxes) for defect in answer.inspection.defects)]
     new = [(number, event.defect) for number, answer in enumerate(told) for event in answer.inspection.events if event.phase is Phase.NEW]
-    true_events = [number for number, defect in new if _is_near(defect, boxes)]
+    true_events = [number for number, defect in new if is_near(defect, boxes)]
     return Course(
         group=group,
         pictures=len(told),
@@ -112,7 +112,7 @@ def _course(group: str, told: list[Told]) -> Course:
         false_alarms=len(new) - len(true_events),
         not_inspected=tuple(number for number, answer in enumerate(told) if answer.inspection.verdict is Verdict.NOT_INSPECTED),
         true_px=tuple(_area_of(answer.case) for answer in told),
-        found_px=tuple(sum(d.region.area_px for d in answer.inspection.defects if _is_near(d, boxes)) for answer in told),
+        found_px=tuple(sum(d.region.area_px for d in answer.inspection.defects if is_near(d, boxes)) for answer in told),
     )
 
 
@@ -125,7 +125,8 @@ def _area_of(case: Case) -> int:
     return 0 if mask is None else int(np.count_nonzero(mask))
 
 
-def _is_near(defect: Defect, boxes: Sequence[Box]) -> bool:
+def is_near(defect: Defect, boxes: Sequence[Box]) -> bool:
+    """Whether the defect's middle lies in one of the boxes, or within REACH_PX of it."""
     x, y = defect.region.centroid_px
     return any(x1 - REACH_PX <= x <= x2 + REACH_PX and y1 - REACH_PX <= y <= y2 + REACH_PX for x1, y1, x2, y2 in boxes)
 

@@ -74,7 +74,8 @@ def as_narrow(image: Image) -> Image:
         return image
     matrix = np.array(WIDE_TO_NARROW, np.float64)
     soft = cv2.GaussianBlur(image, (0, 0), 0.5)
-    return np.asarray(cv2.warpAffine(soft, matrix, NARROW_PX[::-1], flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE), image.dtype)
+    brought: Image = np.asarray(cv2.warpAffine(soft, matrix, NARROW_PX[::-1], flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE))
+    return brought
 
 
 def _polygons(path: Path) -> tuple[list[np.ndarray[Any, Any]], tuple[int, int]]:

@@ -1,6 +1,6 @@
 """Two folders, good/ and bad/, with the pictures of parts; perhaps masks/ with where the bad ones are bad. START FROM THIS with own parts.
 
-In: a folder. Out: Cases. A mask is named as its picture (`part7.png` for `bad/part7.jpg`), white where the defect is. A folder within good/
+In: a folder. Out: Cases. A picture template.png beside them shows a part without defects, for recipes that compare with one. A mask is named as its picture (`part7.png` for `bad/part7.jpg`), white where the defect is. A folder within good/
 or bad/ is a group: a board, a batch, a day.
 """
 
@@ -12,10 +12,10 @@ from pathlib import Path
 from edgevision.errors import InputError
 from edgevision.study.sets import Case, mask_file, pictures_in
 
-FORM = "good/ and bad/ with pictures, perhaps masks/ with one PNG a bad picture"
+FORM = "good/ and bad/ with pictures, perhaps masks/ with one PNG a bad picture, and template.png"
 IOU = 0.5
 IS_ORDERED = False
-GOOD, BAD, MASKS = "good", "bad", "masks"
+GOOD, BAD, MASKS, TEMPLATE = "good", "bad", "masks", "template.png"
 
 
 def fits(folder: Path) -> bool:
@@ -45,9 +45,10 @@ def _cases(folder: Path, kind: str, is_bad: bool) -> Iterator[Case]:
     if not found:
         raise InputError(f"{top}: holds no picture; good pictures go into {GOOD}/, bad ones into {BAD}/")
     for group, path in found:
-        mask = folder / MASKS / f"{path.stem}.png"
+        mask, template = folder / MASKS / f"{path.stem}.png", folder / TEMPLATE
         has_mask = is_bad and mask.is_file()
-        yield Case(str(path.relative_to(folder)), group, path, is_bad, mask=mask_file(mask) if has_mask else None)
+        drawn = mask_file(mask) if has_mask else None
+        yield Case(str(path.relative_to(folder)), group, path, is_bad, template if template.is_file() else None, mask=drawn)
 
 
 def _below(folder: Path) -> list[Path]:

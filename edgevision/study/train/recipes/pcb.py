@@ -1,7 +1,7 @@
 """`edgevision train --recipe pcb`: a detector learns to compare boards with templates. In: Cases of a set, or none. Out: an ONNX file.
 
 Without Cases it learns from generated boards alone; so does what ships. With some, it learns from them, from more defects drawn on them,
-and from generated boards beside them; it goes on from weights where some are given, which takes few steps. Keeps a checkpoint.
+and from generated boards beside them; it goes on from the weights that ship, which takes few steps. Keeps a checkpoint.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from edgevision.errors import InputError
 from edgevision.networks.detector import STRIDE, DetectorSpec, layers
 from edgevision.networks.unet import macs, parameters
 from edgevision.study.parts.pcb import LABELS, SIZE_PX
+from edgevision.study.recipe import find_recipe
 from edgevision.study.sets import Case
 from edgevision.study.train.export import write_onnx
 from edgevision.study.train.network import TrainedLayers, folded
@@ -37,12 +38,16 @@ BATCH = 32
 FIRST_REACH_CELLS = 2.3  # of a cell's box before it has learnt anything: usual boxes are 36 px across
 RENEW_EVERY = 6  # steps before another board is drawn
 THRESHOLD = 0.5
+FRESH_RATE, BEGUN_RATE, AVERAGE = 4e-3, 2e-3, 0.998
 SHOWN = 32  # pictures for quantising
 
 
 @dataclass(frozen=True, slots=True)
 class PcbTask:
-    """What is to be learnt: `cases` of a set, () for generated boards alone; `begin`: weights to go on from."""
+    """What is to be learnt: `cases` of a set, () for generated boards alone.
+
+    `begin`: weights to go on from; left out, with cases those that ship, else none.
+    """
 
     out: Path
     cases: Sequence[Case] = ()
@@ -71,7 +76,9 @@ def learn(task: PcbTask, settings: FitSettings, *, is_shown: bool = True) -> dic
     Beside it, in `shown/`, lie pictures as the network is shown them, by which `edgevision quantize` may measure it.
     """
     real = [boarded(case) for case in task.cases]
-    network, fitted = taught(real, task.begin, settings, task.out / "training", is_shown=is_shown)
+    begin = task.begin or (find_recipe("pcb").network if real else None)
+    settings = settings.model_copy(update={"rate": FRESH_RATE if begin is None else BEGUN_RATE, "average": AVERAGE})
+    network, fitted = taught(real, begin, settings, task.out / "training", is_shown=is_shown)
     draw_shown(real, task.out / "shown", settings.seed)
     return _write(network, fitted, task, settings)
 
