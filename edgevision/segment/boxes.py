@@ -90,11 +90,18 @@ class BoxDecoder:
             raise InputError(f"{said}; a grid is (1, 4, rows, columns) and (1, C, rows, columns); set segment.boxes.layout")
         rows, columns = reaches.shape[2:]
         height, width = self._placement.input_px
-        y = ((np.arange(rows) + 0.5) * (height / rows)).astype(np.float32)[:, None]
-        x = ((np.arange(columns) + 0.5) * (width / columns)).astype(np.float32)
-        left, up, right, down = np.maximum(reaches[0], 0)
-        corners = np.stack([x - left, y - up, x + right, y + down], axis=-1)
-        return corners.reshape(-1, 4), np.ascontiguousarray(scores[0].reshape(scores.shape[1], -1).T)
+        cells = self._worth(scores[0].reshape(scores.shape[1], -1))
+        row, column = np.divmod(cells, columns)
+        y, x = (row + 0.5) * (height / rows), (column + 0.5) * (width / columns)
+        left, up, right, down = np.maximum(reaches[0].reshape(4, -1)[:, cells], 0)
+        corners = np.stack([x - left, y - up, x + right, y + down], axis=1)
+        return corners.astype(np.float32), np.ascontiguousarray(scores[0].reshape(scores.shape[1], -1)[:, cells].T)
+
+    def _worth(self, scores: Floats) -> NDArray[np.int64]:
+        """The cells of (values, cell) that may be likely enough, and those that hold NaN; all where values are no probabilities yet."""
+        if self.settings.is_logits:
+            return np.arange(scores.shape[1])
+        return np.flatnonzero(~(scores[int(self._layout.objectness) :].max(axis=0) < self._threshold))
 
     def _name_labels(self, count: int, name: str) -> None:
         if not self._labels:

@@ -7,6 +7,7 @@ etching, light and stage are never twice the same. Nobody marks that as a defect
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import cv2
@@ -15,11 +16,12 @@ from numpy.typing import NDArray
 
 from edgevision.study.parts.pcb_defects import LABELS, Drawn, draw_defects
 
-__all__ = ["LABELS", "Drawn", "Sample", "make", "photographed", "random_copper"]
+__all__ = ["LABELS", "Drawn", "Sample", "make", "photographed", "pictures", "random_copper"]
 
 Bytes = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 SIZE_PX = (640, 640)
+SAMPLE_BOARDS = 12
 JPEG_QUALITY = (85, 98)
 TURNS = 8  # of a trace's way: 45 degrees each
 
@@ -40,6 +42,22 @@ def make(rng: np.random.Generator, size_px: tuple[int, int] = SIZE_PX, defects: 
     count = int(rng.integers(2, 13)) if defects is None else defects
     drawn = draw_defects(rng, board, count)
     return Sample(compressed(rng, board), compressed(rng, template), drawn)
+
+
+def pictures(rng: np.random.Generator) -> Iterator[tuple[str, Bytes]]:
+    """What `edgevision init --recipe pcb` draws: (file, picture) of boards made after `sample_template`, every third without a defect."""
+    copper, _ = sample_template(rng)
+    for number in range(1, SAMPLE_BOARDS + 1):
+        board = _thresholded(rng, copper, (float(rng.normal(0, 0.5)), float(rng.normal(0, 0.5))))
+        if number % 3:
+            draw_defects(rng, board, int(rng.integers(1, 6)))
+        yield f"sample/board-{number:02d}.png", board
+
+
+def sample_template(rng: np.random.Generator) -> tuple[Floats, Bytes]:
+    """The copper of the sample's boards, and the picture of the good one, which lies in the recipe as template.png."""
+    copper = random_copper(rng, SIZE_PX)
+    return copper, _thresholded(rng, copper, (0.0, 0.0))
 
 
 def random_copper(rng: np.random.Generator, size_px: tuple[int, int]) -> Floats:

@@ -55,7 +55,7 @@ def draw_defects(rng: np.random.Generator, board: Bytes, count: int, beside: tup
             shape = _proposed(rng, *depths[is_added], relation)
             if shape is None or not _is_kind(board, shape, is_added, relation, taken):
                 continue
-            (x, y), mask = shape
+            (x, y), mask = shape[0], _torn(rng, shape[1])
             height, width = mask.shape
             board[y : y + height, x : x + width][mask] = 0 if is_added else 255
             rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
@@ -106,7 +106,7 @@ def _proposed(rng: np.random.Generator, depth: NDArray[np.float32], nearest: NDA
 
 
 def _blob(rng: np.random.Generator, middle: tuple[int, int], radius: float) -> Shape:
-    """A ragged spot, or a scribble, of that reach; long and thin ones, too, and some with gaps."""
+    """A ragged spot, or a scribble, of that reach; long and thin ones, too."""
     side = int(radius) + 4
     mask = np.zeros((2 * side + 1, 2 * side + 1), np.uint8)
     angle, slim = float(rng.uniform(0, np.pi)), float(rng.uniform(0.25, 1))
@@ -119,15 +119,16 @@ def _blob(rng: np.random.Generator, middle: tuple[int, int], radius: float) -> S
     else:
         points = rng.uniform(-radius, radius, (int(rng.integers(2, 6)), 2)) * (1, slim)
         cv2.polylines(mask, [np.rint(side + points @ turned).astype(np.int32)], False, 1, int(rng.integers(2, 7)))
-    return (middle[0] - side, middle[1] - side), _torn(rng, mask)
+    return (middle[0] - side, middle[1] - side), mask.astype(bool)
 
 
-def _torn(rng: np.random.Generator, mask: Bytes) -> NDArray[np.bool_]:
-    """The pixels of a shape, of some shapes with gaps."""
+def _torn(rng: np.random.Generator, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The pixels of a shape, of some with gaps, as a threshold leaves them: an open one that is not clean through is still called so."""
     if rng.random() < 0.7:
-        return mask.astype(bool)
+        return mask
     grain = cv2.GaussianBlur(rng.normal(0, 1, mask.shape).astype(np.float32), (0, 0), 0.7)
-    return np.asarray(mask.astype(bool) & (grain > -0.25))
+    torn = mask & (grain > -0.25)
+    return torn if torn.any() else mask
 
 
 def _stroke(rng: np.random.Generator, middle: NDArray[np.float64], foot: NDArray[np.float64]) -> Shape:
@@ -144,7 +145,7 @@ def _stroke(rng: np.random.Generator, middle: NDArray[np.float64], foot: NDArray
     for _ in range(int(rng.integers(1, 3))):
         bent = ends - corner + rng.normal(0, 1.5, ends.shape)
         cv2.polylines(mask, [np.rint(bent).astype(np.int32)], False, 1, wide)
-    return (int(corner[0]), int(corner[1])), _torn(rng, mask)
+    return (int(corner[0]), int(corner[1])), mask.astype(bool)
 
 
 def _is_kind(board: Bytes, shape: Shape, is_added: bool, relation: str, taken: NDArray[np.bool_]) -> bool:

@@ -22,7 +22,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import NamedTuple, Protocol, cast
 
-from edgevision.capture.picture import SUFFIXES, read_picture
+from edgevision.capture.picture import SUFFIXES, Colour, read_picture
 from edgevision.errors import BadFrame, InputError
 from edgevision.records import Box, Image, Mask
 
@@ -31,6 +31,7 @@ LAYOUTS = (
     "magnetic_tile",
     "neu_det",
     "cookie",
+    "deeppcb",
     "plain",  # good/ and bad/ only: the last one, as others may hold such folders, too
 )
 MOST_BYTES = 200_000_000
@@ -61,15 +62,16 @@ class Case:
     boxes: tuple[Labelled, ...] | None = None
     mask: Callable[[tuple[int, int]], Mask] | None = None
     brought: Callable[[Image], Image] | None = None
+    colour: Colour = "auto"
 
     def image(self) -> Image:
         """(H, W, 3) BGR or (H, W). Raises BadFrame for a file that cannot be read."""
-        image = read_picture(self.picture, "auto", MOST_BYTES)
+        image = read_picture(self.picture, self.colour, MOST_BYTES)
         return image if self.brought is None else self.brought(image)
 
     def template_image(self) -> Image | None:
         """Of the template, where there is one. Raises BadFrame."""
-        return None if self.template is None else read_picture(self.template, "auto", MOST_BYTES)
+        return None if self.template is None else read_picture(self.template, self.colour, MOST_BYTES)
 
     def true_mask(self) -> Mask | None:
         """Bool (H, W): where the defects are; None where the set says nothing of it. Raises BadFrame."""

@@ -21,6 +21,7 @@ from edgevision.study.sets import MOST_BYTES, Case, Labelled, natural
 
 FORM = "GROUP/ID_test.jpg and ID_temp.jpg, GROUP_not/ID.txt with lines of x1 y1 x2 y2 type"
 IOU = 0.33
+IS_ORDERED = False
 LABELS = ("open", "short", "mousebite", "spur", "copper", "pin-hole")
 ADDED = frozenset({"short", "spur", "copper"})  # darker than the template; the others are lighter
 FAR_LEVELS = 64
@@ -62,7 +63,7 @@ def _case(board: Path, labels: Path, group: str) -> Case:
     if not labels.is_file():
         raise InputError(f"{board}: has no labels; write {labels}, empty where nothing is wrong, or take the picture away")
     boxes = tuple(_labelled(labels, number, line) for number, line in enumerate(_lines(labels), 1) if line.strip())
-    return Case(board.name.removesuffix("_test.jpg"), group, board, is_bad=bool(boxes), template=template, boxes=boxes)
+    return Case(board.name.removesuffix("_test.jpg"), group, board, is_bad=bool(boxes), template=template, boxes=boxes, colour="gray")
 
 
 def _lines(path: Path) -> list[str]:

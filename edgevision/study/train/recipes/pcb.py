@@ -1,7 +1,7 @@
 """`edgevision train --recipe pcb`: a detector learns to compare boards with templates. In: Cases of a set, or none. Out: an ONNX file.
 
 Without Cases it learns from generated boards alone; so does what ships. With some, it learns from them, from more defects drawn on them,
-and from generated boards beside them; it goes on from weights where some are given, which takes few steps. Keeps a checkpoint.
+and from generated boards beside them; it goes on from the weights that ship, which takes few steps. Keeps a checkpoint.
 """
 
 from __future__ import annotations
@@ -23,13 +23,14 @@ from edgevision.errors import InputError
 from edgevision.networks.detector import STRIDE, DetectorSpec, layers
 from edgevision.networks.unet import macs, parameters
 from edgevision.study.parts.pcb import LABELS, SIZE_PX
+from edgevision.study.recipe import find_recipe
 from edgevision.study.sets import Case
 from edgevision.study.train.export import write_onnx
 from edgevision.study.train.network import TrainedLayers, folded
 from edgevision.study.train.recipes.begin import take_over
 from edgevision.study.train.recipes.boxes import loss_of, targets_of
 from edgevision.study.train.recipes.fit import BatchLoss, FitSettings, Fitted, fit
-from edgevision.study.train.recipes.pcb_views import CROP_PX, Board, Pool, board_of
+from edgevision.study.train.recipes.pcb_views import CROP_PX, Board, Pool, beside, board_of, generated
 
 MEAN, STD = (0.5, 0.5, 0.0), (0.5, 0.5, 0.5)  # of board, template and difference as 0..1: no difference is 0
 SPEC = DetectorSpec(LABELS)
@@ -37,11 +38,16 @@ BATCH = 32
 FIRST_REACH_CELLS = 2.3  # of a cell's box before it has learnt anything: usual boxes are 36 px across
 RENEW_EVERY = 6  # steps before another board is drawn
 THRESHOLD = 0.5
+FRESH_RATE, BEGUN_RATE, AVERAGE = 4e-3, 2e-3, 0.998
+SHOWN = 32  # pictures for quantising
 
 
 @dataclass(frozen=True, slots=True)
 class PcbTask:
-    """What is to be learnt: `cases` of a set, () for generated boards alone; `begin`: weights to go on from."""
+    """What is to be learnt: `cases` of a set, () for generated boards alone.
+
+    `begin`: weights to go on from; left out, with cases those that ship, else none.
+    """
 
     out: Path
     cases: Sequence[Case] = ()
@@ -65,9 +71,25 @@ class TrainedDetector(TrainedLayers):
 
 
 def learn(task: PcbTask, settings: FitSettings, *, is_shown: bool = True) -> dict[str, Any]:
-    """Train and write `pcb.onnx` into the folder; gives what its card says. Raises InputError where there is nothing to learn."""
-    network, fitted = taught([boarded(case) for case in task.cases], task.begin, settings, task.out / "training", is_shown=is_shown)
+    """Train and write `pcb.onnx` into the folder; gives what its card says. Raises InputError where there is nothing to learn.
+
+    Beside it, in `shown/`, lie pictures as the network is shown them, by which `edgevision quantize` may measure it.
+    """
+    real = [boarded(case) for case in task.cases]
+    begin = task.begin or (find_recipe("pcb").network if real else None)
+    settings = settings.model_copy(update={"rate": FRESH_RATE if begin is None else BEGUN_RATE, "average": AVERAGE})
+    network, fitted = taught(real, begin, settings, task.out / "training", is_shown=is_shown)
+    draw_shown(real, task.out / "shown", settings.seed)
     return _write(network, fitted, task, settings)
+
+
+def draw_shown(real: Sequence[Board], folder: Path, seed: int) -> None:
+    """Some boards beside their templates, as PNGs of three channels; generated ones where there are no `real` ones."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng((seed, 3))
+    for number in range(SHOWN):
+        board = real[int(rng.integers(len(real)))] if real else generated(rng)
+        cv2.imwrite(str(folder / f"{number:02d}.png"), beside(board.used, board.template))
 
 
 def taught(
