@@ -145,7 +145,7 @@ def test_it_runs_in_a_recipe(is_second, tmp_path):
     assert [one.verdict for one in said[2:]] == [Verdict.NG] * 2
     assert 0 < said[2].live_fraction < 0.2
     assert said[2].audit_disagreement == pytest.approx(0, abs=1e-3)
-    x1, y1, x2, y2 = max(said[2].regions, key=lambda region: region.area_px).box_px
+    x1, y1, x2, y2 = max(said[2].regions, key=lambda region: region.score).box_px
     assert x1 < 100
     assert x2 > 60
     assert y1 < 70
