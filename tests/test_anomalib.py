@@ -146,7 +146,8 @@ def test_it_runs_in_a_recipe(is_second, tmp_path):
     assert 0 < said[2].live_fraction < 0.2
     assert said[2].audit_disagreement == pytest.approx(0, abs=1e-3)
     x1, y1, x2, y2 = max(said[2].regions, key=lambda region: region.score).box_px
-    assert x1 < 100
-    assert x2 > 60
-    assert y1 < 70
-    assert y2 > 40
+    reach = 12  # pixels of the frame that a place of the map looks beyond itself
+    assert x1 < 100 + reach
+    assert x2 > 60 - reach
+    assert y1 < 70 + reach
+    assert y2 > 40 - reach
