@@ -20,7 +20,9 @@ from edgevision.compare.golden import Golden
 from edgevision.compare.golden import load as load_golden
 from edgevision.compare.golden_view import GoldenView
 from edgevision.compare.light import Lamp
-from edgevision.compare.masks import LiveMask, MaskPool, zeros_on_line
+from edgevision.compare.masks import LiveMask, MaskPool
+from edgevision.compare.restless import EVERY, Restless
+from edgevision.compare.scratch import Scratch
 from edgevision.compare.settings import ChangeSettings
 from edgevision.compare.settle import TILE_PX, Settle
 from edgevision.compare.steady import CELLS, Steady
@@ -33,8 +35,6 @@ __all__ = ["Background", "ChangeDetector", "ChangeSettings"]
 
 BANDS = 64
 LONGEST_SIDE_PX = 32_000
-SAMPLES = 5400
-SAMPLE_ROWS = 40  # at least, where there are as many: fewer do not show a wave along the rows
 NOISE_MEMORY_FRAMES = 64
 NOISE_EVERY = 8
 CHANGE_SIGMAS = 7.0
@@ -42,7 +42,6 @@ NOISE_ROOM = 1.5
 SPREAD_GUESS_LEVELS = 1.5
 LEAST_SAMPLES = 50
 CALIBRATION_FRAMES = 4
-ROW_ROOM = 512
 POINTS_EVERY = 4
 DAZZLED_SHARE = 0.25
 DAZZLED_FRAMES = 30
@@ -66,6 +65,7 @@ class Background:
         self.settle = Settle(height, width, settings.settle_frames)
         self.used = np.zeros(flat, image.dtype)
         self.tolerance = np.zeros(flat, image.dtype)
+        self.restless = Restless(flat, self.level_shift)
         self.corrected = np.zeros(flat, image.dtype)
         self.noise_counts = np.zeros((measure.NOISE_BINS, measure.RESIDUAL_BINS))
         self.faint_counts = np.zeros(measure.FAINT_BINS)
@@ -103,6 +103,7 @@ class Background:
         if not is_anew and self.frames >= CALIBRATION_FRAMES and np.abs(noise - self.noise).max() < self.noise.max() / 8:
             return
         self.noise = noise
+        self.restless.set_threshold(settings.pixel_threshold, settings.hysteresis)
         weak = settings.hysteresis * measure.strong_levels(settings.pixel_threshold, noise)
         self.weak_table = measure.to_table(weak, self.level_shift)
         self.tables = (self.weak_table, measure.to_table(measure.EDGE_SIGMAS * noise, self.level_shift), self.level_shift)
@@ -155,36 +156,6 @@ class Background:
         top, bottom = self.span[:2]
         k = self.frames % BANDS
         return top + k * (bottom - top) // BANDS, top + (k + 1) * (bottom - top) // BANDS
-
-
-class Scratch:
-    """Working space of the kernels: its contents mean nothing between calls, but `weak` is left all zero."""
-
-    def __init__(self, height: int, width: int, channels: int, dtype: Any) -> None:
-        self.flags = np.zeros(width * channels, np.uint8)
-        self.weak = np.zeros((height + 2, width + 2), np.uint8)
-        self.points = np.zeros(height * width, np.int32)
-        self.runs = np.zeros((height * (width // 2 + 1), 3), np.int32)
-        self.chosen_runs = np.zeros_like(self.runs)
-        self.steep = np.zeros(width * channels, np.int32)
-        self.queue = np.zeros(height * width, np.int32)
-        area = height * width * channels / SAMPLES
-        down = max(1, min(int(math.sqrt(area)), height // SAMPLE_ROWS))
-        self.steps = odd(down), odd(max(1, int(area / down)))
-        self.faint_step = odd(max(1, int(2 * math.sqrt(area))))
-        samples = (height // self.steps[0] + 1) * (width // self.steps[1] + 1) * channels
-        self.samples = np.zeros((5, samples), np.int32)
-        self.faint = np.zeros(measure.FAINT_BINS, np.int64)
-        wide = -(-width * channels // 64) * 64 + ROW_ROOM
-        self.rows = zeros_on_line((5, wide), np.int16 if dtype == np.uint8 else np.int32)
-        self.first = np.zeros(height, np.int32)
-        self.last = np.zeros(height, np.int32)
-        self.none = np.zeros((height, width), np.bool_)
-
-
-def odd(step: int) -> int:
-    """The step, or the one before it: an even one would meet the same place in each of a codec's blocks."""
-    return max(1, step - 1 + step % 2)
 
 
 def allowed_pixels(settings: ChangeSettings, height: int, width: int) -> NDArray[np.uint8]:
@@ -331,8 +302,7 @@ class ChangeDetector:
             self._refresh_tolerances(background, chosen, runs, count)
             if background.frames % POINTS_EVERY == 0:
                 background.steady.choose(self._kernels, background.used, background.allowed)
-            if background.golden is None:
-                self._learn(background, pending, protect)
+            self._learn(background, pending, protect)
         background.frames += 1
         self._pending = None
 
@@ -536,21 +506,28 @@ class ChangeDetector:
 
     def _learn(self, background: Background, pending: _Pending, protect: Mask | None) -> None:
         masks = (pending.live, background.scratch.none if protect is None else protect, background.allowed)
-        state = (background.scratch.flags, background.mean, background.spread)
-        light = background.lamp.light
-        self._kernels.learn_rows(pending.image, light, background.finer, masks, background.band(), background.channels, self._rate, *state)
+        light, rows = background.lamp.light, background.band()
+        if background.golden is None:
+            state = (background.scratch.flags, background.mean, background.spread)
+            self._kernels.learn_rows(pending.image, light, background.finer, masks, rows, background.channels, self._rate, *state)
+        if background.frames % EVERY == 0:
+            background.restless.learn(self._kernels, (pending.image, background.used, light), masks, rows)
+            self._set_tolerances(background, rows)
 
     def _refresh_tolerances(self, background: Background, live: Mask, runs: NDArray[np.int32], count: int) -> None:
         """Around what was committed and, while the noise tables have just moved, in the band that is due."""
         place = (background.allowed, live, runs, count, background.scratch.steep, background.tolerance)
-        self._kernels.refresh_tolerances(background.used, background.channels, background.tables, self._vibration_q8, *place)
+        self._kernels.refresh_tolerances(background.used, background.channels, *self._rules(background), *place)
         if background.stale_bands:
             background.stale_bands -= 1
             self._set_tolerances(background, background.band())
 
     def _set_tolerances(self, background: Background, rows: tuple[int, int]) -> None:
         place = (background.allowed, rows, background.scratch.steep, background.tolerance)
-        self._kernels.set_tolerances(background.used, background.channels, background.tables, self._vibration_q8, *place)
+        self._kernels.set_tolerances(background.used, background.channels, *self._rules(background), *place)
+
+    def _rules(self, background: Background) -> tuple[Any, ...]:
+        return background.tables, background.restless.own, self._vibration_q8
 
 
 def grid_of(background: Background) -> tuple[tuple[int, int], tuple[int, int]]:
