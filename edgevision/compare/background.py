@@ -20,7 +20,7 @@ from edgevision.compare.golden import Golden
 from edgevision.compare.golden import load as load_golden
 from edgevision.compare.golden_view import GoldenView
 from edgevision.compare.light import Lamp
-from edgevision.compare.masks import LiveMask, MaskPool
+from edgevision.compare.masks import LiveMask, MaskPool, ShownMask
 from edgevision.compare.restless import EVERY, Restless
 from edgevision.compare.scratch import Scratch
 from edgevision.compare.settings import ChangeSettings
@@ -72,7 +72,7 @@ class Background:
         self.mean = np.zeros(flat, np.uint16)  # in 1/256 of a gray level, as is the spread
         self.spread = np.zeros(flat, np.uint16)
         self.raw_foreground = np.zeros((height + 2, width + 2), np.uint8)
-        self.foreground = np.zeros((height, width), np.bool_)
+        self.foreground = ShownMask(height, width)
         self.streak = np.zeros((height, width) if settings.confirm_frames > 1 else (1, 1), np.uint8)
         self.held = np.zeros((height, width) if settings.hold_frames else (1, 1), np.uint8)
         self.frames = 0
@@ -84,7 +84,7 @@ class Background:
         self.golden = None if golden is None else GoldenView(golden, image, self.allowed, self.level_shift, settings)
         self.steady = Steady((height, width), self.channels, self.level_shift, settings.steady_px)
         self.lamp = Lamp((height, width, self.channels), image.dtype, self.level_shift, self.span)
-        self.pool, self.pool_foreground = MaskPool(height, width), MaskPool(height, width)
+        self.pool = MaskPool(height, width)
         self.scratch = Scratch(height, width, self.channels, image.dtype)
         self.set_tables(settings)
         self.restart_reference(image.reshape(flat))
@@ -129,8 +129,7 @@ class Background:
         np.left_shift(corrected, self.finer, out=self.mean, dtype=np.uint16)
         self.spread[:] = round(SPREAD_GUESS_LEVELS * 256)
         self.raw_foreground[:] = 0
-        self.foreground[:] = False
-        self.shown_foreground = read_only(np.zeros_like(self.foreground))
+        self.foreground.clear()
 
     def shift(self, down_px: int, right_px: int, flat: Image) -> None:
         """What was used, and what was said of it, moves along; what newly enters is used as `flat` shows it.
@@ -145,11 +144,11 @@ class Background:
             move(used, pixels, axis)
             entered = entering(pixels, self.shape[axis])
             np.moveaxis(used, axis, 0)[entered] = np.moveaxis(shown, axis, 0)[entered]
-            for said in (self.raw_foreground[1:-1, 1:-1], self.foreground, self.streak, self.held):
+            for said in (self.raw_foreground[1:-1, 1:-1], self.foreground.mask, self.streak, self.held):
                 if said.shape == self.shape[:2]:
                     move(said, pixels, axis)
                     np.moveaxis(said, axis, 0)[entered] = 0
-        self.shown_foreground = read_only(self.foreground.copy())
+        self.foreground.rewritten()
 
     def band(self) -> tuple[int, int]:
         """The rows whose slow work is due on this frame: every row that holds allowed pixels once in BANDS frames."""
@@ -447,8 +446,7 @@ class ChangeDetector:
         background.lamp.reset()
         background.dazzled, background.bright_before = 0, background.bright
         background.raw_foreground[:] = 0
-        background.foreground[:] = False
-        foreground = read_only(np.zeros((height, width), np.bool_))
+        foreground = background.foreground.clear()
         golden = None
         if background.golden is not None:
             background.golden.is_aligned = False  # so that all of the frame is judged
@@ -469,11 +467,9 @@ class ChangeDetector:
             self._kernels.judge_band(flat, *against, band, channels, scratch.flags, raw)
         else:
             band = self._judge_golden(background.golden, background, image, flat, count)
-        if self._kernels.despeckle(raw, taken.first, taken.last, band, self.settings.despeckle, background.foreground):
-            shown = background.pool_foreground.take().mask
-            np.copyto(shown, background.foreground)
-            background.shown_foreground = read_only(shown)
-        return background.shown_foreground
+        shown = background.foreground
+        has_changed = self._kernels.despeckle(raw, taken.first, taken.last, band, self.settings.despeckle, shown.mask, shown.editions)
+        return shown.copy() if has_changed else shown.shown
 
     def _judge_golden(self, golden: GoldenView, background: Background, image: Image, flat: Image, count: int) -> tuple[int, int]:
         """Judge against the golden picture; returns the rows that were judged whole. A part that is not found has no foreground."""

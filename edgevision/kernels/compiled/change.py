@@ -425,7 +425,7 @@ def _despeckle_row(above, here, below, need, foreground):
 
 
 @kernel
-def despeckle(raw, first, last, band, need, foreground):
+def despeckle(raw, first, last, band, need, foreground, editions):
     height, width = foreground.shape
     changed = False
     for r in range(height):
@@ -437,7 +437,9 @@ def despeckle(raw, first, last, band, need, foreground):
             start, stop = 0, width
         if stop > start:
             columns = slice(start, stop + 2)
-            changed |= _despeckle_row(raw[r, columns], raw[r + 1, columns], raw[r + 2, columns], need, foreground[r, start:stop])
+            if _despeckle_row(raw[r, columns], raw[r + 1, columns], raw[r + 2, columns], need, foreground[r, start:stop]):
+                editions[r] += 1
+                changed = True
     return changed
 
 

@@ -375,14 +375,16 @@ def outside_runs(
     np.copyto(raw[1:-1, 1:-1], found, where=_mask(runs, count, allowed.shape), casting="unsafe")
 
 
-def despeckle(raw: Array, first: Array, last: Array, band: tuple[int, int], need: int, foreground: Array) -> bool:
-    """Foreground is what differs with `need` in its 3x3 neighbourhood that do; return whether that changed anything."""
+def despeckle(raw: Array, first: Array, last: Array, band: tuple[int, int], need: int, foreground: Array, editions: Array) -> bool:
+    """Foreground is what differs with `need` in its 3x3 neighbourhood that do; count up the editions of rows that this changed, and return
+    whether there are any."""
     height, width = foreground.shape
     count = sum(raw[r : r + height, x : x + width].astype(np.int64) for r in range(3) for x in range(3))
     now = (raw[1:-1, 1:-1] != 0) & (count >= need)
-    changed = bool((now != foreground).any())
+    changed = (now != foreground).any(axis=1)
     foreground[:] = now
-    return changed
+    editions += changed
+    return bool(changed.any())
 
 
 def learn_rows(
