@@ -135,6 +135,8 @@ class Pipeline:
         if is_whole:
             self._full_ts = frame.ts
         found = self._inspection(frame, change, said, reason, (regions, defects), watch)
+        if is_whole and not is_full:
+            found = replace(found, full_reason="audit")
         return with_audit(found, audit, audits.take_notices(), is_dense or audits.is_dense(frame.ts))
 
     def tell(self, inspection: Inspection) -> Inspection:

@@ -265,7 +265,8 @@ class Supervisor:
         if self._restart_keys:
             found.append(f"configuration: {', '.join(self._restart_keys)} will change with the next restart")
         troubles = ((keeper.name, keeper.trouble) for keeper in self._parts.keepers.values())
-        return (*found, *(f"{name}: {trouble}" for name, trouble in troubles if trouble is not None))
+        noticed = (f"{name}: {text}" for name, each in self._parts.board.snapshots().items() for text in each.notices.values())
+        return (*found, *(f"{name}: {trouble}" for name, trouble in troubles if trouble is not None), *noticed)
 
     def _status(self) -> str:
         parts = self._parts

@@ -337,11 +337,15 @@ class Worker:
 
     def _deliver(self, inspection: Inspection) -> None:
         """Commit first, then show: nobody sees a verdict whose alert could still be lost."""
+        news = tuple(notice for notice in inspection.notices if self._outlets.tally.notice(notice))
+        for notice in news:
+            log.log(logging.INFO if notice.is_over else logging.WARNING, "%s: %s", self.name, notice.text)
+        inspection = replace(inspection, notices=news) if inspection.notices else inspection
         self._outlets.note(inspection)
         self._commit(self._setup.composer.compose(inspection))
         if inspection.events:
             self._keep_tracks()
-        is_news = self._outlets.tally.seen(inspection)
+        is_news = self._outlets.tally.seen(inspection) or bool(news)
         for sink in self._setup.sinks:
             sink.deliver(inspection)
         self._report(is_news)
