@@ -111,7 +111,7 @@ class Pipeline:
         except (BadFrame, InputError) as error:
             return self.not_inspected(str(error), frame.ts, frame.seq, frame.part_id, frame.job_id)
         try:
-            audits.check_engine(live, frame.ts)
+            audits.check_engine(picture, outputs, live, frame.ts)
             watch.lap("audit")
             marked = decoder.decode(outputs, network.changed)
             regions = displaced(marked, seen.off_px, (height, width))

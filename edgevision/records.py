@@ -228,9 +228,9 @@ class Snapshot:
     `availability` is online | offline | disabled, `trouble` why it is not online, `warnings` what its source said of itself when it was
     opened. `figures` are of the newest inspections: `total_ms_p50`, `total_ms_p99`, `live_fraction_mean`, and of the last one
     `live_fraction`, `frame_age_s`, `audit_disagreement`. `drops` counts frames that were not looked at and `reconnects` lost decoders,
-    both by reason; `full_runs` whole-network runs by reason; `audits` those made, by outcome; `noticed` notices by kind; `compared` parts that a
-    candidate looked at, too, by what came of it; `notices` the texts of what is not over, by what they are about; `stage_s` seconds by stage;
-    `inspect_s` the time an inspection took.
+    both by reason; `full_runs` whole-network runs by reason; `audits` those made, by outcome; `noticed` notices by kind; `compared` parts
+    that a candidate looked at, too, by what came of it; `notices` are the texts of what is not over, by what they are about; `stage_s`
+    seconds by stage; `inspect_s` the time an inspection took.
     """
 
     camera: str

@@ -1,8 +1,9 @@
 """Two ways to doubt the engine. Each says how much disagrees; what follows from that is `Trust`'s.
 
 `EngineAudit`: is every step still what its inputs make it? Patches of each step are recomputed in place; nothing may move. If no patch of
-any step does, Memory is `first(x_used)`, step by step (a spliced answer: within its tolerance). `MapAudit`: is the answer in use that of the
-raw frame? Only this finds a change that the change map missed. Keeps: where the engine was looked at, a second Memory for the map audit.
+any step does, Memory is `first(x_used)`, step by step (a spliced answer: within its tolerance). `MapAudit`: is the answer in use that of
+the raw frame? Only this finds a change that the change map missed. While a camera runs dense, the second Memory is run on the very picture
+that the first one was given, and both must say the same. Keeps: where the engine was looked at, a second Memory.
 """
 
 from __future__ import annotations
@@ -129,15 +130,18 @@ class Audits:
         self._map = MapAudit(net, settings) if settings.map_every else None
         self._trust = Trust(settings)
         self._settings = settings
+        self._dense_frames = 0
 
     def is_dense(self, ts: float) -> bool:
         """Whether the camera must run the whole network at `ts`, because it lost the trust."""
         return self._trust.is_dense(ts)
 
-    def check_engine(self, live: Mask, ts: float) -> None:
-        """Call once a frame, after the network. Raises EngineFault: reset, run anew, and `note_fault`."""
+    def check_engine(self, picture: NDArray[Any], outputs: Outputs, live: Mask, ts: float) -> None:
+        """Call once a frame, after the network was given `picture`. Raises EngineFault: reset, run anew, and `note_fault`."""
         if self.is_dense(ts):
+            self._check_dense(picture, outputs)
             return
+        self._dense_frames = 0
         if self._trust.is_doubted:
             self._engine.check(WHOLE)
             if self._map is None:
@@ -145,9 +149,21 @@ class Audits:
         else:
             self._engine.next(live)
 
+    def _check_dense(self, picture: NDArray[Any], outputs: Outputs) -> None:
+        """The first frames that run dense, then now and then one; after a fault, each until one passes."""
+        every = self._settings.engine_every or self._settings.map_every
+        if self._map is None or (self._dense_frames >= self._settings.n and self._dense_frames % every):
+            self._dense_frames += 1
+            return
+        if self._map.disagreement(self._map.run(picture), outputs) > 0:
+            self._dense_frames = 0
+            raise EngineFault("dense audit: the whole network's answer is not what the same network gives beside it; restart the service")
+        self._dense_frames += 1
+
     def note_fault(self, error: EngineFault, ts: float) -> None:
         """The engine was found wrong; its Memory is about to be forgotten."""
-        self._trust.note(str(error), ts)
+        if not self.is_dense(ts):
+            self._trust.note(str(error), ts)
 
     def is_map_due(self, ts: float) -> bool:
         """Call once a frame: whether the raw frame should be looked at whole."""
@@ -171,7 +187,7 @@ class Audits:
 
     def check(self, frame: NDArray[Any], outputs: Outputs, live: Mask, ts: float) -> Audit | None:
         """All of it at once, where nothing is judged: the map audit when one was due. Raises EngineFault."""
-        self.check_engine(live, ts)
+        self.check_engine(frame, outputs, live, ts)
         return self.conclude(self.run_whole(frame), outputs, None, ts) if self.is_map_due(ts) else None
 
     def take_notices(self) -> tuple[Notice, ...]:

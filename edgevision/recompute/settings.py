@@ -98,14 +98,14 @@ class RecomputeSettings(Settings):
         300, ge=0, le=1_000_000, description="Frames between two runs of the whole network, to find what the change map missed; 0: none."
     )
     audit_every_s: float = Field(
-        10.0, ge=0, le=86_400, description="Seconds after which such a run is due, however few frames came meanwhile; 0: frames alone count."
+        10.0, ge=0, le=86_400, description="Seconds after which such a run is due, however few frames came; 0: frames alone count."
     )
     audit_engine_every: int = Field(15, ge=0, le=1_000_000, description="Frames between two checks of a patch of each step; 0: none.")
     audit_tolerance: float = Field(0.2, gt=0, le=1e6, description="How far an output value may lie from the whole network's.")
     audit_limit: float = Field(0.01, ge=0, le=1, description="Share of disagreeing output values from which on an audit has failed.")
     audit_k_of_n: tuple[int, int] = Field(
         (2, 3),
-        description="So many failed audits of the last so many let the camera run dense; after a failed one the next come with the next frames.",
+        description="So many failed audits of the last so many let the camera run dense; after one the next come with the next frames.",
     )
     audit_cooldown_s: float = Field(60.0, ge=0, le=86_400, description="Seconds that it runs dense then.")
     foreign: Literal["auto", "never"] = Field(
