@@ -320,8 +320,9 @@ class Stopwatch:
 
 
 def sees_alike(one: CameraConfig, other: CameraConfig) -> bool:
-    """Do two configurations differ in judging and in `compare.adjust` at most: network, scene and reference of the one serve the other."""
-    first, second = (camera.model_dump(mode="json", include=set(SEEING), exclude={"compare": {"adjust"}}) for camera in (one, other))
+    """Do two configurations differ at most in judging and in what only watches: network, scene and reference of the one serve the other."""
+    apart = {"compare": {"adjust"}, "recompute": {"shift"}}
+    first, second = (camera.model_dump(mode="json", include=set(SEEING), exclude=apart) for camera in (one, other))
     return first == second
 
 

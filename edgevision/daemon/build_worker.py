@@ -23,6 +23,7 @@ from edgevision.compare.encoder import Encoder
 from edgevision.config import CameraConfig, Config, builtin_registry, load
 from edgevision.daemon.messages import Composer, speaker
 from edgevision.daemon.scene_watch import SceneWatch
+from edgevision.daemon.shift_watch import ShiftWatch
 from edgevision.daemon.sinks import SinkRunner
 from edgevision.daemon.talk import Order
 from edgevision.daemon.worker import Setup
@@ -90,7 +91,9 @@ def build_setup(site: Site, order: Order, old: Setup | None = None) -> Setup:
     )
     keeps_adjuster = keeps_feed and before is not None and before.compare.adjust == camera.compare.adjust
     adjuster = old.adjuster if old is not None and keeps_adjuster else Adjuster(camera.compare.adjust, camera.compare.pixel_threshold)
-    return Setup(feed, pipeline, composer, sinks, pictures, scene, encoder, adjuster, files)
+    keeps_shift = keeps_feed and before is not None and before.recompute.shift == camera.recompute.shift and keeps_sight
+    shift = old.shift if old is not None and keeps_shift else ShiftWatch.of(_path_of("shift", camera, name, order, "json"), camera)
+    return Setup(feed, pipeline, composer, sinks, pictures, scene, encoder, adjuster, shift, files)
 
 
 def _refuse_huge(network: Path) -> None:
@@ -145,10 +148,14 @@ def _encoder(camera: CameraConfig) -> Encoder | None:
 
 
 def _scene(camera: CameraConfig, name: str, order: Order) -> SceneWatch:
-    """Remembered for a camera at a path: another path is another scene."""
+    return SceneWatch(_path_of("scenes", camera, name, order, "png"), camera.capture)
+
+
+def _path_of(folder: str, camera: CameraConfig, name: str, order: Order, ending: str) -> Path:
+    """Where something is remembered for a camera at a path: another path is another scene."""
     source = json.dumps(camera.model_dump(mode="json", include={"source"}), sort_keys=True)
     digest = hashlib.sha256(source.encode()).hexdigest()[:8]
-    return SceneWatch(order.node.state_dir / "scenes" / f"{name}-{digest}.png", camera.capture)
+    return order.node.state_dir / folder / f"{name}-{digest}.{ending}"
 
 
 def _sinks(camera: CameraConfig, name: str, registry: Registry, count: Callable[[str], None]) -> tuple[SinkRunner, ...]:

@@ -23,6 +23,7 @@ from edgevision.compare.encoder import Encoder
 from edgevision.daemon.messages import Composer
 from edgevision.daemon.reconcile import reconcile
 from edgevision.daemon.scene_watch import SceneWatch
+from edgevision.daemon.shift_watch import ShiftWatch
 from edgevision.daemon.sinks import SinkRunner
 from edgevision.daemon.tally import UNREACHABLE, Tally
 from edgevision.daemon.track_file import TrackFile
@@ -52,6 +53,7 @@ class Setup:
     scene: SceneWatch | None = None
     encoder: Encoder | None = None
     adjuster: Adjuster | None = None
+    shift: ShiftWatch | None = None
     files: str = ""  # fingerprint of the files that it was made of
 
 
@@ -204,6 +206,8 @@ class Worker:
             setup.pipeline.forget_scene()
             if setup.scene is not None:
                 setup.scene.forget()
+            if setup.shift is not None:
+                setup.shift.forget()
         try:
             taken = setup.feed.next(POLL_S)
         except BadFrame as error:
@@ -222,6 +226,8 @@ class Worker:
                 self._load(taken)
             inspection = self._inspect(taken)
             self._adjust(taken, inspection)
+            if setup.shift is not None:
+                inspection = setup.shift.look(taken, inspection, setup.pipeline)
             self._deliver(inspection if setup.pictures is None else setup.pictures.with_picture(inspection, taken.image))
         elif taken is not None:
             self._refuse(taken)
