@@ -21,6 +21,7 @@ from edgevision.capture.parts import PartRequest
 from edgevision.compare.adjust import Adjuster
 from edgevision.compare.encoder import Encoder
 from edgevision.config import CameraConfig, Config, builtin_registry, load
+from edgevision.daemon.build_rollout import Before, Stand, build_rollout, with_candidate
 from edgevision.daemon.messages import Composer, speaker
 from edgevision.daemon.scene_watch import SceneWatch
 from edgevision.daemon.shift_watch import ShiftWatch
@@ -46,13 +47,14 @@ JUDGED = frozenset({"judge", "rules", "compare"})
 
 @dataclass(frozen=True)
 class Site:
-    """What a Setup is built for: the camera, the run of the service, and who is told of parts and counts."""
+    """What a Setup is built for: the camera, the run of the service, and who is told of parts, counts and comparisons."""
 
     camera: str
     boot_id: str
     on_part: Callable[[PartRequest], None]
     count: Callable[[str], None]
     progress: Progress | None = None
+    compared: Callable[[str], None] = lambda result: None
 
 
 def build_setup(site: Site, order: Order, old: Setup | None = None) -> Setup:
@@ -93,7 +95,12 @@ def build_setup(site: Site, order: Order, old: Setup | None = None) -> Setup:
     adjuster = old.adjuster if old is not None and keeps_adjuster else Adjuster(camera.compare.adjust, camera.compare.pixel_threshold)
     keeps_shift = keeps_feed and before is not None and before.recompute.shift == camera.recompute.shift and keeps_sight
     shift = old.shift if old is not None and keeps_shift else ShiftWatch.of(_path_of("shift", camera, name, order, "json"), camera)
-    return Setup(feed, pipeline, composer, sinks, pictures, scene, encoder, adjuster, shift, files)
+    stand = Stand(name, site.boot_id, site.compared)
+    known = None if old is None or before is None else Before(old.rollout, before, has_same_files)
+    rollout = build_rollout(config, stand, order, registry, known)
+    if rollout is not None:
+        composer = replace(composer, candidate=identity_of(with_candidate(config, name), name, site.boot_id, order))
+    return Setup(feed, pipeline, composer, sinks, pictures, scene, encoder, adjuster, shift, rollout, files)
 
 
 def _refuse_huge(network: Path) -> None:

@@ -112,7 +112,8 @@ def _strongest(differences: Any) -> float:
     counts = cv2.calcHist([differences], [0], None, [LEVELS], [0, LEVELS]).ravel()[::-1]
     wanted = max(1, round((1 - EDGES) * differences.size))
     taken = np.minimum(np.cumsum(counts), wanted)
-    return float(np.dot(np.diff(taken, prepend=0.0), np.arange(LEVELS - 1.0, -1.0, -1.0))) / wanted
+    levels = np.arange(LEVELS - 1.0, -1.0, -1.0)
+    return float(np.sum(np.diff(taken, prepend=0.0) * levels)) / float(wanted)
 
 
 def evenness(gray: NDArray[np.uint8], mean: float) -> Vector:
