@@ -1,9 +1,9 @@
-"""What becomes of a fault in the engine or the change map: `python benchmarks/reliability/faults.py [--kinds a,b] [--seeds 3] [--json]`.
+"""What becomes of a fault in the engine or the change map: `python benchmarks/reliability/faults.py [--kinds a,b] [--seeds 3]`.
 
-The synthetic line, 640x368 at 30 frames a second (`--parts`: one frame of each part instead, a part a second), through two pipelines: a sound
-one, and one into which a fault is put after a while. Told are: how soon an audit fails, when the camera runs dense, what was said
-meanwhile that the sound one did not say, and how it comes back once the fault is mended. `--healthy N`: N frames without a fault, in which no
-audit may fail. `--service KIND`: once through the whole service (worker, broker, page), with the fault put in by a plugin.
+The synthetic line, 640x368 at 30 frames a second (`--parts`: one frame of each part instead, a part a second), through two pipelines: a
+sound one, and one into which a fault is put after a while. Told are: how soon an audit fails, when the camera runs dense, what was said
+meanwhile that the sound one did not say, and how it comes back once the fault is mended. `--healthy N`: N frames without a fault, in which
+no audit may fail. `--service KIND`: once through the whole service (worker, broker, page), with the fault put in by a plugin.
 """
 
 from __future__ import annotations

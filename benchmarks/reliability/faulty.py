@@ -1,7 +1,7 @@
 """Faults put into one camera's running pipeline, each as something in the field could cause it, and taken out again.
 
-In: a Pipeline that has inspected a frame, a kind of fault, a seed. Out: a function that mends it. Nothing of the product is changed: what is
-bent is this one object. Used by `faults.py`, in its own process or as a plugin inside the service's worker.
+In: a Pipeline that has inspected a frame, a random generator. Out: a function that mends it. Nothing of the product is changed: what is
+bent is this one object. Used by `faults.py`, in its own process or as a plugin inside the service's worker, and by tests.
 """
 
 from __future__ import annotations

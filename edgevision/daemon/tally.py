@@ -81,7 +81,7 @@ class Tally:
             if notice.is_over:
                 return known is not None
             self._notices[notice.what] = notice.text
-            self._families["noticed"][notice.kind] += 1
+            self._families["noticed"][notice.kind] += known != notice.text
             return known != notice.text
 
     def compare(self, result: str) -> None:
