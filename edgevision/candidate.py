@@ -23,7 +23,7 @@ class CandidateSettings(Settings):
         0.0, ge=0, le=1, description="Share of the parts that it judges, chosen by their id; 0: it only looks on. Free running: 0 or 1."
     )
     every: int = Field(10, ge=1, le=100_000, description="With share 0: it looks at one of so many parts or frames.")
-    patience_ms: float = Field(500.0, gt=0, le=60_000, description="So long a verdict waits for it; then the active network's stands.")
+    patience_ms: float = Field(500.0, gt=0, le=2_000, description="So long a verdict waits for it; then the active network's stands.")
     limit: float = Field(0.05, ge=0, le=1, description="Share of the compared parts that it may judge otherwise before all go back.")
     window: int = Field(100, ge=1, le=10_000, description="So many parts that were compared last count for that.")
     failures: int = Field(3, ge=1, le=1000, description="So many crashes and late answers among them end it, too.")

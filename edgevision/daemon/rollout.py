@@ -24,7 +24,7 @@ from edgevision.records import Frame, Inspection, Notice, Scene
 
 log = logging.getLogger("edgevision")
 
-WRITE_S = 5.0
+WRITE_S = 1.0
 ABOUT = "candidate"
 AGREE, LATE, FAILED = "agree", "late", "failed"
 HANG_S = 60.0

@@ -46,7 +46,7 @@ class Bench:
     def __init__(self, folder, candidate, page=None, **settings):
         self.compared = []
         self.candidate = candidate
-        self.settings = CandidateSettings(enabled=True, **{"patience_ms": 20_000, "every": 1, **settings})
+        self.settings = CandidateSettings(enabled=True, **{"patience_ms": 2_000, "every": 1, **settings})
         self.understudy = Understudy(lambda: candidate)
         page = page or Page("cam", "one", "boot", compared=self.compared.append)
         book = RolloutBook(folder)
