@@ -146,7 +146,7 @@ def story(kind: str, seed: int, is_parts: bool) -> dict[str, Any]:
         if mend is not None and mended is None and told.dense is not None and since >= told.dense + (3 if is_parts else MENDED_AFTER):
             mend()
             mended = since
-        if told.caught is not None and told.dense is None and is_over:  # it was once
+        if told.caught is not None and told.dense is None and is_over and kind.startswith("memory"):  # it was once
             told.back = since - told.caught
             break
         if mended is not None and is_over:

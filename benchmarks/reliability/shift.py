@@ -34,6 +34,7 @@ CONFIG = """
 cameras:
   cam:
     source: {type: synthetic}
+    compare: {ignore: [[[6, 4], [160, 4], [160, 26], [6, 26]]]}   # the clock that the camera burns in
     judge: {warn: 0.8, ng: 0.9, min_area_px: 12, k_of_n: [2, 4]}
 """
 SHIFT = ShiftSettings(every=2, block=25)  # a block of 10 s, as 30 frames a second have it with the defaults
@@ -139,8 +140,8 @@ class Parts:
         return sum(said is Verdict.NG for said in self.frames[part]) >= 2
 
 
-def watch(folder: Path) -> ShiftWatch:
-    return ShiftWatch(folder / "shift.json", SHIFT)
+def watch(folder: Path, pipe: Pipeline) -> ShiftWatch:
+    return ShiftWatch(folder / "shift.json", SHIFT, pipe.settings.compare)
 
 
 def run(kind: str, seed: int) -> dict[str, Any]:
@@ -149,7 +150,7 @@ def run(kind: str, seed: int) -> dict[str, Any]:
     told: list[tuple[float, str, str]] = []
     ours, theirs, ends = Parts(), Parts(), {}
     with tempfile.TemporaryDirectory() as name:
-        watcher = watch(Path(name))
+        watcher = watch(Path(name), bad)
         for k in range(int((LEARN_S + RAMP_S) * FPS)):
             ts = 1000.0 + k / FPS
             image, part = shown(k)
@@ -177,7 +178,7 @@ def hour(seed: int) -> dict[str, Any]:
     pipe, shown, told, spent = pipeline(), day_and_night(seed), [], []
     audits = {"passed": 0, "failed": 0, "fault": 0}
     with tempfile.TemporaryDirectory() as name:
-        watcher = watch(Path(name))
+        watcher = watch(Path(name), pipe)
         for k in range(int(HOUR_S * FPS)):
             frame = ev.Frame(shown(k)[0], 1000.0 + k / FPS, k)
             found = pipe.inspect(frame)

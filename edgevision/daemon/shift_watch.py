@@ -13,15 +13,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from edgevision.compare.background import allowed_pixels
+from edgevision.compare.settings import ChangeSettings
 from edgevision.config import CameraConfig
 from edgevision.errors import InputError
 from edgevision.pipeline import Pipeline
 from edgevision.recompute.door import Door, Light
 from edgevision.recompute.shift import ShiftMonitor
 from edgevision.recompute.shift_settings import ShiftSettings
-from edgevision.records import Box, Frame, Inspection, Notice, Scene, Verdict
+from edgevision.records import Frame, Inspection, Mask, Notice, Scene, Verdict
 
 log = logging.getLogger("edgevision")
 
@@ -31,10 +31,11 @@ MAX_FILE_BYTES = 4_000_000
 class ShiftWatch:
     """One camera's. Used from its worker's main thread."""
 
-    def __init__(self, path: Path, settings: ShiftSettings, box: Box | None = None, bits: int | None = None):
+    def __init__(self, path: Path, settings: ShiftSettings, compare: ChangeSettings = ChangeSettings()):  # noqa: B008
         self.settings = settings
         self._path = path
-        self._door = Door(box, bits)
+        self._compare = compare
+        self._door = Door()
         self._monitor = ShiftMonitor(settings)
         self._frames = 0
         self._network: str | None = None  # whose features are compared
@@ -43,7 +44,7 @@ class ShiftWatch:
     @classmethod
     def of(cls, path: Path, camera: CameraConfig) -> ShiftWatch:
         """As a camera's configuration has it."""
-        return cls(path, camera.recompute.shift, box_of(camera), camera.compare.bits)
+        return cls(path, camera.recompute.shift, camera.compare)
 
     def look(self, frame: Frame, inspection: Inspection, pipeline: Pipeline) -> Inspection:
         """The inspection with what is news of a shift; its OK a WARN where that is asked for."""
@@ -73,6 +74,8 @@ class ShiftWatch:
             return ()
         over: tuple[Notice, ...] = ()
         if self._network != network.sha256:
+            height, width = frame.image.shape[:2]
+            self._door = Door(self._compare.bits, looked_at(self._compare, height, width))
             self._begin(network.sha256)
         if not self._monitor.is_learnt:  # it was forgotten
             over = tuple(Notice("shift", what, "it is learnt anew how the pictures are", is_over=True) for what in self._texts)
@@ -108,11 +111,7 @@ class ShiftWatch:
             log.warning("%s: %s; after a restart it is learnt anew how the camera's pictures are", self._path, error.strerror)
 
 
-def box_of(camera: CameraConfig) -> Box | None:
-    """The box about `compare.roi`, which may end outside the picture; None where there is none."""
-    if camera.compare.roi is None:
-        return None
-    corners = np.array(camera.compare.roi)
-    left, top = np.maximum(corners.min(axis=0), 0)
-    right, bottom = corners.max(axis=0) + 1
-    return int(left), int(top), int(right), int(bottom)
+def looked_at(compare: ChangeSettings, height: int, width: int) -> Mask | None:
+    """What of a frame counts: inside the ROI, outside what is ignored; None for all of it."""
+    allowed = allowed_pixels(compare, height, width)
+    return None if allowed.all() else allowed.astype(bool)

@@ -26,6 +26,7 @@ Outputs = Mapping[str, NDArray[np.float32]]
 Window = tuple[float, float, float, float]  # x1, y1, x2, y2 as shares of the picture
 
 WHOLE: Window = (0.0, 0.0, 1.0, 1.0)
+HASTE = 10  # times sooner than usual, map audits come after one that failed
 
 
 class EngineAudit:
@@ -91,13 +92,13 @@ class MapAudit:
         self._frames = 0
         self._last_ts: float | None = None
 
-    def is_due(self, ts: float) -> bool:
-        """Call once a frame: whether its turn has come, by frames or by time (s)."""
+    def is_due(self, ts: float, haste: int = 1) -> bool:
+        """Call once a frame: whether its turn has come, by frames or by time (s); `haste` times sooner than usual."""
         self._frames += 1
         if self._last_ts is None or ts < self._last_ts:
             self._last_ts = ts  # the first frame, or the clock was set back
-        is_late = self._settings.map_every_s > 0 and ts - self._last_ts >= self._settings.map_every_s
-        if self._frames % self._settings.map_every and not is_late:
+        is_late = self._settings.map_every_s > 0 and (ts - self._last_ts) * haste >= self._settings.map_every_s
+        if self._frames * haste < self._settings.map_every and not is_late:
             return False
         self._frames, self._last_ts = 0, ts
         return True
@@ -169,7 +170,7 @@ class Audits:
         """Call once a frame: whether the raw frame should be looked at whole."""
         if self._map is None or self.is_dense(ts):
             return False
-        return self._map.is_due(ts) or self._trust.is_doubted
+        return self._map.is_due(ts, HASTE if self._trust.is_wary else 1) or self._trust.is_doubted
 
     def run_whole(self, frame: NDArray[Any]) -> Outputs:
         """The whole network's answer on the raw frame, for `conclude`. Call it when a map audit is due."""

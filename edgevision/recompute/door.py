@@ -6,6 +6,7 @@ some pixels of two of its own steps as they lie in Memory. Keeps random numbers.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -16,15 +17,12 @@ from numpy.typing import NDArray
 from edgevision.recompute.camera_network import CameraNetwork
 from edgevision.recompute.engine import SelectiveNetwork
 from edgevision.recompute.plan import Step
-from edgevision.records import Box, Image
+from edgevision.records import Image, Mask
 
 Vector = NDArray[np.float64]
 
 ROWS = 24  # of the picture that are looked at, at most
-LEVELS = 256
 BANDS, FIELDS = 4, 6  # into which the picture is divided to see what is uneven
-NEAR_PX, FAR_PX = 1, 4
-EDGES = 0.995  # the quantile of differences that is taken for an edge's
 PIXELS = 256  # of a step
 LEAST = 1e-3
 
@@ -38,10 +36,12 @@ class Light(NamedTuple):
 
 
 class Door:
-    """One camera's. `box` is what of the picture counts, `bits` what the camera delivers in a value."""
+    """One camera's. `bits` is what the camera delivers in a value, `allowed` bool (H, W) what of the picture counts; None: all of it."""
 
-    def __init__(self, box: Box | None = None, bits: int | None = None, seed: int = 0) -> None:
-        self._box, self._shift = box, (bits or 16) - 8
+    def __init__(self, bits: int | None = None, allowed: Mask | None = None, seed: int = 0) -> None:
+        self._shift = (bits or 16) - 8
+        self._allowed = None if allowed is None else np.ascontiguousarray(allowed).view(np.uint8)
+        self._span = (0, 1 << 31) if allowed is None else _span(allowed)
         self._random = np.random.default_rng(seed)
 
     def sample(self, image: Image, light: Light, network: CameraNetwork | None) -> dict[str, Vector]:
@@ -52,43 +52,44 @@ class Door:
         return values
 
     def _of_picture(self, image: Image, light: Light) -> dict[str, Vector]:
-        rows = self._rows(image)  # (row, column[, channel]), uint8
+        rows, mask = self._rows(image)  # (row, column[, channel]) and (row, column), uint8
         gray = rows if rows.ndim == 2 else np.ascontiguousarray(rows[:, :, rows.shape[2] // 2])
-        mean, spread = (float(value[0, 0]) for value in cv2.meanStdDev(gray))
+        mean, spread = (float(value[0, 0]) for value in cv2.meanStdDev(gray, mask=mask))
         values = {
             "light": np.array([mean]),
             "brightness": np.array([mean * light.gain + light.offset]),
             "contrast": np.array([spread * light.gain]),
-            "sharpness": np.array([sharpness(gray)]),
-            "evenness": evenness(gray, mean),
+            "sharpness": np.array([sharpness(gray, mask) * light.gain]),
+            "evenness": evenness(gray, mask, mean),
         }
         if light.noise is not None:
             values["noise"] = np.array([light.noise * light.gain])
         if rows.ndim == 3 and rows.shape[2] == 3:
-            blue, green, red, _ = cv2.mean(rows)
+            blue, green, red, _ = cv2.mean(rows, mask)
             values["colour"] = np.array([blue, red]) / max(green, LEAST)
         return values
 
-    def _rows(self, image: Image) -> NDArray[np.uint8]:
-        """One row, any of them, from each of ROWS bands of what counts."""
-        x1, y1, x2, y2 = self._box or (0, 0, image.shape[1], image.shape[0])
-        count = min(ROWS, y2 - y1)
-        places = y1 + ((np.arange(count) + self._random.random(count)) * ((y2 - y1) / count)).astype(np.intp)
-        rows = image[places, x1:x2]
+    def _rows(self, image: Image) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
+        """One row, any of them, from each of ROWS bands of what counts, and which of its pixels do."""
+        top, bottom = self._span[0], min(self._span[1], image.shape[0])
+        count = min(ROWS, bottom - top)
+        places = top + ((np.arange(count) + self._random.random(count)) * ((bottom - top) / count)).astype(np.intp)
+        rows = image[places]
         deep: NDArray[Any] = rows if rows.dtype == np.uint8 else np.minimum(rows >> self._shift, 255)
-        return deep.astype(np.uint8, copy=False)
+        mask = None if self._allowed is None else self._allowed[places]
+        return deep.astype(np.uint8, copy=False), mask if mask is not None and mask.any() else None
 
     def _of_steps(self, network: SelectiveNetwork) -> dict[str, Vector]:
-        means, spreads = [], []
+        """The channels of all steps side by side: their `values` at PIXELS pixels of each, `features` the means, `spread` about them."""
+        found = []
         for tensor in looked_at(network):
             shape = network.plan.tensors[tensor]
             rows, columns = (self._random.integers(0, side, PIXELS) for side in (shape.height, shape.width))
-            values = network.peek(tensor, rows, columns)
-            means.append(values.mean(axis=0))
-            spreads.append(values.std(axis=0))
-        if not means:
+            found.append(network.peek(tensor, rows, columns))
+        if not found:
             return {}
-        return {"features": np.concatenate(means).astype(np.float64), "spread": np.concatenate(spreads).astype(np.float64)}
+        values = np.concatenate(found, axis=1).astype(np.float64)
+        return {"values": values, "features": values.mean(axis=0), "spread": values.std(axis=0)}
 
 
 def looked_at(network: SelectiveNetwork) -> tuple[str, ...]:
@@ -101,22 +102,28 @@ def looked_at(network: SelectiveNetwork) -> tuple[str, ...]:
     return tuple(dict.fromkeys((deepest.target, steps[-2].target)))
 
 
-def sharpness(gray: NDArray[np.uint8]) -> float:
-    """How steep edges are: what is crossed within a pixel over what is crossed within four, by the strongest differences along rows."""
-    near, far = (_strongest(cv2.absdiff(gray[:, step:], gray[:, :-step])) for step in (NEAR_PX, FAR_PX))
-    return near / max(far, 1.0)
+def sharpness(gray: NDArray[np.uint8], mask: NDArray[np.uint8] | None = None) -> float:
+    """How much fine detail there is: the root mean square of second differences along rows."""
+    wide = gray.astype(np.float32)
+    second = wide[:, 2:] - 2 * wide[:, 1:-1] + wide[:, :-2]
+    count = second.size
+    if mask is not None:
+        inside = mask[:, 2:] & mask[:, 1:-1] & mask[:, :-2]
+        second *= inside
+        count = max(1, int(np.count_nonzero(inside)))
+    return math.sqrt(float(np.vdot(second, second)) / count)
 
 
-def _strongest(differences: Any) -> float:
-    """The mean of those from the quantile EDGES on."""
-    counts = cv2.calcHist([differences], [0], None, [LEVELS], [0, LEVELS]).ravel()[::-1]
-    wanted = max(1, round((1 - EDGES) * differences.size))
-    taken = np.minimum(np.cumsum(counts), wanted)
-    levels = np.arange(LEVELS - 1.0, -1.0, -1.0)
-    return float(np.sum(np.diff(taken, prepend=0.0) * levels)) / float(wanted)
-
-
-def evenness(gray: NDArray[np.uint8], mean: float) -> Vector:
+def evenness(gray: NDArray[np.uint8], mask: NDArray[np.uint8] | None, mean: float) -> Vector:
     """Of each of BANDS x FIELDS fields, how bright it is beside the whole, whose mean is given: 1 is as bright."""
-    fields = cv2.resize(gray.astype(np.float32), (FIELDS, BANDS), interpolation=cv2.INTER_AREA)
+    wide = gray.astype(np.float32)
+    if mask is not None:
+        wide[mask == 0] = mean
+    fields = cv2.resize(wide, (FIELDS, BANDS), interpolation=cv2.INTER_AREA)
     return np.asarray(fields.ravel() / max(mean, LEAST), np.float64)
+
+
+def _span(allowed: Mask) -> tuple[int, int]:
+    """From the first to the last row in which anything counts."""
+    rows = np.flatnonzero(allowed.any(axis=1))
+    return (int(rows[0]), int(rows[-1]) + 1) if rows.size else (0, allowed.shape[0])

@@ -2,7 +2,8 @@
 
 In: statistics of samples (`door.py`). Out: notices, one for each statistic that has moved too far, with by how much and what to do. How it
 was is learnt from the first blocks of samples. A statistic has moved when the mean of the last blocks, or at once one block by twice as
-much, lies beyond its limit, and beyond what the blocks that were learnt from did by themselves. Keeps: what was learnt, the last blocks.
+much, lies beyond its limit, and beyond what the blocks that were learnt from did by themselves. What the network has never seen is told
+within a few samples: values of its channels that lie outside all that was learnt. Keeps: what was learnt, the last blocks.
 """
 
 from __future__ import annotations
@@ -24,6 +25,10 @@ SCHEMA = 1
 OWN_SPREAD = 2.0  # times the farthest block that was learnt from: nearer is what the scene does by itself
 JUMP = 2.0  # times the limit in one block
 BACK = 0.8  # of the limit: from here on it is over
+AT_ONCE = 3  # samples of the last TRIED with novel values
+TRIED = 5
+ROOM = 0.1  # of a channel's range, by which a value may lie outside without being novel
+APART = ("values", "spread")  # what a sample holds beside statistics
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +47,7 @@ CAUSES: Mapping[str, _Cause] = MappingProxyType(
         "colour": _Cause("colour", "see to the lamp and the camera's white balance"),
         "evenness": _Cause("one part of the picture beside the rest", "clean the lens, look for a shadow or a lamp that is out"),
         "features": _Cause("what the network sees in the pictures", "another kind of part or surface: train the network on it"),
+        "novelty": _Cause("what the network sees", "another kind of part, surface or light: train the network on it"),
     }
 )
 MEANT = "; if it is meant to be so, ask learn_reference"
@@ -82,6 +88,9 @@ class ShiftMonitor:
         self._samples: list[Mapping[str, Vector]] = []
         self._blocks: deque[Mapping[str, Vector]] = deque(maxlen=max(self.settings.learn_blocks, self.settings.window))
         self._moved: set[str] = set()
+        self._range: tuple[Vector, Vector] | None = None  # least and greatest value of each channel
+        self._novel: deque[bool] = deque(maxlen=TRIED)
+        self._quiet = 0  # samples without a novel value
 
     @property
     def is_learnt(self) -> bool:
@@ -94,22 +103,51 @@ class ShiftMonitor:
         return frozenset(self._moved)
 
     def take(self, sample: Mapping[str, Vector]) -> tuple[Notice, ...]:
-        """Take in one sample; what is news, at the end of a block."""
-        self._samples.append(sample)
+        """Take in one sample; what is news: of novel values at once, of all else at the end of a block."""
+        statistics = {name: value for name, value in sample.items() if name != "values"}
+        news: tuple[Notice, ...] = ()
+        if "values" in sample:
+            news = self._look(sample["values"])
+        self._samples.append(statistics)
         if len(self._samples) < self.settings.block:
-            return ()
+            return news
         self._blocks.append(_mean(self._samples))
         self._samples = []
         if not self._learnt:
             if len(self._blocks) == self.settings.learn_blocks:
                 self._learn()
             return ()
-        return tuple(notice for name, learnt in self._learnt.items() if (notice := self._judge(name, learnt)) is not None)
+        return news + tuple(notice for name, learnt in self._learnt.items() if (notice := self._judge(name, learnt)) is not None)
+
+    def _look(self, values: Vector) -> tuple[Notice, ...]:
+        """Learn each channel's range, or tell when too many values (pixel, channel) lie outside."""
+        if not self._learnt or self._range is None:
+            least, greatest = values.min(axis=0), values.max(axis=0)
+            known = self._range or (least, greatest)
+            self._range = np.minimum(known[0], least), np.maximum(known[1], greatest)
+            return ()
+        least, greatest = self._range
+        room = ROOM * (greatest - least)
+        share = float(np.mean((values < least - room) | (values > greatest + room)))
+        limit = self.settings.limits.novelty
+        self._novel.append(share > limit)
+        if "novelty" not in self._moved and sum(self._novel) >= AT_ONCE:
+            self._moved.add("novelty")
+            how = f"{share:.2%} of it lies outside all that was learnt, the limit is {limit:.2%}"
+            return (Notice("shift", "shift novelty", f"shift: {CAUSES['novelty'].words}: {how}: {CAUSES['novelty'].remedy}{MEANT}"),)
+        if "novelty" in self._moved and len(self._novel) == TRIED and not any(self._novel):
+            self._quiet += 1
+            if self._quiet >= self.settings.block:
+                self._moved.discard("novelty")
+                return (_over("novelty"),)
+            return ()
+        self._quiet = 0
+        return ()
 
     def _learn(self) -> None:
         whole = _mean(self._blocks)
         for name, mean in whole.items():
-            if name == "spread":
+            if name in APART:
                 continue
             scale = np.maximum(whole["spread"], LEAST) if name == "features" else None
             learnt = Learnt(mean, 0.0, scale)
@@ -132,7 +170,7 @@ class ShiftMonitor:
             return Notice("shift", f"shift {name}", _told(name, learnt.ratio(value), distance, limit))
         if name in self._moved and max(slow, last) < BACK * limit:
             self._moved.discard(name)
-            return Notice("shift", f"shift {name}", f"{CAUSES[name].words} is again as it was when the camera was set up", is_over=True)
+            return _over(name)
         return None
 
     def plain(self) -> dict[str, Any]:
@@ -141,7 +179,7 @@ class ShiftMonitor:
             name: {"mean": each.mean.tolist(), "own": each.own, "scale": None if each.scale is None else each.scale.tolist()}
             for name, each in self._learnt.items()
         }
-        return {"schema": SCHEMA, "learnt": learnt}
+        return {"schema": SCHEMA, "learnt": learnt, "range": None if self._range is None else [side.tolist() for side in self._range]}
 
     def restore(self, plain: Mapping[str, Any]) -> None:
         """Go on from what was learnt before. Raises InputError for what is no such thing; then nothing is changed."""
@@ -149,10 +187,13 @@ class ShiftMonitor:
             if plain["schema"] != SCHEMA:
                 raise ValueError(f"schema {plain['schema']!r}")
             learnt = {str(name): _learnt(each) for name, each in plain["learnt"].items() if name in CAUSES}
+            sides = None if plain["range"] is None else tuple(np.array(side, np.float64) for side in plain["range"])
+            if sides is not None and (len(sides) != 2 or sides[0].ndim != 1 or sides[0].shape != sides[1].shape):
+                raise ValueError("a range has no two sides")
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise InputError(f"what was learnt of the camera's pictures cannot be read ({error}); it is learnt anew") from error
         self.forget()
-        self._learnt = learnt
+        self._learnt, self._range = learnt, None if sides is None else (sides[0], sides[1])
 
 
 def _learnt(plain: Mapping[str, Any]) -> Learnt:
@@ -166,6 +207,10 @@ def _mean(samples: Any) -> dict[str, Vector]:
     """The mean of each statistic over those samples that have it."""
     names = dict.fromkeys(name for sample in samples for name in sample)
     return {name: np.mean([sample[name] for sample in samples if name in sample], axis=0) for name in names}
+
+
+def _over(name: str) -> Notice:
+    return Notice("shift", f"shift {name}", f"{CAUSES[name].words}: again as it was when the camera was set up", is_over=True)
 
 
 def _told(name: str, ratio: float | None, distance: float, limit: float) -> str:

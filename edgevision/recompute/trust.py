@@ -1,8 +1,8 @@
 """Whether a camera may run selectively, as its audits have it. In: outcomes of audits, times. Out: trusted, in doubt, or dense; notices.
 
-A first failure puts the camera in doubt: the next audits come with the next frames instead of in their turn. Enough failures among them, or
-among the last ones that came in their turn, lose the trust: the camera runs dense for the cool-down, and is in doubt again after it, so
-that a fault which is still there is met at once. Keeps the last outcomes.
+A first failure puts the camera in doubt: the next audits come with the next frames instead of in their turn, and those after them sooner
+than usual. Enough failures among them, or among the last ones that came in their turn, lose the trust: the camera runs dense for the
+cool-down, and is in doubt again after it, so that a fault which is still there is met at once. Keeps the last outcomes.
 """
 
 from __future__ import annotations
@@ -72,6 +72,11 @@ class Trust:
     def is_doubted(self) -> bool:
         """Whether audits are due at once."""
         return self._owed > 0
+
+    @property
+    def is_wary(self) -> bool:
+        """Whether one of the last audits that came in their turn has failed: the next ones should not wait as long as usual."""
+        return any(self._in_turn)
 
     def is_dense(self, ts: float) -> bool:
         """Whether the camera runs dense at `ts` (s). A clock that was set back ends it: nobody knows for how long it would be."""

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from edgevision.config import load
-from edgevision.daemon.shift_watch import ShiftWatch, box_of
+from edgevision.daemon.shift_watch import ShiftWatch, looked_at
 from edgevision.recompute.shift_settings import ShiftSettings
 from edgevision.records import Frame, Inspection, Verdict
 
@@ -53,7 +53,9 @@ def test_it_looks_at_what_the_roi_encloses_and_may_be_switched_off(tmp_path):
     sections = "compare: {roi: [[-5, 8], [40, 8], [40, 30]]}\n    recompute: {shift: {enabled: false}}"
     (tmp_path / "line.yaml").write_text(f"cameras:\n  cam:\n    source: {{type: synthetic}}\n    {sections}\n")
     camera = load(tmp_path / "line.yaml").cameras["cam"]
-    assert box_of(camera) == (0, 8, 41, 31)
+    seen = looked_at(camera.compare, 64, 64)
+    assert (seen[10, 30], seen[2, 30], seen[40, 30]) == (True, False, False)
+    assert looked_at(load(tmp_path / "line.yaml").cameras["cam"].compare.model_copy(update={"roi": None}), 64, 64) is None
     watch = ShiftWatch.of(tmp_path / "cam.json", camera)
     assert show(watch, 120, 5) == [SEEN] * 5
     assert not (tmp_path / "cam.json").exists()

@@ -79,6 +79,7 @@ def test_a_map_audit_is_due_by_frames_or_by_time(watching):
     audit = MapAudit(watching[0], AuditSettings(map_every=4, map_every_s=10))
     due = [ts for ts in (0, 1, 2, 3, 4, 14, 15, 2.5, 5, 12.5) if audit.is_due(ts)]
     assert due == [3, 14, 12.5]
+    assert [audit.is_due(ts, haste=4) for ts in (12.6, 15.2)] == [True, True]
 
 
 def outcomes(trust, failed, ts=0.0):
@@ -89,6 +90,7 @@ def test_a_first_failure_calls_for_more_at_once_and_a_second_one_loses_the_trust
     trust = Trust(AuditSettings(k=2, n=3, cooldown_s=10))
     assert outcomes(trust, [False, True]) == [False, False]
     assert trust.is_doubted
+    assert trust.is_wary
     assert outcomes(trust, [False, True], 2) == [False, True]
     assert [trust.is_dense(ts) for ts in (2.9, 3, 12.9, 13)] == [False, True, True, False]
     assert trust.is_doubted  # once it is over, too, until as many pass

@@ -35,16 +35,21 @@ def test_the_statistics_are_what_they_are_called(random):
     assert values["noise"][0] == 3.0
     assert values["colour"] == pytest.approx([1.0, 1.0], abs=0.02)
     gray = picture(random)[:, :, 0]
-    assert sharpness(gray) > 0.9
-    assert sharpness(cv2.GaussianBlur(gray, (0, 0), 2)) < 0.5
+    assert sharpness(np.array([[10, 10, 16, 10]] * 3, np.uint8)) == pytest.approx(np.sqrt((6**2 + 12**2) / 2))
+    assert sharpness(cv2.GaussianBlur(gray, (0, 0), 1)) < 0.5 * sharpness(gray)
     hand = np.full((8, 12), 100, np.uint8)
     hand[:2, :2] = 40
-    assert evenness(hand, 100.0) == pytest.approx([0.4] + [1.0] * 23)
+    assert evenness(hand, None, 100.0) == pytest.approx([0.4] + [1.0] * 23)
+    assert evenness(hand, (hand == 100).astype(np.uint8), 100.0) == pytest.approx([1.0] * 24)
     deep = picture(random).astype(np.uint16) << 4
     assert door.sample(deep, Light(1, 0, None), None)["light"][0] < 17
     assert Door(bits=12).sample(deep, Light(1, 0, None), None)["light"][0] > 60
-    boxed = Door((0, 0, 8, 8)).sample(picture(random), Light(1, 0, None), None)
+    corner = np.zeros((240, 320), bool)
+    corner[:8, :8] = True
+    boxed = Door(allowed=corner).sample(picture(random), Light(1, 0, None), None)
     assert boxed["light"][0] == pytest.approx(60, abs=2)
+    assert boxed["colour"] == pytest.approx([1, 1], abs=0.05)
+    assert boxed["sharpness"][0] == pytest.approx(np.sqrt(6) * 2, rel=0.15)
 
 
 def test_features_are_read_from_memory_as_they_lie_there(unet, random):
@@ -57,8 +62,8 @@ def test_features_are_read_from_memory_as_they_lie_there(unet, random):
     rows, columns = np.array([0, 3]), np.array([2, 5])
     assert np.array_equal(net.peek(names[0], rows, columns), net._memory.planes[names[0]].values[rows, columns])
     values = Door(seed=1).sample(frame, Light(1, 0, None), net)
-    assert values["features"].shape == values["spread"].shape
-    assert (values["spread"] >= 0).all()
+    assert values["features"] == pytest.approx(values["values"].mean(axis=0))
+    assert values["spread"] == pytest.approx(values["values"].std(axis=0))
 
 
 def feed(monitor, *contrasts):
@@ -105,14 +110,34 @@ def test_features_count_by_how_they_spread():
     assert "has moved by 0.50 of its spread, the limit is 0.25" in told[0].text
 
 
+def test_what_was_never_seen_is_told_within_a_few_samples():
+    monitor, random = ShiftMonitor(SETTINGS), np.random.default_rng(0)
+
+    def show(share, count):
+        told = []
+        for _ in range(count):
+            values = random.uniform(0, 1, (200, 5))
+            values[: int(200 * share), 2] = 1.3
+            told += monitor.take({"contrast": np.array([40.0]), "values": values})
+        return told
+
+    assert show(0, 40) == []
+    assert show(0.5, 2) == []
+    (notice,) = show(0.5, 1)
+    assert notice.what == "shift novelty"
+    assert "10.00% of it lies outside" in notice.text
+    assert [one.is_over for one in show(0, 12)] == [True]
+
+
 def test_what_was_learnt_goes_through_a_file_and_rubbish_does_not():
     monitor = ShiftMonitor(SETTINGS)
     feed(monitor, *[40, 42] * 4)
     again = ShiftMonitor(SETTINGS)
     again.restore(json.loads(json.dumps(monitor.plain())))
     assert again.plain() == monitor.plain()
+    whole = monitor.plain()
     square = {"contrast": {"mean": [[1]], "own": 1, "scale": None}}
-    for bad in ({}, {"schema": 9}, {"schema": 1, "learnt": square}, {"schema": 1, "learnt": 3}):
+    for bad in ({}, {"schema": 9}, {"schema": 1, "learnt": square}, {"schema": 1, "learnt": 3}, whole | {"range": [[1]]}):
         with pytest.raises(InputError, match="learnt anew"):
             again.restore(bad)
     assert again.is_learnt
