@@ -28,9 +28,9 @@ from edgevision.recompute.camera_network import CameraNetwork
 from edgevision.recompute.engine import SelectiveNetwork
 from edgevision.recompute.load import labels_of, load_for_frames, span_px_of, threshold_of
 from edgevision.recompute.refresh import RollingRefresh
-from edgevision.records import ChangeMap, Defect, Event, Frame, Image, Inspection, Mask, Notice, Region, Scene, Verdict
+from edgevision.records import ChangeMap, Defect, Event, Frame, Image, Inspection, Mask, Region, Verdict
 from edgevision.registry import Registry
-from edgevision.second_look import Answer, SecondLook
+from edgevision.second_look import Answer, SecondLook, with_audit
 from edgevision.segment.decoders import Decoder, decoder_for
 from edgevision.segment.facts import NetworkFacts, Placement
 
@@ -324,15 +324,6 @@ def sees_alike(one: CameraConfig, other: CameraConfig) -> bool:
     apart = {"compare": {"adjust"}, "recompute": {"shift"}}
     first, second = (camera.model_dump(mode="json", include=set(SEEING), exclude=apart) for camera in (one, other))
     return first == second
-
-
-def with_audit(found: Inspection, audit: Audit | None, notices: tuple[Notice, ...], is_dense: bool) -> Inspection:
-    """The inspection with what its audits said, and that the camera runs dense, if it does."""
-    scene = Scene.FALLBACK_DENSE if is_dense else found.scene
-    if audit is None:
-        return replace(found, notices=notices, scene=scene) if notices or is_dense else found
-    outcome = "passed" if audit.trouble is None else "failed"
-    return replace(found, audit_disagreement=audit.disagreement, audit=outcome, notices=notices, scene=scene)
 
 
 def protected(regions: tuple[Region, ...], shape: tuple[int, int]) -> Mask | None:

@@ -7,7 +7,7 @@ answer in use. Out: an `Audit`, when one was due. Keeps a decoder beside the one
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from numpy.typing import NDArray
@@ -16,7 +16,7 @@ from edgevision.errors import EngineFault
 from edgevision.interfaces import Rule
 from edgevision.judge.agreement import unlike
 from edgevision.recompute.audit import Audit, Audits, Outputs
-from edgevision.records import ChangeMap, Defect, Frame, Region
+from edgevision.records import ChangeMap, Defect, Frame, Inspection, Notice, Region, Scene
 from edgevision.segment.decoders import Decoder
 
 
@@ -47,3 +47,12 @@ class SecondLook:
         defects = self._rule.judge(regions, frame, change)
         whole, used = ("the whole network on the raw frame", defects, regions), ("the answer in use", answer.defects, answer.regions)
         return self._audits.conclude(outputs, answer.outputs, unlike(whole, used), frame.ts)
+
+
+def with_audit(found: Inspection, audit: Audit | None, notices: tuple[Notice, ...], is_dense: bool) -> Inspection:
+    """The inspection with what its audits said, and that the camera runs dense, if it does."""
+    scene = Scene.FALLBACK_DENSE if is_dense else found.scene
+    if audit is None:
+        return replace(found, notices=notices, scene=scene) if notices or is_dense else found
+    outcome = "passed" if audit.trouble is None else "failed"
+    return replace(found, audit_disagreement=audit.disagreement, audit=outcome, notices=notices, scene=scene)

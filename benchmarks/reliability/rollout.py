@@ -1,8 +1,8 @@
 """A candidate's way in and back through the whole service: `python benchmarks/reliability/rollout.py [--parts 30]`.
 
 Two cameras whose parts are asked for over MQTT. The candidate of `even` has nearly the active thresholds, that of `odd` calls everything
-OK. Both look on, then are given half of the parts with `edgevision rollout`; `odd`'s must be sent back by itself, `even`'s share must outlive
-a kill -9 of the service, go back by one command, be sent back when the worker dies while it is at work, and be written into the file.
+OK. Both look on, then are given half of the parts with `edgevision rollout`; `odd`'s must be sent back by itself, `even`'s share must
+outlive a kill -9 of the service, go back by one command, be sent back when the worker dies while it is at work, and be written into the file.
 """
 
 from __future__ import annotations
