@@ -2,7 +2,7 @@
 
 Two cameras whose parts are asked for over MQTT. The candidate of `even` has nearly the active thresholds, that of `odd` calls everything
 OK. Both look on, then are given half of the parts with `edgevision rollout`; `odd`'s must be sent back by itself, `even`'s share must
-outlive a kill -9 of the service, go back by one command, be sent back when the worker dies while it is at work, and be written into the file.
+outlive a kill -9 of the service, go back by one command, be sent back when the worker dies at work, and be written into the file.
 """
 
 from __future__ import annotations
