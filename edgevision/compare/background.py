@@ -20,7 +20,9 @@ from edgevision.compare.golden import Golden
 from edgevision.compare.golden import load as load_golden
 from edgevision.compare.golden_view import GoldenView
 from edgevision.compare.light import Lamp
-from edgevision.compare.masks import LiveMask, MaskPool, zeros_on_line
+from edgevision.compare.masks import LiveMask, MaskPool, ShownMask
+from edgevision.compare.restless import EVERY, Restless
+from edgevision.compare.scratch import Scratch
 from edgevision.compare.settings import ChangeSettings
 from edgevision.compare.settle import TILE_PX, Settle
 from edgevision.compare.steady import CELLS, Steady
@@ -33,8 +35,6 @@ __all__ = ["Background", "ChangeDetector", "ChangeSettings"]
 
 BANDS = 64
 LONGEST_SIDE_PX = 32_000
-SAMPLES = 5400
-SAMPLE_ROWS = 40  # at least, where there are as many: fewer do not show a wave along the rows
 NOISE_MEMORY_FRAMES = 64
 NOISE_EVERY = 8
 CHANGE_SIGMAS = 7.0
@@ -42,7 +42,6 @@ NOISE_ROOM = 1.5
 SPREAD_GUESS_LEVELS = 1.5
 LEAST_SAMPLES = 50
 CALIBRATION_FRAMES = 4
-ROW_ROOM = 512
 POINTS_EVERY = 4
 DAZZLED_SHARE = 0.25
 DAZZLED_FRAMES = 30
@@ -66,13 +65,14 @@ class Background:
         self.settle = Settle(height, width, settings.settle_frames)
         self.used = np.zeros(flat, image.dtype)
         self.tolerance = np.zeros(flat, image.dtype)
+        self.restless = Restless(flat, self.level_shift)
         self.corrected = np.zeros(flat, image.dtype)
         self.noise_counts = np.zeros((measure.NOISE_BINS, measure.RESIDUAL_BINS))
         self.faint_counts = np.zeros(measure.FAINT_BINS)
         self.mean = np.zeros(flat, np.uint16)  # in 1/256 of a gray level, as is the spread
         self.spread = np.zeros(flat, np.uint16)
         self.raw_foreground = np.zeros((height + 2, width + 2), np.uint8)
-        self.foreground = np.zeros((height, width), np.bool_)
+        self.foreground = ShownMask(height, width)
         self.streak = np.zeros((height, width) if settings.confirm_frames > 1 else (1, 1), np.uint8)
         self.held = np.zeros((height, width) if settings.hold_frames else (1, 1), np.uint8)
         self.frames = 0
@@ -84,7 +84,7 @@ class Background:
         self.golden = None if golden is None else GoldenView(golden, image, self.allowed, self.level_shift, settings)
         self.steady = Steady((height, width), self.channels, self.level_shift, settings.steady_px)
         self.lamp = Lamp((height, width, self.channels), image.dtype, self.level_shift, self.span)
-        self.pool, self.pool_foreground = MaskPool(height, width), MaskPool(height, width)
+        self.pool = MaskPool(height, width)
         self.scratch = Scratch(height, width, self.channels, image.dtype)
         self.set_tables(settings)
         self.restart_reference(image.reshape(flat))
@@ -103,6 +103,7 @@ class Background:
         if not is_anew and self.frames >= CALIBRATION_FRAMES and np.abs(noise - self.noise).max() < self.noise.max() / 8:
             return
         self.noise = noise
+        self.restless.set_threshold(settings.pixel_threshold, settings.hysteresis)
         weak = settings.hysteresis * measure.strong_levels(settings.pixel_threshold, noise)
         self.weak_table = measure.to_table(weak, self.level_shift)
         self.tables = (self.weak_table, measure.to_table(measure.EDGE_SIGMAS * noise, self.level_shift), self.level_shift)
@@ -128,8 +129,7 @@ class Background:
         np.left_shift(corrected, self.finer, out=self.mean, dtype=np.uint16)
         self.spread[:] = round(SPREAD_GUESS_LEVELS * 256)
         self.raw_foreground[:] = 0
-        self.foreground[:] = False
-        self.shown_foreground = read_only(np.zeros_like(self.foreground))
+        self.foreground.clear()
 
     def shift(self, down_px: int, right_px: int, flat: Image) -> None:
         """What was used, and what was said of it, moves along; what newly enters is used as `flat` shows it.
@@ -144,47 +144,17 @@ class Background:
             move(used, pixels, axis)
             entered = entering(pixels, self.shape[axis])
             np.moveaxis(used, axis, 0)[entered] = np.moveaxis(shown, axis, 0)[entered]
-            for said in (self.raw_foreground[1:-1, 1:-1], self.foreground, self.streak, self.held):
+            for said in (self.raw_foreground[1:-1, 1:-1], self.foreground.mask, self.streak, self.held):
                 if said.shape == self.shape[:2]:
                     move(said, pixels, axis)
                     np.moveaxis(said, axis, 0)[entered] = 0
-        self.shown_foreground = read_only(self.foreground.copy())
+        self.foreground.rewritten()
 
     def band(self) -> tuple[int, int]:
         """The rows whose slow work is due on this frame: every row that holds allowed pixels once in BANDS frames."""
         top, bottom = self.span[:2]
         k = self.frames % BANDS
         return top + k * (bottom - top) // BANDS, top + (k + 1) * (bottom - top) // BANDS
-
-
-class Scratch:
-    """Working space of the kernels: its contents mean nothing between calls, but `weak` is left all zero."""
-
-    def __init__(self, height: int, width: int, channels: int, dtype: Any) -> None:
-        self.flags = np.zeros(width * channels, np.uint8)
-        self.weak = np.zeros((height + 2, width + 2), np.uint8)
-        self.points = np.zeros(height * width, np.int32)
-        self.runs = np.zeros((height * (width // 2 + 1), 3), np.int32)
-        self.chosen_runs = np.zeros_like(self.runs)
-        self.steep = np.zeros(width * channels, np.int32)
-        self.queue = np.zeros(height * width, np.int32)
-        area = height * width * channels / SAMPLES
-        down = max(1, min(int(math.sqrt(area)), height // SAMPLE_ROWS))
-        self.steps = odd(down), odd(max(1, int(area / down)))
-        self.faint_step = odd(max(1, int(2 * math.sqrt(area))))
-        samples = (height // self.steps[0] + 1) * (width // self.steps[1] + 1) * channels
-        self.samples = np.zeros((5, samples), np.int32)
-        self.faint = np.zeros(measure.FAINT_BINS, np.int64)
-        wide = -(-width * channels // 64) * 64 + ROW_ROOM
-        self.rows = zeros_on_line((5, wide), np.int16 if dtype == np.uint8 else np.int32)
-        self.first = np.zeros(height, np.int32)
-        self.last = np.zeros(height, np.int32)
-        self.none = np.zeros((height, width), np.bool_)
-
-
-def odd(step: int) -> int:
-    """The step, or the one before it: an even one would meet the same place in each of a codec's blocks."""
-    return max(1, step - 1 + step % 2)
 
 
 def allowed_pixels(settings: ChangeSettings, height: int, width: int) -> NDArray[np.uint8]:
@@ -341,8 +311,7 @@ class ChangeDetector:
             self._refresh_tolerances(background, chosen, runs, count)
             if background.frames % POINTS_EVERY == 0:
                 background.steady.choose(self._kernels, background.used, background.allowed)
-            if background.golden is None:
-                self._learn(background, pending, protect)
+            self._learn(background, pending, protect)
         background.frames += 1
         self._pending = None
 
@@ -487,8 +456,7 @@ class ChangeDetector:
         background.lamp.reset()
         background.dazzled, background.bright_before = 0, background.bright
         background.raw_foreground[:] = 0
-        background.foreground[:] = False
-        foreground = read_only(np.zeros((height, width), np.bool_))
+        foreground = background.foreground.clear()
         golden = None
         if background.golden is not None:
             background.golden.is_aligned = False  # so that all of the frame is judged
@@ -509,11 +477,9 @@ class ChangeDetector:
             self._kernels.judge_band(flat, *against, band, channels, scratch.flags, raw)
         else:
             band = self._judge_golden(background.golden, background, image, flat, count)
-        if self._kernels.despeckle(raw, taken.first, taken.last, band, self.settings.despeckle, background.foreground):
-            shown = background.pool_foreground.take().mask
-            np.copyto(shown, background.foreground)
-            background.shown_foreground = read_only(shown)
-        return background.shown_foreground
+        shown = background.foreground
+        has_changed = self._kernels.despeckle(raw, taken.first, taken.last, band, self.settings.despeckle, shown.mask, shown.editions)
+        return shown.copy() if has_changed else shown.shown
 
     def _judge_golden(self, golden: GoldenView, background: Background, image: Image, flat: Image, count: int) -> tuple[int, int]:
         """Judge against the golden picture; returns the rows that were judged whole. A part that is not found has no foreground."""
@@ -546,21 +512,28 @@ class ChangeDetector:
 
     def _learn(self, background: Background, pending: _Pending, protect: Mask | None) -> None:
         masks = (pending.live, background.scratch.none if protect is None else protect, background.allowed)
-        state = (background.scratch.flags, background.mean, background.spread)
-        light = background.lamp.light
-        self._kernels.learn_rows(pending.image, light, background.finer, masks, background.band(), background.channels, self._rate, *state)
+        light, rows = background.lamp.light, background.band()
+        if background.golden is None:
+            state = (background.scratch.flags, background.mean, background.spread)
+            self._kernels.learn_rows(pending.image, light, background.finer, masks, rows, background.channels, self._rate, *state)
+        if background.frames % EVERY == 0:
+            background.restless.learn(self._kernels, (pending.image, background.used, light), masks, rows)
+            self._set_tolerances(background, rows)
 
     def _refresh_tolerances(self, background: Background, live: Mask, runs: NDArray[np.int32], count: int) -> None:
         """Around what was committed and, while the noise tables have just moved, in the band that is due."""
         place = (background.allowed, live, runs, count, background.scratch.steep, background.tolerance)
-        self._kernels.refresh_tolerances(background.used, background.channels, background.tables, self._vibration_q8, *place)
+        self._kernels.refresh_tolerances(background.used, background.channels, *self._rules(background), *place)
         if background.stale_bands:
             background.stale_bands -= 1
             self._set_tolerances(background, background.band())
 
     def _set_tolerances(self, background: Background, rows: tuple[int, int]) -> None:
         place = (background.allowed, rows, background.scratch.steep, background.tolerance)
-        self._kernels.set_tolerances(background.used, background.channels, background.tables, self._vibration_q8, *place)
+        self._kernels.set_tolerances(background.used, background.channels, *self._rules(background), *place)
+
+    def _rules(self, background: Background) -> tuple[Any, ...]:
+        return background.tables, background.restless.own, self._vibration_q8
 
 
 def grid_of(background: Background) -> tuple[tuple[int, int], tuple[int, int]]:
