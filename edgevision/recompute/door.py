@@ -25,6 +25,8 @@ ROWS = 24  # of the picture that are looked at, at most
 BANDS, FIELDS = 4, 6  # into which the picture is divided to see what is uneven
 PIXELS = 256  # of a step
 LEAST = 1e-3
+GRAYS, DETAIL_LEVELS = 24, (6.0, 12.0, 24.0, 48.0, 96.0)
+DETAILS = len(DETAIL_LEVELS) + 1
 
 
 class Light(NamedTuple):
@@ -61,6 +63,7 @@ class Door:
             "contrast": np.array([spread * light.gain]),
             "sharpness": np.array([sharpness(gray, mask) * light.gain]),
             "evenness": evenness(gray, mask, mean),
+            "kinds": kinds(gray, mask, light),
         }
         if light.noise is not None:
             values["noise"] = np.array([light.noise * light.gain])
@@ -80,7 +83,7 @@ class Door:
         return deep.astype(np.uint8, copy=False), mask if mask is not None and mask.any() else None
 
     def _of_steps(self, network: SelectiveNetwork) -> dict[str, Vector]:
-        """The channels of all steps side by side: their `values` at PIXELS pixels of each, `features` the means, `spread` about them."""
+        """Of all channels of the steps, side by side, the means and how they spread about them."""
         found = []
         for tensor in looked_at(network):
             shape = network.plan.tensors[tensor]
@@ -89,7 +92,7 @@ class Door:
         if not found:
             return {}
         values = np.concatenate(found, axis=1).astype(np.float64)
-        return {"values": values, "features": values.mean(axis=0), "spread": values.std(axis=0)}
+        return {"features": values.mean(axis=0), "spread": values.std(axis=0)}
 
 
 def looked_at(network: SelectiveNetwork) -> tuple[str, ...]:
@@ -112,6 +115,19 @@ def sharpness(gray: NDArray[np.uint8], mask: NDArray[np.uint8] | None = None) ->
         second *= inside
         count = max(1, int(np.count_nonzero(inside)))
     return math.sqrt(float(np.vdot(second, second)) / count)
+
+
+def kinds(gray: NDArray[np.uint8], mask: NDArray[np.uint8] | None, light: Light) -> Vector:
+    """The share of pixels of each kind: how bright, in the reference's light, and how fine the detail there, GRAYS x DETAILS of them."""
+    wide = gray.astype(np.float32)
+    second = np.abs(wide[:, 2:] - 2 * wide[:, 1:-1] + wide[:, :-2])
+    fine = np.searchsorted(np.asarray(DETAIL_LEVELS, np.float32), second)
+    bright = np.clip((wide[:, 1:-1] * light.gain + light.offset) * (GRAYS / 256), 0, GRAYS - 1).astype(np.intp)
+    which = bright * DETAILS + fine
+    if mask is not None:
+        which = which[mask[:, 1:-1] > 0]
+    counts = np.bincount(which.ravel(), minlength=GRAYS * DETAILS)
+    return np.asarray(counts / max(1, which.size), np.float64)
 
 
 def evenness(gray: NDArray[np.uint8], mask: NDArray[np.uint8] | None, mean: float) -> Vector:

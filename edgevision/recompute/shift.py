@@ -2,8 +2,8 @@
 
 In: statistics of samples (`door.py`). Out: notices, one for each statistic that has moved too far, with by how much and what to do. How it
 was is learnt from the first blocks of samples. A statistic has moved when the mean of the last blocks, or at once one block by twice as
-much, lies beyond its limit, and beyond what the blocks that were learnt from did by themselves. What the network has never seen is told
-within a few samples: values of its channels that lie outside all that was learnt. Keeps: what was learnt, the last blocks.
+much, lies beyond its limit, and beyond what the blocks that were learnt from did by themselves. What was hardly ever seen is told within a
+few samples: pixels that are brighter, darker or rougher than any that were learnt. Keeps: what was learnt, the last blocks.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from edgevision.errors import InputError
-from edgevision.recompute.door import LEAST, Vector
+from edgevision.recompute.door import DETAILS, GRAYS, LEAST, Vector
 from edgevision.recompute.shift_settings import ShiftSettings
 from edgevision.records import Notice
 
@@ -25,10 +25,9 @@ SCHEMA = 1
 OWN_SPREAD = 2.0  # times the farthest block that was learnt from: nearer is what the scene does by itself
 JUMP = 2.0  # times the limit in one block
 BACK = 0.8  # of the limit: from here on it is over
-AT_ONCE = 3  # samples of the last TRIED with novel values
-TRIED = 5
-ROOM = 0.1  # of a channel's range, by which a value may lie outside without being novel
-APART = ("values", "spread")  # what a sample holds beside statistics
+AT_ONCE, TRIED = 3, 5  # samples with novel pixels, of the last so many
+RARE = 1e-5  # the share of a kind of pixels up to which it counts as never seen
+APART = ("kinds", "spread")  # what a sample holds beside statistics
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +46,7 @@ CAUSES: Mapping[str, _Cause] = MappingProxyType(
         "colour": _Cause("colour", "see to the lamp and the camera's white balance"),
         "evenness": _Cause("one part of the picture beside the rest", "clean the lens, look for a shadow or a lamp that is out"),
         "features": _Cause("what the network sees in the pictures", "another kind of part or surface: train the network on it"),
-        "novelty": _Cause("what the network sees", "another kind of part, surface or light: train the network on it"),
+        "novelty": _Cause("the picture", "another kind of part, surface or light: train the network on it"),
     }
 )
 MEANT = "; if it is meant to be so, ask learn_reference"
@@ -88,9 +87,10 @@ class ShiftMonitor:
         self._samples: list[Mapping[str, Vector]] = []
         self._blocks: deque[Mapping[str, Vector]] = deque(maxlen=max(self.settings.learn_blocks, self.settings.window))
         self._moved: set[str] = set()
-        self._range: tuple[Vector, Vector] | None = None  # least and greatest value of each channel
+        self._seen: Vector | None = None  # the share of each kind of pixels; in the second half of learning, that of the first one
+        self._own = 0.0  # the largest share of novel pixels in that second half
         self._novel: deque[bool] = deque(maxlen=TRIED)
-        self._quiet = 0  # samples without a novel value
+        self._quiet = 0  # samples since the last novel one
 
     @property
     def is_learnt(self) -> bool:
@@ -103,12 +103,9 @@ class ShiftMonitor:
         return frozenset(self._moved)
 
     def take(self, sample: Mapping[str, Vector]) -> tuple[Notice, ...]:
-        """Take in one sample; what is news: of novel values at once, of all else at the end of a block."""
-        statistics = {name: value for name, value in sample.items() if name != "values"}
-        news: tuple[Notice, ...] = ()
-        if "values" in sample:
-            news = self._look(sample["values"])
-        self._samples.append(statistics)
+        """Take in one sample; what is news: of novel pixels at once, of all else at the end of a block."""
+        news = self._look(sample["kinds"]) if "kinds" in sample else ()
+        self._samples.append(sample)
         if len(self._samples) < self.settings.block:
             return news
         self._blocks.append(_mean(self._samples))
@@ -116,32 +113,29 @@ class ShiftMonitor:
         if not self._learnt:
             if len(self._blocks) == self.settings.learn_blocks:
                 self._learn()
+            elif len(self._blocks) == (self.settings.learn_blocks + 1) // 2:
+                self._seen = _mean(self._blocks).get("kinds")
             return ()
         return news + tuple(notice for name, learnt in self._learnt.items() if (notice := self._judge(name, learnt)) is not None)
 
-    def _look(self, values: Vector) -> tuple[Notice, ...]:
-        """Learn each channel's range, or tell when too many values (pixel, channel) lie outside."""
-        if not self._learnt or self._range is None:
-            least, greatest = values.min(axis=0), values.max(axis=0)
-            known = self._range or (least, greatest)
-            self._range = np.minimum(known[0], least), np.maximum(known[1], greatest)
+    def _look(self, kinds: Vector) -> tuple[Notice, ...]:
+        """Tell when too many pixels are of kinds that were never seen, and when that is over."""
+        if self._seen is None:
             return ()
-        least, greatest = self._range
-        room = ROOM * (greatest - least)
-        share = float(np.mean((values < least - room) | (values > greatest + room)))
-        limit = self.settings.limits.novelty
+        share = float(kinds[self._seen <= RARE].sum())
+        if not self._learnt:
+            self._own = max(self._own, share)
+            return ()
+        limit = max(self.settings.limits.novelty, OWN_SPREAD * self._own)
         self._novel.append(share > limit)
+        self._quiet = 0 if any(self._novel) else self._quiet + 1
         if "novelty" not in self._moved and sum(self._novel) >= AT_ONCE:
             self._moved.add("novelty")
-            how = f"{share:.2%} of it lies outside all that was learnt, the limit is {limit:.2%}"
+            how = f"{share:.1%} of the pixels are as none was when the camera was set up, the limit is {limit:.1%}"
             return (Notice("shift", "shift novelty", f"shift: {CAUSES['novelty'].words}: {how}: {CAUSES['novelty'].remedy}{MEANT}"),)
-        if "novelty" in self._moved and len(self._novel) == TRIED and not any(self._novel):
-            self._quiet += 1
-            if self._quiet >= self.settings.block:
-                self._moved.discard("novelty")
-                return (_over("novelty"),)
-            return ()
-        self._quiet = 0
+        if "novelty" in self._moved and self._quiet >= self.settings.block:
+            self._moved.discard("novelty")
+            return (_over("novelty"),)
         return ()
 
     def _learn(self) -> None:
@@ -153,6 +147,7 @@ class ShiftMonitor:
             learnt = Learnt(mean, 0.0, scale)
             own = max(learnt.distance(block[name]) for block in self._blocks if name in block)
             self._learnt[name] = Learnt(mean, own, scale)
+        self._seen = whole.get("kinds")
         self._blocks.clear()
 
     def _judge(self, name: str, learnt: Learnt) -> Notice | None:
@@ -179,7 +174,7 @@ class ShiftMonitor:
             name: {"mean": each.mean.tolist(), "own": each.own, "scale": None if each.scale is None else each.scale.tolist()}
             for name, each in self._learnt.items()
         }
-        return {"schema": SCHEMA, "learnt": learnt, "range": None if self._range is None else [side.tolist() for side in self._range]}
+        return {"schema": SCHEMA, "learnt": learnt, "seen": None if self._seen is None else self._seen.tolist(), "own": self._own}
 
     def restore(self, plain: Mapping[str, Any]) -> None:
         """Go on from what was learnt before. Raises InputError for what is no such thing; then nothing is changed."""
@@ -187,13 +182,14 @@ class ShiftMonitor:
             if plain["schema"] != SCHEMA:
                 raise ValueError(f"schema {plain['schema']!r}")
             learnt = {str(name): _learnt(each) for name, each in plain["learnt"].items() if name in CAUSES}
-            sides = None if plain["range"] is None else tuple(np.array(side, np.float64) for side in plain["range"])
-            if sides is not None and (len(sides) != 2 or sides[0].ndim != 1 or sides[0].shape != sides[1].shape):
-                raise ValueError("a range has no two sides")
+            seen = None if plain["seen"] is None else np.array(plain["seen"], np.float64)
+            if seen is not None and seen.shape != (GRAYS * DETAILS,):
+                raise ValueError("the kinds of pixels are other ones")
+            own = float(plain["own"])
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise InputError(f"what was learnt of the camera's pictures cannot be read ({error}); it is learnt anew") from error
         self.forget()
-        self._learnt, self._range = learnt, None if sides is None else (sides[0], sides[1])
+        self._learnt, self._seen, self._own = learnt, seen, own
 
 
 def _learnt(plain: Mapping[str, Any]) -> Learnt:

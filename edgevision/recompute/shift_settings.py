@@ -19,8 +19,8 @@ class ShiftLimits(Settings):
     noise: float = Field(0.4, gt=0, le=100, description="Noise as the network sees it.")
     colour: float = Field(0.08, gt=0, le=100, description="Blue and red beside green.")
     evenness: float = Field(0.15, gt=0, le=100, description="Brightness of one part of the picture beside the whole.")
-    features: float = Field(0.25, gt=0, le=100, description="Means of the network's own channels, on average.")
-    novelty: float = Field(0.005, gt=0, le=1, description="Share of the channels' values that lie outside all that was learnt.")
+    features: float = Field(0.15, gt=0, le=100, description="Means of the network's own channels, on average.")
+    novelty: float = Field(0.003, gt=0, le=1, description="Share of pixels that are brighter, darker or rougher than any before.")
 
 
 class ShiftSettings(Settings):

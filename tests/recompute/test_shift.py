@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from edgevision.errors import InputError
-from edgevision.recompute.door import Door, Light, evenness, looked_at, sharpness
+from edgevision.recompute.door import DETAILS, GRAYS, Door, Light, evenness, kinds, looked_at, sharpness
 from edgevision.recompute.engine import SelectiveNetwork
 from edgevision.recompute.shift import ShiftMonitor
 from edgevision.recompute.shift_settings import ShiftLimits, ShiftSettings
@@ -62,8 +62,8 @@ def test_features_are_read_from_memory_as_they_lie_there(unet, random):
     rows, columns = np.array([0, 3]), np.array([2, 5])
     assert np.array_equal(net.peek(names[0], rows, columns), net._memory.planes[names[0]].values[rows, columns])
     values = Door(seed=1).sample(frame, Light(1, 0, None), net)
-    assert values["features"] == pytest.approx(values["values"].mean(axis=0))
-    assert values["spread"] == pytest.approx(values["values"].std(axis=0))
+    assert values["features"].shape == values["spread"].shape
+    assert (values["spread"] >= 0).all()
 
 
 def feed(monitor, *contrasts):
@@ -107,25 +107,34 @@ def test_features_count_by_how_they_spread():
         assert monitor.take(still) == ()
     moved = still | {"features": np.array([2.0, 0.0])}
     told = [notice for _ in range(4) for notice in monitor.take(moved)]
-    assert "has moved by 0.50 of its spread, the limit is 0.25" in told[0].text
+    assert "has moved by 0.50 of its spread, the limit is 0.15" in told[0].text
+
+
+def test_pixels_are_told_apart_by_brightness_in_the_references_light_and_by_detail():
+    gray = np.full((2, 10), 100, np.uint8)
+    gray[:, 5] = 108
+    shares = kinds(gray, None, Light(1.0, 0.0, None)).reshape(GRAYS, -1)
+    assert {(int(row), int(column)): round(float(shares[row, column]), 3) for row, column in np.argwhere(shares)} == {
+        (9, 0): 0.625, (9, 1): 0.25, (10, 2): 0.125,
+    }  # fmt: skip
+    assert kinds(gray, None, Light(2.0, 0.0, None)).reshape(GRAYS, -1)[18].sum() == pytest.approx(0.875)
+    assert kinds(gray, (gray == 100).astype(np.uint8), Light(1.0, 0.0, None)).reshape(GRAYS, -1)[9].sum() == 1.0
 
 
 def test_what_was_never_seen_is_told_within_a_few_samples():
-    monitor, random = ShiftMonitor(SETTINGS), np.random.default_rng(0)
+    monitor = ShiftMonitor(SETTINGS)
 
     def show(share, count):
-        told = []
-        for _ in range(count):
-            values = random.uniform(0, 1, (200, 5))
-            values[: int(200 * share), 2] = 1.3
-            told += monitor.take({"contrast": np.array([40.0]), "values": values})
-        return told
+        seen = np.zeros(GRAYS * DETAILS)
+        seen[5], seen[9] = 1 - share, share
+        return [notice for _ in range(count) for notice in monitor.take({"contrast": np.array([40.0]), "kinds": seen})]
 
     assert show(0, 40) == []
-    assert show(0.5, 2) == []
-    (notice,) = show(0.5, 1)
+    assert show(0.002, 9) == []
+    assert show(0.1, 2) == []
+    (notice,) = show(0.1, 1)
     assert notice.what == "shift novelty"
-    assert "10.00% of it lies outside" in notice.text
+    assert "10.0% of the pixels" in notice.text
     assert [one.is_over for one in show(0, 12)] == [True]
 
 
@@ -137,7 +146,7 @@ def test_what_was_learnt_goes_through_a_file_and_rubbish_does_not():
     assert again.plain() == monitor.plain()
     whole = monitor.plain()
     square = {"contrast": {"mean": [[1]], "own": 1, "scale": None}}
-    for bad in ({}, {"schema": 9}, {"schema": 1, "learnt": square}, {"schema": 1, "learnt": 3}, whole | {"range": [[1]]}):
+    for bad in ({}, {"schema": 9}, {"schema": 1, "learnt": square}, {"schema": 1, "learnt": 3}, whole | {"seen": [1]}):
         with pytest.raises(InputError, match="learnt anew"):
             again.restore(bad)
     assert again.is_learnt
