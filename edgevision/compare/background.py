@@ -268,6 +268,16 @@ class ChangeDetector:
         """Make `change.corrected` valid at `live` too, for a policy that goes beyond `change.live`. It must be the last measured."""
         self._fill(self._last(change), live)
 
+    def as_allowed(self, image: Image) -> Image:
+        """The frame where changes count and, outside the ROI and in ignored polygons, what was used there; `image` itself without such."""
+        background = self._background
+        if background is None or background.frames == 0 or background.allowed_px == background.allowed.size:
+            return image
+        used = background.used.reshape(image.shape)
+        mask = background.allowed.astype(bool)
+        mixed: Image = np.where(mask if image.ndim == 2 else mask[:, :, None], image, used)
+        return mixed
+
     def shift(self, down_px: int, right_px: int, image: Image) -> None:
         """The scene has moved so far in the picture: what was used moves along, and what `image` shows newly is taken for used.
 
