@@ -11,7 +11,7 @@ Start reading at `pipeline.py`: it alone knows a frame's life. The map of the pa
     compare/        what moved                             judge/       regions become defects, verdicts, events
     recompute/      run the network there                  publish/     events reach the broker
     networks/       networks as plain data, attention, weights   kernels/  the arithmetic: plain (oracle) and compiled
-    web/            the status page and the metrics        {network,report,service,learn}_verbs.py  verbs of cli.py by subject
+    web/            the status page and the metrics        {recipe,network,report,service,learn}_verbs.py  verbs of cli.py by subject
     registry.py     name to factory, plugin folders        interfaces.py  what a plugin promises
     records.py      the values that travel                 errors.py    one class per reaction
 

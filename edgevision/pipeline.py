@@ -7,16 +7,22 @@ decoder's last mask, the Tracks. Capture comes before this file and publish afte
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from os import PathLike
+from types import MappingProxyType
 
 import numpy as np
+from numpy.typing import NDArray
 
-from edgevision.compare.background import ChangeDetector, checked
+from edgevision.compare import golden
+from edgevision.compare.background import ChangeDetector
 from edgevision.compare.belt import Belt, Seen
 from edgevision.compare.depth import EightBits
+from edgevision.compare.image import checked
 from edgevision.compare.settings import ChangeSettings
+from edgevision.compare.template import CHANNELS, BesideTemplate
 from edgevision.config import CameraConfig, Config, builtin_registry, load
 from edgevision.errors import BadFrame, ConfigError, EngineFault, InputError
 from edgevision.interfaces import Policy, Rule, TimedPolicy
@@ -50,7 +56,7 @@ class Pipeline:
         self._policy = policy
         self._rules = rules
         self._detector = ChangeDetector(settings.compare)
-        self._used_bits, self._raw_bits = (EightBits(settings.compare.bits) for _ in range(2))
+        self._used_bits, self._raw_bits = self._showing()
         self._refresh = RollingRefresh(settings.recompute.keyframe_s)
         self.tracks = Tracks(settings.judge)
         self._network: CameraNetwork | None = None
@@ -60,6 +66,9 @@ class Pipeline:
         self._belt: Belt | None = None
         self._size_px = (0, 0)  # (height, width)
         self._full_ts: float | None = None
+        self._outputs: Mapping[str, NDArray[np.float32]] = MappingProxyType({})
+        self._change: ChangeMap | None = None
+        self._away: Mask | None = None  # where what was used is no longer the template, for `recompute.template: each`
 
     @classmethod
     def from_config(cls, config: str | PathLike[str] | Config, camera: str | None = None, registry: Registry | None = None) -> Pipeline:
@@ -92,6 +101,10 @@ class Pipeline:
         try:
             network, decoder, audits = self._stages_for(height, width)
             is_dense = audits.is_dense(frame.ts)
+            if self.settings.recompute.template != "none" and self._detector.is_fresh:
+                self._begin(frame.image)
+            elif self._away is not None:
+                self._return(network, decoder)
             rows = slice(0, height) if is_dense else self._refresh.rows(frame.ts, height)
             seen = self._on_belt(frame, network)
             change = self._detector.measure(seen.picture, frame.ts, rows)
@@ -105,6 +118,9 @@ class Pipeline:
             is_whole = is_full or is_dense
             picture = self._used_bits.of(change.corrected, None if is_whole else live)
             outputs = network.first(picture) if is_whole else network.next(picture, live)
+            self._outputs, self._change = outputs, change
+            if self.settings.recompute.template == "each":
+                self._away = live
             elapsed_ms = watch.lap("recompute")
             if isinstance(self._policy, TimedPolicy):
                 self._policy.spent(elapsed_ms)
@@ -198,6 +214,18 @@ class Pipeline:
         self._stages_for(height, width, progress)
         self._detector.prepare(image)
 
+    def teach(self, picture: Image) -> None:
+        """Compare with this picture of a part without defects from now on, in place of the one that `compare.golden` names.
+
+        For `recompute.template: golden`. The network stays, and runs whole once, on the picture beside itself. Raises InputError, BadFrame.
+        """
+        if self.settings.recompute.template == "none":
+            raise InputError("recompute.template is none: this network is shown no template; set it to golden")
+        self._detector.teach(golden.from_picture(picture))
+        self._used_bits, self._raw_bits = self._showing()
+        self.forget_scene()
+        self._begin(picture)
+
     def take_over(self, old: Pipeline, has_same_files: bool = True) -> None:
         """Go on from another pipeline of this camera: with its open defects, and with its network and scene where both see alike.
 
@@ -209,6 +237,7 @@ class Pipeline:
             self._detector, self._refresh, self._network = old._detector, old._refresh, old._network
             self._decoder, self._audits, self._belt = old._decoder, old._audits, old._belt
             self._size_px, self._full_ts = old._size_px, old._full_ts
+            self._used_bits, self._raw_bits = old._used_bits, old._raw_bits
             if self._audits is not None and old._network is not None:
                 self._second = SecondLook(self._audits, self._new_decoder(old._network, old._size_px), self._rules[0])
             self._detector.retune(self.settings.compare)
@@ -229,6 +258,43 @@ class Pipeline:
             self._network.reset()
             self._decoder.reset()
 
+    def shown(self, image: Image) -> Image:
+        """This raw frame as the network is given it, uint8; beside its template where it is shown one. Valid until the next call."""
+        return self._raw_bits.of(image)
+
+    def _showing(self) -> tuple[EightBits | BesideTemplate, EightBits | BesideTemplate]:
+        """How the network is shown what it used, and the raw frame."""
+        bits, taught = self.settings.compare.bits, self._detector.golden
+        if self.settings.recompute.template == "none" or taught is None:
+            return EightBits(bits), EightBits(bits)
+        return BesideTemplate(taught.mean, bits), BesideTemplate(taught.mean, bits)
+
+    def _begin(self, like: Image) -> None:
+        """Run the whole network on the template beside itself: all that a part without defects needs is computed then.
+
+        Raises InputError where the template does not fit frames `like` this one, BadFrame where it shows nothing.
+        """
+        network, _, _ = self._stages_for(*like.shape[:2])
+        if network.input_shape[1] != CHANNELS:
+            raise InputError(
+                f"recompute.template is golden: the network must take {CHANNELS} channels (frame, template, difference), but takes "
+                f"{network.input_shape[1]}; set template: none"
+            )
+        change = self._detector.begin(like)
+        network.first(self._used_bits.of(change.corrected))
+        self._detector.commit(change, change.live)
+        self._away = None
+
+    def _return(self, network: CameraNetwork, decoder: Decoder) -> None:
+        """Take the template again where the last part differed from it: the next one is compared with nothing else."""
+        if self._away is None:
+            return
+        live, self._away = self._away, None
+        change = self._detector.restore(live)
+        network.next(self._used_bits.of(change.corrected, live), live)
+        self._detector.commit(change, change.live)
+        decoder.reset()
+
     @property
     def size_px(self) -> tuple[int, int]:
         """(height, width) of the frames, (0, 0) before the first one."""
@@ -243,6 +309,17 @@ class Pipeline:
     def network(self) -> CameraNetwork | None:
         """The engine, once the first frame's size is known."""
         return self._network
+
+    @property
+    def outputs(self) -> Mapping[str, NDArray[np.float32]]:
+        """The network's answer that the last inspection stands on, valid until the next one; {} before the first."""
+        return self._outputs
+
+    def change_on(self, frame: Frame) -> ChangeMap:
+        """What the last inspection found changed, for the whole network's answer on its raw frame. Raises InputError before the first."""
+        if self._change is None:
+            raise InputError("no frame was inspected yet; call inspect first")
+        return replace(self._change, corrected=frame.image)
 
     def _stages_for(self, height: int, width: int, progress: Progress | None = None) -> tuple[CameraNetwork, Decoder, Audits]:
         """The network, its decoder and its audits, made for the first frame's size. Raises BadFrame for a frame of another size."""
