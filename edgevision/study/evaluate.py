@@ -77,7 +77,7 @@ class Stand:
     pipeline: Pipeline
     ranker: Ranker
     dense: DenseAnswer
-    group: str = ""
+    scene: str = ""
 
 
 @dataclass(slots=True)
@@ -238,13 +238,13 @@ def reference_of(cases: list[Case], settings: CameraConfig, path: Path) -> Path:
 
 
 def begin(stand: Stand, case: Case) -> None:
-    """Make ready for a Case: its template is taught; else a new group is a new scene."""
+    """Make ready for a Case: its template is taught; else a new scene, which is a new group where the set does not tell."""
     template = case.template_image()
     if template is not None and stand.pipeline.settings.recompute.template != "none":
         stand.pipeline.teach(template)
-    elif stand.group != case.group:
+    elif stand.scene != (case.scene or case.group):
         stand.pipeline.reset()
-        stand.group = case.group
+        stand.scene = case.scene or case.group
 
 
 def answer_of(stand: Stand, case: Case, frame: Frame) -> Answer:

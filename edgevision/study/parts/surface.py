@@ -117,7 +117,7 @@ def photographed(
 
 def sequence(rng: np.random.Generator, size_px: tuple[int, int] = (360, 480)) -> Iterator[Sample]:
     """What a fixed camera sees of a standing surface: it is good, gets a pit, then a crack, and is at last exchanged for a good one."""
-    style = SurfaceStyle(ground="ground", lightness=115.0, contrast=0.05, fills=True, is_upright=True, tint=(1.0, 1.0, 1.0))
+    style = SurfaceStyle(ground="ground", lightness=115.0, contrast=0.1, fills=True, is_upright=True, tint=(1.0, 1.0, 1.0))
     lamp = int(rng.integers(2**32))
     first, part = good_surface(rng, style, size_px)
     pitted, cracked, marks = first.copy(), first.copy(), [np.zeros(size_px, np.uint8) for _ in range(3)]

@@ -15,7 +15,7 @@ from edgevision.study.sets import Case, magnetic_tile
 from edgevision.study.train.recipes.lessons import Lesson, view_of
 from edgevision.study.train.recipes.variation import Bytes, Variation
 
-LONGEST_PX = 640  # larger pictures are shown to the network at a half, a third, ... of their size
+LONGEST_PX = 320  # larger pictures are shown to the network at a half, a third, ... of their size
 SET_IN = 0.5  # of the views: with another picture's defect in it
 SET_IN_SHARE = 0.12  # of a picture, at most: larger defects cannot be set into another
 MARGIN_PX = 6

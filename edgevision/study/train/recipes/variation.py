@@ -23,7 +23,7 @@ class Variation(Settings):
     scale: tuple[float, float] = Field(default=(0.75, 1.3), description="Shown so much larger, each axis by itself in part.")
     bend_px: float = Field(default=3.0, ge=0, le=64, description="Bent by up to so many pixels.")
     gain: float = Field(default=2.2, ge=1, le=8, description="Lighter or darker by up to this factor.")
-    ramp: float = Field(default=0.5, ge=0, le=1, description="Light that falls from one side to the other by up to this share.")
+    ramp: float = Field(default=0.3, ge=0, le=1, description="Light that falls from one side to the other by up to this share.")
     noise: float = Field(default=4.0, ge=0, le=64, description="Sensor noise of up to so many gray levels.")
     blur_px: float = Field(default=1.2, ge=0, le=8, description="Blurred by up to so much.")
 
