@@ -75,7 +75,6 @@ class Line:
         wait_for(lambda: len(found()) == count, 60)
         return list(found().values())
 
-
     def until_candidate(self, camera: str) -> None:
         """Parts until one is judged by the candidate, which has to be loaded first."""
         until_s = time.monotonic() + 90
