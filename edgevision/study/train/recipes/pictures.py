@@ -5,6 +5,7 @@ the pictures.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from types import MappingProxyType
 
 import cv2
 import numpy as np
@@ -19,7 +20,7 @@ LONGEST_PX = 320  # larger pictures are shown to the network at a half, a third,
 SET_IN = 0.5  # of the views: with another picture's defect in it
 SET_IN_SHARE = 0.12  # of a picture, at most: larger defects cannot be set into another
 MARGIN_PX = 6
-LABELS = {"magnetic_tile": magnetic_tile.CLASSES[1:], "cookie": ("broken",)}
+LABELS = MappingProxyType({"magnetic_tile": magnetic_tile.CLASSES[1:], "cookie": ("broken",)})
 
 
 def labels_of(layout: str) -> tuple[str, ...]:
