@@ -76,7 +76,7 @@ def series(rng: np.random.Generator, settings: SeriesSettings) -> Iterator[Sampl
         if number >= settings.onset:
             radius = 3.2 * settings.growth ** (number - settings.onset)
             draw_pitting(shade, marks, place, min(radius, settings.size_px[0] / 9), np.random.default_rng(seed))
-        grease += abs(float(rng.normal(0, 0.01)))
+        grease += abs(float(rng.normal(0, 0.003)))
         light *= 1 + float(rng.normal(-0.002, 0.006))
         image = _aged(screw, shade, (grease, light), np.random.default_rng((seed, number)))
         is_fault = number == settings.fault
