@@ -29,6 +29,7 @@ from edgevision.recompute.shift_settings import ShiftSettings
 from edgevision.records import Verdict
 
 FPS, LEARN_S, RAMP_S, HOUR_S = 5.0, 125.0, 300.0, 3600.0
+OTHERS_FROM = 0.1  # of the ramp: from the first part on that comes in then
 LINE = {"width": 640, "height": 368, "fps": FPS, "defect_rate": 0.5, "contrast": (22.0, 40.0)}
 CONFIG = """
 cameras:
@@ -104,9 +105,10 @@ def noise(seed: int) -> Scene:
 
 
 def other_parts(seed: int) -> Scene:
-    """From one part to the next, parts are brighter and rougher than any that was seen."""
+    """From one part on, as the belt brings it in, parts are brighter and rougher than any that was seen."""
     line, other = line_of(seed), line_of(seed, brightness=(185.0, 215.0), grain=(7.0, 10.0))
-    return lambda k: plain(other if ramp(k) > 0.1 else line)(k)
+    begun = next(k for k in range(100_000) if ramp(k) > OTHERS_FROM and line.belt.at(k).is_moving and line.belt.at(k + 1).is_moving)
+    return lambda k: plain(other if k >= begun else line)(k)
 
 
 def day_and_night(seed: int) -> Scene:
@@ -161,7 +163,7 @@ def run(kind: str, seed: int) -> dict[str, Any]:
                 ends[part] = k / FPS
             told += [(k / FPS, one.what, one.text) for one in found.notices if one.kind == "shift" and not one.is_over]
     wrong = [ends[part] for part in ours.frames if ours.is_ng(part) != theirs.is_ng(part)]
-    begun = LEARN_S + (0.1 * RAMP_S if kind == "other_parts" else 0.0)
+    begun = LEARN_S + (OTHERS_FROM * RAMP_S if kind == "other_parts" else 0.0)
     early = [second for second in wrong if second < begun]
     first_wrong = next((second for second in wrong if second >= begun), None)
     warn = told[0] if told else None
