@@ -139,10 +139,13 @@ class Pipeline:
         defects = tuple(defect for rule in self._rules for defect in rule.judge(regions, frame, change))
         said, reason = verdict(defects, change, is_deferred=live is not change.live and bool((change.live & ~live).any()))
         watch.lap("judge")
+        is_all_taken = live is change.live and self.settings.compare.confirm_frames == 1  # else something is left on purpose
+        missed = None if is_whole or not is_all_taken else audits.check_input(partial(self._detector.missed, change, live), frame.ts)
         place = partial(displaced, off_px=seen.off_px, shape=(height, width))
         audit = self._second_look(frame, seen.picture, change, Answer(outputs, regions, defects, place))
-        if audit is not None and audit.trouble is not None and said is Verdict.OK:
-            said, reason = Verdict.WARN, audit.trouble
+        trouble = missed if audit is None else audit.trouble or missed
+        if trouble is not None and said is Verdict.OK:
+            said, reason = Verdict.WARN, trouble
         watch.lap("audit")
         self._detector.commit(change, live, protected(marked, (height, width)))
         if self._belt is not None:
@@ -153,7 +156,7 @@ class Pipeline:
         found = self._inspection(frame, change, said, reason, (regions, defects), watch)
         if is_whole and not is_full:
             found = replace(found, full_reason="audit")
-        return with_audit(found, audit, audits.take_notices(), is_dense or audits.is_dense(frame.ts))
+        return with_audit(found, audit, missed, audits.take_notices(), is_dense or audits.is_dense(frame.ts))
 
     def tell(self, inspection: Inspection) -> Inspection:
         """The inspection with what it means for the lives of defects: the events. Call it once a frame, with one finding of it."""

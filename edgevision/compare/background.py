@@ -22,6 +22,7 @@ from edgevision.compare.golden_view import GoldenView
 from edgevision.compare.image import checked, read_only
 from edgevision.compare.light import Lamp, refuse_colours
 from edgevision.compare.masks import LiveMask, MaskPool, ShownMask
+from edgevision.compare.missed import missed_share
 from edgevision.compare.restless import EVERY, Restless
 from edgevision.compare.scratch import Scratch
 from edgevision.compare.settings import ChangeSettings
@@ -309,6 +310,13 @@ class ChangeDetector:
         mask = background.allowed.astype(bool)
         mixed: Image = np.where(mask if image.ndim == 2 else mask[:, :, None], image, used)
         return mixed
+
+    def missed(self, change: ChangeMap, live: Mask, levels: float, random: np.random.Generator) -> float:
+        """Of the last measured frame, the share that is not handed over with `live` although it is further than `levels` off; sampled."""
+        pending, background = self._last(change), self._open()
+        frame = pending.image.reshape(background.shape), background.used.reshape(background.shape)
+        limit = levels * (1 << background.level_shift)
+        return missed_share(frame, (change.gain, change.offset), (background.allowed, live), limit, random)
 
     def shift(self, down_px: int, right_px: int, image: Image) -> None:
         """The scene has moved so far in the picture: what was used moves along, and what `image` shows newly is taken for used.

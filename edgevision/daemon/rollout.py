@@ -56,7 +56,7 @@ class Rollout:
         self._frames = 0
         self._mine: int | None = None  # the frame that the candidate is to judge
         self._watched: tuple[Frame, Inspection] | None = None  # the one that it looks on at
-        self._offered: int | None = None
+        self._offered: Frame | None = None
         self._notices: list[Notice] = []
         self._sent_back: str | None = None
         self._written_s = float("-inf")
@@ -85,17 +85,18 @@ class Rollout:
             self._mine = frame.seq
         elif self.settings.share > 0 or self._frames % self.settings.every or self._watched is not None:
             return
-        if self.understudy.offer(frame):
-            self._offered = frame.seq
+        if not self.understudy.is_busy:
+            copy = replace(frame, image=frame.image.copy())  # the camera writes over it
+            self._offered = copy if self.understudy.offer(copy) else None
 
     def choose(self, frame: Frame, active: Inspection) -> Inspection:
         """The finding that is told of this frame: the candidate's where it judges and is in time, else the active pipeline's."""
         told = active
         if self._mine == frame.seq:
-            outcome = self.understudy.take(self.settings.patience_ms / 1e3) if self._offered == frame.seq else None
+            outcome = None if self._offered is None else self.understudy.take(self.settings.patience_ms / 1e3)
             told = self._judged(frame, active, outcome)
-        elif self._offered == frame.seq:
-            self._watched = (replace(frame, image=frame.image.copy()), active)
+        elif self._offered is not None:
+            self._watched = (self._offered, active)
         self._write(is_due=False)
         notices, self._notices = tuple(self._notices), []
         return replace(told, notices=(*active.notices, *notices)) if told is not active or notices else told

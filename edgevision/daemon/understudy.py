@@ -10,7 +10,7 @@ import contextlib
 import os
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol
 
 from edgevision.records import Frame, Image, Inspection
@@ -56,6 +56,12 @@ class Understudy:
         with self._moved:
             return self._is_ready
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether a frame is under way."""
+        with self._moved:
+            return self._is_busy
+
     def start(self, image: Image) -> None:
         """Load for frames like this one, unless that was begun already; `take` tells what keeps it from being ready, if anything does."""
         if self._thread is None:
@@ -63,11 +69,11 @@ class Understudy:
             self._thread.start()
 
     def offer(self, frame: Frame) -> bool:
-        """Let it look at a copy of this frame; False while another is under way. What came of that one is forgotten."""
+        """Let it look at this frame, whose image must stay as it is; False while another is under way, or before it is ready."""
         with self._moved:
             if self._is_busy or self._is_over or not self._is_ready:
                 return False
-            self._frame, self._is_busy, self._outcome = replace(frame, image=frame.image.copy()), True, None
+            self._frame, self._is_busy, self._outcome = frame, True, None
             self._moved.notify_all()
             return True
 

@@ -1,15 +1,16 @@
-"""Two ways to doubt the engine. Each says how much disagrees; what follows from that is `Trust`'s.
+"""Three ways to doubt what is skipped. Each says how much disagrees; what follows from that is `Trust`'s.
 
 `EngineAudit`: is every step still what its inputs make it? Patches of each step are recomputed in place; nothing may move. If no patch of
 any step does, Memory is `first(x_used)`, step by step (a spliced answer: within its tolerance). `MapAudit`: is the answer in use that of
-the raw frame? Only this finds a change that the change map missed. While a camera runs dense, the second Memory is run on the very picture
-that the first one was given, and both must say the same. Keeps: where the engine was looked at, a second Memory.
+the raw frame? Only this finds whatever the change map missed. `Audits.check_input`: does anything plainly differ and was left? That finds
+a blind change map sooner, before there is a defect, and needs no run. While a camera runs dense, the second Memory is run on the very
+picture that the first one was given, and both must say the same. Keeps: where the engine was looked at, a second Memory.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -26,6 +27,7 @@ Outputs = Mapping[str, NDArray[np.float32]]
 Window = tuple[float, float, float, float]  # x1, y1, x2, y2 as shares of the picture
 
 WHOLE: Window = (0.0, 0.0, 1.0, 1.0)
+MISSED = 0.002  # the share of a picture that may plainly differ without being live: specks and edges
 HASTE = 10  # times sooner than usual, map audits come after one that failed
 
 
@@ -131,7 +133,8 @@ class Audits:
         self._map = MapAudit(net, settings) if settings.map_every else None
         self._trust = Trust(settings)
         self._settings = settings
-        self._dense_frames = 0
+        self._dense_frames = self._frames = 0
+        self._random = np.random.default_rng(settings.seed)
 
     def is_dense(self, ts: float) -> bool:
         """Whether the camera must run the whole network at `ts`, because it lost the trust."""
@@ -165,6 +168,23 @@ class Audits:
         """The engine was found wrong; its Memory is about to be forgotten."""
         if not self.is_dense(ts):
             self._trust.note(str(error), ts)
+
+    def check_input(self, missed: Callable[[float, np.random.Generator], float], ts: float) -> str | None:
+        """Call once a frame that is not whole: why what was left of it is too much, else None. `missed(levels, random)` measures.
+
+        It needs no defect to find a blind change map, costs no run, and comes as often as the engine's audit.
+        """
+        self._frames += 1
+        every = self._settings.engine_every
+        if self.is_dense(ts) or not every or (self._frames % every and not self._trust.is_doubted):
+            return None
+        share = missed(self._settings.levels, self._random)
+        if share <= MISSED:
+            return None
+        off = f"{share:.1%} of the picture is over {self._settings.levels:g} gray levels off what the network was given"
+        trouble = f"input audit: {off}, and was not live, the limit is {MISSED:.1%}; see compare.pixel_threshold"
+        self._trust.note(trouble, ts)
+        return trouble
 
     def is_map_due(self, ts: float) -> bool:
         """Call once a frame: whether the raw frame should be looked at whole."""

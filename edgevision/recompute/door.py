@@ -21,8 +21,8 @@ from edgevision.records import Image, Mask
 
 Vector = NDArray[np.float64]
 
-ROWS = 24  # of the picture that are looked at, at most
-BANDS, FIELDS = 4, 6  # into which the picture is divided to see what is uneven
+ROWS = 32  # of the picture that are looked at, at most
+BANDS, FIELDS = 8, 12  # into which the picture is divided to see what is uneven
 PIXELS = 256  # of a step
 LEAST = 1e-3
 GRAYS, DETAIL_LEVELS = 24, (6.0, 12.0, 24.0, 48.0, 96.0)

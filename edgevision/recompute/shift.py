@@ -54,24 +54,30 @@ MEANT = "; if it is meant to be so, ask learn_reference"
 
 @dataclass(frozen=True, slots=True)
 class Learnt:
-    """How one statistic was: its mean, and how far the farthest block that was learnt from lay from it; `scale` divides, where given."""
+    """How one statistic was: its mean; `own`, how far the farthest block that was learnt from lay from it; `scale` divides, where given.
+
+    A statistic of several values has moved where one of them has, each by its own measure; features, where they have on average.
+    """
 
     mean: Vector
-    own: float
+    own: Vector
     scale: Vector | None = None
 
-    def distance(self, value: Vector) -> float:
+    def distance(self, value: Vector) -> Vector:
         """How far a value lies from the mean, as the limits count it."""
         if self.scale is not None:
-            return float(np.mean(np.abs(value - self.mean) / self.scale))
-        return float(np.max(np.abs(value / np.where(np.abs(self.mean) < LEAST, LEAST, self.mean) - 1)))
+            return np.array([np.mean(np.abs(value - self.mean) / self.scale)])
+        return np.asarray(np.abs(self._ratios(value) - 1))
 
-    def ratio(self, value: Vector) -> float | None:
-        """The value over the mean where it stands for one number, of several the one that moved most; None for features."""
-        if self.scale is not None:
-            return None
-        ratios = value / np.where(np.abs(self.mean) < LEAST, LEAST, self.mean)
-        return float(ratios[np.argmax(np.abs(ratios - 1))])
+    def farthest(self, value: Vector, limit: float) -> tuple[float, float, float | None]:
+        """Of what has moved most: how far, of its limit; that limit; and how it is beside what it was, None for features."""
+        limits = np.maximum(limit, OWN_SPREAD * self.own)
+        reached = self.distance(value) / limits
+        place = int(np.argmax(reached))
+        return float(reached[place]), float(limits[place]), None if self.scale is not None else float(self._ratios(value)[place])
+
+    def _ratios(self, value: Vector) -> Vector:
+        return np.asarray(value / np.where(np.abs(self.mean) < LEAST, LEAST, self.mean))
 
 
 class ShiftMonitor:
@@ -144,8 +150,8 @@ class ShiftMonitor:
             if name in APART:
                 continue
             scale = np.maximum(whole["spread"], LEAST) if name == "features" else None
-            learnt = Learnt(mean, 0.0, scale)
-            own = max(learnt.distance(block[name]) for block in self._blocks if name in block)
+            learnt = Learnt(mean, np.zeros(1), scale)
+            own = np.max([learnt.distance(block[name]) for block in self._blocks if name in block], axis=0)
             self._learnt[name] = Learnt(mean, own, scale)
         self._seen = whole.get("kinds")
         self._blocks.clear()
@@ -155,15 +161,13 @@ class ShiftMonitor:
         values = [block[name] for block in self._blocks if name in block][-self.settings.window :]
         if not values:
             return None
-        limit = max(float(getattr(self.settings.limits, name)), OWN_SPREAD * learnt.own)
-        mean = np.mean(values, axis=0)
-        slow, last = learnt.distance(mean), learnt.distance(values[-1])
-        is_slow = len(values) == self.settings.window and slow > limit
-        if name not in self._moved and (is_slow or last > JUMP * limit):
+        limit = float(getattr(self.settings.limits, name))
+        slow, last = (learnt.farthest(value, limit) for value in (np.mean(values, axis=0), values[-1]))
+        is_slow = len(values) == self.settings.window and slow[0] > 1
+        if name not in self._moved and (is_slow or last[0] > JUMP):
             self._moved.add(name)
-            value, distance = (mean, slow) if is_slow else (values[-1], last)
-            return Notice("shift", f"shift {name}", _told(name, learnt.ratio(value), distance, limit))
-        if name in self._moved and max(slow, last) < BACK * limit:
+            return Notice("shift", f"shift {name}", _told(name, *(slow if is_slow else last)))
+        if name in self._moved and max(slow[0], last[0]) < BACK:
             self._moved.discard(name)
             return _over(name)
         return None
@@ -171,7 +175,7 @@ class ShiftMonitor:
     def plain(self) -> dict[str, Any]:
         """What was learnt, for JSON."""
         learnt = {
-            name: {"mean": each.mean.tolist(), "own": each.own, "scale": None if each.scale is None else each.scale.tolist()}
+            name: {"mean": each.mean.tolist(), "own": each.own.tolist(), "scale": None if each.scale is None else each.scale.tolist()}
             for name, each in self._learnt.items()
         }
         return {"schema": SCHEMA, "learnt": learnt, "seen": None if self._seen is None else self._seen.tolist(), "own": self._own}
@@ -196,7 +200,10 @@ def _learnt(plain: Mapping[str, Any]) -> Learnt:
     mean, scale = np.array(plain["mean"], np.float64), plain["scale"]
     if mean.ndim != 1 or not np.isfinite(mean).all():
         raise ValueError("a mean is no row of numbers")
-    return Learnt(mean, float(plain["own"]), None if scale is None else np.array(scale, np.float64).reshape(mean.shape))
+    own = np.array(plain["own"], np.float64)
+    if own.ndim != 1 or len(own) not in (1, len(mean)):
+        raise ValueError("what it did by itself is no row of numbers")
+    return Learnt(mean, own, None if scale is None else np.array(scale, np.float64).reshape(mean.shape))
 
 
 def _mean(samples: Any) -> dict[str, Vector]:
@@ -209,9 +216,9 @@ def _over(name: str) -> Notice:
     return Notice("shift", f"shift {name}", f"{CAUSES[name].words}: again as it was when the camera was set up", is_over=True)
 
 
-def _told(name: str, ratio: float | None, distance: float, limit: float) -> str:
+def _told(name: str, reached: float, limit: float, ratio: float | None) -> str:
     cause = CAUSES[name]
-    how = f"has moved by {distance:.2f} of its spread, the limit is {limit:.2f}"
+    how = f"has moved by {reached * limit:.2f} of its spread, the limit is {limit:.2f}"
     if ratio is not None:
         how = f"is {ratio:.2f} times what it was when the camera was set up, the limit is {limit:.0%} off"
     return f"shift: {cause.words} {how}: {cause.remedy}{MEANT}"

@@ -18,7 +18,7 @@ class ShiftLimits(Settings):
     sharpness: float = Field(0.15, gt=0, le=100, description="Fine detail: how gray levels bend from pixel to pixel along rows.")
     noise: float = Field(0.4, gt=0, le=100, description="Noise as the network sees it.")
     colour: float = Field(0.08, gt=0, le=100, description="Blue and red beside green.")
-    evenness: float = Field(0.15, gt=0, le=100, description="Brightness of one part of the picture beside the whole.")
+    evenness: float = Field(0.08, gt=0, le=100, description="Brightness of one part of the picture beside the whole.")
     features: float = Field(0.15, gt=0, le=100, description="Means of the network's own channels, on average.")
     novelty: float = Field(0.003, gt=0, le=1, description="Share of pixels that are brighter, darker or rougher than any before.")
 

@@ -25,6 +25,7 @@ class AuditSettings(Settings):
     engine_every: int = Field(15, ge=0, description="Frames between two engine audits; 0 for none.")
     map_every: int = Field(300, ge=0, description="Frames between two map audits, each a whole run on the raw frame; 0 for none.")
     map_every_s: float = Field(10.0, ge=0, description="Seconds after which a map audit is due, however few frames came; 0 for none.")
+    levels: float = Field(32.0, gt=0, description="Gray levels by which a pixel may lie off what was used for it, unless it is live.")
     patch: float = Field(0.1, gt=0, le=1, description="Side of an engine audit's patch, as a share of the picture's.")
     tolerance: float = Field(0.2, gt=0, description="How far an output value may lie from the raw frame's before it disagrees.")
     limit: float = Field(0.01, ge=0, le=1, description="Share of disagreeing output values from which on a map audit has failed.")
@@ -41,6 +42,7 @@ class AuditSettings(Settings):
             engine_every=settings.audit_engine_every,
             map_every=settings.audit_every,
             map_every_s=settings.audit_every_s,
+            levels=settings.audit_levels,
             tolerance=settings.audit_tolerance,
             limit=settings.audit_limit,
             k=k,

@@ -37,10 +37,10 @@ def test_the_statistics_are_what_they_are_called(random):
     gray = picture(random)[:, :, 0]
     assert sharpness(np.array([[10, 10, 16, 10]] * 3, np.uint8)) == pytest.approx(np.sqrt((6**2 + 12**2) / 2))
     assert sharpness(cv2.GaussianBlur(gray, (0, 0), 1)) < 0.5 * sharpness(gray)
-    hand = np.full((8, 12), 100, np.uint8)
+    hand = np.full((16, 24), 100, np.uint8)
     hand[:2, :2] = 40
-    assert evenness(hand, None, 100.0) == pytest.approx([0.4] + [1.0] * 23)
-    assert evenness(hand, (hand == 100).astype(np.uint8), 100.0) == pytest.approx([1.0] * 24)
+    assert evenness(hand, None, 100.0) == pytest.approx([0.4] + [1.0] * 95)
+    assert evenness(hand, (hand == 100).astype(np.uint8), 100.0) == pytest.approx([1.0] * 96)
     deep = picture(random).astype(np.uint16) << 4
     assert door.sample(deep, Light(1, 0, None), None)["light"][0] < 17
     assert Door(bits=12).sample(deep, Light(1, 0, None), None)["light"][0] > 60
@@ -100,6 +100,21 @@ def test_what_the_scene_does_by_itself_widens_the_limit():
     assert len(feed(monitor, *[64, 64] * 3)) == 1
 
 
+def test_of_many_places_each_has_a_limit_of_its_own():
+    monitor, random = ShiftMonitor(SETTINGS), np.random.default_rng(0)
+
+    def show(quiet, count):
+        told = []
+        for _ in range(count):
+            told += monitor.take({"evenness": np.array([quiet, random.uniform(0.5, 1.5), 1.0])})
+        return told
+
+    assert show(1.0, 40) == []
+    (notice,) = show(0.85, 6)
+    assert "one part of the picture beside the rest is 0.85 times" in notice.text
+    assert "the limit is 8% off" in notice.text
+
+
 def test_features_count_by_how_they_spread():
     monitor = ShiftMonitor(SETTINGS)
     still = {"features": np.array([1.0, -2.0]), "spread": np.array([2.0, 4.0])}
@@ -107,7 +122,7 @@ def test_features_count_by_how_they_spread():
         assert monitor.take(still) == ()
     moved = still | {"features": np.array([2.0, 0.0])}
     told = [notice for _ in range(4) for notice in monitor.take(moved)]
-    assert "has moved by 0.50 of its spread, the limit is 0.15" in told[0].text
+    assert "has moved by 0.25 of its spread, the limit is 0.15" in told[0].text
 
 
 def test_pixels_are_told_apart_by_brightness_in_the_references_light_and_by_detail():
@@ -145,7 +160,7 @@ def test_what_was_learnt_goes_through_a_file_and_rubbish_does_not():
     again.restore(json.loads(json.dumps(monitor.plain())))
     assert again.plain() == monitor.plain()
     whole = monitor.plain()
-    square = {"contrast": {"mean": [[1]], "own": 1, "scale": None}}
+    square = {"contrast": {"mean": [[1]], "own": [1], "scale": None}}
     for bad in ({}, {"schema": 9}, {"schema": 1, "learnt": square}, {"schema": 1, "learnt": 3}, whole | {"seen": [1]}):
         with pytest.raises(InputError, match="learnt anew"):
             again.restore(bad)

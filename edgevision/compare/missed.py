@@ -1,0 +1,46 @@
+"""What the change map left although it plainly differs: looked for by another way than the map's own, in a sample of rows.
+
+In: a frame as it lies for the map, what the network last used, what is handed over. Out: a share. Keeps nothing. Only runs of RUN_PX pixels
+side by side count: an edge that shakes and a speck are narrower.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgevision.records import Image, Mask
+
+ROWS = 32
+RUN_PX = 8
+
+
+def missed_share(
+    frame: tuple[Image, Image],
+    light: tuple[float, float],
+    masks: tuple[NDArray[np.uint8], Mask],
+    levels: float,
+    random: np.random.Generator,
+) -> float:
+    """The share of the pixels that count, in some rows, where both pictures lie further apart than `levels`, in runs, and are not live.
+
+    `frame` is (the picture, what was used), (H, W[, C]) each; `light` the gain and offset that bring the first to the second; `masks` are
+    (what counts, what is live), (H, W) each.
+    """
+    (image, used), (allowed, live) = frame, masks
+    height = image.shape[0]
+    count = min(ROWS, height)
+    rows = ((np.arange(count) + random.random(count)) * (height / count)).astype(np.intp)
+    inside = allowed[rows] > 0
+    total = int(np.count_nonzero(inside))
+    if total == 0:
+        return 0.0
+    difference = np.abs(image[rows].astype(np.float32) * light[0] + light[1] - used[rows])
+    apart = (difference if difference.ndim == 2 else difference.max(axis=2)) > levels
+    return in_runs(apart & inside & ~live[rows]) / total
+
+
+def in_runs(marks: NDArray[np.bool_]) -> int:
+    """How many places (row, column) begin a run of RUN_PX marks."""
+    sums = np.cumsum(np.pad(marks, ((0, 0), (1, 0))), axis=1, dtype=np.int32)
+    return int(np.count_nonzero(sums[:, RUN_PX:] - sums[:, :-RUN_PX] == RUN_PX))
