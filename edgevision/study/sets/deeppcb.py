@@ -21,6 +21,7 @@ from edgevision.study.sets import MOST_BYTES, Case, Labelled, natural
 
 FORM = "GROUP/ID_test.jpg and ID_temp.jpg, GROUP_not/ID.txt with lines of x1 y1 x2 y2 type"
 IOU = 0.33
+IS_ORDERED = False
 LABELS = ("open", "short", "mousebite", "spur", "copper", "pin-hole")
 ADDED = frozenset({"short", "spur", "copper"})  # darker than the template; the others are lighter
 FAR_LEVELS = 64
