@@ -114,9 +114,9 @@ class CameraConfig(Settings):
 
     @model_validator(mode="after")
     def _template_is_taught(self) -> CameraConfig:
-        if self.recompute.template == "golden" and self.compare.reference != "golden":
+        if self.recompute.template != "none" and self.compare.reference != "golden":
             raise ValueError(
-                "recompute.template is golden and compare.reference is running; set compare.reference: golden and name the template's "
+                f"recompute.template is {self.recompute.template} and compare.reference is running; set compare.reference: golden and name the template's "
                 "picture with compare.golden, or leave recompute.template out"
             )
         return self

@@ -64,6 +64,7 @@ class Pipeline:
         self._full_ts: float | None = None
         self._outputs: Mapping[str, NDArray[np.float32]] = MappingProxyType({})
         self._change: ChangeMap | None = None
+        self._away: Mask | None = None  # where what was used is no longer the template, for `recompute.template: each`
 
     @classmethod
     def from_config(cls, config: str | PathLike[str] | Config, camera: str | None = None, registry: Registry | None = None) -> Pipeline:
@@ -93,6 +94,8 @@ class Pipeline:
             network, decoder, audits = self._stages_for(height, width)
             if self.settings.recompute.template != "none" and self._detector.is_fresh:
                 self._begin(frame.image)
+            elif self._away is not None:
+                self._return(network, decoder)
             rows = slice(0, height) if audits.is_dense(frame.ts) else self._refresh.rows(frame.ts, height)
             seen = self._on_belt(frame, network)
             change = self._detector.measure(seen.picture, frame.ts, rows)
@@ -106,6 +109,8 @@ class Pipeline:
             picture = self._used_bits.of(change.corrected, None if is_full else live)
             outputs = network.first(picture) if is_full else network.next(picture, live)
             self._outputs, self._change = outputs, change
+            if self.settings.recompute.template == "each":
+                self._away = live
             elapsed_ms = watch.lap("recompute")
             if isinstance(self._policy, TimedPolicy):
                 self._policy.spent(elapsed_ms)
@@ -242,6 +247,17 @@ class Pipeline:
         change = self._detector.begin(like)
         network.first(self._used_bits.of(change.corrected))
         self._detector.commit(change, change.live)
+        self._away = None
+
+    def _return(self, network: CameraNetwork, decoder: Decoder) -> None:
+        """Take the template again where the last part differed from it: the next one is compared with nothing else."""
+        if self._away is None:
+            return
+        live, self._away = self._away, None
+        change = self._detector.restore(live)
+        network.next(self._used_bits.of(change.corrected, live), live)
+        self._detector.commit(change, change.live)
+        decoder.reset()
 
     @property
     def size_px(self) -> tuple[int, int]:

@@ -279,6 +279,21 @@ class ChangeDetector:
         taken, live_px = self._grow(background, flat, limits[0], found, force_rows)
         return self._partial(background, image, flat, taken, live_px)
 
+    def restore(self, live: Mask) -> ChangeMap:
+        """The golden picture again at these pixels, to be committed: for who began with it, and compares each frame with it alone."""
+        background = self._open()
+        if background.golden is None:
+            raise InputError("there is no golden picture to go back to; set compare.reference: golden and compare.golden")
+        background.lamp.reset()
+        mean = background.golden.mean
+        flat = read_only(mean.reshape(background.used.shape))
+        change = ChangeMap(live, read_only(background.scratch.none), 0.0, 1.0, 0.0, Scene.NORMAL, mean)
+        extents = LiveMask(np.ascontiguousarray(live), background.scratch.first, background.scratch.last)
+        self._kernels.find_extents(*extents)
+        count = int(self._kernels.find_runs(*extents, background.scratch.runs))
+        self._pending = _Pending(change, flat, flat, live, count)
+        return change
+
     def complete(self, change: ChangeMap, live: Mask) -> None:
         """Make `change.corrected` valid at `live` too, for a policy that goes beyond `change.live`. It must be the last measured."""
         self._fill(self._last(change), live)

@@ -48,6 +48,11 @@ class GoldenView:
         self._bounds = _bounds_of(golden, allowed, level_shift, settings)
         self._lay()
 
+    @property
+    def mean(self) -> Image:
+        """The golden picture as it was taught, wherever it now lies in the frame."""
+        return self._golden.mean
+
     def align(self, image: Image) -> bool:
         """Find the part. True when all of the frame must be judged anew: it moved, or has just been found."""
         if self._landmarks is None:

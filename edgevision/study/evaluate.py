@@ -8,6 +8,7 @@ for a recipe that compares with a golden reference a set that is ordered in time
 
 from __future__ import annotations
 
+import json
 import tempfile
 from collections import Counter, OrderedDict
 from collections.abc import Iterator
@@ -22,9 +23,10 @@ from edgevision.compare.golden import learn
 from edgevision.config import CameraConfig, Config, builtin_registry
 from edgevision.errors import BadFrame, ConfigError, InputError, Unavailable
 from edgevision.pipeline import Pipeline, facts_of
-from edgevision.recompute.graph import read_graph
+from edgevision.recompute.graph import read_graph, read_metadata
 from edgevision.records import Frame, Image, Inspection, Region, Verdict
 from edgevision.registry import Registry
+from edgevision.segment.settings import SegmentSettings
 from edgevision.study import growth
 from edgevision.study.dense_answer import DenseAnswer
 from edgevision.study.evaluate_page import Album, page_of
@@ -151,7 +153,24 @@ def camera_of(recipe: Recipe, weights: Path | None = None) -> tuple[str, CameraC
             raise InputError(f"{weights}: no such file; give the .onnx or .xml that `edgevision train --recipe` wrote")
         read_graph(weights)
         changes["network"] = weights
+        camera = camera.model_copy(update={"segment": segment_of(weights, camera.segment)})
     return name, camera.model_copy(update={"recompute": camera.recompute.model_copy(update=changes)}), registry
+
+
+def segment_of(weights: Path, settings: SegmentSettings) -> SegmentSettings:
+    """The recipe's settings, but for what the file's metadata says under `segment` (JSON): weights may answer in boxes, not in a map.
+
+    Raises InputError for metadata that makes no sense.
+    """
+    said = read_metadata(weights).get("segment")
+    if said is None:
+        return settings
+    try:
+        return SegmentSettings.model_validate({**settings.model_dump(), **json.loads(said)})
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"{weights}: its metadata's segment is {said!r}; it must be settings of `segment:` as JSON; train it again"
+        ) from error
 
 
 @dataclass(frozen=True, slots=True)

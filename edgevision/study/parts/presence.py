@@ -43,6 +43,7 @@ class SeriesSettings(Settings):
     """A run of parts through one station."""
 
     size_px: tuple[int, int] = (360, 480)
+    light: float = 0.5  # how far it strays: 1 as in training
     faults: tuple[Fault, ...] = (
         "none", "none", "none", "absent", "none", "none", "broken", "none", "none", "none", "feature", "none",
         "none", "covered", "none", "none", "absent", "none", "none", "broken", "none", "none", "split", "none",
@@ -72,7 +73,7 @@ def series(rng: np.random.Generator, settings: SeriesSettings) -> Iterator[Sampl
     station = random_station(rng, settings.size_px)
     template = shown(station.part, station.tint, rng, strength=0.0)
     for fault in settings.faults:
-        yield photographed_pair(station, fault, rng, template)
+        yield photographed_pair(station, fault, rng, template, settings.light)
 
 
 def pictures(rng: np.random.Generator) -> Iterator[tuple[str, NDArray[np.uint8]]]:
@@ -85,15 +86,17 @@ def pictures(rng: np.random.Generator) -> Iterator[tuple[str, NDArray[np.uint8]]
     yield f"sample/{count + 1:02d}-other-product.png", make(rng, SeriesSettings().size_px, "none").image
 
 
-def photographed_pair(station: Station, fault: Fault, rng: np.random.Generator, template: NDArray[np.uint8]) -> Sample:
-    """The station with that fault, seen again, beside its template."""
+def photographed_pair(
+    station: Station, fault: Fault, rng: np.random.Generator, template: NDArray[np.uint8], strength: float = 1.0
+) -> Sample:
+    """The station with that fault, seen again in another light, beside its template."""
     scene, touched = _with_fault(station, fault, rng)
     pose = _pose(rng, scene.shape)
     moved, whole = (cv2.warpAffine(one, pose, scene.shape[::-1], borderMode=cv2.BORDER_REPLICATE) for one in (scene, station.part))
     place = cv2.warpAffine(touched.astype(np.float32), pose, scene.shape[::-1]) > 0.5
     differs = cv2.GaussianBlur(np.abs(moved - whole), (0, 0), 1.0) > SEEN_LEVELS
     marks = cv2.morphologyEx((place & differs).astype(np.uint8), cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8))
-    return Sample(shown(moved, station.tint, rng, strength=1.0), template, marks, fault)
+    return Sample(shown(moved, station.tint, rng, strength), template, marks, fault)
 
 
 def random_station(rng: np.random.Generator, size_px: tuple[int, int]) -> Station:

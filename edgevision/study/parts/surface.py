@@ -7,6 +7,7 @@ side. A defect is drawn by `surface_defects`.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,15 +15,16 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edgevision.records import Settings
+from edgevision.records import Image, Settings
 from edgevision.study.parts.surface_defects import LABELS, draw_defect
 
-__all__ = ["GROUNDS", "LABELS", "Sample", "SurfaceStyle", "grain", "good_surface", "make", "photographed", "random_style"]
+__all__ = ["GROUNDS", "LABELS", "Sample", "SurfaceStyle", "good_surface", "grain", "make", "photographed", "pictures", "sequence"]
 
 Ground = Literal["ground", "brushed", "cast", "granular"]
 Floats = NDArray[np.float32]
 Bools = NDArray[np.bool_]
 GROUNDS: tuple[Ground, ...] = ("ground", "brushed", "cast", "granular")
+STANDING = 6  # pictures of a sequence between two changes
 BAD_SHARE = 0.8  # of the pictures that `make` gives
 DOUGH = (0.45, 0.68, 0.95)  # blue, green, red of a granular part, as shares of its lightness
 
@@ -57,7 +59,7 @@ def random_style(rng: np.random.Generator) -> SurfaceStyle:
         contrast=float(rng.uniform(0.02, 0.16)),
         fills=bool(rng.random() < (0.25 if ground == "granular" else 0.6)),
         is_upright=bool(rng.random() < 0.8),
-        tint=dough if ground == "granular" and rng.random() < 0.7 else plain,  # type: ignore[arg-type]
+        tint=dough if ground == "granular" and rng.random() < 0.7 else plain,
     )
 
 
@@ -70,6 +72,12 @@ def make(rng: np.random.Generator, size_px: tuple[int, int] = (224, 224), *, is_
         for _ in range(1 + int(rng.integers(3))):
             draw_defect(surface, part, marks, rng, is_upright=style.is_upright)
     return Sample(photographed(surface, style, rng), marks)
+
+
+def pictures(rng: np.random.Generator) -> Iterator[tuple[str, Image]]:
+    """For `edgevision init`: the sequence, with the files' paths."""
+    for number, sample in enumerate(sequence(rng)):
+        yield f"sample/surface-{number:02d}.png", sample.image
 
 
 def good_surface(rng: np.random.Generator, style: SurfaceStyle, size_px: tuple[int, int]) -> tuple[Floats, Bools]:
@@ -86,18 +94,41 @@ def good_surface(rng: np.random.Generator, style: SurfaceStyle, size_px: tuple[i
     return surface, part
 
 
-def photographed(surface: Floats, style: SurfaceStyle, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """The surface under a lamp, through a lens and a sensor: (H, W, 3) uint8 BGR."""
+def photographed(
+    surface: Floats, style: SurfaceStyle, rng: np.random.Generator, camera: np.random.Generator | None = None
+) -> NDArray[np.uint8]:
+    """The surface under a lamp, through a lens and a sensor: (H, W, 3) uint8 BGR.
+
+    `camera` draws the lamp, the lens and how strong noise is, `rng` the noise itself; left out, `rng` draws all of it.
+    """
+    camera = camera or rng
     height, width = surface.shape
     rows, columns = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j].astype(np.float32)
-    slope, bend = rng.uniform(-0.3, 0.3, 2), rng.uniform(-0.35, 0.1, 2)
+    slope, bend = camera.uniform(-0.3, 0.3, 2), camera.uniform(-0.35, 0.1, 2)
     light = 1 + slope[0] * rows + slope[1] * columns + bend[0] * rows**2 + bend[1] * columns**2
     lit = surface * np.maximum(light, 0.2).astype(np.float32)
-    if (blur := rng.uniform(0, 1.2)) > 0.35:
+    if (blur := camera.uniform(0, 1.2)) > 0.35:
         lit = cv2.GaussianBlur(lit, (0, 0), blur)
+    strength = np.float32(camera.uniform(0.5, 3.0))
     colours = lit[..., None] * np.array(style.tint, np.float32)
-    noise = rng.standard_normal(surface.shape, np.float32)[..., None] * np.float32(rng.uniform(0.5, 3.0))
+    noise = rng.standard_normal(surface.shape, np.float32)[..., None] * strength
     return np.asarray(np.clip(np.rint(colours + noise), 0, 255), np.uint8)
+
+
+def sequence(rng: np.random.Generator, size_px: tuple[int, int] = (360, 480)) -> Iterator[Sample]:
+    """What a fixed camera sees of a standing surface: it is good, gets a pit, then a crack, and is at last exchanged for a good one."""
+    style = SurfaceStyle(ground="ground", lightness=115.0, contrast=0.05, fills=True, is_upright=True, tint=(1.0, 1.0, 1.0))
+    lamp = int(rng.integers(2**32))
+    first, part = good_surface(rng, style, size_px)
+    pitted, cracked, marks = first.copy(), first.copy(), [np.zeros(size_px, np.uint8) for _ in range(3)]
+    for surface, seen, labels in ((pitted, marks[1], ("pit",)), (cracked, marks[2], ("pit", "crack"))):
+        again = np.random.default_rng(lamp + 1)
+        for label in labels:
+            draw_defect(surface, part, seen, again, label)
+    last = good_surface(rng, style, size_px)[0]
+    for surface, seen in ((first, marks[0]), (pitted, marks[1]), (cracked, marks[2]), (last, marks[0])):
+        for _ in range(STANDING):
+            yield Sample(photographed(surface, style, rng, np.random.default_rng(lamp)), seen)
 
 
 def grain(rng: np.random.Generator, size_px: tuple[int, int], along: float, across: float) -> Floats:

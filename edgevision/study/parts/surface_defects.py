@@ -54,7 +54,7 @@ def _lump(shape: tuple[int, int], centre: tuple[int, int], radius: float, rng: n
     points = np.stack([centre[1] + x * np.cos(turn) - y * np.sin(turn), centre[0] + x * np.sin(turn) + y * np.cos(turn)], axis=1)
     drawn = np.zeros(shape, np.uint8)
     cv2.fillPoly(drawn, [np.rint(points * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
-    return drawn.astype(np.float32) / 255
+    return np.asarray(drawn / np.float32(255), np.float32)
 
 
 def _pit(surface: Floats, part: Bools, rng: np.random.Generator, is_upright: bool) -> Bools:
@@ -88,7 +88,7 @@ def _line(shape: tuple[int, int], points: Floats, width: float, rng: np.random.G
     for first, second, thick in zip(points[:-1], points[1:], swell, strict=False):
         ends = (np.rint(first * 16).astype(int).tolist(), np.rint(second * 16).astype(int).tolist())
         cv2.line(drawn, ends[0], ends[1], 255, max(1, round(thick)), cv2.LINE_AA, 4)
-    return drawn.astype(np.float32) / 255 * np.float32(min(1.0, width))
+    return np.asarray(drawn * np.float32(min(1.0, width) / 255), np.float32)
 
 
 def _crack(surface: Floats, part: Bools, rng: np.random.Generator, is_upright: bool) -> Bools:
@@ -128,7 +128,7 @@ def _stain(surface: Floats, part: Bools, rng: np.random.Generator, is_upright: b
     soft = cv2.GaussianBlur(spot, (0, 0), float(rng.uniform(0.7, 4)))
     strength = -rng.uniform(0.15, 0.6) if rng.random() < 0.75 else rng.uniform(0.15, 0.5)
     surface *= 1 + np.float32(strength) * soft
-    return soft > HALF
+    return np.asarray(soft > HALF)
 
 
 def _fray(surface: Floats, part: Bools, rng: np.random.Generator, is_upright: bool) -> Bools:

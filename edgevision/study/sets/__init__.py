@@ -28,6 +28,9 @@ from edgevision.records import Box, Image, Mask
 
 LAYOUTS = (
     "bsdata",
+    "magnetic_tile",
+    "neu_det",
+    "cookie",
     "deeppcb",
     "plain",  # good/ and bad/ only: the last one, as others may hold such folders, too
 )

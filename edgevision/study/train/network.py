@@ -43,10 +43,10 @@ class TrainedLayers(nn.Module):  # type: ignore[misc]
 
 
 class TrainedUNet(TrainedLayers):
-    """The U-Net of a spec, or the layers given as `steps`; its answer is the last one's."""
+    """The U-Net of a spec."""
 
-    def __init__(self, spec: UNetSpec, steps: Sequence[Layer] | None = None) -> None:
-        super().__init__(steps or layers(spec))
+    def __init__(self, spec: UNetSpec) -> None:
+        super().__init__(layers(spec))
         self.spec = spec
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:

@@ -6,33 +6,49 @@ what it measures on a first batch, so that the network answers as the file does 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import onnx
 import torch
+from google.protobuf.message import DecodeError
 from onnx import numpy_helper
 from torch import nn
 
 from edgevision.errors import InputError
 from edgevision.networks.reach import ReachSpec, reach_layers
-from edgevision.study.train.network import TrainedUNet
+from edgevision.networks.unet import Layer
+from edgevision.study.train.network import TrainedLayers
 
 
-def new_network(labels: tuple[str, ...]) -> TrainedUNet:
+class ReachNetwork(TrainedLayers):
+    """Layers of `networks/reach.py`; its answer is the last one's."""
+
+    def __init__(self, spec: ReachSpec, steps: Sequence[Layer]) -> None:
+        super().__init__(steps)
+        self.spec = spec
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        """(n, 3, H, W) RGB, normalised -> logits of the last step."""
+        return self.run(image)[self.steps[-1].name]
+
+
+def new_network(labels: tuple[str, ...]) -> ReachNetwork:
     """With random weights."""
     spec = ReachSpec(labels=labels)
-    return TrainedUNet(spec, reach_layers(spec)).to(memory_format=torch.channels_last)  # type: ignore[no-any-return]
+    network: ReachNetwork = ReachNetwork(spec, reach_layers(spec)).to(memory_format=torch.channels_last)
+    return network
 
 
-def take_over(network: TrainedUNet, file: Path, images: torch.Tensor) -> int:
+def take_over(network: TrainedLayers, file: Path, images: torch.Tensor) -> int:
     """Set the weights of all convolutions that the file holds in the same shape; gives how many those are.
 
     `images` is the batch on which normalisations are measured. Raises InputError for a file that holds none of them.
     """
     try:
         found = {tensor.name: numpy_helper.to_array(tensor) for tensor in onnx.load(str(file)).graph.initializer}
-    except (OSError, ValueError, onnx.checker.ValidationError) as error:
+    except (OSError, ValueError, DecodeError) as error:
         raise InputError(
             f"{file}: cannot be read as ONNX ({type(error).__name__}); give a network that `edgevision train` wrote"
         ) from error

@@ -121,7 +121,7 @@ def _steps(settings: FitSettings, run: _Run, loss_of: BatchLoss) -> Iterator[tup
             group["lr"] = settings.rate * min(1.0, (run.step + 1) / WARM_STEPS) * (0.5 + 0.5 * float(np.cos(np.pi * share))) + 1e-6
         loss = loss_of(run.network, np.random.default_rng((settings.seed, 1, run.step)))
         run.optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         torch.nn.utils.clip_grad_norm_(run.network.parameters(), 5.0)
         run.optimiser.step()
         run.average(settings.average)

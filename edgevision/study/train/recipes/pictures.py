@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgevision.records import Image
-from edgevision.study.sets import Case, cookie, magnetic_tile
+from edgevision.study.sets import Case, magnetic_tile
 from edgevision.study.train.recipes.lessons import Lesson, view_of
 from edgevision.study.train.recipes.variation import Bytes, Variation
 
@@ -29,7 +29,7 @@ def labels_of(layout: str) -> tuple[str, ...]:
 
 def shrink_of(cases: Sequence[Case]) -> int:
     """By how much the pictures of a set are made smaller for the network: all alike, so that the longest side of all fits."""
-    return max(-(-max(case.image().shape[:2]) // LONGEST_PX) for case in cases)
+    return max(-(-int(max(case.image().shape[:2])) // LONGEST_PX) for case in cases)
 
 
 def coloured(image: Image) -> Bytes:

@@ -40,7 +40,7 @@ THRESHOLD = 0.5
 POOL, FIRST, A_BATCH = 320, 32, 2
 PATCHED = 0.75  # of the lessons: as the selective engine leaves the picture
 NEAR = 0.7  # of the views of a part that is not whole: of a place where something is gone
-COMPARE = ChangeSettings(vibration_px=1.0, settle_frames=0, steady_px=0)
+COMPARE = ChangeSettings(pixel_threshold=12.0, vibration_px=1.0, settle_frames=0, steady_px=0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,7 @@ class Variation(Settings):
 def viewed(
     image: Bytes, marks: Bytes, px: tuple[int, int], rng: np.random.Generator, variation: Variation, aim: tuple[int, int] | None = None
 ) -> tuple[Bytes, Bytes]:
-    """A view (px) of a picture (H, W, 3) and of its marks (H, W), which hold OUTSIDE where it reaches beyond. `aim`: (row, column) shown."""
+    """A view (px) of a picture (H, W, 3) and of its marks (H, W), which hold OUTSIDE beyond it. `aim`: the (row, column) shown."""
     height, width = image.shape[:2]
     matrix = _matrix((height, width), px, rng, variation, aim)
     border = cv2.BORDER_REPLICATE if rng.random() < 0.3 else cv2.BORDER_CONSTANT
