@@ -95,7 +95,7 @@ def _part(gray: NDArray[np.float32]) -> NDArray[np.bool_]:
 def whole_loss(network: nn.Module, lessons: Sequence[Lesson]) -> torch.Tensor:
     """Of pictures as a whole: what is highest in them must be high in bad ones, low in good ones."""
     images, _, weights = tensors(lessons, len(LABELS))
-    logits = predicted(network, images)
+    logits = predicted(network, images, lessons)
     aims = torch.tensor([float(lesson.is_bad) for lesson in lessons])
     return functional.binary_cross_entropy_with_logits(highest(logits, weights), aims)
 

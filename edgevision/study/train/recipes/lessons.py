@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from edgevision.study.parts.surface import make
 from edgevision.study.train.network import normalised
-from edgevision.study.train.recipes.variation import OUTSIDE, Bytes, Variation, lit, viewed
+from edgevision.study.train.recipes.variation import OUTSIDE, REPEATED, Bytes, Variation, lit, viewed
 
 MADE_POOL, MADE_FIRST, MADE_A_BATCH = 360, 48, 2
 MADE_PX = 208
@@ -81,7 +81,8 @@ class MadeLessons:
 
 def view_of(lesson: Lesson, px: int, rng: np.random.Generator, variation: Variation) -> Lesson:
     """A view of a lesson's picture, mostly of a place where something is wrong, in another light."""
-    places = np.flatnonzero(lesson.marks) if lesson.is_bad and lesson.is_marked and rng.random() < 0.75 else np.zeros(0, np.intp)
+    wrong = (lesson.marks > 0) & (lesson.marks < REPEATED)
+    places = np.flatnonzero(wrong) if lesson.is_bad and lesson.is_marked and rng.random() < 0.75 else np.zeros(0, np.intp)
     aim = None
     if places.size:
         labels = lesson.marks.reshape(-1)[places]
@@ -93,26 +94,28 @@ def view_of(lesson: Lesson, px: int, rng: np.random.Generator, variation: Variat
 
 
 def tensors(lessons: Sequence[Lesson], labels: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Normalised images (n, 3, H, W), targets (n, labels, H/2, W/2) and weights (n, 1, H/2, W/2)."""
+    """Normalised images (n, 3, H, W), targets (n, labels, H/2, W/2) and weights (n, 1, H/2, W/2), 0 where nothing is known."""
     images = torch.from_numpy(np.stack([lesson.image[..., ::-1] for lesson in lessons])).permute(0, 3, 1, 2).float()
     marks = torch.from_numpy(np.stack([lesson.marks for lesson in lessons])).long()
-    known = (marks != OUTSIDE).float()
-    label = torch.where(marks == OUTSIDE, 0, marks)
+    known = (marks < REPEATED).float()
+    label = torch.where(marks < REPEATED, marks, 0)
     one_hot = nn.functional.one_hot(label, labels + 1)[..., 1:].permute(0, 3, 1, 2).float()
     return normalised(images), nn.functional.avg_pool2d(one_hot, 2), (nn.functional.avg_pool2d(known[:, None], 2) > 0.99).float()
 
 
-def predicted(network: nn.Module, images: torch.Tensor) -> torch.Tensor:
-    """Logits in float32, the convolutions in bfloat16."""
+def predicted(network: nn.Module, images: torch.Tensor, lessons: Sequence[Lesson]) -> torch.Tensor:
+    """Logits in float32, the convolutions in bfloat16; what lies beyond a lesson's picture is not there for the network."""
+    marks = np.stack([lesson.marks for lesson in lessons])
+    seen = torch.from_numpy((marks != OUTSIDE).astype(np.float32))[:, None] if (marks == OUTSIDE).any() else None
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        logits = network(images.contiguous(memory_format=torch.channels_last))
+        logits = network(images.contiguous(memory_format=torch.channels_last), seen)
     return logits.float()
 
 
 def marked_loss(network: nn.Module, lessons: Sequence[Lesson], labels: int) -> torch.Tensor:
     """The loss of a batch whose defects are marked: by label, of anything being wrong at a pixel, and anywhere in a view."""
     images, targets, weights = tensors(lessons, labels)
-    logits = predicted(network, images)
+    logits = predicted(network, images, lessons)
     anything, wrong = logits.amax(dim=1, keepdim=True), targets.sum(dim=1, keepdim=True).clamp(max=1)
     anywhere = functional.binary_cross_entropy_with_logits(highest(anything, weights), wrong.flatten(1).amax(dim=1).ceil())
     return pixel_loss(logits, targets, weights) + pixel_loss(anything, wrong, weights) + ANYWHERE * anywhere
