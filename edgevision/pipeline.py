@@ -242,7 +242,7 @@ class Pipeline:
             self._size_px, self._full_ts = old._size_px, old._full_ts
             self._used_bits, self._raw_bits = old._used_bits, old._raw_bits
             if self._audits is not None and old._network is not None:
-                self._second = SecondLook(self._audits, self._new_decoder(old._network, old._size_px), self._rules[0])
+                self._second = self._new_second_look(self._audits, old._network)
             self._detector.retune(self.settings.compare)
         self.tracks.restore(old.tracks.snapshot())
 
@@ -333,14 +333,17 @@ class Pipeline:
                 self._belt = _belt_for(self._network, self.settings.compare, (height, width))
             self._decoder = self._new_decoder(self._network, (height, width))
             self._audits = Audits(self._network, AuditSettings.of(self.settings.recompute))
-            self._second = SecondLook(self._audits, self._new_decoder(self._network, (height, width)), self._rules[0])
             self._size_px = (height, width)
+            self._second = self._new_second_look(self._audits, self._network)
         if (height, width) != self._size_px:
             was_height, was_width = self._size_px
             raise BadFrame(
                 f"frame is {width}x{height}, this camera gave {was_width}x{was_height} before; set the camera back or restart it"
             )
         return self._network, self._decoder, self._audits
+
+    def _new_second_look(self, audits: Audits, network: CameraNetwork) -> SecondLook:
+        return SecondLook(audits, self._new_decoder(network, self._size_px), self._rules[0], self.settings.segment.kind != "boxes")
 
     def _new_decoder(self, network: CameraNetwork, size_px: tuple[int, int]) -> Decoder:
         return decoder_for(self.settings.segment, size_px, facts_of(network, *size_px))

@@ -315,8 +315,8 @@ class ChangeDetector:
         """Of the last measured frame, the share that is not handed over with `live` although it is further than `levels` off; sampled."""
         pending, background = self._last(change), self._open()
         frame = pending.image.reshape(background.shape), background.used.reshape(background.shape)
-        limit = levels * (1 << background.level_shift)
-        return missed_share(frame, (change.gain, change.offset), (background.allowed, live), limit, random)
+        limits = levels * (1 << background.level_shift), math.ceil(self._vibration_q8 / 256)
+        return missed_share(frame, (change.gain, change.offset), (background.allowed, live), limits, random)
 
     def shift(self, down_px: int, right_px: int, image: Image) -> None:
         """The scene has moved so far in the picture: what was used moves along, and what `image` shows newly is taken for used.

@@ -19,10 +19,12 @@ def missed_share(
     frame: tuple[Image, Image],
     light: tuple[float, float],
     masks: tuple[NDArray[np.uint8], Mask],
-    levels: float,
+    limits: tuple[float, int],
     random: np.random.Generator,
 ) -> float:
-    """The share of the pixels that count, in some rows, where both pictures lie further apart than `levels`, in runs, and are not live.
+    """The share of the pixels that count, in some rows, where both pictures lie further apart than they may, in runs, and are not live.
+
+    `limits` are (levels, pixels of shake that the map forgives): a value must lie so many levels beyond all that was used so near to it.
 
     `frame` is (the picture, what was used), (H, W[, C]) each; `light` the gain and offset that bring the first to the second; `masks` are
     (what counts, what is live), (H, W) each.
@@ -35,9 +37,24 @@ def missed_share(
     total = int(np.count_nonzero(inside))
     if total == 0:
         return 0.0
-    difference = np.abs(image[rows].astype(np.float32) * light[0] + light[1] - used[rows])
+    levels, shake_px = limits
+    low, high = around(used, rows, shake_px)
+    values = image[rows].astype(np.float32) * light[0] + light[1]
+    difference = np.maximum(values - high, low - values)
     apart = (difference if difference.ndim == 2 else difference.max(axis=2)) > levels
     return in_runs(apart & inside & ~live[rows]) / total
+
+
+def around(picture: Image, rows: NDArray[np.intp], reach_px: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """The least and the greatest value that the picture has within so many pixels of each one in these rows, (row, W[, C]) each."""
+    height, width = picture.shape[:2]
+    low = high = picture[rows].astype(np.float32)
+    for down in range(-reach_px, reach_px + 1):
+        near = picture[np.clip(rows + down, 0, height - 1)].astype(np.float32)
+        for right in range(-reach_px, reach_px + 1):
+            moved = near[:, np.clip(np.arange(width) + right, 0, width - 1)]
+            low, high = np.minimum(low, moved), np.maximum(high, moved)
+    return low, high
 
 
 def in_runs(marks: NDArray[np.bool_]) -> int:
