@@ -19,10 +19,8 @@ from numpy.typing import NDArray
 from edgevision.compare import golden
 from edgevision.compare.background import ChangeDetector
 from edgevision.compare.belt import Belt, Seen
-from edgevision.compare.depth import EightBits
 from edgevision.compare.image import checked
 from edgevision.compare.settings import ChangeSettings
-from edgevision.compare.template import CHANNELS, BesideTemplate
 from edgevision.config import CameraConfig, Config, builtin_registry, load
 from edgevision.errors import BadFrame, ConfigError, EngineFault, InputError
 from edgevision.interfaces import Policy, Rule, TimedPolicy
@@ -39,6 +37,7 @@ from edgevision.registry import Registry
 from edgevision.second_look import Answer, SecondLook, with_audit
 from edgevision.segment.decoders import Decoder, decoder_for
 from edgevision.segment.facts import NetworkFacts, Placement
+from edgevision.showing import Showing
 
 Found = tuple[tuple[Region, ...], tuple[Defect, ...]]
 
@@ -56,7 +55,7 @@ class Pipeline:
         self._policy = policy
         self._rules = rules
         self._detector = ChangeDetector(settings.compare)
-        self._used_bits, self._raw_bits = self._showing()
+        self._showing = Showing(settings, self._detector)
         self._refresh = RollingRefresh(settings.recompute.keyframe_s)
         self.tracks = Tracks(settings.judge)
         self._network: CameraNetwork | None = None
@@ -68,7 +67,6 @@ class Pipeline:
         self._full_ts: float | None = None
         self._outputs: Mapping[str, NDArray[np.float32]] = MappingProxyType({})
         self._change: ChangeMap | None = None
-        self._away: Mask | None = None  # where what was used is no longer the template, for `recompute.template: each`
 
     @classmethod
     def from_config(cls, config: str | PathLike[str] | Config, camera: str | None = None, registry: Registry | None = None) -> Pipeline:
@@ -101,10 +99,7 @@ class Pipeline:
         try:
             network, decoder, audits = self._stages_for(height, width)
             is_dense = audits.is_dense(frame.ts)
-            if self.settings.recompute.template != "none" and self._detector.is_fresh:
-                self._begin(frame.image)
-            elif self._away is not None:
-                self._return(network, decoder)
+            self._showing.make_ready(network, decoder, frame.image)
             rows = slice(0, height) if is_dense else self._refresh.rows(frame.ts, height)
             seen = self._on_belt(frame, network)
             change = self._detector.measure(seen.picture, frame.ts, rows)
@@ -116,11 +111,10 @@ class Pipeline:
                 self._detector.complete(change, live)
             is_full = change.full_reason is not None
             is_whole = is_full or is_dense
-            picture = self._used_bits.of(change.corrected, None if is_whole else live)
+            picture = self._showing.used(change.corrected, None if is_whole else live)
             outputs = network.first(picture) if is_whole else network.next(picture, live)
             self._outputs, self._change = outputs, change
-            if self.settings.recompute.template == "each":
-                self._away = live
+            self._showing.note(live)
             elapsed_ms = watch.lap("recompute")
             if isinstance(self._policy, TimedPolicy):
                 self._policy.spent(elapsed_ms)
@@ -190,7 +184,7 @@ class Pipeline:
         """A map audit of the frame, `picture` being how it lies for the network, where one is due."""
         if self._audits is None or self._second is None or not self._audits.is_map_due(frame.ts):
             return None
-        return self._second.look(frame, self._raw_bits.of(self._detector.as_allowed(picture)), change, answer)
+        return self._second.look(frame, self._showing.raw(self._detector.as_allowed(picture)), change, answer)
 
     def _unusable(self, frame: Frame, error: EngineFault | InputError) -> Inspection:
         """Even the whole network's answer cannot be read: say so, and begin with the whole network again."""
@@ -225,9 +219,10 @@ class Pipeline:
         if self.settings.recompute.template == "none":
             raise InputError("recompute.template is none: this network is shown no template; set it to golden")
         self._detector.teach(golden.from_picture(picture))
-        self._used_bits, self._raw_bits = self._showing()
+        self._showing = Showing(self.settings, self._detector)
         self.forget_scene()
-        self._begin(picture)
+        network, _, _ = self._stages_for(*picture.shape[:2])
+        self._showing.begin(network, picture)
 
     def take_over(self, old: Pipeline, has_same_files: bool = True) -> None:
         """Go on from another pipeline of this camera: with its open defects, and with its network and scene where both see alike.
@@ -240,7 +235,7 @@ class Pipeline:
             self._detector, self._refresh, self._network = old._detector, old._refresh, old._network
             self._decoder, self._audits, self._belt = old._decoder, old._audits, old._belt
             self._size_px, self._full_ts = old._size_px, old._full_ts
-            self._used_bits, self._raw_bits = old._used_bits, old._raw_bits
+            self._showing = old._showing
             if self._audits is not None and old._network is not None:
                 self._second = self._new_second_look(self._audits, old._network)
             self._detector.retune(self.settings.compare)
@@ -263,40 +258,7 @@ class Pipeline:
 
     def shown(self, image: Image) -> Image:
         """This raw frame as the network is given it, uint8; beside its template where it is shown one. Valid until the next call."""
-        return self._raw_bits.of(image)
-
-    def _showing(self) -> tuple[EightBits | BesideTemplate, EightBits | BesideTemplate]:
-        """How the network is shown what it used, and the raw frame."""
-        bits, taught = self.settings.compare.bits, self._detector.golden
-        if self.settings.recompute.template == "none" or taught is None:
-            return EightBits(bits), EightBits(bits)
-        return BesideTemplate(taught.mean, bits), BesideTemplate(taught.mean, bits)
-
-    def _begin(self, like: Image) -> None:
-        """Run the whole network on the template beside itself: all that a part without defects needs is computed then.
-
-        Raises InputError where the template does not fit frames `like` this one, BadFrame where it shows nothing.
-        """
-        network, _, _ = self._stages_for(*like.shape[:2])
-        if network.input_shape[1] != CHANNELS:
-            raise InputError(
-                f"recompute.template is golden: the network must take {CHANNELS} channels (frame, template, difference), but takes "
-                f"{network.input_shape[1]}; set template: none"
-            )
-        change = self._detector.begin(like)
-        network.first(self._used_bits.of(change.corrected))
-        self._detector.commit(change, change.live)
-        self._away = None
-
-    def _return(self, network: CameraNetwork, decoder: Decoder) -> None:
-        """Take the template again where the last part differed from it: the next one is compared with nothing else."""
-        if self._away is None:
-            return
-        live, self._away = self._away, None
-        change = self._detector.restore(live)
-        network.next(self._used_bits.of(change.corrected, live), live)
-        self._detector.commit(change, change.live)
-        decoder.reset()
+        return self._showing.raw(image)
 
     @property
     def size_px(self) -> tuple[int, int]:
