@@ -15,7 +15,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edgevision.records import Settings
 from edgevision.study.parts.surface import grain
 
 __all__ = ["FAULTS", "LABELS", "Fault", "Sample", "SeriesSettings", "make", "pictures", "series"]
@@ -39,7 +38,8 @@ class Sample:
     fault: Fault
 
 
-class SeriesSettings(Settings):
+@dataclass(frozen=True, slots=True)
+class SeriesSettings:
     """A run of parts through one station."""
 
     size_px: tuple[int, int] = (360, 480)

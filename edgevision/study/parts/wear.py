@@ -14,7 +14,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edgevision.records import Settings
 from edgevision.study.parts.surface import grain
 
 __all__ = ["LABELS", "Sample", "Screw", "SeriesSettings", "make", "pictures", "random_screw", "series"]
@@ -45,7 +44,8 @@ class Screw:
     slope: float
 
 
-class SeriesSettings(Settings):
+@dataclass(frozen=True, slots=True)
+class SeriesSettings:
     """One screw over time."""
 
     size_px: tuple[int, int] = (320, 640)
