@@ -42,6 +42,6 @@ def test_the_first_frame_is_held_beside_the_golden_picture(tmp_path):
     learn([scene()]).save(tmp_path / "part.npz")
     settings = ev.ChangeSettings(reference="golden", golden=tmp_path / "part.npz", align_px=0, colour_limit=0.08)
     detector = ev.ChangeDetector(settings)
-    with pytest.raises(BadFrame, match="red is 1[3-7]% weaker against (blue|green)"):
+    with pytest.raises(BadFrame, match=r"red is 1[3-7]% weaker against (blue|green)"):
         detector.update(in_light(scene(), (1.0, 1.0, 0.85)))
     assert not detector.update(scene()).foreground.any()
