@@ -124,6 +124,15 @@ class CameraConfig(Settings):
             )
         return self
 
+    @model_validator(mode="after")
+    def _template_is_taught(self) -> CameraConfig:
+        if self.recompute.template != "none" and self.compare.reference != "golden":
+            raise ValueError(
+                f"recompute.template is {self.recompute.template} and compare.reference is running; set compare.reference: golden and name "
+                "the template's picture with compare.golden, or leave recompute.template out"
+            )
+        return self
+
 
 def as_candidate(camera: CameraConfig) -> CameraConfig:
     """The camera as its candidate would have it."""

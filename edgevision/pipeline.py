@@ -7,15 +7,19 @@ decoder's last mask, the Tracks. Capture comes before this file and publish afte
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from os import PathLike
+from types import MappingProxyType
 
 import numpy as np
+from numpy.typing import NDArray
 
-from edgevision.compare.background import ChangeDetector, checked
+from edgevision.compare import golden
+from edgevision.compare.background import ChangeDetector
 from edgevision.compare.belt import Belt, Seen
-from edgevision.compare.depth import EightBits
+from edgevision.compare.image import checked
 from edgevision.compare.settings import ChangeSettings
 from edgevision.config import CameraConfig, Config, builtin_registry, load
 from edgevision.errors import BadFrame, ConfigError, EngineFault, InputError
@@ -33,6 +37,7 @@ from edgevision.registry import Registry
 from edgevision.second_look import Answer, SecondLook, with_audit
 from edgevision.segment.decoders import Decoder, decoder_for
 from edgevision.segment.facts import NetworkFacts, Placement
+from edgevision.showing import Showing
 
 Found = tuple[tuple[Region, ...], tuple[Defect, ...]]
 
@@ -50,7 +55,7 @@ class Pipeline:
         self._policy = policy
         self._rules = rules
         self._detector = ChangeDetector(settings.compare)
-        self._used_bits, self._raw_bits = (EightBits(settings.compare.bits) for _ in range(2))
+        self._showing = Showing(settings, self._detector)
         self._refresh = RollingRefresh(settings.recompute.keyframe_s)
         self.tracks = Tracks(settings.judge)
         self._network: CameraNetwork | None = None
@@ -60,6 +65,8 @@ class Pipeline:
         self._belt: Belt | None = None
         self._size_px = (0, 0)  # (height, width)
         self._full_ts: float | None = None
+        self._outputs: Mapping[str, NDArray[np.float32]] = MappingProxyType({})
+        self._change: ChangeMap | None = None
 
     @classmethod
     def from_config(cls, config: str | PathLike[str] | Config, camera: str | None = None, registry: Registry | None = None) -> Pipeline:
@@ -92,6 +99,7 @@ class Pipeline:
         try:
             network, decoder, audits = self._stages_for(height, width)
             is_dense = audits.is_dense(frame.ts)
+            self._showing.make_ready(network, decoder, frame.image)
             rows = slice(0, height) if is_dense else self._refresh.rows(frame.ts, height)
             seen = self._on_belt(frame, network)
             change = self._detector.measure(seen.picture, frame.ts, rows)
@@ -103,8 +111,10 @@ class Pipeline:
                 self._detector.complete(change, live)
             is_full = change.full_reason is not None
             is_whole = is_full or is_dense
-            picture = self._used_bits.of(change.corrected, None if is_whole else live)
+            picture = self._showing.used(change.corrected, None if is_whole else live)
             outputs = network.first(picture) if is_whole else network.next(picture, live)
+            self._outputs, self._change = outputs, change
+            self._showing.note(live)
             elapsed_ms = watch.lap("recompute")
             if isinstance(self._policy, TimedPolicy):
                 self._policy.spent(elapsed_ms)
@@ -181,7 +191,7 @@ class Pipeline:
             missed = audits.check_input(partial(self._detector.missed, change, live), frame.ts)
         if not audits.is_map_due(frame.ts):
             return None if missed is None else Audit(None, missed)
-        audit = second.look(frame, self._raw_bits.of(self._detector.as_allowed(picture)), change, answer)
+        audit = second.look(frame, self._showing.raw(self._detector.as_allowed(picture)), change, answer)
         return audit._replace(trouble=audit.trouble or missed)
 
     def _unusable(self, frame: Frame, error: EngineFault | InputError) -> Inspection:
@@ -209,6 +219,19 @@ class Pipeline:
         self._stages_for(height, width, progress)
         self._detector.prepare(image)
 
+    def teach(self, picture: Image) -> None:
+        """Compare with this picture of a part without defects from now on, in place of the one that `compare.golden` names.
+
+        For `recompute.template: golden`. The network stays, and runs whole once, on the picture beside itself. Raises InputError, BadFrame.
+        """
+        if self.settings.recompute.template == "none":
+            raise InputError("recompute.template is none: this network is shown no template; set it to golden")
+        self._detector.teach(golden.from_picture(picture))
+        self._showing = Showing(self.settings, self._detector)
+        self.forget_scene()
+        network, _, _ = self._stages_for(*picture.shape[:2])
+        self._showing.begin(network, picture)
+
     def take_over(self, old: Pipeline, has_same_files: bool = True) -> None:
         """Go on from another pipeline of this camera: with its open defects, and with its network and scene where both see alike.
 
@@ -220,8 +243,9 @@ class Pipeline:
             self._detector, self._refresh, self._network = old._detector, old._refresh, old._network
             self._decoder, self._audits, self._belt = old._decoder, old._audits, old._belt
             self._size_px, self._full_ts = old._size_px, old._full_ts
+            self._showing = old._showing
             if self._audits is not None and old._network is not None:
-                self._second = SecondLook(self._audits, self._new_decoder(old._network, old._size_px), self._rules[0])
+                self._second = self._new_second_look(self._audits, old._network)
             self._detector.retune(self.settings.compare)
         self.tracks.restore(old.tracks.snapshot())
 
@@ -240,6 +264,10 @@ class Pipeline:
             self._network.reset()
             self._decoder.reset()
 
+    def shown(self, image: Image) -> Image:
+        """This raw frame as the network is given it, uint8; beside its template where it is shown one. Valid until the next call."""
+        return self._showing.raw(image)
+
     @property
     def size_px(self) -> tuple[int, int]:
         """(height, width) of the frames, (0, 0) before the first one."""
@@ -255,6 +283,17 @@ class Pipeline:
         """The engine, once the first frame's size is known."""
         return self._network
 
+    @property
+    def outputs(self) -> Mapping[str, NDArray[np.float32]]:
+        """The network's answer that the last inspection stands on, valid until the next one; {} before the first."""
+        return self._outputs
+
+    def change_on(self, frame: Frame) -> ChangeMap:
+        """What the last inspection found changed, for the whole network's answer on its raw frame. Raises InputError before the first."""
+        if self._change is None:
+            raise InputError("no frame was inspected yet; call inspect first")
+        return replace(self._change, corrected=frame.image)
+
     def _stages_for(self, height: int, width: int, progress: Progress | None = None) -> tuple[CameraNetwork, Decoder, Audits]:
         """The network, its decoder and its audits, made for the first frame's size. Raises BadFrame for a frame of another size."""
         if self._network is None or self._decoder is None or self._audits is None:
@@ -264,14 +303,17 @@ class Pipeline:
                 self._belt = _belt_for(self._network, self.settings.compare, (height, width))
             self._decoder = self._new_decoder(self._network, (height, width))
             self._audits = Audits(self._network, AuditSettings.of(self.settings.recompute))
-            self._second = SecondLook(self._audits, self._new_decoder(self._network, (height, width)), self._rules[0])
             self._size_px = (height, width)
+            self._second = self._new_second_look(self._audits, self._network)
         if (height, width) != self._size_px:
             was_height, was_width = self._size_px
             raise BadFrame(
                 f"frame is {width}x{height}, this camera gave {was_width}x{was_height} before; set the camera back or restart it"
             )
         return self._network, self._decoder, self._audits
+
+    def _new_second_look(self, audits: Audits, network: CameraNetwork) -> SecondLook:
+        return SecondLook(audits, self._new_decoder(network, self._size_px), self._rules[0], self.settings.segment.kind != "boxes")
 
     def _new_decoder(self, network: CameraNetwork, size_px: tuple[int, int]) -> Decoder:
         return decoder_for(self.settings.segment, size_px, facts_of(network, *size_px))

@@ -31,10 +31,13 @@ class Answer:
 
 
 class SecondLook:
-    """One camera's."""
+    """One camera's. Without `has_maps` what the answers show is compared, and not their values.
 
-    def __init__(self, audits: Audits, decoder: Decoder, rule: Rule) -> None:
-        self._audits, self._decoder, self._rule = audits, decoder, rule
+    A detector's are pixels and logits, most of them of places where nothing is: they stray without meaning anything.
+    """
+
+    def __init__(self, audits: Audits, decoder: Decoder, rule: Rule, has_maps: bool = True) -> None:
+        self._audits, self._decoder, self._rule, self._has_maps = audits, decoder, rule, has_maps
 
     def look(self, frame: Frame, raw: NDArray[Any], change: ChangeMap, answer: Answer) -> Audit:
         """Run `raw`, the frame as the network takes it, whole, and compare. Call it where the audits say that it is due."""
@@ -46,7 +49,8 @@ class SecondLook:
             return self._audits.conclude(outputs, answer.outputs, str(error), frame.ts)
         defects = self._rule.judge(regions, frame, change)
         whole, used = ("the whole network on the raw frame", defects, regions), ("the answer in use", answer.defects, answer.regions)
-        return self._audits.conclude(outputs, answer.outputs, unlike(whole, used), frame.ts)
+        values = (outputs, answer.outputs) if self._has_maps else ({}, {})
+        return self._audits.conclude(*values, unlike(whole, used), frame.ts)
 
 
 def with_audit(found: Inspection, audit: Audit | None, notices: tuple[Notice, ...], is_dense: bool) -> Inspection:

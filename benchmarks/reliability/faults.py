@@ -39,7 +39,7 @@ cameras:
     recompute: {audit_cooldown_s: %g}
     judge: {warn: 0.8, ng: 0.9, min_area_px: 12, k_of_n: [6, 10]}
 """
-PLUGIN = '''
+PLUGIN = """
 import sys
 sys.path.insert(0, "{here}")
 import numpy as np
@@ -64,7 +64,7 @@ def register(registry):
         return right(self, frame)
     Pipeline.look = look
     registry.register("rule", "fault", Nothing)
-'''
+"""
 
 
 def pipeline(cooldown_s: float = COOLDOWN_S) -> Pipeline:

@@ -10,16 +10,17 @@ import math
 from types import ModuleType
 from typing import Any, NamedTuple
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from edgevision.compare import measure
+from edgevision.compare.area import allowed_pixels, span_of
 from edgevision.compare.belt import entering, move
 from edgevision.compare.golden import Golden
 from edgevision.compare.golden import load as load_golden
 from edgevision.compare.golden_view import GoldenView
-from edgevision.compare.light import Lamp
+from edgevision.compare.image import checked, read_only
+from edgevision.compare.light import Lamp, refuse_colours
 from edgevision.compare.masks import LiveMask, MaskPool, ShownMask
 from edgevision.compare.missed import missed_share
 from edgevision.compare.restless import EVERY, Restless
@@ -32,10 +33,9 @@ from edgevision.errors import BadFrame, InputError
 from edgevision.kernels.compiled import change as compiled
 from edgevision.records import ChangeMap, Image, Mask, Scene
 
-__all__ = ["Background", "ChangeDetector", "ChangeSettings"]
+__all__ = ["Background", "ChangeDetector", "ChangeSettings", "allowed_pixels"]
 
 BANDS = 64
-LONGEST_SIDE_PX = 32_000
 NOISE_MEMORY_FRAMES = 64
 NOISE_EVERY = 8
 CHANGE_SIGMAS = 7.0
@@ -82,6 +82,7 @@ class Background:
         self.noise = np.full(measure.LEVELS, measure.NOISE_GUESS)
         self.finer = 8 - self.level_shift
         self.depth = (self.level_shift, (measure.LEVELS << self.level_shift) - 1)
+        self.began_golden = False  # the golden picture itself was the first frame, so that `used` is it and what differed from it
         self.golden = None if golden is None else GoldenView(golden, image, self.allowed, self.level_shift, settings)
         self.steady = Steady((height, width), self.channels, self.level_shift, settings.steady_px)
         self.lamp = Lamp((height, width, self.channels), image.dtype, self.level_shift, self.span)
@@ -158,21 +159,6 @@ class Background:
         return top + k * (bottom - top) // BANDS, top + (k + 1) * (bottom - top) // BANDS
 
 
-def allowed_pixels(settings: ChangeSettings, height: int, width: int) -> NDArray[np.uint8]:
-    """1 where a change counts: inside the ROI, outside every ignored polygon. Raises InputError for a ROI outside the picture."""
-    allowed = np.ones((height, width), np.uint8)
-    if settings.roi is not None:
-        allowed[:] = 0
-        cv2.fillPoly(allowed, [np.array(settings.roi, np.int32)], 1)
-        if not allowed.any():
-            raise InputError(f"compare.roi lies outside the {width}x{height} picture; give its corners as [x, y] in frame pixels")
-    for polygon in settings.ignore:
-        cv2.fillPoly(allowed, [np.array(polygon, np.int32)], 0)
-    if not allowed.any():
-        raise InputError("compare.ignore covers the whole of what compare.roi leaves; nothing could ever be live: make it smaller")
-    return allowed
-
-
 class _Pending(NamedTuple):
     """A measured frame that waits for its commit. `corrected` and `image` are (row, column x channel)."""
 
@@ -208,6 +194,34 @@ class ChangeDetector:
         """Forget everything: the next frame is a first frame."""
         self._background: Background | None = None
         self._pending: _Pending | None = None
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether nothing was measured since it was made or reset."""
+        return self._background is None
+
+    def teach(self, golden: Golden) -> None:
+        """Judge against this picture from now on, where `compare.reference` is golden. Forgets everything."""
+        self.golden = golden
+        self.reset()
+
+    def begin(self, like: Image) -> ChangeMap:
+        """Take the golden picture itself for the first frame, to which frames `like` this one are compared. To be committed.
+
+        From then on a frame of which more than `compare.golden_fraction` has changed is no such part: `measure` raises BadFrame. Raises
+        InputError where there is no golden picture, or one of another size or type.
+        """
+        golden = self.golden
+        if golden is None:
+            raise InputError("there is no golden picture to begin with; set compare.reference: golden and compare.golden, or teach one")
+        if golden.mean.shape != like.shape or golden.mean.dtype != like.dtype:
+            raise InputError(
+                f"{self.settings.golden or 'the template'}: is {golden.mean.dtype} {golden.mean.shape}, the camera gives {like.dtype} "
+                f"{like.shape}; teach it anew from this camera"
+            )
+        change = self.measure(golden.mean)
+        self._open().began_golden = True
+        return change
 
     @property
     def noise(self) -> NDArray[np.float64]:
@@ -256,14 +270,32 @@ class ChangeDetector:
         if steadied is not None:
             image, flat = steadied
             samples = self._fit_light(background, flat)
+        refuse_colours(background.lamp.line, self.settings.colour_limit)
         limits = self._limits(background, flat, samples)
         found = self._find(background, flat, limits)
+        if background.began_golden:
+            self._refuse_alien(background, found)
         if background.dazzled or found > self.settings.global_fraction * background.allowed_px:
             background.scratch.weak[:] = 0
             self._refuse_dazzled(background)
             return self._whole(background, image, flat, Scene.LIGHT_CHANGE, "global_change")
         taken, live_px = self._grow(background, flat, limits[0], found, force_rows)
         return self._partial(background, image, flat, taken, live_px)
+
+    def restore(self, live: Mask) -> ChangeMap:
+        """The golden picture again at these pixels, to be committed: for who began with it, and compares each frame with it alone."""
+        background = self._open()
+        if background.golden is None:
+            raise InputError("there is no golden picture to go back to; set compare.reference: golden and compare.golden")
+        background.lamp.reset()
+        mean = background.golden.mean
+        flat = read_only(mean.reshape(background.used.shape))
+        change = ChangeMap(live, read_only(background.scratch.none), 0.0, 1.0, 0.0, Scene.NORMAL, mean)
+        extents = LiveMask(np.ascontiguousarray(live), background.scratch.first, background.scratch.last)
+        self._kernels.find_extents(*extents)
+        count = int(self._kernels.find_runs(*extents, background.scratch.runs))
+        self._pending = _Pending(change, flat, flat, live, count)
+        return change
 
     def complete(self, change: ChangeMap, live: Mask) -> None:
         """Make `change.corrected` valid at `live` too, for a policy that goes beyond `change.live`. It must be the last measured."""
@@ -283,8 +315,8 @@ class ChangeDetector:
         """Of the last measured frame, the share that is not handed over with `live` although it is further than `levels` off; sampled."""
         pending, background = self._last(change), self._open()
         frame = pending.image.reshape(background.shape), background.used.reshape(background.shape)
-        limit = levels * (1 << background.level_shift)
-        return missed_share(frame, (change.gain, change.offset), (background.allowed, live), limit, random)
+        limits = levels * (1 << background.level_shift), math.ceil(self._vibration_q8 / 256)
+        return missed_share(frame, (change.gain, change.offset), (background.allowed, live), limits, random)
 
     def shift(self, down_px: int, right_px: int, image: Image) -> None:
         """The scene has moved so far in the picture: what was used moves along, and what `image` shows newly is taken for used.
@@ -345,6 +377,16 @@ class ChangeDetector:
                 raise BadFrame(f"the picture is {what}: {share}, {limit} (compare.blind_fraction); check {remedy}")
         background.bright = bright / max(seen, 1)
         return int(n)
+
+    def _refuse_alien(self, background: Background, found: int) -> None:
+        """Raises BadFrame where so much has changed that the frame does not show the golden picture's part."""
+        share, limit = found / background.allowed_px, self.settings.golden_fraction
+        if share > limit:
+            background.scratch.weak[:] = 0
+            raise BadFrame(
+                f"not the part of its template: {share:.0%} of the picture differs, the limit is {limit:.0%} (compare.golden_fraction); is "
+                "it another product, or does it lie elsewhere? Teach its template, or put it right"
+            )
 
     def _refuse_dazzled(self, background: Background) -> None:
         """Raises BadFrame while much of the picture has just become saturated: the camera's exposure is still catching up."""
@@ -553,31 +595,3 @@ def grid_of(background: Background) -> tuple[tuple[int, int], tuple[int, int]]:
 def scene_of(background: Background, otherwise: Scene) -> Scene:
     """Misaligned where the part does not lie where it may, which is NOT_INSPECTED, whatever else the frame shows."""
     return Scene.MISALIGNED if background.golden is not None and not background.golden.is_aligned else otherwise
-
-
-def span_of(allowed: NDArray[np.uint8], channels: int) -> tuple[int, int, int, int]:
-    """First row, row after the last, first value in a row, value after the last: the box around the allowed pixels."""
-    rows, columns = np.flatnonzero(allowed.any(axis=1)), np.flatnonzero(allowed.any(axis=0))
-    return int(rows[0]), int(rows[-1]) + 1, int(columns[0]) * channels, (int(columns[-1]) + 1) * channels
-
-
-def read_only(array: NDArray[Any]) -> NDArray[Any]:
-    """A view that refuses to be written."""
-    view = array.view()
-    view.setflags(write=False)
-    return view
-
-
-def checked(image: Image, background: Background | None) -> Image:
-    """The image as (row, column x channel), contiguous. Raises InputError or BadFrame."""
-    if not isinstance(image, np.ndarray) or image.dtype not in (np.uint8, np.uint16):
-        kind = image.dtype if isinstance(image, np.ndarray) else type(image).__name__
-        raise InputError(f"the image is {kind}; it must be a numpy array of uint8 or uint16")
-    if image.ndim not in (2, 3) or image.size == 0 or (image.ndim == 3 and image.shape[2] not in (1, 3)):
-        raise InputError(f"the image has shape {image.shape}; it must be (H, W) or (H, W, 3)")
-    if max(image.shape) > LONGEST_SIDE_PX:
-        raise InputError(f"the image has shape {image.shape}; a side may have at most {LONGEST_SIDE_PX} pixels: bin or crop it")
-    if background is not None and (image.shape != background.shape or image.dtype != background.dtype):
-        now, before = f"{image.dtype} {image.shape}", f"{background.dtype} {background.shape}"
-        raise BadFrame(f"the frame is {now}, those before were {before}; set the camera back, or restart it with its new format")
-    return read_only(np.ascontiguousarray(image).reshape(image.shape[0], -1))

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from edgevision.compare.masks import zeros_on_line
 from edgevision.compare.measure import LEVELS, NOISE_BINS, RESIDUAL_BINS, quantile
+from edgevision.errors import BadFrame
 
 OFFSET_PRIOR = 0.02  # how strongly an offset is doubted: little where the line explains all of the picture,
 OFFSET_DOUBT = 30.0  # much while it does not: a gain that varies by place looks like one
@@ -101,6 +102,18 @@ def relaxed(fit: Line, share: float, level_shift: int) -> Line:
     offsets = [offset * (1 - share) for offset in fit.offsets]
     ends = [max(abs(b), abs((a - 1) * (LEVELS - 1) * unit + b)) for a, b in zip(gains, offsets, strict=True)]
     return Line.none(len(gains)) if max(ends) < NEGLIGIBLE_LEVELS * unit else Line(tuple(gains), tuple(offsets))
+
+
+def refuse_colours(line: Line, limit: float) -> None:
+    """Raises BadFrame where one channel's gain is more than `limit` above another's: no lamp dims like that. 0: any will do."""
+    low, high = min(line.gains), max(line.gains)
+    if limit and high > low * (1 + limit):
+        names = ("blue", "green", "red") if len(line.gains) == 3 else tuple(str(k) for k in range(len(line.gains)))
+        pale, strong = names[line.gains.index(high)], names[line.gains.index(low)]
+        raise BadFrame(
+            f"the colours are off: {pale} is {1 - low / high:.0%} weaker against {strong} than it was, the limit is {limit:.0%} "
+            "(compare.colour_limit); check the camera's white balance and the lamp"
+        )
 
 
 class Lamp:

@@ -1,4 +1,4 @@
-"""Working space of the change map's kernels, and the grid that its samples lie on. Its contents mean nothing between calls."""
+"""Working space of the change map's kernels, for frames of one size. In: a size. Out: arrays. Keeps nothing that means anything."""
 
 from __future__ import annotations
 

@@ -37,6 +37,4 @@ class _Side:
 
 def _meet(one: Box, other: Box) -> bool:
     """Do two boxes overlap, or nearly."""
-    return (
-        one[0] < other[2] + REACH_PX and other[0] < one[2] + REACH_PX and one[1] < other[3] + REACH_PX and other[1] < one[3] + REACH_PX
-    )
+    return one[0] < other[2] + REACH_PX and other[0] < one[2] + REACH_PX and one[1] < other[3] + REACH_PX and other[1] < one[3] + REACH_PX

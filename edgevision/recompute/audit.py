@@ -111,7 +111,8 @@ class MapAudit:
 
     def disagreement(self, raw: Outputs, outputs: Outputs) -> float:
         """Share of output values that lie further than the tolerance from what the raw frame gives: the worst output's."""
-        return max(float(np.mean(~(np.abs(raw[name] - outputs[name]) <= self._settings.tolerance))) for name in raw)
+        shares = (float(np.mean(~(np.abs(raw[name] - outputs[name]) <= self._settings.tolerance))) for name in raw)
+        return max(shares, default=0.0)
 
     def failed(self, disagreement: float) -> bool:
         """Whether that is more than the limit."""

@@ -84,6 +84,11 @@ class RecomputeSettings(Settings):
         description="`selective` recomputes what changed, exactly; `splice` runs crops through OpenVINO, for networks with global context.",
     )
     splice: SpliceSettings = Field(SpliceSettings(), description="How crops are cut, for `engine: splice`.")
+    template: Literal["none", "golden", "each"] = Field(
+        "none",
+        description="golden: the network is shown each frame beside the picture that compare.golden names: frame, template, difference; "
+        "run is what differs from the frame before; each: from the template itself, so that no part depends on those before it.",
+    )
     precision: Literal["auto", "f32", "bf16", "int8"] = Field("auto", description="Arithmetic of the network; `auto` is the file's own.")
     threads: int = Field(1, ge=1, le=256, description="Threads that compute for this camera.")
     gate: float | Path = Field(

@@ -17,10 +17,10 @@ def test_runs_are_counted_by_their_beginnings():
     assert in_runs(marks) == 2
 
 
-def share(image, used, allowed=None, live=None, light=(1.0, 0.0)):
+def share(image, used, allowed=None, live=None, light=(1.0, 0.0), shake_px=0):
     shape = image.shape[:2]
     masks = np.ones(shape, np.uint8) if allowed is None else allowed, np.zeros(shape, bool) if live is None else live
-    return missed_share((image, used), light, masks, 32, np.random.default_rng(0))
+    return missed_share((image, used), light, masks, (32, shake_px), np.random.default_rng(0))
 
 
 def test_only_what_plainly_differs_counts_and_is_not_live():
@@ -47,3 +47,12 @@ def test_the_detector_leaves_nothing_and_a_blind_one_does():
     change = detector.measure(image)
     assert detector.missed(change, change.live, 32, np.random.default_rng(0)) == 0
     assert detector.missed(change, np.zeros_like(change.live), 32, np.random.default_rng(0)) > 0.2
+
+
+def test_an_edge_that_shakes_is_forgiven_as_far_as_the_map_forgives_it():
+    used = np.full((64, 40), 50, np.uint8)
+    used[::2] = 200  # every row is an edge
+    image = np.roll(used, 1, axis=0)
+    assert share(image, used) > 0.5
+    assert share(image, used, shake_px=1) == 0
+    assert share(np.full_like(used, 240), used, shake_px=1) > 0.5
