@@ -133,13 +133,10 @@ class Pipeline:
         defects = tuple(defect for rule in self._rules for defect in rule.judge(regions, frame, change))
         said, reason = verdict(defects, change, is_deferred=live is not change.live and bool((change.live & ~live).any()))
         watch.lap("judge")
-        is_all_taken = live is change.live and self.settings.compare.confirm_frames == 1  # else something is left on purpose
-        missed = None if is_whole or not is_all_taken else audits.check_input(partial(self._detector.missed, change, live), frame.ts)
         place = partial(displaced, off_px=seen.off_px, shape=(height, width))
-        audit = self._second_look(frame, seen.picture, change, Answer(outputs, regions, defects, place))
-        trouble = missed if audit is None else audit.trouble or missed
-        if trouble is not None and said is Verdict.OK:
-            said, reason = Verdict.WARN, trouble
+        audit = self._audit(frame, seen.picture, change, live, Answer(outputs, regions, defects, place))
+        if audit is not None and audit.trouble is not None and said is Verdict.OK:
+            said, reason = Verdict.WARN, audit.trouble
         watch.lap("audit")
         self._detector.commit(change, live, protected(marked, (height, width)))
         if self._belt is not None:
@@ -150,7 +147,7 @@ class Pipeline:
         found = self._inspection(frame, change, said, reason, (regions, defects), watch)
         if is_whole and not is_full:
             found = replace(found, full_reason="audit")
-        return with_audit(found, audit, missed, audits.take_notices(), is_dense or audits.is_dense(frame.ts))
+        return with_audit(found, audit, audits.take_notices(), is_dense or audits.is_dense(frame.ts))
 
     def tell(self, inspection: Inspection) -> Inspection:
         """The inspection with what it means for the lives of defects: the events. Call it once a frame, with one finding of it."""
@@ -180,11 +177,22 @@ class Pipeline:
             self._audits.note_fault(error, frame.ts)
         return replace(self.look(frame), full_reason=str(error), audit="fault")
 
-    def _second_look(self, frame: Frame, picture: Image, change: ChangeMap, answer: Answer) -> Audit | None:
-        """A map audit of the frame, `picture` being how it lies for the network, where one is due."""
-        if self._audits is None or self._second is None or not self._audits.is_map_due(frame.ts):
+    def _audit(self, frame: Frame, picture: Image, change: ChangeMap, live: Mask, answer: Answer) -> Audit | None:
+        """Was anything left that should not have been: looked for in what was left, and by a whole run, each where it is due.
+
+        `picture` is the frame as it lies for the network.
+        """
+        audits, second = self._audits, self._second
+        if audits is None or second is None:
             return None
-        return self._second.look(frame, self._showing.raw(self._detector.as_allowed(picture)), change, answer)
+        is_all_taken = live is change.live and self.settings.compare.confirm_frames == 1  # else something is left on purpose
+        missed = None
+        if is_all_taken and change.full_reason is None:
+            missed = audits.check_input(partial(self._detector.missed, change, live), frame.ts)
+        if not audits.is_map_due(frame.ts):
+            return None if missed is None else Audit(None, missed)
+        audit = second.look(frame, self._showing.raw(self._detector.as_allowed(picture)), change, answer)
+        return audit._replace(trouble=audit.trouble or missed)
 
     def _unusable(self, frame: Frame, error: EngineFault | InputError) -> Inspection:
         """Even the whole network's answer cannot be read: say so, and begin with the whole network again."""

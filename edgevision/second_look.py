@@ -53,11 +53,10 @@ class SecondLook:
         return self._audits.conclude(*values, unlike(whole, used), frame.ts)
 
 
-def with_audit(found: Inspection, audit: Audit | None, missed: str | None, notices: tuple[Notice, ...], is_dense: bool) -> Inspection:
-    """The inspection with what its audits said (`missed`: the input's, where that failed), and that the camera runs dense, if it does."""
+def with_audit(found: Inspection, audit: Audit | None, notices: tuple[Notice, ...], is_dense: bool) -> Inspection:
+    """The inspection with what its audits said, and that the camera runs dense, if it does."""
     scene = Scene.FALLBACK_DENSE if is_dense else found.scene
-    if audit is None and missed is None:
+    if audit is None:
         return replace(found, notices=notices, scene=scene) if notices or is_dense else found
-    has_failed = missed is not None or (audit is not None and audit.trouble is not None)
-    disagreement = None if audit is None else audit.disagreement
-    return replace(found, audit_disagreement=disagreement, audit="failed" if has_failed else "passed", notices=notices, scene=scene)
+    outcome = "passed" if audit.trouble is None else "failed"
+    return replace(found, audit_disagreement=audit.disagreement, audit=outcome, notices=notices, scene=scene)

@@ -120,9 +120,9 @@ class MapAudit:
 
 
 class Audit(NamedTuple):
-    """What a map audit came to: the share that disagrees, and in words why it failed, None where it passed."""
+    """What an audit came to: the share that disagrees, where the map was audited; in words why it failed, None where it passed."""
 
-    disagreement: float
+    disagreement: float | None
     trouble: str | None
 
 

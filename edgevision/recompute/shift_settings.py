@@ -26,7 +26,7 @@ class ShiftLimits(Settings):
 class ShiftSettings(Settings):
     """Whether and how it is watched that pictures stay what they were when the camera was set up."""
 
-    enabled: bool = Field(True, description="Watch input and features for a shift; some 20 microseconds a frame.")
+    enabled: bool = Field(True, description="Watch input and features for a shift; some 40 microseconds a frame at 720p.")
     every: int = Field(10, ge=1, le=100_000, description="Frames between two samples.")
     block: int = Field(30, ge=2, le=10_000, description="Samples in a block, whose mean is compared; more than a few parts.")
     learn_blocks: int = Field(12, ge=3, le=1000, description="Blocks from which is learnt how it was; learn_reference learns anew.")

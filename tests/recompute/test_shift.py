@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from edgevision.errors import InputError
-from edgevision.recompute.door import DETAILS, GRAYS, Door, Light, evenness, kinds, looked_at, sharpness
+from edgevision.recompute.door import DETAILS, GRAYS, Door, Light, detail_of, evenness, kinds, looked_at, sharpness
 from edgevision.recompute.engine import SelectiveNetwork
 from edgevision.recompute.shift import ShiftMonitor
 from edgevision.recompute.shift_settings import ShiftLimits, ShiftSettings
@@ -35,8 +35,11 @@ def test_the_statistics_are_what_they_are_called(random):
     assert values["noise"][0] == 3.0
     assert values["colour"] == pytest.approx([1.0, 1.0], abs=0.02)
     gray = picture(random)[:, :, 0]
-    assert sharpness(np.array([[10, 10, 16, 10]] * 3, np.uint8)) == pytest.approx(np.sqrt((6**2 + 12**2) / 2))
-    assert sharpness(cv2.GaussianBlur(gray, (0, 0), 1)) < 0.5 * sharpness(gray)
+    hand = detail_of(np.array([[10, 10, 16, 10]] * 3, np.uint8))
+    assert hand.tolist() == [[6, 12]] * 3
+    assert sharpness(hand) == pytest.approx(np.sqrt((6**2 + 12**2) / 2))
+    assert sharpness(hand, hand > 6) == 12.0
+    assert sharpness(detail_of(cv2.GaussianBlur(gray, (0, 0), 1))) < 0.5 * sharpness(detail_of(gray))
     hand = np.full((16, 24), 100, np.uint8)
     hand[:2, :2] = 40
     assert evenness(hand, None, 100.0) == pytest.approx([0.4] + [1.0] * 95)
@@ -128,12 +131,12 @@ def test_features_count_by_how_they_spread():
 def test_pixels_are_told_apart_by_brightness_in_the_references_light_and_by_detail():
     gray = np.full((2, 10), 100, np.uint8)
     gray[:, 5] = 108
-    shares = kinds(gray, None, Light(1.0, 0.0, None)).reshape(GRAYS, -1)
+    shares = kinds(gray, detail_of(gray), None, Light(1.0, 0.0, None)).reshape(GRAYS, -1)
     assert {(int(row), int(column)): round(float(shares[row, column]), 3) for row, column in np.argwhere(shares)} == {
         (9, 0): 0.625, (9, 1): 0.25, (10, 2): 0.125,
     }  # fmt: skip
-    assert kinds(gray, None, Light(2.0, 0.0, None)).reshape(GRAYS, -1)[18].sum() == pytest.approx(0.875)
-    assert kinds(gray, (gray == 100).astype(np.uint8), Light(1.0, 0.0, None)).reshape(GRAYS, -1)[9].sum() == 1.0
+    assert kinds(gray, detail_of(gray), None, Light(2.0, 0.0, None)).reshape(GRAYS, -1)[18].sum() == pytest.approx(0.875)
+    assert kinds(gray, detail_of(gray), gray[:, 1:-1] == 100, Light(1.0, 0.0, None)).reshape(GRAYS, -1)[9].sum() == 1.0
 
 
 def test_what_was_never_seen_is_told_within_a_few_samples():
