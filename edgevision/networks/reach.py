@@ -9,7 +9,7 @@ of them coarsely; all of it stays local, so that a changed pixel stirs what lies
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from edgevision.networks.unet import Layer
 
@@ -37,6 +37,14 @@ def box_layers(spec: ReachSpec) -> tuple[Layer, ...]:
     sides = Layer("sides", "conv", ("head",), 4, 1, 1, "relu")
     labels = Layer("labels", "conv", ("head",), len(spec.labels), 1, 1, "sigmoid")
     return (*steps, sides, labels)
+
+
+def shrunk(steps: tuple[Layer, ...], shrink: int) -> tuple[Layer, ...]:
+    """The same network behind an average over `shrink` x `shrink` pixels: for pictures in which what matters is that much larger."""
+    if shrink == 1:
+        return steps
+    small = Layer("small", "average", ("image",), 3, shrink, shrink)
+    return (small, *(replace(step, inputs=("small",)) if step.inputs == ("image",) else step for step in steps))
 
 
 def _down(spec: ReachSpec) -> list[Layer]:

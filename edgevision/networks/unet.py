@@ -14,7 +14,8 @@ STRIDE = 8  # height and width must be a multiple of it
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """One step. `op` is conv (with `activation` after it: relu, sigmoid or none), upsample (nearest, twice), concat (of channels) or add.
+    """One step. `op` is conv (with `activation` after it: relu, sigmoid or none), upsample (nearest, twice), concat (of channels), add or
+    average (of `kernel` x `kernel` pixels, side by side).
 
     A conv's taps lie `dilation` pixels apart.
     """

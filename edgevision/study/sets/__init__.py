@@ -52,6 +52,7 @@ class Case:
     `boxes` None: the set has none, () says that nothing is to be found; likewise `mask`, which is called with the picture's (height,
     width) and may go to another process (no lambda). `template`: the picture of a part without defects to which this one must be
     compared; a pipeline is taught it before the Case. `brought`: what brings the picture into the view of its group's other ones.
+    `scene`: pictures that one camera saw one after the other, the group where it is None; each one alone has a scene of its own.
     """
 
     name: str
@@ -63,6 +64,7 @@ class Case:
     mask: Callable[[tuple[int, int]], Mask] | None = None
     brought: Callable[[Image], Image] | None = None
     colour: Colour = "auto"
+    scene: str | None = None
 
     def image(self) -> Image:
         """(H, W, 3) BGR or (H, W). Raises BadFrame for a file that cannot be read."""

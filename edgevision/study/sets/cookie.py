@@ -7,7 +7,7 @@ broken: ten numbers that follow each other are a group.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -41,17 +41,13 @@ def _case(path: Path, folder: Path) -> Case:
     is_bad, drawn = found[1] == "anomaly", folder / "masks" / f"{path.stem}.png"
     if is_bad and not drawn.exists():
         raise InputError(f"{path}: has no mask {drawn}; draw it (black where nothing is wrong), or rename the picture to normal-N")
-    mask = _coloured(drawn) if is_bad else None
-    return Case(path.stem, f"{found[1]}-{(int(found[2]) - 1) // TOGETHER:02d}", path, is_bad, mask=mask)
+    mask = partial(_coloured, drawn) if is_bad else None
+    return Case(path.stem, f"{found[1]}-{(int(found[2]) - 1) // TOGETHER:02d}", path, is_bad, mask=mask, scene=path.stem)
 
 
-def _coloured(path: Path) -> Callable[[tuple[int, int]], Mask]:
-    """For `Case.mask`: what is not black is defect."""
-
-    def read(size_px: tuple[int, int]) -> Mask:
-        drawn = read_picture(path, "auto", MOST_BYTES)
-        if drawn.shape[:2] != size_px:
-            raise BadFrame(f"{path}: is {drawn.shape[1]}x{drawn.shape[0]}, its picture {size_px[1]}x{size_px[0]}; draw it anew")
-        return cast(Mask, drawn.reshape(*size_px, -1).max(axis=2) > 0)
-
-    return read
+def _coloured(path: Path, size_px: tuple[int, int]) -> Mask:
+    """What is not black is defect."""
+    drawn = read_picture(path, "auto", MOST_BYTES)
+    if drawn.shape[:2] != size_px:
+        raise BadFrame(f"{path}: is {drawn.shape[1]}x{drawn.shape[0]}, its picture {size_px[1]}x{size_px[0]}; draw it anew")
+    return cast(Mask, drawn.reshape(*size_px, -1).max(axis=2) > 0)

@@ -58,4 +58,5 @@ def _case(path: Path, tile: str) -> Case:
             f"{path}: has no mask {drawn.name} beside it; draw it, or move the picture to MT_{FREE} if nothing is wrong with it"
         )
     mask = mask_file(drawn) if drawn.exists() else None
-    return Case(f"{path.parent.name}/{path.stem}", tile, path, is_bad, mask=mask)
+    name = f"{path.parent.name}/{path.stem}"
+    return Case(name, tile, path, is_bad, mask=mask, scene=name)

@@ -35,7 +35,7 @@ def _case(path: Path, folder: Path) -> Case:
     if found is None or found[1] not in CLASSES:
         raise InputError(f"{path}: its name must be CLASS_NUMBER with a class of {', '.join(CLASSES)}; rename it, or take it out")
     boxes = _boxes(folder / "annotations" / f"{path.stem}.xml")
-    return Case(path.stem, f"{found[1]}-{(int(found[2]) - 1) // TOGETHER:02d}", path, bool(boxes), boxes=boxes)
+    return Case(path.stem, f"{found[1]}-{(int(found[2]) - 1) // TOGETHER:02d}", path, bool(boxes), boxes=boxes, scene=path.stem)
 
 
 def _boxes(path: Path) -> tuple[Labelled, ...]:

@@ -52,6 +52,12 @@ def _nodes(step: Layer) -> list[onnx.NodeProto]:
     """The ONNX nodes of one step."""
     if step.op == "concat":
         return [helper.make_node("Concat", list(step.inputs), [step.name], name=step.name, axis=1)]
+    if step.op == "average":
+        return [
+            helper.make_node(
+                "AveragePool", [step.inputs[0]], [step.name], name=step.name, kernel_shape=[step.kernel] * 2, strides=[step.stride] * 2
+            )
+        ]
     if step.op == "add":
         return [helper.make_node("Add", list(step.inputs), [step.name], name=step.name)]
     if step.op == "upsample":

@@ -25,9 +25,12 @@ class TrainedLayers(nn.Module):  # type: ignore[misc]
         sizes = shapes(self.steps, STRIDE, STRIDE)
         self.convolutions = nn.ModuleDict({f"conv_{s.name}": _convolution(s, sizes[s.inputs[0]][0]) for s in self.steps if s.op == "conv"})
 
-    def run(self, image: torch.Tensor) -> dict[str, torch.Tensor]:
-        """(n, 3, H, W), normalised -> every step's output by its name."""
-        values = {"image": image}
+    def run(self, image: torch.Tensor, seen: torch.Tensor | None = None) -> dict[str, torch.Tensor]:
+        """(n, 3, H, W), normalised -> every step's output by its name.
+
+        `seen` (n, 1, H, W) is 0 beyond a picture that is smaller than its batch: nothing comes from there, as from beyond a frame's edge.
+        """
+        values = {"image": image if seen is None else image * seen}
         for step in self.steps:
             inputs = [values[name] for name in step.inputs]
             if step.op == "conv":
@@ -39,6 +42,8 @@ class TrainedLayers(nn.Module):  # type: ignore[misc]
                 values[step.name] = nn.functional.interpolate(inputs[0], scale_factor=2, mode="nearest")
             else:
                 values[step.name] = torch.cat(inputs, dim=1)
+            if seen is not None:
+                values[step.name] = values[step.name] * _at_size(seen, values[step.name])
         return values
 
 
@@ -49,9 +54,15 @@ class TrainedUNet(TrainedLayers):
         super().__init__(layers(spec))
         self.spec = spec
 
-    def forward(self, image: torch.Tensor) -> torch.Tensor:
+    def forward(self, image: torch.Tensor, seen: torch.Tensor | None = None) -> torch.Tensor:
         """(n, 3, H, W) RGB, normalised -> (n, labels, H/2, W/2) logits."""
-        return self.run(image)[self.steps[-1].name]
+        return self.run(image, seen)[self.steps[-1].name]
+
+
+def _at_size(seen: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
+    """Where at least half of a pixel of `value` is seen."""
+    step = seen.shape[2] // value.shape[2]
+    return seen if step == 1 else (nn.functional.avg_pool2d(seen, step) >= 0.5).to(value.dtype)
 
 
 def normalised(image: torch.Tensor) -> torch.Tensor:

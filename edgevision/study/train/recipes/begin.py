@@ -29,9 +29,9 @@ class ReachNetwork(TrainedLayers):
         super().__init__(steps)
         self.spec = spec
 
-    def forward(self, image: torch.Tensor) -> torch.Tensor:
+    def forward(self, image: torch.Tensor, seen: torch.Tensor | None = None) -> torch.Tensor:
         """(n, 3, H, W) RGB, normalised -> logits of the last step."""
-        return self.run(image)[self.steps[-1].name]
+        return self.run(image, seen)[self.steps[-1].name]
 
 
 def new_network(labels: tuple[str, ...]) -> ReachNetwork:

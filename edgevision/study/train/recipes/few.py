@@ -2,7 +2,7 @@
 Out: a network with one label, `defect`. Keeps the pictures.
 
 Three lessons are mixed. Good pictures with nothing wrong. Good pictures in which a defect is drawn, and so marked. And bad pictures as a
-whole: somewhere in them the answer must be high, the highest share of `TOP` of their pixels. Where the few pictures are too few, the
+whole: somewhere in them the answer must be high, the highest few of their pixels. Where the few pictures are too few, the
 weights that it begins with know what defects look like.
 """
 
@@ -24,15 +24,14 @@ from edgevision.study.parts.surface_defects import draw_defect
 from edgevision.study.sets import Case
 from edgevision.study.train.recipes.fit import FitSettings, fit
 from edgevision.study.train.recipes.learn import Learnt, begun, variation_for
-from edgevision.study.train.recipes.lessons import Lesson, marked_loss, predicted, tensors, view_of
+from edgevision.study.train.recipes.lessons import Lesson, highest, marked_loss, predicted, tensors, view_of
 from edgevision.study.train.recipes.pictures import coloured, shrink_of
 from edgevision.study.train.recipes.variation import OUTSIDE, Bytes, Variation, lit
 
 LABELS = ("defect",)
 LEAST_GOOD, LEAST_BAD = 5, 2
 VIEWS, WHOLE = 6, 2  # of a batch: views of good pictures, and whole pictures of each kind
-VIEW_PX = 192
-TOP = 0.002  # of a bad picture's pixels: where it must be bad
+VIEW_PX = 160
 WHOLE_WEIGHT = 0.5
 
 
@@ -96,10 +95,9 @@ def _part(gray: NDArray[np.float32]) -> NDArray[np.bool_]:
 def whole_loss(network: nn.Module, lessons: Sequence[Lesson]) -> torch.Tensor:
     """Of pictures as a whole: what is highest in them must be high in bad ones, low in good ones."""
     images, _, weights = tensors(lessons, len(LABELS))
-    logits = predicted(network, images)[:, 0]
-    known = logits.masked_fill(weights[:, 0] == 0, -20.0).flatten(1)
-    highest = known.topk(max(8, int(TOP * known.shape[1])), dim=1).values.mean(dim=1)
-    return functional.binary_cross_entropy_with_logits(highest, torch.tensor([float(lesson.is_bad) for lesson in lessons]))
+    logits = predicted(network, images, lessons)
+    aims = torch.tensor([float(lesson.is_bad) for lesson in lessons])
+    return functional.binary_cross_entropy_with_logits(highest(logits, weights), aims)
 
 
 def learn_few(

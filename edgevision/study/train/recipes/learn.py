@@ -23,7 +23,7 @@ from edgevision.study.train.recipes.pictures import PictureLessons, labels_of, l
 from edgevision.study.train.recipes.variation import Variation
 
 MADE_PX, MADE_BATCH = 160, 12
-VIEW_PX, VIEW_BATCH = 224, 8
+VIEW_PX, VIEW_BATCH = 160, 14
 THRESHOLD = 0.5
 
 

@@ -14,14 +14,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
+from torch.nn import functional
 
 from edgevision.study.parts.surface import make
 from edgevision.study.train.network import normalised
-from edgevision.study.train.recipes.variation import OUTSIDE, Bytes, Variation, lit, viewed
-from edgevision.study.train.segmentation import loss_of
+from edgevision.study.train.recipes.variation import OUTSIDE, REPEATED, Bytes, Variation, lit, viewed
 
 MADE_POOL, MADE_FIRST, MADE_A_BATCH = 360, 48, 2
 MADE_PX = 208
+HARD, FOCAL, DICE_PX = 1.5, 20.0, 20.0  # how much less what is right counts; weight of the focal part; pixels that steady Dice
+TOP, LOWEST = 0.002, -20.0  # of a picture's pixels, by which the whole is judged; a logit that is not to be looked at
+ANYWHERE = 0.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +81,8 @@ class MadeLessons:
 
 def view_of(lesson: Lesson, px: int, rng: np.random.Generator, variation: Variation) -> Lesson:
     """A view of a lesson's picture, mostly of a place where something is wrong, in another light."""
-    places = np.flatnonzero(lesson.marks) if lesson.is_bad and lesson.is_marked and rng.random() < 0.75 else np.zeros(0, np.intp)
+    wrong = (lesson.marks > 0) & (lesson.marks < REPEATED)
+    places = np.flatnonzero(wrong) if lesson.is_bad and lesson.is_marked and rng.random() < 0.75 else np.zeros(0, np.intp)
     aim = None
     if places.size:
         labels = lesson.marks.reshape(-1)[places]
@@ -90,29 +94,47 @@ def view_of(lesson: Lesson, px: int, rng: np.random.Generator, variation: Variat
 
 
 def tensors(lessons: Sequence[Lesson], labels: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Normalised images (n, 3, H, W), targets (n, labels, H/2, W/2) and weights (n, 1, H/2, W/2)."""
+    """Normalised images (n, 3, H, W), targets (n, labels, H/2, W/2) and weights (n, 1, H/2, W/2), 0 where nothing is known."""
     images = torch.from_numpy(np.stack([lesson.image[..., ::-1] for lesson in lessons])).permute(0, 3, 1, 2).float()
     marks = torch.from_numpy(np.stack([lesson.marks for lesson in lessons])).long()
-    known = (marks != OUTSIDE).float()
-    label = torch.where(marks == OUTSIDE, 0, marks)
+    known = (marks < REPEATED).float()
+    label = torch.where(marks < REPEATED, marks, 0)
     one_hot = nn.functional.one_hot(label, labels + 1)[..., 1:].permute(0, 3, 1, 2).float()
     return normalised(images), nn.functional.avg_pool2d(one_hot, 2), (nn.functional.avg_pool2d(known[:, None], 2) > 0.99).float()
 
 
-def predicted(network: nn.Module, images: torch.Tensor) -> torch.Tensor:
-    """Logits in float32, the convolutions in bfloat16."""
+def predicted(network: nn.Module, images: torch.Tensor, lessons: Sequence[Lesson]) -> torch.Tensor:
+    """Logits in float32, the convolutions in bfloat16; what lies beyond a lesson's picture is not there for the network."""
+    marks = np.stack([lesson.marks for lesson in lessons])
+    seen = torch.from_numpy((marks != OUTSIDE).astype(np.float32))[:, None] if (marks == OUTSIDE).any() else None
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        logits = network(images.contiguous(memory_format=torch.channels_last))
+        logits = network(images.contiguous(memory_format=torch.channels_last), seen)
     return logits.float()
 
 
 def marked_loss(network: nn.Module, lessons: Sequence[Lesson], labels: int) -> torch.Tensor:
-    """The loss of a batch whose defects are marked: by label, and of anything being wrong at all."""
+    """The loss of a batch whose defects are marked: by label, of anything being wrong at a pixel, and anywhere in a view."""
     images, targets, weights = tensors(lessons, labels)
-    logits = predicted(network, images)
-    by_label, _ = loss_of(logits, targets, weights)
-    anything, _ = loss_of(logits.amax(dim=1, keepdim=True), targets.sum(dim=1, keepdim=True).clamp(max=1), weights)
-    return by_label + anything
+    logits = predicted(network, images, lessons)
+    anything, wrong = logits.amax(dim=1, keepdim=True), targets.sum(dim=1, keepdim=True).clamp(max=1)
+    anywhere = functional.binary_cross_entropy_with_logits(highest(anything, weights), wrong.flatten(1).amax(dim=1).ceil())
+    return pixel_loss(logits, targets, weights) + pixel_loss(anything, wrong, weights) + ANYWHERE * anywhere
+
+
+def pixel_loss(logits: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+    """Focal cross entropy (what is already right counts little), plus Dice over each label in the batch."""
+    chances = torch.sigmoid(logits)
+    entropy = functional.binary_cross_entropy_with_logits(logits, targets, reduction="none")
+    focal = (entropy * (targets - chances.detach()).abs() ** HARD * weights).sum(dim=(0, 2, 3)) / weights.sum().clamp(min=1)
+    both = (chances * targets * weights).sum(dim=(0, 2, 3))
+    either = ((chances + targets) * weights).sum(dim=(0, 2, 3))
+    return FOCAL * focal.sum() + (1 - (2 * both + DICE_PX) / (either + DICE_PX)).mean()
+
+
+def highest(logits: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+    """(n,) the mean of the highest `TOP` of each picture's known pixels, of (n, 1, h, w)."""
+    known = logits.masked_fill(weights == 0, LOWEST).flatten(1)
+    return known.topk(max(8, int(TOP * known.shape[1])), dim=1).values.mean(dim=1)
 
 
 def batch_images(images: NDArray[np.uint8]) -> torch.Tensor:

@@ -5,21 +5,23 @@ the pictures.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from types import MappingProxyType
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edgevision.networks.reach import REACH_STRIDE
 from edgevision.records import Image
 from edgevision.study.sets import Case, magnetic_tile
 from edgevision.study.train.recipes.lessons import Lesson, view_of
-from edgevision.study.train.recipes.variation import Bytes, Variation
+from edgevision.study.train.recipes.variation import REPEATED, Bytes, Variation
 
-LONGEST_PX = 640  # larger pictures are shown to the network at a half, a third, ... of their size
+LONGEST_PX = 320  # larger pictures are shown to the network at a half, a third, ... of their size
 SET_IN = 0.5  # of the views: with another picture's defect in it
 SET_IN_SHARE = 0.12  # of a picture, at most: larger defects cannot be set into another
 MARGIN_PX = 6
-LABELS = {"magnetic_tile": magnetic_tile.CLASSES[1:], "cookie": ("broken",)}
+LABELS = MappingProxyType({"magnetic_tile": magnetic_tile.CLASSES[1:], "cookie": ("broken",)})
 
 
 def labels_of(layout: str) -> tuple[str, ...]:
@@ -48,7 +50,15 @@ def lesson_of(case: Case, layout: str, shrink: int) -> Lesson:
         size = (image.shape[1] // shrink, image.shape[0] // shrink)
         image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
         marks = np.asarray(cv2.resize(marks, size, interpolation=cv2.INTER_NEAREST), np.uint8)
-    return Lesson(image, marks, case.is_bad, mask is not None or not case.is_bad)
+    return filled_up(Lesson(image, marks, case.is_bad, mask is not None or not case.is_bad))
+
+
+def filled_up(lesson: Lesson) -> Lesson:
+    """As the engine gives a frame to a network: its last row and column repeated until a multiple of the network's stride."""
+    room = tuple(-side % REACH_STRIDE for side in lesson.marks.shape)
+    image = np.asarray(cv2.copyMakeBorder(lesson.image, 0, room[0], 0, room[1], cv2.BORDER_REPLICATE), np.uint8)
+    marks = np.pad(lesson.marks, ((0, room[0]), (0, room[1])), constant_values=REPEATED)
+    return Lesson(image, marks, lesson.is_bad, lesson.is_marked)
 
 
 class PictureLessons:
@@ -56,8 +66,8 @@ class PictureLessons:
 
     def __init__(self, lessons: Sequence[Lesson], px: int, variation: Variation) -> None:
         self._px, self._variation = px, variation
-        good = [lesson for lesson in lessons if not lesson.marks.any()]
-        labels = sorted({int(value) for lesson in lessons for value in np.unique(lesson.marks) if value})
+        good = [lesson for lesson in lessons if not lesson.is_bad]
+        labels = sorted({int(value) for lesson in lessons for value in np.unique(lesson.marks) if 0 < value < REPEATED})
         self._kinds = [[lesson for lesson in lessons if (lesson.marks == label).any()] for label in labels]
         self._kinds += [good] * max(1, len(labels) // 2) if good else []
         self._small = [piece for lesson in lessons for piece in _pieces(lesson)]
@@ -77,7 +87,8 @@ class PictureLessons:
 def _pieces(lesson: Lesson) -> list[tuple[NDArray[np.float32], Bytes]]:
     """The small defects of a picture: how much lighter or darker than what lies around them (h, w, 3), and their marks (h, w)."""
     pieces = []
-    count, areas, stats, _ = cv2.connectedComponentsWithStats((lesson.marks > 0).astype(np.uint8))
+    wrong = (lesson.marks > 0) & (lesson.marks < REPEATED)
+    count, areas, stats, _ = cv2.connectedComponentsWithStats(wrong.astype(np.uint8))
     for number in range(1, count):
         x, y, width, height, area = (int(value) for value in stats[number])
         if area < 6 or width * height > SET_IN_SHARE * lesson.marks.size:

@@ -16,7 +16,7 @@ from typing import Any
 from edgevision import __version__
 from edgevision.daemon.build import share_folder
 from edgevision.errors import InputError
-from edgevision.networks.reach import REACH_STRIDE
+from edgevision.networks.reach import REACH_STRIDE, shrunk
 from edgevision.networks.unet import macs, parameters
 from edgevision.study.sets import Case, neu_det, open_set, pictures_in
 from edgevision.study.train.export import write_onnx
@@ -117,13 +117,14 @@ def facts_of(task: SurfaceTask, labels: tuple[str, ...], fitted: Fitted, layout:
 
 
 def _delivered(task: SurfaceTask, learnt: Learnt, size_px: tuple[int, int], layout: str, pictures: int) -> dict[str, Any]:
-    """Write a network that marks pixels; for frames of any size, unless it sees them smaller than they are."""
-    shape = tuple(-(-side // learnt.shrink // REACH_STRIDE) * REACH_STRIDE for side in size_px)
+    """Write a network that marks pixels, for frames of any size."""
+    whole = REACH_STRIDE * learnt.shrink
+    shape = tuple(-(-side // whole) * whole for side in size_px)
     facts = facts_of(task, learnt.labels, learnt.fitted, layout)
-    facts |= {"threshold": str(learnt.threshold), **({"stride": "2"} if learnt.shrink == 1 else {})}
+    facts |= {"threshold": str(learnt.threshold), "stride": str(2 * learnt.shrink)}
     path = task.out / "surface.onnx"
-    write_onnx(path, learnt.network.steps, folded(learnt.network), (shape[0], shape[1]), facts)
-    steps = learnt.network.steps
+    steps = shrunk(learnt.network.steps, learnt.shrink)
+    write_onnx(path, steps, folded(learnt.network), (shape[0], shape[1]), facts)
     return _carded(task, path, facts, learnt.fitted, pictures, (parameters(steps), sum(macs(steps, shape[0], shape[1]).values())))
 
 

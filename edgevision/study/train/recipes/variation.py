@@ -11,7 +11,9 @@ from edgevision.records import Settings
 
 Bytes = NDArray[np.uint8]
 Floats = NDArray[np.float32]
-OUTSIDE = 255  # in marks: beyond the picture, where nothing is known
+OUTSIDE = 255  # in marks: beyond the picture, where there is nothing
+REPEATED = 254  # in marks: beyond the picture, where its last row or column is repeated, as the engine does it
+GRAY = 118  # what a normalised 0 is: beyond the picture
 
 
 class Variation(Settings):
@@ -23,7 +25,7 @@ class Variation(Settings):
     scale: tuple[float, float] = Field(default=(0.75, 1.3), description="Shown so much larger, each axis by itself in part.")
     bend_px: float = Field(default=3.0, ge=0, le=64, description="Bent by up to so many pixels.")
     gain: float = Field(default=2.2, ge=1, le=8, description="Lighter or darker by up to this factor.")
-    ramp: float = Field(default=0.5, ge=0, le=1, description="Light that falls from one side to the other by up to this share.")
+    ramp: float = Field(default=0.3, ge=0, le=1, description="Light that falls from one side to the other by up to this share.")
     noise: float = Field(default=4.0, ge=0, le=64, description="Sensor noise of up to so many gray levels.")
     blur_px: float = Field(default=1.2, ge=0, le=8, description="Blurred by up to so much.")
 
@@ -34,14 +36,13 @@ def viewed(
     """A view (px) of a picture (H, W, 3) and of its marks (H, W), which hold OUTSIDE beyond it. `aim`: the (row, column) shown."""
     height, width = image.shape[:2]
     matrix = _matrix((height, width), px, rng, variation, aim)
-    border = cv2.BORDER_REPLICATE if rng.random() < 0.3 else cv2.BORDER_CONSTANT
-    fill = 118 if rng.random() < 0.7 else 0
+    border = cv2.BORDER_CONSTANT
     if variation.bend_px and rng.random() < 0.3:
         along, across = _bent(matrix, px, rng, variation.bend_px)
-        view = cv2.remap(image, along, across, cv2.INTER_LINEAR, borderMode=border, borderValue=(fill,) * 3)
+        view = cv2.remap(image, along, across, cv2.INTER_LINEAR, borderMode=border, borderValue=(GRAY,) * 3)
         seen = cv2.remap(marks, along, across, cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT, borderValue=(OUTSIDE,))
         return np.asarray(view, np.uint8), np.asarray(seen, np.uint8)
-    view = cv2.warpAffine(image, matrix, px[::-1], flags=cv2.INTER_LINEAR, borderMode=border, borderValue=(fill,) * 3)
+    view = cv2.warpAffine(image, matrix, px[::-1], flags=cv2.INTER_LINEAR, borderMode=border, borderValue=(GRAY,) * 3)
     seen = cv2.warpAffine(marks, matrix, px[::-1], flags=cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT, borderValue=(OUTSIDE,))
     return np.asarray(view, np.uint8), np.asarray(seen, np.uint8)
 
