@@ -102,7 +102,7 @@ def test_a_template_needs_a_golden_reference(line):
     text = line.read_text().replace("reference: golden", "reference: running")
     line.write_text(text)
     with pytest.raises(
-        ConfigError, match=r"recompute\.template is golden and compare\.reference is running; set compare\.reference: golden"
+        ConfigError, match=r"recompute\.template is each and compare\.reference is running; set compare\.reference: golden"
     ):
         load(line)
 
