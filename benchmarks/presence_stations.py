@@ -1,6 +1,6 @@
 """Recipe `presence` on stations that it was not trained on: each beside its own template, in lights as wide as in training.
 
-    python benchmarks/presence_stations.py --stations 6 --parts 30
+python benchmarks/presence_stations.py --stations 6 --parts 30
 """
 
 from __future__ import annotations
