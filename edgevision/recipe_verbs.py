@@ -23,6 +23,7 @@ def add_recipe_verbs(verbs: Any, add: AddVerb) -> None:
     evaluate.add_argument("--groups", type=names, default=(), metavar="A,B", help="only these boards, tiles or spindles (default: all)")
     evaluate.add_argument("--frames", type=whole_number, metavar="N", help="at most so many pictures (default: all)")
     evaluate.add_argument("--out", type=Path, metavar="FILE.html", help="write a page with hits, misses and false alarms")
+    evaluate.add_argument("--lights", action="store_true", help="also in half and double light, light from one side and tinted light")
     evaluate.add_argument("--no-memory", action="store_true", help="leave memory_mb out, which takes a process of its own")
     evaluate.add_argument("--json", action="store_true", help="print one JSON object")
 
@@ -44,6 +45,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
         frames=arguments.frames,
         out=arguments.out,
         has_memory=not arguments.no_memory,
+        has_lights=arguments.lights,
     )
     return _told(evaluate(task, is_quiet=arguments.json), arguments)
 

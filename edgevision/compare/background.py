@@ -19,8 +19,11 @@ from edgevision.compare.belt import entering, move
 from edgevision.compare.golden import Golden
 from edgevision.compare.golden import load as load_golden
 from edgevision.compare.golden_view import GoldenView
+from edgevision.compare.image import checked, read_only
 from edgevision.compare.light import Lamp, refuse_colours
-from edgevision.compare.masks import LiveMask, MaskPool
+from edgevision.compare.masks import LiveMask, MaskPool, ShownMask
+from edgevision.compare.missed import missed_share
+from edgevision.compare.restless import EVERY, Restless
 from edgevision.compare.scratch import Scratch
 from edgevision.compare.settings import ChangeSettings
 from edgevision.compare.settle import TILE_PX, Settle
@@ -33,7 +36,6 @@ from edgevision.records import ChangeMap, Image, Mask, Scene
 __all__ = ["Background", "ChangeDetector", "ChangeSettings", "allowed_pixels"]
 
 BANDS = 64
-LONGEST_SIDE_PX = 32_000
 NOISE_MEMORY_FRAMES = 64
 NOISE_EVERY = 8
 CHANGE_SIGMAS = 7.0
@@ -64,13 +66,14 @@ class Background:
         self.settle = Settle(height, width, settings.settle_frames)
         self.used = np.zeros(flat, image.dtype)
         self.tolerance = np.zeros(flat, image.dtype)
+        self.restless = Restless(flat, self.level_shift)
         self.corrected = np.zeros(flat, image.dtype)
         self.noise_counts = np.zeros((measure.NOISE_BINS, measure.RESIDUAL_BINS))
         self.faint_counts = np.zeros(measure.FAINT_BINS)
         self.mean = np.zeros(flat, np.uint16)  # in 1/256 of a gray level, as is the spread
         self.spread = np.zeros(flat, np.uint16)
         self.raw_foreground = np.zeros((height + 2, width + 2), np.uint8)
-        self.foreground = np.zeros((height, width), np.bool_)
+        self.foreground = ShownMask(height, width)
         self.streak = np.zeros((height, width) if settings.confirm_frames > 1 else (1, 1), np.uint8)
         self.held = np.zeros((height, width) if settings.hold_frames else (1, 1), np.uint8)
         self.frames = 0
@@ -83,7 +86,7 @@ class Background:
         self.golden = None if golden is None else GoldenView(golden, image, self.allowed, self.level_shift, settings)
         self.steady = Steady((height, width), self.channels, self.level_shift, settings.steady_px)
         self.lamp = Lamp((height, width, self.channels), image.dtype, self.level_shift, self.span)
-        self.pool, self.pool_foreground = MaskPool(height, width), MaskPool(height, width)
+        self.pool = MaskPool(height, width)
         self.scratch = Scratch(height, width, self.channels, image.dtype)
         self.set_tables(settings)
         self.restart_reference(image.reshape(flat))
@@ -102,6 +105,7 @@ class Background:
         if not is_anew and self.frames >= CALIBRATION_FRAMES and np.abs(noise - self.noise).max() < self.noise.max() / 8:
             return
         self.noise = noise
+        self.restless.set_threshold(settings.pixel_threshold, settings.hysteresis)
         weak = settings.hysteresis * measure.strong_levels(settings.pixel_threshold, noise)
         self.weak_table = measure.to_table(weak, self.level_shift)
         self.tables = (self.weak_table, measure.to_table(measure.EDGE_SIGMAS * noise, self.level_shift), self.level_shift)
@@ -127,8 +131,7 @@ class Background:
         np.left_shift(corrected, self.finer, out=self.mean, dtype=np.uint16)
         self.spread[:] = round(SPREAD_GUESS_LEVELS * 256)
         self.raw_foreground[:] = 0
-        self.foreground[:] = False
-        self.shown_foreground = read_only(np.zeros_like(self.foreground))
+        self.foreground.clear()
 
     def shift(self, down_px: int, right_px: int, flat: Image) -> None:
         """What was used, and what was said of it, moves along; what newly enters is used as `flat` shows it.
@@ -143,11 +146,11 @@ class Background:
             move(used, pixels, axis)
             entered = entering(pixels, self.shape[axis])
             np.moveaxis(used, axis, 0)[entered] = np.moveaxis(shown, axis, 0)[entered]
-            for said in (self.raw_foreground[1:-1, 1:-1], self.foreground, self.streak, self.held):
+            for said in (self.raw_foreground[1:-1, 1:-1], self.foreground.mask, self.streak, self.held):
                 if said.shape == self.shape[:2]:
                     move(said, pixels, axis)
                     np.moveaxis(said, axis, 0)[entered] = 0
-        self.shown_foreground = read_only(self.foreground.copy())
+        self.foreground.rewritten()
 
     def band(self) -> tuple[int, int]:
         """The rows whose slow work is due on this frame: every row that holds allowed pixels once in BANDS frames."""
@@ -267,7 +270,7 @@ class ChangeDetector:
         if steadied is not None:
             image, flat = steadied
             samples = self._fit_light(background, flat)
-        refuse_colours(background.lamp.line, self.settings.colour_limit)
+        refuse_colours(background.scratch.samples, samples, self.settings.colour_limit)
         limits = self._limits(background, flat, samples)
         found = self._find(background, flat, limits)
         if background.began_golden:
@@ -297,6 +300,23 @@ class ChangeDetector:
     def complete(self, change: ChangeMap, live: Mask) -> None:
         """Make `change.corrected` valid at `live` too, for a policy that goes beyond `change.live`. It must be the last measured."""
         self._fill(self._last(change), live)
+
+    def as_allowed(self, image: Image) -> Image:
+        """The frame where changes count and, outside the ROI and in ignored polygons, what was used there; `image` itself without such."""
+        background = self._background
+        if background is None or background.frames == 0 or background.allowed_px == background.allowed.size:
+            return image
+        used = background.used.reshape(image.shape)
+        mask = background.allowed.astype(bool)
+        mixed: Image = np.where(mask if image.ndim == 2 else mask[:, :, None], image, used)
+        return mixed
+
+    def missed(self, change: ChangeMap, live: Mask, levels: float, random: np.random.Generator) -> float:
+        """Of the last measured frame, the share that is not handed over with `live` although it is further than `levels` off; sampled."""
+        pending, background = self._last(change), self._open()
+        frame = pending.image.reshape(background.shape), background.used.reshape(background.shape)
+        limits = levels * (1 << background.level_shift), math.ceil(self._vibration_q8 / 256)
+        return missed_share(frame, (change.gain, change.offset), (background.allowed, live), limits, random)
 
     def shift(self, down_px: int, right_px: int, image: Image) -> None:
         """The scene has moved so far in the picture: what was used moves along, and what `image` shows newly is taken for used.
@@ -331,8 +351,7 @@ class ChangeDetector:
             self._refresh_tolerances(background, chosen, runs, count)
             if background.frames % POINTS_EVERY == 0:
                 background.steady.choose(self._kernels, background.used, background.allowed)
-            if background.golden is None:
-                self._learn(background, pending, protect)
+            self._learn(background, pending, protect)
         background.frames += 1
         self._pending = None
 
@@ -487,8 +506,7 @@ class ChangeDetector:
         background.lamp.reset()
         background.dazzled, background.bright_before = 0, background.bright
         background.raw_foreground[:] = 0
-        background.foreground[:] = False
-        foreground = read_only(np.zeros((height, width), np.bool_))
+        foreground = background.foreground.clear()
         golden = None
         if background.golden is not None:
             background.golden.is_aligned = False  # so that all of the frame is judged
@@ -509,11 +527,9 @@ class ChangeDetector:
             self._kernels.judge_band(flat, *against, band, channels, scratch.flags, raw)
         else:
             band = self._judge_golden(background.golden, background, image, flat, count)
-        if self._kernels.despeckle(raw, taken.first, taken.last, band, self.settings.despeckle, background.foreground):
-            shown = background.pool_foreground.take().mask
-            np.copyto(shown, background.foreground)
-            background.shown_foreground = read_only(shown)
-        return background.shown_foreground
+        shown = background.foreground
+        has_changed = self._kernels.despeckle(raw, taken.first, taken.last, band, self.settings.despeckle, shown.mask, shown.editions)
+        return shown.copy() if has_changed else shown.shown
 
     def _judge_golden(self, golden: GoldenView, background: Background, image: Image, flat: Image, count: int) -> tuple[int, int]:
         """Judge against the golden picture; returns the rows that were judged whole. A part that is not found has no foreground."""
@@ -546,21 +562,28 @@ class ChangeDetector:
 
     def _learn(self, background: Background, pending: _Pending, protect: Mask | None) -> None:
         masks = (pending.live, background.scratch.none if protect is None else protect, background.allowed)
-        state = (background.scratch.flags, background.mean, background.spread)
-        light = background.lamp.light
-        self._kernels.learn_rows(pending.image, light, background.finer, masks, background.band(), background.channels, self._rate, *state)
+        light, rows = background.lamp.light, background.band()
+        if background.golden is None:
+            state = (background.scratch.flags, background.mean, background.spread)
+            self._kernels.learn_rows(pending.image, light, background.finer, masks, rows, background.channels, self._rate, *state)
+        if background.frames % EVERY == 0:
+            background.restless.learn(self._kernels, (pending.image, background.used, light), masks, rows)
+            self._set_tolerances(background, rows)
 
     def _refresh_tolerances(self, background: Background, live: Mask, runs: NDArray[np.int32], count: int) -> None:
         """Around what was committed and, while the noise tables have just moved, in the band that is due."""
         place = (background.allowed, live, runs, count, background.scratch.steep, background.tolerance)
-        self._kernels.refresh_tolerances(background.used, background.channels, background.tables, self._vibration_q8, *place)
+        self._kernels.refresh_tolerances(background.used, background.channels, *self._rules(background), *place)
         if background.stale_bands:
             background.stale_bands -= 1
             self._set_tolerances(background, background.band())
 
     def _set_tolerances(self, background: Background, rows: tuple[int, int]) -> None:
         place = (background.allowed, rows, background.scratch.steep, background.tolerance)
-        self._kernels.set_tolerances(background.used, background.channels, background.tables, self._vibration_q8, *place)
+        self._kernels.set_tolerances(background.used, background.channels, *self._rules(background), *place)
+
+    def _rules(self, background: Background) -> tuple[Any, ...]:
+        return background.tables, background.restless.own, self._vibration_q8
 
 
 def grid_of(background: Background) -> tuple[tuple[int, int], tuple[int, int]]:
@@ -572,25 +595,3 @@ def grid_of(background: Background) -> tuple[tuple[int, int], tuple[int, int]]:
 def scene_of(background: Background, otherwise: Scene) -> Scene:
     """Misaligned where the part does not lie where it may, which is NOT_INSPECTED, whatever else the frame shows."""
     return Scene.MISALIGNED if background.golden is not None and not background.golden.is_aligned else otherwise
-
-
-def read_only(array: NDArray[Any]) -> NDArray[Any]:
-    """A view that refuses to be written."""
-    view = array.view()
-    view.setflags(write=False)
-    return view
-
-
-def checked(image: Image, background: Background | None) -> Image:
-    """The image as (row, column x channel), contiguous. Raises InputError or BadFrame."""
-    if not isinstance(image, np.ndarray) or image.dtype not in (np.uint8, np.uint16):
-        kind = image.dtype if isinstance(image, np.ndarray) else type(image).__name__
-        raise InputError(f"the image is {kind}; it must be a numpy array of uint8 or uint16")
-    if image.ndim not in (2, 3) or image.size == 0 or (image.ndim == 3 and image.shape[2] not in (1, 3)):
-        raise InputError(f"the image has shape {image.shape}; it must be (H, W) or (H, W, 3)")
-    if max(image.shape) > LONGEST_SIDE_PX:
-        raise InputError(f"the image has shape {image.shape}; a side may have at most {LONGEST_SIDE_PX} pixels: bin or crop it")
-    if background is not None and (image.shape != background.shape or image.dtype != background.dtype):
-        now, before = f"{image.dtype} {image.shape}", f"{background.dtype} {background.shape}"
-        raise BadFrame(f"the frame is {now}, those before were {before}; set the camera back, or restart it with its new format")
-    return read_only(np.ascontiguousarray(image).reshape(image.shape[0], -1))

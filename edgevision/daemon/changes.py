@@ -72,6 +72,8 @@ KEYS: Mapping[str, Key] = MappingProxyType(
         "warn_threshold": Key("judge.warn", _number, lambda value: f"{value:g}"),
         "min_area": Key("judge.min_area_px", _whole, str),
         "adjust": Key("compare.adjust.enabled", _switch, lambda value: "ON" if value else "OFF"),
+        "candidate": Key("candidate.enabled", _switch, lambda value: "ON" if value else "OFF"),
+        "candidate_share": Key("candidate.share", _number, lambda value: f"{value:g}"),
         "adjusted_noise": Key("compare.adjust.noise_sigma", _number, lambda value: "" if value is None else f"{value:g}"),
     }
 )

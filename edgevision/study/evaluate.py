@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections import Counter, OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ from edgevision.study import growth
 from edgevision.study.dense_answer import DenseAnswer
 from edgevision.study.evaluate_page import Album, page_of
 from edgevision.study.growth import courses, is_near
+from edgevision.study.lights import LIGHTS, in_light
 from edgevision.study.memory_growth import growth_mb
 from edgevision.study.ranking import Ranker, Reading, marked
 from edgevision.study.recipe import Recipe, find_recipe
@@ -47,7 +48,8 @@ TOLD_REASONS = 3
 
 @dataclass(frozen=True, slots=True)
 class EvaluateTask:
-    """What is asked for. `groups`: only these of the set, () for all; `frames`: at most so many pictures."""
+    """What is asked for. `groups`: only these of the set, () for all; `frames`: at most so many pictures;
+    `has_lights`: in other lights, too."""
 
     recipe: str
     data: Path
@@ -56,6 +58,7 @@ class EvaluateTask:
     frames: int | None = None
     out: Path | None = None
     has_memory: bool = True
+    has_lights: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +100,10 @@ class Results:
             truth = answer.case.true_mask()
             if truth is not None:
                 self.has_masks = True
-                self.masks.add(marked(reading.heat, answer.inspection.regions, settings.segment.low_threshold), truth)
+                told = answer.inspection.regions
+                if settings.judge.min_foreground or settings.judge.zones:  # there a region may be right and still no defect
+                    told = tuple(defect.region for defect in answer.inspection.defects)
+                self.masks.add(marked(reading.heat, told, settings.segment.low_threshold), truth)
             answer = replace(answer, reading=replace(reading, heat=None))
         self.answers.append(answer)
 
@@ -132,6 +138,9 @@ def evaluate(task: EvaluateTask, is_quiet: bool = False) -> dict[str, Any]:
     report |= costs(results)
     grown = courses(results.answers) if line.is_ordered else ()
     report |= growth.figures(grown) if grown else {}
+    if task.has_lights:
+        report["lights"] = in_lights(cases, line, is_quiet)
+        report["light_drop"] = shares(report)["recall"] - min(found["recall"] for found in report["lights"].values())
     report["memory_mb"] = _memory_mb(task, cases) if task.has_memory else None
     text = text_of(report)
     if task.out is not None:
@@ -203,8 +212,10 @@ class Line:
         return Stand(pipeline, ranker, DenseAnswer(pipeline, self.registry))
 
 
-def answers(cases: tuple[Case, ...], line: Line, results: Results) -> Iterator[tuple[Answer, Image]]:
-    """Each Case's answer, entered in `results`, and its picture."""
+def answers(
+    cases: tuple[Case, ...], line: Line, results: Results, taught_by: tuple[Case, ...] | None = None
+) -> Iterator[tuple[Answer, Image]]:
+    """Each Case's answer, entered in `results`, and its picture. References are taught by others, if given: those of the same groups."""
     stands: OrderedDict[tuple[int, ...], Stand] = OrderedDict()
     with tempfile.TemporaryDirectory() as folder:
         group = ""
@@ -213,10 +224,12 @@ def answers(cases: tuple[Case, ...], line: Line, results: Results) -> Iterator[t
             if line.is_taught and case.group != group:
                 group = case.group
                 stands.clear()
-                taught = reference_of([one for one in cases if one.group == group], line.settings, Path(folder) / f"{number}.npz")
+                taught = reference_of(
+                    [one for one in taught_by or cases if one.group == group], line.settings, Path(folder) / f"{number}.npz"
+                )
                 stands[image.shape] = line.stand(image, taught)
             if image.shape not in stands:
-                stands[image.shape] = line.stand(image)
+                stands[image.shape] = line.stand(image, case.template if line.settings.recompute.template != "none" else None)
                 if len(stands) > SIZES_KEPT:
                     stands.popitem(last=False)
             stands.move_to_end(image.shape)
@@ -225,6 +238,25 @@ def answers(cases: tuple[Case, ...], line: Line, results: Results) -> Iterator[t
             answer = answer_of(stand, case, Frame(image, float(number), number))
             results.add(answer, stand.dense.precision, line.settings)
             yield answer, image
+
+
+def in_lights(cases: tuple[Case, ...], line: Line, is_quiet: bool) -> dict[str, Any]:
+    """By light: the share of bad pictures that are found, the share of good ones that are alarmed, how many were not inspected."""
+    report: dict[str, Any] = {}
+    with counting_bar(is_quiet) as bar:
+        row = bar.add_task("in other lights", total=len(cases) * len(LIGHTS))
+        for light in LIGHTS:
+            results = Results()
+            for _ in answers(in_light(cases, light), line, results, cases):
+                bar.advance(row)
+            report[light] = shares(_pictures(results.answers))
+    return report
+
+
+def shares(counts: Mapping[str, Any]) -> dict[str, float]:
+    """Of the bad pictures found and of the good ones alarmed; and how many were not inspected."""
+    found, alarmed = counts["bad_found"] / max(counts["bad"], 1), counts["good_alarmed"] / max(counts["good"], 1)
+    return {"recall": found, "false_alarms": alarmed, "not_inspected": counts["not_inspected"]}
 
 
 def reference_of(cases: list[Case], settings: CameraConfig, path: Path) -> Path:
@@ -334,6 +366,9 @@ def text_of(report: dict[str, Any]) -> str:
     speed = f"{report['selective_ms_p50']:.1f} ms a picture (p50) against {report['dense_ms_p50']:.1f} in OpenVINO ({report['precision']})"
     lines.append(f"{speed}: {report['times_faster']:.1f}x; live {report['live_fraction_median']:.1%} (median)")
     lines.append(f"verdicts other than the whole network's: {report['verdict_differences']} of {report['frames']}")
+    for light, told in report.get("lights", {}).items():
+        blind = f", not inspected {told['not_inspected']}" if told["not_inspected"] else ""
+        lines.append(f"  light {light:<14} found {told['recall']:.1%}, good ones alarmed {told['false_alarms']:.1%}{blind}")
     if report.get("memory_mb") is not None:
         lines.append(f"memory {report['memory_mb']:.0f} MB")
     return "\n".join(lines)
@@ -378,6 +413,9 @@ def _memory_mb(task: EvaluateTask, cases: tuple[Case, ...]) -> float | None:
 def run_camera(name: str, weights: Path | None, cases: tuple[Case, ...]) -> None:
     """What `memory_mb` measures: load the recipe's camera and show it a few pictures."""
     camera, settings, registry = camera_of(find_recipe(name), weights)
+    golden = next((case.template or case.picture for case in cases), None)
+    if settings.compare.reference == "golden" and golden is not None:
+        settings = settings.model_copy(update={"compare": settings.compare.model_copy(update={"golden": golden})})
     pipeline = Pipeline.from_config(Config.model_construct(cameras={camera: settings}), camera, registry)
     for number, case in enumerate(cases):
         try:

@@ -86,7 +86,7 @@ def replay(
 
 
 class LineFile:
-    """The file of answers, written as they come. What was in it stays until the first line of this run. No path, no file.
+    """The file of answers, written as they come. What was in it stays until the first line of this run; without one, no file is left.
 
     `keys`: of each line only these, for a golden file that leaves out what may differ from machine to machine; () for all.
     """
@@ -98,6 +98,7 @@ class LineFile:
             raise InputError(f"--keys has {unknown[0]!r}; it must be of {', '.join(KEYS)}{nearest(unknown[0], KEYS)}")
         self._path, self._keys = path, keys
         self._is_fresh = True
+        self._is_new = path is not None and not path.exists()
         self._file: TextIO | None = None
         if path is not None:
             try:
@@ -126,8 +127,10 @@ class LineFile:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._file is not None:
+        if self._file is not None and self._path is not None:
             self._file.close()
+            if self._is_new and self._is_fresh:
+                self._path.unlink(missing_ok=True)
 
 
 def pipeline_for(recording: Path, config: Path | None, camera: str | None) -> Pipeline:

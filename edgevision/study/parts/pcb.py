@@ -22,6 +22,7 @@ Bytes = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 SIZE_PX = (640, 640)
 SAMPLE_BOARDS = 12
+LEAST_PX = 5  # of a trace, or of the gap between two
 JPEG_QUALITY = (85, 98)
 TURNS = 8  # of a trace's way: 45 degrees each
 
@@ -47,11 +48,15 @@ def make(rng: np.random.Generator, size_px: tuple[int, int] = SIZE_PX, defects: 
 def pictures(rng: np.random.Generator) -> Iterator[tuple[str, Bytes]]:
     """What `edgevision init --recipe pcb` draws: (file, picture) of boards made after `sample_template`, every third without a defect."""
     copper, _ = sample_template(rng)
+    for number, (board, _) in enumerate(boards(rng, copper), 1):
+        yield f"sample/board-{number:02d}.png", board
+
+
+def boards(rng: np.random.Generator, copper: Floats) -> Iterator[tuple[Bytes, tuple[Drawn, ...]]]:
+    """The sample's boards of that copper, and what is wrong with each; nothing with every third."""
     for number in range(1, SAMPLE_BOARDS + 1):
         board = _thresholded(rng, copper, (float(rng.normal(0, 0.5)), float(rng.normal(0, 0.5))))
-        if number % 3:
-            draw_defects(rng, board, int(rng.integers(1, 6)))
-        yield f"sample/board-{number:02d}.png", board
+        yield board, draw_defects(rng, board, int(rng.integers(1, 6))) if number % 3 else ()
 
 
 def sample_template(rng: np.random.Generator) -> tuple[Floats, Bytes]:
@@ -71,6 +76,8 @@ def random_copper(rng: np.random.Generator, size_px: tuple[int, int]) -> Floats:
     rounding = float(rng.uniform(0.5, 4.0))
     soft = cv2.GaussianBlur(canvas, (0, 0), rounding)
     rounded = ((soft > 127) * 255).astype(np.uint8)
+    for thinner in (cv2.MORPH_OPEN, cv2.MORPH_CLOSE):  # what no board house would etch
+        rounded = cv2.morphologyEx(rounded, thinner, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (LEAST_PX, LEAST_PX)))
     return np.asarray(cv2.GaussianBlur(rounded, (0, 0), float(rng.uniform(0.8, 1.8))), np.float32) / np.float32(255)
 
 

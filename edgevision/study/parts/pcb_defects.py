@@ -128,7 +128,12 @@ def _torn(rng: np.random.Generator, mask: NDArray[np.bool_]) -> NDArray[np.bool_
         return mask
     grain = cv2.GaussianBlur(rng.normal(0, 1, mask.shape).astype(np.float32), (0, 0), 0.7)
     torn = mask & (grain > -0.25)
-    return torn if torn.any() else mask
+    return torn if _is_thick(torn) else mask
+
+
+def _is_thick(mask: NDArray[np.bool_]) -> bool:
+    """Whether it is three pixels thick somewhere: what is thinner everywhere, the jitter of edges is, too."""
+    return bool(cv2.erode(mask.astype(np.uint8), np.ones((3, 3), np.uint8)).any())
 
 
 def _stroke(rng: np.random.Generator, middle: NDArray[np.float64], foot: NDArray[np.float64]) -> Shape:
@@ -157,7 +162,7 @@ def _is_kind(board: Bytes, shape: Shape, is_added: bool, relation: str, taken: N
     window = (slice(y - AROUND_PX, y + height + AROUND_PX), slice(x - AROUND_PX, x + width + AROUND_PX))
     solid = (board[window] > 127) == is_added  # what the defect takes away from
     changed = np.pad(mask, AROUND_PX) & solid
-    if changed.sum() < 12 or (taken[window] & changed).any():
+    if not _is_thick(changed) or (taken[window] & changed).any():
         return False
     mask &= changed[AROUND_PX:-AROUND_PX, AROUND_PX:-AROUND_PX]
     near = cv2.dilate(changed.astype(np.uint8), np.ones((2 * CLEAR_PX + 1, 2 * CLEAR_PX + 1), np.uint8)).astype(bool)

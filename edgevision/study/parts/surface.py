@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edgevision.records import Image, Settings
+from edgevision.records import Image
 from edgevision.study.parts.surface_defects import LABELS, draw_defect
 
 __all__ = ["GROUNDS", "LABELS", "Sample", "SurfaceStyle", "good_surface", "grain", "make", "photographed", "pictures", "sequence"]
@@ -37,7 +37,8 @@ class Sample:
     marks: NDArray[np.uint8]
 
 
-class SurfaceStyle(Settings):
+@dataclass(frozen=True, slots=True)
+class SurfaceStyle:
     """What one surface is like: all its pictures share it."""
 
     ground: Ground
@@ -45,7 +46,7 @@ class SurfaceStyle(Settings):
     contrast: float
     fills: bool  # the picture; else the part lies on a dark bench
     is_upright: bool  # streaks run down the picture, not across
-    tint: tuple[float, float, float]
+    tint: tuple[float, ...]  # of blue, green and red
 
 
 def random_style(rng: np.random.Generator) -> SurfaceStyle:

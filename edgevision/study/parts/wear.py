@@ -14,7 +14,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edgevision.records import Settings
 from edgevision.study.parts.surface import grain
 
 __all__ = ["LABELS", "Sample", "Screw", "SeriesSettings", "make", "pictures", "random_screw", "series"]
@@ -23,7 +22,7 @@ Floats = NDArray[np.float32]
 LABELS = ("pitting",)
 BAD_SHARE = 0.75
 NEW_DARK, NEW_RADIUS_PX = 0.3, 2.0
-FAULT_GAINS = (1.02, 1.0, 0.84)  # blue, green, red of a camera whose white balance has slipped
+FAULT_GAINS = (1.02, 1.0, 0.8)  # blue, green, red of a camera whose white balance has slipped
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +44,8 @@ class Screw:
     slope: float
 
 
-class SeriesSettings(Settings):
+@dataclass(frozen=True, slots=True)
+class SeriesSettings:
     """One screw over time."""
 
     size_px: tuple[int, int] = (320, 640)

@@ -1,7 +1,8 @@
 """Two folders, good/ and bad/, with the pictures of parts; perhaps masks/ with where the bad ones are bad. START FROM THIS with own parts.
 
-In: a folder. Out: Cases. A picture template.png beside them shows a part without defects, for recipes that compare with one. A mask is named as its picture (`part7.png` for `bad/part7.jpg`), white where the defect is. A folder within good/
-or bad/ is a group: a board, a batch, a day.
+In: a folder. Out: Cases. A picture template.png beside them shows a part without defects, for recipes that compare with one. A mask is
+named as its picture (`part7.png` for `bad/part7.jpg`), white where the defect is. A folder within good/ or bad/ is a group: a board, a
+batch, a day.
 """
 
 from __future__ import annotations

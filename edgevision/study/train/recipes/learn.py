@@ -63,7 +63,9 @@ def learn_pictures(
 
 def variation_for(layout: str) -> Variation:
     """How views of such pictures may differ: what lies on a stand may lie in any way, what was ground keeps its direction."""
-    return Variation(turn_deg=25, is_quartered=True) if layout in ("cookie", "plain") else Variation(turn_deg=4, bend_px=1.5, scale=(0.6, 1.5))
+    if layout in ("cookie", "plain"):
+        return Variation(turn_deg=25, is_quartered=True)
+    return Variation(turn_deg=4, bend_px=1.5, scale=(0.6, 1.5))
 
 
 def begun(labels: tuple[str, ...], begin: Path | None, lessons: Lessons, seed: int) -> ReachNetwork:

@@ -10,6 +10,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import cv2
 import numpy as np
@@ -34,7 +35,7 @@ PX, BATCH = 208, 12  # the side of what is learnt: 13 times 16, for pictures of 
 VARIATION = Variation(gain=1.6, ramp=0.3, noise=4.0, blur_px=0.8, scale=(0.8, 1.35))
 MIDDLE = 0.3  # of a box's side, about its middle: pixels there learn it
 SHOWN_LEAST = 0.4  # of a box's area: less of it in a view is no box
-SEGMENT = {"kind": "boxes", "boxes": {"layout": "grid"}}
+SEGMENT = MappingProxyType({"kind": "boxes", "boxes": {"layout": "grid"}})
 
 
 class TrainedBoxes(nn.Module):  # type: ignore[misc]
@@ -177,4 +178,4 @@ def write_boxes(network: TrainedBoxes, path: Path, px: int, facts: dict[str, str
     weights = dict(network.weights())
     weight, bias = weights["sides"]
     weights["sides"] = (weight * np.float32(BOX_STRIDE), bias * np.float32(BOX_STRIDE))
-    write_onnx(path, network.all_steps, weights, (px, px), {**facts, "stride": str(BOX_STRIDE), "segment": json.dumps(SEGMENT)})
+    write_onnx(path, network.all_steps, weights, (px, px), {**facts, "stride": str(BOX_STRIDE), "segment": json.dumps(dict(SEGMENT))})
