@@ -1,6 +1,6 @@
 """What becomes of a fault in the engine or the change map: `python benchmarks/reliability/faults.py [--kinds a,b] [--seeds 3]`.
 
-The synthetic line, 640x368 at 30 frames a second (`--parts`: one frame of each part instead, a part a second), through two pipelines: a
+The synthetic line, 400x224 at 30 frames a second (`--parts`: one frame of each part instead, a part a second), through two pipelines: a
 sound one, and one into which a fault is put after a while. Told are: how soon an audit fails, when the camera runs dense, what was said
 meanwhile that the sound one did not say, and how it comes back once the fault is mended. `--healthy N`: N frames without a fault, in which
 no audit may fail. `--service KIND`: once through the whole service (worker, broker, page), with the fault put in by a plugin.
@@ -78,7 +78,7 @@ class Stream:
     """The line's frames; with `is_parts` one of each part, a part a second. `part` is the part that stands, None while the belt moves."""
 
     def __init__(self, seed: int, is_parts: bool) -> None:
-        self.line = Line(SyntheticSettings(seed=seed, width=640, height=368, defect_rate=0.5, contrast=(26.0, 40.0)))
+        self.line = Line(SyntheticSettings(seed=seed, width=400, height=224, defect_rate=0.5, contrast=(26.0, 40.0)))
         self.is_parts = is_parts
 
     def __iter__(self) -> Iterator[tuple[Frame, int | None]]:

@@ -1,6 +1,6 @@
 """Pictures that change their nature: `python benchmarks/reliability/shift.py [--only lamp,dirt] [--hour]`.
 
-The synthetic line, 640x368 at 5 frames a second, is watched for two minutes as it should be; then over 300 s the lamp ages, the lens gets
+The synthetic line, 400x224 at 5 frames a second, is watched for two minutes as it should be; then over 300 s the lamp ages, the lens gets
 dirty, the focus is lost, noise grows, or, at once, other parts come. A second pipeline looks at the same line without that. Told are the
 second of the first WARN, of which statistic, and when verdicts have gone bad: at the second of two parts within 20 s with another verdict
 than the second pipeline's. The lead lies between. `nothing` is a control. With `--hour`: an hour of the line as it should be, its light
@@ -30,15 +30,16 @@ from edgevision.pipeline import Pipeline
 from edgevision.recompute.shift_settings import ShiftSettings
 from edgevision.records import Verdict
 
+WIDTH, HEIGHT = 400, 224
 FPS, LEARN_S, RAMP_S, HOUR_S = 5.0, 125.0, 300.0, 3600.0
 BAD_S = 20.0
 OTHERS_FROM = 0.1  # of the ramp: from the first part on that comes in then
-LINE = {"width": 640, "height": 368, "fps": FPS, "defect_rate": 0.5, "contrast": (22.0, 40.0)}
+LINE = {"width": WIDTH, "height": HEIGHT, "fps": FPS, "defect_rate": 0.5, "contrast": (22.0, 40.0)}
 CONFIG = """
 cameras:
   cam:
     source: {type: synthetic}
-    compare: {ignore: [[[6, 4], [160, 4], [160, 26], [6, 26]]]}   # the clock that the camera burns in
+    compare: {ignore: [[[3, 2], [104, 2], [104, 18], [3, 18]]]}   # the clock that the camera burns in
     judge: {warn: 0.8, ng: 0.9, min_area_px: 12, k_of_n: [2, 4]}
 """
 SHIFT = ShiftSettings(every=2, block=25)  # a block of 10 s, as 30 frames a second have it with the defaults
@@ -77,8 +78,8 @@ def nothing(seed: int) -> Scene:
 def dirt(seed: int) -> Scene:
     """Spots of grease and dust settle on the lens: blurred, and up to two thirds dark."""
     line = line_of(seed)
-    field_ = np.random.default_rng(seed).random((23, 40)).astype(np.float32)
-    spots = cv2.GaussianBlur(cv2.resize((field_ > 0.85).astype(np.float32), (640, 368), interpolation=cv2.INTER_NEAREST), (0, 0), 9)
+    field_ = np.random.default_rng(seed).random((14, 25)).astype(np.float32)
+    spots = cv2.GaussianBlur(cv2.resize((field_ > 0.85).astype(np.float32), (WIDTH, HEIGHT), interpolation=cv2.INTER_NEAREST), (0, 0), 6)
     spots = np.minimum(1.0, spots / spots.max() * 1.5)[:, :, None]
 
     def seen(k: int) -> tuple[np.ndarray, int | None]:
