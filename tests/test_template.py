@@ -101,9 +101,7 @@ def test_light_that_changes_is_no_defect(line):
 def test_a_template_needs_a_golden_reference(line):
     text = line.read_text().replace("reference: golden", "reference: running")
     line.write_text(text)
-    with pytest.raises(
-        ConfigError, match=r"recompute\.template is golden and compare\.reference is running; set compare\.reference: golden"
-    ):
+    with pytest.raises(ConfigError, match=r"recompute\.template is each and compare\.reference is running; set compare\.reference: golden"):
         load(line)
 
 

@@ -270,7 +270,7 @@ class ChangeDetector:
         if steadied is not None:
             image, flat = steadied
             samples = self._fit_light(background, flat)
-        refuse_colours(background.lamp.line, self.settings.colour_limit)
+        refuse_colours(background.scratch.samples, samples, self.settings.colour_limit)
         limits = self._limits(background, flat, samples)
         found = self._find(background, flat, limits)
         if background.began_golden:

@@ -78,9 +78,9 @@ class GoldenView:
             self._lamp.reset()
         else:
             self._lamp.fit(kernels, samples, n, 0.0)
-            self.is_aligned = False  # should it be refused: the next frame is judged anew
-            refuse_colours(self._lamp.line, self._settings.colour_limit)
-            self.is_aligned = True
+        self.is_aligned = False  # should it be refused: the next frame is judged anew
+        refuse_colours(samples, n, self._settings.colour_limit)
+        self.is_aligned = True
 
     def judge_band(self, kernels: ModuleType, flat: Image, rows: tuple[int, int], flags: NDArray[np.uint8], raw: NDArray[np.uint8]) -> None:
         """Mark in these rows the pixels that no good part shows."""

@@ -48,6 +48,7 @@ LEAST_BY_PLACE = 0.003  # share of the light from which on a gain by place is ta
 LEAST_AGAIN = 0.002  # and from which on it is bettered
 FIELD_ROUNDS = 4
 FACTOR_BOUNDS = (0.5, 2.0)
+COLOURS = ("blue", "green", "red")
 REACH_PX = 32  # around what is looked at: shaken by a few pixels, or by tiles of 16
 
 Span = tuple[int, int, int, int]
@@ -104,12 +105,20 @@ def relaxed(fit: Line, share: float, level_shift: int) -> Line:
     return Line.none(len(gains)) if max(ends) < NEGLIGIBLE_LEVELS * unit else Line(tuple(gains), tuple(offsets))
 
 
-def refuse_colours(line: Line, limit: float) -> None:
-    """Raises BadFrame where one channel's gain is more than `limit` above another's: no lamp dims like that. 0: any will do."""
-    low, high = min(line.gains), max(line.gains)
-    if limit and high > low * (1 + limit):
-        names = ("blue", "green", "red") if len(line.gains) == 3 else tuple(str(k) for k in range(len(line.gains)))
-        pale, strong = names[line.gains.index(high)], names[line.gains.index(low)]
+def refuse_colours(samples: NDArray[np.int32], n: int, limit: float) -> None:
+    """Raises BadFrame where one channel's gain is more than `limit` above another's: no lamp dims like that. 0: any will do.
+
+    The gain of a channel is the median of (value as used / value now) over its `n` samples, as `Lamp.fit` takes them, without the dimmest:
+    a fit would leave out a channel that has slipped alone, as it leaves out a change.
+    """
+    if not limit or n == 0:
+        return
+    now, used, channel = samples[0, :n], samples[1, :n], samples[2, :n]
+    bright = now > np.median(now) / 4
+    gains = {int(c): float(np.median(used[own] / now[own])) for c in np.unique(channel) if (own := bright & (channel == c)).any()}
+    low, high = min(gains.values(), default=1.0), max(gains.values(), default=1.0)
+    if high > low * (1 + limit):
+        pale, strong = (COLOURS[next(c for c, gain in gains.items() if gain == end)] for end in (high, low))
         raise BadFrame(
             f"the colours are off: {pale} is {1 - low / high:.0%} weaker against {strong} than it was, the limit is {limit:.0%} "
             "(compare.colour_limit); check the camera's white balance and the lamp"

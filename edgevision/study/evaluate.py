@@ -100,7 +100,10 @@ class Results:
             truth = answer.case.true_mask()
             if truth is not None:
                 self.has_masks = True
-                self.masks.add(marked(reading.heat, answer.inspection.regions, settings.segment.low_threshold), truth)
+                told = answer.inspection.regions
+                if settings.judge.min_foreground or settings.judge.zones:  # there a region may be right and still no defect
+                    told = tuple(defect.region for defect in answer.inspection.defects)
+                self.masks.add(marked(reading.heat, told, settings.segment.low_threshold), truth)
             answer = replace(answer, reading=replace(reading, heat=None))
         self.answers.append(answer)
 
@@ -226,7 +229,7 @@ def answers(
                 )
                 stands[image.shape] = line.stand(image, taught)
             if image.shape not in stands:
-                stands[image.shape] = line.stand(image)
+                stands[image.shape] = line.stand(image, case.template if line.settings.recompute.template != "none" else None)
                 if len(stands) > SIZES_KEPT:
                     stands.popitem(last=False)
             stands.move_to_end(image.shape)
@@ -410,6 +413,9 @@ def _memory_mb(task: EvaluateTask, cases: tuple[Case, ...]) -> float | None:
 def run_camera(name: str, weights: Path | None, cases: tuple[Case, ...]) -> None:
     """What `memory_mb` measures: load the recipe's camera and show it a few pictures."""
     camera, settings, registry = camera_of(find_recipe(name), weights)
+    golden = next((case.template or case.picture for case in cases), None)
+    if settings.compare.reference == "golden" and golden is not None:
+        settings = settings.model_copy(update={"compare": settings.compare.model_copy(update={"golden": golden})})
     pipeline = Pipeline.from_config(Config.model_construct(cameras={camera: settings}), camera, registry)
     for number, case in enumerate(cases):
         try:

@@ -37,7 +37,8 @@ class Course:
     """One group. Numbers of pictures count from 0; None where it never came to that.
 
     `found_after` and `told_after`: how many pictures after the first labelled one a defect was found there, and its event sent; below 0
-    where that was before anybody labelled it. `true_px`, `found_px`: area in each picture.
+    where that was before anybody labelled it. Of the `false_alarms`, `false_before` came before the first label: later the surface around
+    the defect is worn as well. `true_px`, `found_px`: area in each picture.
     """
 
     group: str
@@ -46,6 +47,7 @@ class Course:
     found_after: int | None
     told_after: int | None
     false_alarms: int
+    false_before: int
     not_inspected: tuple[int, ...]
     true_px: tuple[int, ...]
     found_px: tuple[int, ...]
@@ -67,6 +69,7 @@ def figures(found: Sequence[Course]) -> dict[str, Any]:
         "found_within": None if None in within else max((n for n in within if n is not None), default=None),
         "told_within": None if None in told else max((n for n in told if n is not None), default=None),
         "false_alarms": sum(course.false_alarms for course in found),
+        "false_before": sum(course.false_before for course in found),
         "courses": [{key: value for key, value in asdict(course).items() if key not in areas} for course in found],
     }
 
@@ -79,7 +82,8 @@ def lines(report: dict[str, Any]) -> list[str]:
             "never found" if course["found_after"] is None else f"found {course['found_after']:+d}, told {_signed(course['told_after'])}"
         )
         first = "nothing labelled" if course["first_label"] is None else f"first label at picture {course['first_label']}, {after}"
-        told.append(f"  {course['group']:<14} {first}; false alarms {course['false_alarms']}, not inspected {len(course['not_inspected'])}")
+        false = f"false alarms {course['false_alarms']}, {course['false_before']} of them before that"
+        told.append(f"  {course['group']:<14} {first}; {false}; not inspected {len(course['not_inspected'])}")
     return told
 
 
@@ -103,13 +107,15 @@ def _course(group: str, told: list[Told]) -> Course:
     hits = [number for number, answer in enumerate(told) if any(is_near(defect, boxes) for defect in answer.inspection.defects)]
     new = [(number, event.defect) for number, answer in enumerate(told) for event in answer.inspection.events if event.phase is Phase.NEW]
     true_events = [number for number, defect in new if is_near(defect, boxes)]
+    false_events = [number for number, defect in new if not is_near(defect, boxes)]
     return Course(
         group=group,
         pictures=len(told),
         first_label=first,
         found_after=_after(first, hits),
         told_after=_after(first, true_events),
-        false_alarms=len(new) - len(true_events),
+        false_alarms=len(false_events),
+        false_before=sum(first is None or number < first for number in false_events),
         not_inspected=tuple(number for number, answer in enumerate(told) if answer.inspection.verdict is Verdict.NOT_INSPECTED),
         true_px=tuple(_area_of(answer.case) for answer in told),
         found_px=tuple(sum(d.region.area_px for d in answer.inspection.defects if is_near(d, boxes)) for answer in told),

@@ -34,7 +34,7 @@ def test_every_part_has_the_verdict_that_is_true(run):
     assert [one.verdict for one in said[: len(faults)]] == wanted
 
 
-def test_another_product_is_not_judged(run):
+def test_a_view_that_is_blocked_is_not_judged(run):
     _, said, _ = run
     assert said[-1].verdict is Verdict.NOT_INSPECTED
     assert "golden_fraction" in str(said[-1].reason)

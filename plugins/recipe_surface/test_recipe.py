@@ -39,15 +39,16 @@ def test_what_is_told_lies_where_the_defect_lies(run):
     truth = [sample.marks for sample in sequence(np.random.default_rng(0))]
     for one, marks in zip(said[STANDING : 3 * STANDING], truth[STANDING : 3 * STANDING], strict=True):
         found = np.zeros(marks.shape, np.bool_)
-        for x1, y1, x2, y2 in (defect.box_px for defect in one.defects):
+        for x1, y1, x2, y2 in (defect.region.box_px for defect in one.defects):
             found[y1:y2, x1:x2] = True
         assert found[marks > 0].mean() > 0.5
+        assert found.mean() < 0.2
 
 
 def test_a_standing_surface_costs_little(run):
     _, said, _ = run
     still = [one.live_fraction for one in said[1:STANDING]]
-    assert max(still) < 0.1
+    assert max(still) < 0.12  # a second lies between two pictures of a replay: a tenth of the picture is refreshed
     assert said[0].live_fraction == 1
 
 

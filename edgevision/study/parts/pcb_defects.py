@@ -28,6 +28,7 @@ WIDEST_PX = 36  # half of what an open or a short crosses
 MARGIN_PX, MARGIN_SPREAD_PX, MARGIN_MOST_PX = 10.5, 3.0, 20.0  # between a defect and the box that is drawn around it
 LEAST_BOX_PX = 24
 APART_PX = 6  # between two defects
+LONG_SHARE, CHORD_SHARE = 0.2, 0.3  # of blobs that are long and thin, and run along an edge; of what crosses, at any angle
 
 
 class Drawn(NamedTuple):
@@ -91,10 +92,14 @@ def _proposed(rng: np.random.Generator, depth: NDArray[np.float32], nearest: NDA
         if not 1 < deep < 60:
             return None
         foot = nearest[y, x].astype(float)
+        if rng.random() < LONG_SHARE:
+            return _comb(rng, foot, (np.array([x, y]) - foot) / max(deep, 1e-3))
         radius = float(rng.uniform(3.5, 11) if rng.random() < 0.7 else rng.uniform(8, 22))
         inward = (np.array([x, y]) - foot) / max(deep, 1e-3)
         middle = foot + inward * radius * float(rng.uniform(0.0, 0.8))
         return _blob(rng, (int(middle[0]), int(middle[1])), radius)
+    if rng.random() < CHORD_SHARE:
+        return _chord(rng, (x, y)) if 2 < deep < 14 else None
     y0, x0 = max(0, y - WIDEST_PX), max(0, x - WIDEST_PX)
     window = depth[y0 : y + WIDEST_PX, x0 : x + WIDEST_PX]
     ridge = window >= cv2.dilate(window, np.ones((5, 5), np.uint8)) - 0.5
@@ -107,9 +112,11 @@ def _proposed(rng: np.random.Generator, depth: NDArray[np.float32], nearest: NDA
 
 def _blob(rng: np.random.Generator, middle: tuple[int, int], radius: float) -> Shape:
     """A ragged spot, or a scribble, of that reach; long and thin ones, too."""
+    angle, slim = float(rng.uniform(0, np.pi)), float(rng.uniform(0.25, 1))
+    if rng.random() < LONG_SHARE:
+        radius, slim = float(rng.uniform(1, 3)) * radius, slim / 3
     side = int(radius) + 4
     mask = np.zeros((2 * side + 1, 2 * side + 1), np.uint8)
-    angle, slim = float(rng.uniform(0, np.pi)), float(rng.uniform(0.25, 1))
     turned = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
     if rng.random() < 0.5:
         corners = int(rng.integers(5, 12))
@@ -120,6 +127,31 @@ def _blob(rng: np.random.Generator, middle: tuple[int, int], radius: float) -> S
         points = rng.uniform(-radius, radius, (int(rng.integers(2, 6)), 2)) * (1, slim)
         cv2.polylines(mask, [np.rint(side + points @ turned).astype(np.int32)], False, 1, int(rng.integers(2, 7)))
     return (middle[0] - side, middle[1] - side), mask.astype(bool)
+
+
+def _comb(rng: np.random.Generator, foot: NDArray[np.float64], inward: NDArray[np.float64]) -> Shape:
+    """A line that runs along an edge, to and fro."""
+    along, teeth = np.array([-inward[1], inward[0]]), int(rng.integers(3, 14))
+    ways = np.cumsum(rng.uniform(1.5, 7, teeth)) - float(rng.uniform(5, 30))
+    points = foot + ways[:, None] * along + rng.uniform(-1, 10, teeth)[:, None] * inward
+    return _line(points, int(rng.integers(2, 5)))
+
+
+def _chord(rng: np.random.Generator, middle: tuple[int, int]) -> Shape:
+    """A line through a place at any angle: where it cuts off a corner, that is open, too."""
+    angle, half = float(rng.uniform(0, np.pi)), float(rng.uniform(8, 30))
+    reach = half * np.array([np.cos(angle), np.sin(angle)])
+    points = np.array(middle) + np.stack([-reach, rng.normal(0, 3, 2), reach])
+    return _line(points, int(rng.integers(2, 7)))
+
+
+def _line(points: NDArray[np.float64], wide: int) -> Shape:
+    """Through these points (n, 2)."""
+    corner = np.floor(points.min(axis=0)).astype(int) - wide - 1
+    size = np.ceil(points.max(axis=0)).astype(int) + wide + 2 - corner
+    mask = np.zeros((int(size[1]), int(size[0])), np.uint8)
+    cv2.polylines(mask, [np.rint(points - corner).astype(np.int32)], False, 1, wide)
+    return (int(corner[0]), int(corner[1])), mask.astype(bool)
 
 
 def _torn(rng: np.random.Generator, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -157,14 +189,17 @@ def _is_kind(board: Bytes, shape: Shape, is_added: bool, relation: str, taken: N
     """Whether drawing the shape would do to the copper around it what its kind says. Holds the shape to what it changes, in place."""
     (x, y), mask = shape
     height, width = mask.shape
-    if x < AROUND_PX or y < AROUND_PX or x + width + AROUND_PX > board.shape[1] or y + height + AROUND_PX > board.shape[0]:
+    if x < 0 or y < 0 or x + width > board.shape[1] or y + height > board.shape[0]:
         return False
-    window = (slice(y - AROUND_PX, y + height + AROUND_PX), slice(x - AROUND_PX, x + width + AROUND_PX))
+    top, left = min(y, AROUND_PX), min(x, AROUND_PX)
+    window = (slice(y - top, y + height + AROUND_PX), slice(x - left, x + width + AROUND_PX))
     solid = (board[window] > 127) == is_added  # what the defect takes away from
-    changed = np.pad(mask, AROUND_PX) & solid
+    changed = np.zeros(solid.shape, np.bool_)
+    own = changed[top : top + height, left : left + width]
+    own[:] = mask & solid[top : top + height, left : left + width]
     if not _is_thick(changed) or (taken[window] & changed).any():
         return False
-    mask &= changed[AROUND_PX:-AROUND_PX, AROUND_PX:-AROUND_PX]
+    mask &= own
     near = cv2.dilate(changed.astype(np.uint8), np.ones((2 * CLEAR_PX + 1, 2 * CLEAR_PX + 1), np.uint8)).astype(bool)
     if relation == "inside":
         return bool(solid[near].all())

@@ -77,13 +77,14 @@ def series(rng: np.random.Generator, settings: SeriesSettings) -> Iterator[Sampl
 
 
 def pictures(rng: np.random.Generator) -> Iterator[tuple[str, NDArray[np.uint8]]]:
-    """What `edgevision init --recipe presence` draws: template.png, and the parts in sample/, the last one of another product."""
+    """What `edgevision init --recipe presence` draws: template.png, and the parts in sample/; before the last a hand is in the way."""
     count = 0
     for count, sample in enumerate(series(rng, SeriesSettings())):
         if count == 0:
             yield "template.png", sample.template
         yield f"sample/{count:02d}-{'good' if sample.fault == 'none' else sample.fault}.png", sample.image
-    yield f"sample/{count + 1:02d}-other-product.png", make(rng, SeriesSettings().size_px, "none").image
+    hand = 120 + 60 * grain(rng, SeriesSettings().size_px, 24, 24)
+    yield f"sample/{count + 1:02d}-blocked-view.png", shown(hand, np.array([0.6, 0.8, 1.0], np.float32), rng, strength=0.0)
 
 
 def photographed_pair(

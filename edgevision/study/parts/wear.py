@@ -22,7 +22,7 @@ Floats = NDArray[np.float32]
 LABELS = ("pitting",)
 BAD_SHARE = 0.75
 NEW_DARK, NEW_RADIUS_PX = 0.3, 2.0
-FAULT_GAINS = (1.02, 1.0, 0.84)  # blue, green, red of a camera whose white balance has slipped
+FAULT_GAINS = (1.02, 1.0, 0.8)  # blue, green, red of a camera whose white balance has slipped
 
 
 @dataclass(frozen=True, slots=True)

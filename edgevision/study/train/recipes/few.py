@@ -15,23 +15,23 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import nn
 from torch.nn import functional
 
 from edgevision.errors import InputError
-from edgevision.study.parts.surface_defects import draw_defect
+from edgevision.study.parts.surface_defects import LABELS as MADE_LABELS
 from edgevision.study.sets import Case
 from edgevision.study.train.recipes.fit import FitSettings, fit
 from edgevision.study.train.recipes.learn import Learnt, begun, variation_for
 from edgevision.study.train.recipes.lessons import Lesson, highest, marked_loss, predicted, tensors, view_of
-from edgevision.study.train.recipes.pictures import coloured, shrink_of
+from edgevision.study.train.recipes.pictures import coloured, drawn_on, shrink_of
 from edgevision.study.train.recipes.variation import OUTSIDE, Bytes, Variation, lit
 
 LABELS = ("defect",)
 LEAST_GOOD, LEAST_BAD = 5, 2
 VIEWS, WHOLE = 6, 2  # of a batch: views of good pictures, and whole pictures of each kind
 VIEW_PX = 160
+DRAWN_SHARE = 0.65  # of the views
 WHOLE_WEIGHT = 0.5
 
 
@@ -48,7 +48,10 @@ class FewLessons:
 
     def _view(self, rng: np.random.Generator) -> Lesson:
         image = self._good[int(rng.integers(len(self._good)))]
-        lesson = drawn_on(image, rng) if rng.random() < 0.65 else Lesson(image, np.zeros(image.shape[:2], np.uint8), False)
+        if rng.random() < DRAWN_SHARE:
+            lesson = drawn_on(image, rng, dict.fromkeys(MADE_LABELS, 1))
+        else:
+            lesson = Lesson(image, np.zeros(image.shape[:2], np.uint8), False)
         return view_of(lesson, VIEW_PX, rng, self._variation)
 
     def whole(self, rng: np.random.Generator) -> list[Lesson]:
@@ -69,27 +72,6 @@ class FewLessons:
         marks = np.full(size, OUTSIDE, np.uint8)
         marks[: image.shape[0], : image.shape[1]] = 0
         return Lesson(np.asarray(filled, np.uint8), marks, is_bad, not is_bad)
-
-
-def drawn_on(image: Bytes, rng: np.random.Generator) -> Lesson:
-    """The picture (H, W, 3) with a defect or two drawn on it, as much lighter or darker as on a generated surface."""
-    gray = np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), np.float32) + 4
-    part = _part(gray)
-    after, marks = gray.copy(), np.zeros(gray.shape, np.uint8)
-    for _ in range(1 + int(rng.integers(2))):
-        draw_defect(after, part, marks, rng)
-    ratio = cv2.GaussianBlur(after / gray, (0, 0), float(rng.uniform(0.3, 1.0)))
-    changed = np.clip(image * ratio[..., None], 0, 255).astype(np.uint8)
-    return Lesson(changed, np.minimum(marks, 1), True)
-
-
-def _part(gray: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """Where the part lies, if it stands out from what is around it; else the whole picture."""
-    soft = np.clip(cv2.GaussianBlur(gray, (0, 0), 5), 0, 255).astype(np.uint8)
-    _, split = cv2.threshold(soft, 0, 1, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
-    inside, outside = soft[split > 0], soft[split == 0]
-    stands_out = inside.size > 0.15 * soft.size and outside.size > 0.1 * soft.size and inside.mean() > 2.2 * outside.mean() + 10
-    return np.asarray(split > 0) if stands_out else np.ones(gray.shape, np.bool_)
 
 
 def whole_loss(network: nn.Module, lessons: Sequence[Lesson]) -> torch.Tensor:

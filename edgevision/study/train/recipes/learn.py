@@ -19,7 +19,7 @@ from edgevision.study.sets import Case
 from edgevision.study.train.recipes.begin import ReachNetwork, new_network, take_over
 from edgevision.study.train.recipes.fit import BatchLoss, FitSettings, Fitted, fit
 from edgevision.study.train.recipes.lessons import Lesson, Lessons, MadeLessons, batch_images, marked_loss
-from edgevision.study.train.recipes.pictures import PictureLessons, labels_of, lesson_of, shrink_of
+from edgevision.study.train.recipes.pictures import DRAWN, PictureLessons, labels_of, lesson_of, shrink_of
 from edgevision.study.train.recipes.variation import Variation
 
 MADE_PX, MADE_BATCH = 160, 12
@@ -55,7 +55,7 @@ def learn_pictures(
         raise InputError(f"none of the {len(cases)} pictures shows a defect; give some that do, or learn with --good and --bad")
     labels, shrink = labels_of(layout), shrink_of(cases)
     pictures = [lesson_of(case, layout, shrink) for case in cases]
-    lessons = PictureLessons(pictures, VIEW_PX, variation_for(layout))
+    lessons = PictureLessons(pictures, VIEW_PX, variation_for(layout), DRAWN.get(layout))
     network = begun(labels, begin, lessons, settings.seed)
     fitted = fit(network, settings, out / "training", of_lessons(lessons, VIEW_BATCH, len(labels)), is_shown=is_shown)
     return Learnt(network, labels, shrink, fitted)
@@ -63,7 +63,9 @@ def learn_pictures(
 
 def variation_for(layout: str) -> Variation:
     """How views of such pictures may differ: what lies on a stand may lie in any way, what was ground keeps its direction."""
-    return Variation(turn_deg=25, is_quartered=True) if layout in ("cookie", "plain") else Variation()
+    if layout in ("cookie", "plain"):
+        return Variation(turn_deg=25, is_quartered=True)
+    return Variation(turn_deg=4, bend_px=1.5, scale=(0.6, 1.5))
 
 
 def begun(labels: tuple[str, ...], begin: Path | None, lessons: Lessons, seed: int) -> ReachNetwork:

@@ -4,7 +4,7 @@ the pictures.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 import cv2
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from edgevision.networks.reach import REACH_STRIDE
 from edgevision.records import Image
+from edgevision.study.parts.surface_defects import draw_defect
 from edgevision.study.sets import Case, magnetic_tile
 from edgevision.study.train.recipes.lessons import Lesson, view_of
 from edgevision.study.train.recipes.variation import REPEATED, Bytes, Variation
@@ -22,6 +23,8 @@ SET_IN = 0.5  # of the views: with another picture's defect in it
 SET_IN_SHARE = 0.12  # of a picture, at most: larger defects cannot be set into another
 MARGIN_PX = 6
 LABELS = MappingProxyType({"magnetic_tile": magnetic_tile.CLASSES[1:], "cookie": ("broken",)})
+DRAWN = MappingProxyType({"magnetic_tile": {"pit": 1, "fray": 2, "crack": 3, "stain": 4, "patch": 5}})  # on good pictures, and as what
+DRAWN_SHARE = 0.4  # of the views, where defects are drawn
 
 
 def labels_of(layout: str) -> tuple[str, ...]:
@@ -64,12 +67,13 @@ def filled_up(lesson: Lesson) -> Lesson:
 class PictureLessons:
     """Views of photographed surfaces: good ones and each label of the bad ones about equally often."""
 
-    def __init__(self, lessons: Sequence[Lesson], px: int, variation: Variation) -> None:
-        self._px, self._variation = px, variation
+    def __init__(self, lessons: Sequence[Lesson], px: int, variation: Variation, drawn: Mapping[str, int] | None = None) -> None:
+        self._px, self._variation, self._drawn = px, variation, drawn or {}
         good = [lesson for lesson in lessons if not lesson.is_bad]
         labels = sorted({int(value) for lesson in lessons for value in np.unique(lesson.marks) if 0 < value < REPEATED})
         self._kinds = [[lesson for lesson in lessons if (lesson.marks == label).any()] for label in labels]
         self._kinds += [good] * max(1, len(labels) // 2) if good else []
+        self._good = good
         self._small = [piece for lesson in lessons for piece in _pieces(lesson)]
 
     def draw(self, rng: np.random.Generator, count: int) -> list[Lesson]:
@@ -77,11 +81,43 @@ class PictureLessons:
         return [self._one(rng) for _ in range(count)]
 
     def _one(self, rng: np.random.Generator) -> Lesson:
+        if self._drawn and self._good and rng.random() < DRAWN_SHARE:
+            plain = self._good[int(rng.integers(len(self._good)))]
+            lesson = drawn_on(plain.image, rng, self._drawn)
+            marks = np.where(plain.marks == REPEATED, REPEATED, lesson.marks).astype(np.uint8)
+            return view_of(Lesson(lesson.image, marks, True), self._px, rng, self._variation)
         kind = self._kinds[int(rng.integers(len(self._kinds)))]
         lesson = kind[int(rng.integers(len(kind)))]
         if self._small and rng.random() < SET_IN:
             lesson = set_in(lesson, self._small[int(rng.integers(len(self._small)))], rng)
         return view_of(lesson, self._px, rng, self._variation)
+
+
+def drawn_on(image: Bytes, rng: np.random.Generator, labels: Mapping[str, int]) -> Lesson:
+    """The picture (H, W, 3) with a defect or two drawn on it, as much lighter or darker as on a generated surface.
+
+    `labels`: which kinds, and as what each is marked.
+    """
+    gray = np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), np.float32) + 4
+    part, names = _part(gray), tuple(labels)
+    after, marks = gray.copy(), np.zeros(gray.shape, np.uint8)
+    for _ in range(1 + int(rng.integers(2))):
+        name = names[int(rng.integers(len(names)))]
+        own = np.zeros(gray.shape, np.uint8)
+        draw_defect(after, part, own, rng, name)
+        marks[own > 0] = labels[name]
+    ratio = cv2.GaussianBlur(after / gray, (0, 0), float(rng.uniform(0.3, 1.0)))
+    changed = np.clip(image * ratio[..., None], 0, 255).astype(np.uint8)
+    return Lesson(changed, marks, True)
+
+
+def _part(gray: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Where the part lies, if it stands out from what is around it; else the whole picture."""
+    soft = np.clip(cv2.GaussianBlur(gray, (0, 0), 5), 0, 255).astype(np.uint8)
+    _, split = cv2.threshold(soft, 0, 1, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
+    inside, outside = soft[split > 0], soft[split == 0]
+    stands_out = inside.size > 0.15 * soft.size and outside.size > 0.1 * soft.size and inside.mean() > 2.2 * outside.mean() + 10
+    return np.asarray(split > 0) if stands_out else np.ones(gray.shape, np.bool_)
 
 
 def _pieces(lesson: Lesson) -> list[tuple[NDArray[np.float32], Bytes]]:
