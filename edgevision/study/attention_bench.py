@@ -104,7 +104,7 @@ class Ours:
 
     def __init__(self, task: AttentionTask, who: Contestant) -> None:
         self._layer, self._gate, self._share = task.layer(), np.full(1, -1.0, np.float32), who.gate
-        self.state = METHODS[who.method](task).open(self._layer, "compiled", task.threads)
+        self.state = METHODS[who.method](task).open(self._layer, "compiled", task.threads, who.gate > 0)
         self._target: Plane = empty_plane(self._layer)
         self._is_whole, self._is_empty = who.is_whole, True
 

@@ -31,7 +31,7 @@ from edgevision.errors import InputError
 from edgevision.kernels import open_select
 from edgevision.kernels.blocks import Budget, Flags, Mask
 from edgevision.kernels.forms import Float
-from edgevision.networks.attention import AttentionState, Tokens
+from edgevision.networks.attention import AttentionState, Opening, Tokens
 from edgevision.networks.attention.dense import dense_instead
 from edgevision.networks.attention.hybrid import MARGIN, share_of
 from edgevision.networks.attention.selective import Seen, Selective
@@ -95,15 +95,16 @@ class Sparsifiner:
     predictor: Predictor | None = None
     kind: str = "sparsifiner"
 
-    def open(self, tokens: Tokens, backend: str = "compiled", crew: Any = 1) -> AttentionState:
+    def open(self, tokens: Tokens, backend: str = "compiled", crew: Any = 1, has_gate: bool = False) -> AttentionState:
         """A state for one camera; dense where there are too few blocks to choose from."""
-        dense = dense_instead(tokens, backend, crew)
+        opening = Opening(backend, crew, has_gate)
+        dense = dense_instead(tokens, opening)
         if dense is not None:
             return dense
         predictor = self.predictor or Predictor.start(tokens)
         predictor.check(tokens)
         most = share_of(self.settings.keep, tokens.blocks[0] * tokens.blocks[1])
-        return Selective(tokens, Predicted(tokens, self.settings, predictor, backend), most, backend, crew, has_summaries=True)
+        return Selective(tokens, Predicted(tokens, self.settings, predictor, backend), most, opening, has_summaries=True)
 
 
 class Predicted:
