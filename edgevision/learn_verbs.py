@@ -33,6 +33,11 @@ def add_learn_verbs(verbs: Any, add: AddVerb) -> None:
     train.add_argument("--measurements", type=whole_number, default=64, metavar="M", help="of csat, at most (default 64)")
     train.add_argument("--steps", type=whole_number, default=900, metavar="N", help="with --data: training steps in all (default 900)")
     train.add_argument("--threads", type=whole_number, default=1, metavar="N", help="with --data: that it may use (default 1)")
+    named = "teach a head that is asked by name on the .npz of --network; with a FILE that this wrote: add a name to it"
+    train.add_argument("--names", nargs="?", const="", metavar="FILE", help=named)
+    train.add_argument("--add", metavar="LABEL", help="with --names FILE: the name that is added")
+    train.add_argument("--examples", type=whole_number, default=10, metavar="N", help="with --add: pictures of it (default 10)")
+    train.add_argument("--without", metavar="LABEL", help="with --data: leave this class out, to add it by its name later")
     train.add_argument("--json", action="store_true", help="with --data: print one JSON object")
     _add_search(verbs, add)
 
@@ -60,6 +65,8 @@ def _train(arguments: argparse.Namespace) -> int:
     _need_torch()
     if arguments.data is None:
         return _train_default(arguments, out)
+    if arguments.names is not None:
+        return _train_names(arguments, out)
     from edgevision.study.train.course import CourseTask, run
     from edgevision.study.train.token_attention import Choice
 
@@ -73,12 +80,34 @@ def _train(arguments: argparse.Namespace) -> int:
         steps=arguments.steps,
         minutes=arguments.minutes,
         threads=arguments.threads,
+        without=arguments.without,
     )
     report = run(task)
     if arguments.json:
         print(json.dumps(report))
     else:
         print(f"{report['network']}: {report['accuracy']:.1%} of {report['judged_crops']} crops named rightly")
+    return 0
+
+
+def _train_names(arguments: argparse.Namespace, out: Path) -> int:
+    from edgevision.study.train.names import NamesTask, run, told
+
+    if arguments.network is None:
+        raise InputError("--names needs the network whose tokens are looked at; give its .npz with --network")
+    task = NamesTask(
+        data=arguments.data,
+        network=arguments.network,
+        out=out,
+        head=Path(arguments.names) if arguments.names else None,
+        name=arguments.add,
+        examples=arguments.examples,
+        without=arguments.without,
+        seed=arguments.seed,
+        threads=arguments.threads,
+    )
+    report = run(task)
+    print(json.dumps(report) if arguments.json else told(report))
     return 0
 
 

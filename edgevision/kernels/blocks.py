@@ -27,7 +27,7 @@ Flags = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
 LINE = 16  # keys whose weights are summed side by side, whatever the CPU's vectors; a block's keys are filled up to a multiple of it
 CHUNK = 64  # queries of a block that are run together
-NONE, LIVE, ASK, MEND, ALL = 0, 1, 2, 3, 4  # which queries of a block a head runs again, and how
+NONE, LIVE, MEND, ALL = 0, 1, 2, 3  # which queries of a block a head runs again, and how
 FORMER, NEWER, WHOLE = 0, 1, 2  # of a block that moved: the tokens that changed as they were and as they are, and all as they were
 MOST_MENDS = 64  # of a row; then it runs whole
 SAFE = np.float32(8.0)  # by which factor a row's weights may grow or shrink against those of its last whole run
@@ -98,11 +98,6 @@ def cut(size: tuple[int, int], unit: int) -> Whole:
     return np.array(bounds, np.int32)
 
 
-def asked(count: int) -> tuple[int, int]:
-    """The two queries of a chunk of `count` that are asked whether the chunk must run: far apart, in different rows and columns."""
-    return min(count // 4 + 1, count - 1), max(3 * count // 4 - 2, 0)
-
-
 @dataclass(slots=True, eq=False)
 class Kept:
     """Which blocks are looked at: `blocks` (block, head, place), ascending, the first `counts` (block, head) of them."""
@@ -154,7 +149,8 @@ class Changes:
 @dataclass(frozen=True, slots=True)
 class Budget:
     """How many blocks a set may have, fixed ones included: `most`; with `mass` below 1 the fewest, but `least`, that hold this share of the
-    weights. Fixed ones are always taken. With a `margin` a set that holds all fixed ones stays until another is worth that much more."""
+    weights. Fixed ones are always taken. With a `margin` a set that holds all fixed ones stays until another is worth that much more; then the
+    heaviest that it lacks take the places of the lightest that it should not have, one by one, until no other is worth so much more."""
 
     most: int
     least: int = 1
@@ -196,11 +192,10 @@ class Attend(Protocol):
         """Run the queries that `wanted` (block, head) names; (block, head): how many ran whole, how many were mended. Compares and stores as
         `plain/commit.py` does.
 
-        NONE, the LIVE ones, ALL; or ASK: two of each chunk of CHUNK are run, all of the chunk if a channel of theirs lies more than the
-        gate from what the target holds, else its live ones. MEND: the live ones run, the sums of the others get what `changes` says; those
-        whose weights were mended MOST_MENDS times, or are not within SAFE of what they were when they last ran whole, run whole. Where
-        sums are held ASK mends, too. Summaries are no part of the sums and are looked at anew. A pixel is stored with all
-        its channels; those of heads that do not run it stay as they are. The target's live bytes, extents and count are set.
+        NONE, the LIVE ones, ALL; or, where sums are held, MEND: the live ones run, the sums of the others get what `changes` says; those
+        whose weights were mended MOST_MENDS times, or are not within SAFE of what they were when they last ran whole, run whole. Summaries
+        are no part of the sums and are looked at anew. A pixel is stored with all its channels; those of heads that do not run it stay as
+        they are. The target's live bytes, extents and count are set.
         """
 
     def probe(self, query: Plane, asked: Flags) -> None:

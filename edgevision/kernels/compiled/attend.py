@@ -12,7 +12,7 @@ from numba import carray, types
 from numpy.typing import NDArray
 
 from edgevision.errors import InputError
-from edgevision.kernels.blocks import ALL, ASK, CHUNK, FORMER, LINE, MEND, NEWER, NONE, SAFE, WHOLE, Changes, Flags, Grid, Kept, Whole
+from edgevision.kernels.blocks import ALL, CHUNK, FORMER, LINE, MEND, NEWER, NONE, SAFE, WHOLE, Changes, Flags, Grid, Kept, Whole
 from edgevision.kernels.compiled.chain import COST_PS, work
 from edgevision.kernels.compiled.cpu import detect
 from edgevision.kernels.compiled.crew import Crew
@@ -214,17 +214,6 @@ def choose(places, count, table, is_all, is_live, chosen, order):
 
 
 @kernel
-def is_far(made, order, number, strip, shift, gate, first, channels, dims):
-    """Whether a channel of those that were asked lies more than the gate from what the target holds."""
-    for row in range(number):
-        for c in range(channels):
-            new = made[row, c] / made[row, dims] + shift[c]
-            if not (abs(new - strip[order[row], first + c]) <= gate):
-                return True
-    return False
-
-
-@kernel
 def commit(new, target, mark, gate):
     """One pixel: stored and marked where a channel moved by more than the gate, or in any bit if that is 0."""
     old = carray(at(target, np.float32), new.shape)
@@ -270,14 +259,6 @@ def attend(
             held, height = sums[block, head, first:], heights[block, head, first:]
             if bias.shape[0] > 0:
                 unlike(seen, log_counts, bias)
-            if want == ASK:
-                order[0], order[1] = min(count // 4 + 1, count - 1), max(3 * count // 4 - 2, 0)
-                chosen[0], chosen[1] = places[order[0]], places[order[1]]
-                gather(chosen, 2, table, head, channels, scale, queries)
-                look(queries, 2, seen, counts, keys, values, head, bias, space, made, tops, lanes, shape, adding, order, held[:0], height)
-                ran[0, run, head] = 2
-                if is_far(made, order, 2, strip, shift[block, head], gate[0], head * channels, channels, dims):
-                    want = MEND if sums.shape[2] > 0 else ALL
             again = 0
             if want == MEND:
                 number, change = choose(places, count, table, False, False, chosen, order), changes[block, head, : changed[block, head]]
@@ -305,7 +286,7 @@ def attend(
                 continue
             gather(chosen, number, table, head, channels, scale, queries)
             look(queries, number, seen, counts, keys, values, head, bias, space, made, tops, lanes, shape, adding, order, held, height)
-            ran[0, run, head] += number
+            ran[0, run, head] = number
             for row in range(number):
                 is_run[order[row]] = 1
                 settled(made[row], made[row, dims], shift[block, head], own[order[row]])

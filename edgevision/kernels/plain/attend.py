@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from edgevision.kernels.blocks import ALL, ASK, CHUNK, FORMER, LINE, LIVE, MEND, SAFE, Changes, Flags, Grid, Kept, Mask, Whole, asked
+from edgevision.kernels.blocks import ALL, CHUNK, FORMER, LINE, MEND, SAFE, Changes, Flags, Grid, Kept, Mask, Whole
 from edgevision.kernels.forms import Float, Plane
 from edgevision.kernels.plain.activations import exp
 from edgevision.kernels.plain.commit import Indices, commit
@@ -81,11 +81,6 @@ class Attend:
         is_live = query.live[rows, columns] != 0
         for head in np.flatnonzero(wanted):
             want, at = int(wanted[head]), (block, int(head), first)
-            if want == ASK:
-                probes = list(asked(len(rows)))
-                far = np.abs(self._whole(queries[probes, head], at, None) - old[probes, head])
-                want = LIVE if (far <= np.float32(gate)).all() else ALL if self._sums is None else MEND
-                ran[0, head] = 2
             chosen = np.full(len(rows), want == ALL) | is_live
             if want == MEND and self._sums is not None:
                 still = np.flatnonzero(~is_live)
@@ -95,17 +90,17 @@ class Attend:
                 runs[still] = True
             places = np.flatnonzero(chosen)
             new[places, head] = self._whole(queries[places, head], at, places)
-            ran[0, head] += len(places)
+            ran[0, head] = len(places)
             runs |= chosen
         commit(target, rows[runs], columns[runs], new[runs].reshape(-1, grid.heads * grid.head_dim), gate)
         return ran
 
-    def _whole(self, queries: Float, at: tuple[int, int, int], places: Whole | None) -> Float:
-        """(query, channel): what these get from all that they keep; held for those `places` behind the first of the chunk `at`."""
+    def _whole(self, queries: Float, at: tuple[int, int, int], places: Whole) -> Float:
+        """(query, channel): what these get from all that they keep, `places` behind the first of the chunk `at`; held, where sums are."""
         block, head, first = at
         kept = self.kept.blocks[block, head, : self.kept.counts[block, head]]
         found, held = self.attend(queries, kept, head)
-        if places is not None and self._sums is not None:
+        if self._sums is not None:
             self._sums.values[block, head, first + places] = held[0]
             self._sums.heights[block, head, first + places] = held[1]
         return np.asarray(found + self.shift[block, head])

@@ -34,7 +34,7 @@ from edgevision.networks.attention.selective import live_blocks
 Recovery = Literal["none", "denoise", "token"]
 MOST_TOKENS = 65_535  # of a map: whole weights need half a unit of room each
 _UNIT = 8  # side of a block of queries
-_SEEN = 64  # measurements of a block
+_SEEN = 256  # measurements of a block
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,7 @@ from edgevision.networks.attention import AttentionState, Opening, Tokens
 from edgevision.networks.attention.dense import dense_instead
 from edgevision.networks.attention.selective import TURNS, Seen, Selective
 
-MARGIN = 0.05  # with a gate: what another set must be worth more
+MARGIN = 0.1  # with a gate: what another set must be worth more
 
 
 class HybridSettings(BaseModel, frozen=True, extra="forbid"):

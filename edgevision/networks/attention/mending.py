@@ -9,7 +9,7 @@ import numpy as np
 from edgevision.kernels.blocks import FORMER, NEWER, WHOLE, Attend, Changes, Grid, Mask, Whole
 
 LEAST_SLOTS, STILL = 4, 6  # blocks that may move for rows to be mended: so many, or one in so many
-WORTH = 0.75  # of the keys that a row keeps: with more to be taken out and put in it runs whole
+WORTH = 0.9  # of the keys that a row keeps: with more to be taken out and put in it runs whole
 
 
 def slots_for(grid: Grid) -> int:

@@ -7,8 +7,8 @@ Without a gate all queries run again that changed, whose kept set changed, or th
 is bit for bit what a first run of the same tokens would give. With a gate, the sums of those that did not change themselves are held, and
 mended: what left their keys is taken out, what came is put in (see `kernels/blocks.py`), and what that makes is compared with what stands
 in the target. So no query that keeps what changed is off by more than the gate, and as what is compared is the answer in use with the
-answer now, never one change with the next, nothing can creep. Whom a change reaches through a mean of blocks alone is asked in turn, one
-block of TURNS in each run: two of each chunk of its queries are run, and the others only where one of these has moved by more than the gate.
+answer now, never one change with the next, nothing can creep. Those whom a change reaches through a mean of blocks alone wait for their
+turn, one block of TURNS in each run.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from edgevision.kernels import open_attend
-from edgevision.kernels.blocks import ALL, ASK, LIVE, MEND, NONE, Attend, Changes, Kept, Mask, Whole
+from edgevision.kernels.blocks import ALL, LIVE, MEND, NONE, Attend, Changes, Kept, Mask, Whole
 from edgevision.kernels.forms import Float, Plane
 from edgevision.networks.attention import Opening, Tokens
 from edgevision.networks.attention.mending import WORTH, assign_slots, note_changes, slots_for
@@ -115,8 +115,8 @@ class Selective:
         corrected = self._chooser.correct(seen, exchanged)
         reached = exchanged | np.asarray((self._mask[:, :, : len(moved)] & moved).any(axis=2))
         wanted = np.where(asking[:, None], LIVE, NONE).astype(np.uint8).repeat(grid.heads, axis=1)
-        wanted[self._through_means(moved, reached, limit)] = ASK if limit > 0 else ALL
-        wanted[reached if corrected is None else reached | corrected] = MEND if can_mend else ALL
+        running = reached | self._through_means(moved, reached, limit)
+        wanted[running if corrected is None else running | corrected] = MEND if can_mend else ALL
         lacking = np.zeros(reached.shape, np.int32)
         if can_mend:
             lacking = note_changes(self._attend, grid, (before, self._mask), reached)
