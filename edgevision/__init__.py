@@ -5,12 +5,14 @@ Start reading at `pipeline.py`: it alone knows a frame's life. The map of the pa
     cli.py          the command line                       daemon/      the pipeline kept alive
     pipeline.py     a frame's life, from image to verdict  study/       the pipeline examined (replay, demo, bench, train)
     config.py       YAML to one frozen Config              yaml_file.py, yaml_settings.py  its places and types, errors by line
+    second_look.py  the raw frame, whole, to the verdict   candidate.py, yaml_edit.py  a candidate's settings; values set in the file
+    showing.py      frames as the network is shown them, beside a template if it compares
     reference.py    every key with its default             identifiers.py  UUIDv7 of events and tracks
     capture/        frames come in                         segment/     outputs become regions
     compare/        what moved                             judge/       regions become defects, verdicts, events
     recompute/      run the network there                  publish/     events reach the broker
     networks/       networks as plain data, attention, weights   kernels/  the arithmetic: plain (oracle) and compiled
-    web/            the status page and the metrics        {network,report,service,learn}_verbs.py  verbs of cli.py by subject
+    web/            the status page and the metrics        {recipe,network,report,service,learn}_verbs.py  verbs of cli.py by subject
     registry.py     name to factory, plugin folders        interfaces.py  what a plugin promises
     records.py      the values that travel                 errors.py    one class per reaction
 

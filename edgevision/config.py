@@ -19,6 +19,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from edgevision.candidate import OTHERWISE, CandidateSettings
 from edgevision.capture import sources
 from edgevision.capture.camera import CameraSettings
 from edgevision.capture.trigger import TriggerSettings
@@ -103,6 +104,17 @@ class CameraConfig(Settings):
     rules: Annotated[tuple[Chosen, ...], Kind("rule")] = Field((), description="Further rules, each with its `type`, beside `judge`.")
     sinks: Annotated[tuple[Chosen, ...], Kind("sink")] = Field((), description="Outputs beside MQTT, each with its `type`.")
 
+    candidate: CandidateSettings = Field(CandidateSettings(), description="Another network or other thresholds, beside the active ones.")
+
+    @model_validator(mode="after")
+    def _frames_are_not_divided(self) -> CameraConfig:
+        if self.candidate.enabled and 0 < self.candidate.share < 1 and self.trigger.type == "free_run":
+            raise ValueError(
+                f"candidate.share is {self.candidate.share:g} and trigger.type is free_run: one defect on many frames is not divided "
+                "between two networks; use share 0 or 1, or a trigger"
+            )
+        return self
+
     @model_validator(mode="after")
     def _parts_are_seen_whole(self) -> CameraConfig:
         if self.compare.motion == "shift" and self.trigger.type != "free_run":
@@ -111,6 +123,20 @@ class CameraConfig(Settings):
                 "that no single frame shows a part whole; use trigger free_run, or motion none"
             )
         return self
+
+    @model_validator(mode="after")
+    def _template_is_taught(self) -> CameraConfig:
+        if self.recompute.template != "none" and self.compare.reference != "golden":
+            raise ValueError(
+                f"recompute.template is {self.recompute.template} and compare.reference is running; set compare.reference: golden and name "
+                "the template's picture with compare.golden, or leave recompute.template out"
+            )
+        return self
+
+
+def as_candidate(camera: CameraConfig) -> CameraConfig:
+    """The camera as its candidate would have it."""
+    return camera.model_copy(update={**camera.candidate.otherwise, "candidate": CandidateSettings()})
 
 
 class Config(Settings):
@@ -220,7 +246,18 @@ def _cameras(tree: Node, fitter: Fitter) -> dict[str, CameraConfig | None]:
         text = f"defaults is {shown(defaults)}; it must be a mapping of sections; indent them below"
         fitter.problems.append(Problem(defaults.where, text))
         return {}
-    return {name: fitter.fit(CameraConfig, _over(defaults, camera)) for name, camera in node.value.items()}
+    return {name: fitter.fit(CameraConfig, _with_candidate(_over(defaults, camera))) for name, camera in node.value.items()}
+
+
+def _with_candidate(camera: Node) -> Node:
+    """The camera with what its candidate says laid over what it says itself: both are whole then."""
+    found = camera.value.get("candidate") if isinstance(camera.value, dict) else None
+    if found is None or not isinstance(found.value, dict):
+        return camera
+    given = {name: found.value[name] for name in OTHERWISE if name in found.value and found.value[name].value is not None}
+    merged = {name: _over(camera.value[name], section) for name, section in given.items() if name in camera.value}
+    whole = Node({**found.value, **merged}, found.where, found.path, key_where=found.key_where)
+    return Node({**camera.value, "candidate": whole}, camera.where, camera.path, key_where=camera.key_where)
 
 
 def _check_id(name: str, node: Node, problems: list[Problem]) -> None:

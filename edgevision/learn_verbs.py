@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from edgevision.errors import InputError, Unavailable
-from edgevision.network_verbs import share, whole_number
+from edgevision.network_verbs import names, share, whole_number
 
 AddVerb = Callable[[Any, str, Callable[[argparse.Namespace], int] | None, str], argparse.ArgumentParser]
+RECIPE_STEPS = 2_000
 ATTENTIONS = ("dense", "sparsifiner", "csat", "hybrid")
-_TRAIN = "train a network: the default one on the synthetic line, or a TurboViT on crops of a surface (extra `train`)"
+_TRAIN = "train a network: a recipe's, the default one on the synthetic line, or a TurboViT on crops of a surface (extra `train`)"
 
 
 def add_learn_verbs(verbs: Any, add: AddVerb) -> None:
@@ -26,12 +27,19 @@ def add_learn_verbs(verbs: Any, add: AddVerb) -> None:
     train.add_argument("--seed", type=int, default=0, metavar="S", help="of data and weights (default 0)")
     train.add_argument("--minutes", type=_positive, metavar="N", help="how long to train (default 25; with --data: all steps)")
     train.add_argument("--data", type=Path, metavar="DIR", help="pictures of a surface, as NEU-DET or the magnetic tiles lie: a TurboViT")
+    train.add_argument("--recipe", metavar="NAME", help="train this recipe's network: on --data, or on generated pictures")
+    train.add_argument(
+        "--groups", type=names, default=(), metavar="A,B", help="with --recipe: learn from these boards, tiles, spindles only"
+    )
+    train.add_argument("--good", type=Path, metavar="DIR", help="with --recipe surface: a few good pictures, in place of --data")
+    train.add_argument("--bad", type=Path, metavar="DIR", help="with them: a few bad ones, in which nobody marked anything")
+    train.add_argument("--begin", type=Path, metavar="FILE", help="with --recipe: weights to go on from")
     train.add_argument("--network", type=Path, metavar="FILE", help="a .yaml that `search` wrote, or .npz weights to go on from")
     train.add_argument("--start", metavar="LAYER", help="of weights gone on from: teach only what lies behind this layer")
     train.add_argument("--attention", choices=ATTENTIONS, default="dense", help="of the global stages (default dense)")
     train.add_argument("--keep", type=_kept, default=0.1, metavar="K", help="share of the keys that a query looks at (default 0.1)")
     train.add_argument("--measurements", type=whole_number, default=64, metavar="M", help="of csat, at most (default 64)")
-    train.add_argument("--steps", type=whole_number, default=900, metavar="N", help="with --data: training steps in all (default 900)")
+    train.add_argument("--steps", type=whole_number, metavar="N", help="training steps in all (default 900; a recipe 2000)")
     train.add_argument("--threads", type=whole_number, default=1, metavar="N", help="with --data: that it may use (default 1)")
     named = "teach a head that is asked by name on the .npz of --network; with a FILE that this wrote: add a name to it"
     train.add_argument("--names", nargs="?", const="", metavar="FILE", help=named)
@@ -63,6 +71,11 @@ def _add_search(verbs: Any, add: AddVerb) -> None:
 def _train(arguments: argparse.Namespace) -> int:
     out = writable_folder(arguments.out)
     _need_torch()
+    if arguments.add is not None and not arguments.names:
+        raise InputError(f"--add {arguments.add}: name the head that it is added to with --names FILE")
+    if arguments.recipe is not None:
+        return _train_recipe(arguments, out)
+    _refuse_without_recipe(arguments)
     if arguments.data is None:
         return _train_default(arguments, out)
     if arguments.names is not None:
@@ -77,7 +90,7 @@ def _train(arguments: argparse.Namespace) -> int:
         choice=Choice(arguments.attention, arguments.keep, arguments.measurements),
         start=arguments.start,
         seed=arguments.seed,
-        steps=arguments.steps,
+        steps=arguments.steps or 900,
         minutes=arguments.minutes,
         threads=arguments.threads,
         without=arguments.without,
@@ -109,6 +122,29 @@ def _train_names(arguments: argparse.Namespace, out: Path) -> int:
     report = run(task)
     print(json.dumps(report) if arguments.json else told(report))
     return 0
+
+
+def _train_recipe(arguments: argparse.Namespace, out: Path) -> int:
+    from edgevision.study.train.recipes.command import RecipeTask, train_recipe
+    from edgevision.study.train.recipes.fit import FitSettings
+
+    if arguments.network is not None or arguments.attention != "dense" or arguments.start is not None:
+        raise InputError("--network, --attention and --start are for training a TurboViT; leave them or --recipe out")
+    if arguments.names is not None or arguments.without is not None:
+        raise InputError("--names and --without are for training a TurboViT; leave them or --recipe out")
+    asked = (arguments.data, arguments.good, arguments.bad, arguments.groups, arguments.begin)
+    steps = arguments.steps or (1_000_000 if arguments.minutes else RECIPE_STEPS)
+    settings = FitSettings(seed=arguments.seed, steps=steps, minutes=arguments.minutes, threads=arguments.threads)
+    report = train_recipe(RecipeTask(arguments.recipe, out, *asked), settings, is_shown=not arguments.json)
+    text = report.pop("text")
+    print(json.dumps(report) if arguments.json else text)
+    return 0
+
+
+def _refuse_without_recipe(arguments: argparse.Namespace) -> None:
+    given = [name for name in ("groups", "good", "bad", "begin") if getattr(arguments, name)]
+    if given:
+        raise InputError(f"--{given[0]} is for training a recipe; name it with --recipe")
 
 
 def _need_torch() -> None:

@@ -7,7 +7,10 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from edgevision.study.turbovit_bench import TurboTask
 
 AddVerb = Callable[[Any, str, Callable[[argparse.Namespace], int] | None, str], argparse.ArgumentParser]
 WIDTH = 100  # what the table needs, also on a narrower terminal and in a pipe

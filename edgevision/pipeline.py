@@ -7,14 +7,19 @@ decoder's last mask, the Tracks. Capture comes before this file and publish afte
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from os import PathLike
+from types import MappingProxyType
 
 import numpy as np
+from numpy.typing import NDArray
 
-from edgevision.compare.background import ChangeDetector, checked
+from edgevision.compare import golden
+from edgevision.compare.background import ChangeDetector
 from edgevision.compare.belt import Belt, Seen
-from edgevision.compare.depth import EightBits
+from edgevision.compare.image import checked
 from edgevision.compare.settings import ChangeSettings
 from edgevision.config import CameraConfig, Config, builtin_registry, load
 from edgevision.errors import BadFrame, ConfigError, EngineFault, InputError
@@ -22,17 +27,19 @@ from edgevision.interfaces import Policy, Rule, TimedPolicy
 from edgevision.judge.rules import AreaScoreRule, verdict
 from edgevision.judge.tracks import Tracks
 from edgevision.recompute.arguments import Progress
-from edgevision.recompute.audit import Audits, AuditSettings
+from edgevision.recompute.audit import Audit, Audits, AuditSettings
 from edgevision.recompute.camera_network import CameraNetwork
 from edgevision.recompute.engine import SelectiveNetwork
 from edgevision.recompute.load import labels_of, load_for_frames, span_px_of, threshold_of
 from edgevision.recompute.refresh import RollingRefresh
-from edgevision.records import ChangeMap, Defect, Event, Frame, Image, Inspection, Mask, Region, Scene, Verdict
+from edgevision.records import ChangeMap, Defect, Event, Frame, Image, Inspection, Mask, Region, Verdict
 from edgevision.registry import Registry
+from edgevision.second_look import Answer, SecondLook, with_audit
 from edgevision.segment.decoders import Decoder, decoder_for
 from edgevision.segment.facts import NetworkFacts, Placement
+from edgevision.showing import Showing
 
-Found = tuple[tuple[Region, ...], tuple[Defect, ...], tuple[Event, ...]]
+Found = tuple[tuple[Region, ...], tuple[Defect, ...]]
 
 PROTECT_MARGIN_PX = 8
 RESIZE_TAPS = 2
@@ -48,15 +55,18 @@ class Pipeline:
         self._policy = policy
         self._rules = rules
         self._detector = ChangeDetector(settings.compare)
-        self._used_bits, self._raw_bits = (EightBits(settings.compare.bits) for _ in range(2))
+        self._showing = Showing(settings, self._detector)
         self._refresh = RollingRefresh(settings.recompute.keyframe_s)
         self.tracks = Tracks(settings.judge)
         self._network: CameraNetwork | None = None
         self._decoder: Decoder | None = None
         self._audits: Audits | None = None
+        self._second: SecondLook | None = None
         self._belt: Belt | None = None
         self._size_px = (0, 0)  # (height, width)
         self._full_ts: float | None = None
+        self._outputs: Mapping[str, NDArray[np.float32]] = MappingProxyType({})
+        self._change: ChangeMap | None = None
 
     @classmethod
     def from_config(cls, config: str | PathLike[str] | Config, camera: str | None = None, registry: Registry | None = None) -> Pipeline:
@@ -80,29 +90,38 @@ class Pipeline:
 
     def inspect(self, frame: Frame) -> Inspection:
         """Inspect one frame. A frame that cannot be inspected is NOT_INSPECTED with the reason, and the state stays valid."""
+        return self.tell(self.look(frame))
+
+    def look(self, frame: Frame) -> Inspection:
+        """`inspect` without its events: for whoever may let another pipeline's finding be told of this frame."""
         watch = Stopwatch()
         height, width = frame.image.shape[:2]
         try:
             network, decoder, audits = self._stages_for(height, width)
-            rows = slice(0, height) if audits.is_dense(frame.ts) else self._refresh.rows(frame.ts, height)
+            is_dense = audits.is_dense(frame.ts)
+            self._showing.make_ready(network, decoder, frame.image)
+            rows = slice(0, height) if is_dense else self._refresh.rows(frame.ts, height)
             seen = self._on_belt(frame, network)
             change = self._detector.measure(seen.picture, frame.ts, rows)
             watch.lap("compare")
-            live = self._policy.select(change)
+            live = np.ones_like(change.live, subok=False) if is_dense else self._policy.select(change)
             if seen.entered is not None and change.full_reason is None:
                 live = live | seen.entered
             if live is not change.live:
                 self._detector.complete(change, live)
             is_full = change.full_reason is not None
-            picture = self._used_bits.of(change.corrected, None if is_full else live)
-            outputs = network.first(picture) if is_full else network.next(picture, live)
+            is_whole = is_full or is_dense
+            picture = self._showing.used(change.corrected, None if is_whole else live)
+            outputs = network.first(picture) if is_whole else network.next(picture, live)
+            self._outputs, self._change = outputs, change
+            self._showing.note(live)
             elapsed_ms = watch.lap("recompute")
             if isinstance(self._policy, TimedPolicy):
                 self._policy.spent(elapsed_ms)
         except (BadFrame, InputError) as error:
             return self.not_inspected(str(error), frame.ts, frame.seq, frame.part_id, frame.job_id)
         try:
-            disagreement = audits.check(self._raw_bits.of(seen.picture), outputs, frame.ts)
+            audits.check_engine(picture, outputs, live, frame.ts)
             watch.lap("audit")
             marked = decoder.decode(outputs, network.changed)
             regions = displaced(marked, seen.off_px, (height, width))
@@ -113,16 +132,32 @@ class Pipeline:
         watch.lap("segment")
         defects = tuple(defect for rule in self._rules for defect in rule.judge(regions, frame, change))
         said, reason = verdict(defects, change, is_deferred=live is not change.live and bool((change.live & ~live).any()))
-        events = self.tracks.update(defects, frame.ts, frame.part_id)
         watch.lap("judge")
+        place = partial(displaced, off_px=seen.off_px, shape=(height, width))
+        audit = self._audit(frame, seen.picture, change, live, Answer(outputs, regions, defects, place))
+        if audit is not None and audit.trouble is not None and said is Verdict.OK:
+            said, reason = Verdict.WARN, audit.trouble
+        watch.lap("audit")
         self._detector.commit(change, live, protected(marked, (height, width)))
         if self._belt is not None:
             self._belt.commit()
         watch.lap("compare")
-        if is_full:
+        if is_whole:
             self._full_ts = frame.ts
-        found = self._inspection(frame, change, said, reason, (regions, defects, events), watch)
-        return replace(found, audit_disagreement=disagreement, scene=Scene.FALLBACK_DENSE if audits.is_dense(frame.ts) else found.scene)
+        found = self._inspection(frame, change, said, reason, (regions, defects), watch)
+        if is_whole and not is_full:
+            found = replace(found, full_reason="audit")
+        return with_audit(found, audit, audits.take_notices(), is_dense or audits.is_dense(frame.ts))
+
+    def tell(self, inspection: Inspection) -> Inspection:
+        """The inspection with what it means for the lives of defects: the events. Call it once a frame, with one finding of it."""
+        if inspection.mode == "none":
+            return inspection
+        since = time.perf_counter()
+        events = self.tracks.update(inspection.defects, inspection.ts, inspection.part_id)
+        laps, spent_ms = inspection.timing_ms, (time.perf_counter() - since) * 1e3
+        timing_ms = {**laps, **{stage: laps.get(stage, 0.0) + spent_ms for stage in ("judge", "total")}}
+        return replace(inspection, events=events, timing_ms=timing_ms)
 
     def _on_belt(self, frame: Frame, network: CameraNetwork) -> Seen:
         """The frame as it lies on the belt, what was used and computed moved along; the frame itself where nothing moves."""
@@ -138,7 +173,26 @@ class Pipeline:
     def _start_over(self, frame: Frame, error: EngineFault) -> Inspection:
         """Memory is not what it must be: forget it, and inspect the frame again with the whole network."""
         self.forget_scene()
-        return replace(self.inspect(frame), full_reason=str(error))
+        if self._audits is not None:
+            self._audits.note_fault(error, frame.ts)
+        return replace(self.look(frame), full_reason=str(error), audit="fault")
+
+    def _audit(self, frame: Frame, picture: Image, change: ChangeMap, live: Mask, answer: Answer) -> Audit | None:
+        """Was anything left that should not have been: looked for in what was left, and by a whole run, each where it is due.
+
+        `picture` is the frame as it lies for the network.
+        """
+        audits, second = self._audits, self._second
+        if audits is None or second is None:
+            return None
+        is_all_taken = live is change.live and self.settings.compare.confirm_frames == 1  # else something is left on purpose
+        missed = None
+        if is_all_taken and change.full_reason is None:
+            missed = audits.check_input(partial(self._detector.missed, change, live), frame.ts)
+        if not audits.is_map_due(frame.ts):
+            return None if missed is None else Audit(None, missed)
+        audit = second.look(frame, self._showing.raw(self._detector.as_allowed(picture)), change, answer)
+        return audit._replace(trouble=audit.trouble or missed)
 
     def _unusable(self, frame: Frame, error: EngineFault | InputError) -> Inspection:
         """Even the whole network's answer cannot be read: say so, and begin with the whole network again."""
@@ -165,6 +219,19 @@ class Pipeline:
         self._stages_for(height, width, progress)
         self._detector.prepare(image)
 
+    def teach(self, picture: Image) -> None:
+        """Compare with this picture of a part without defects from now on, in place of the one that `compare.golden` names.
+
+        For `recompute.template: golden`. The network stays, and runs whole once, on the picture beside itself. Raises InputError, BadFrame.
+        """
+        if self.settings.recompute.template == "none":
+            raise InputError("recompute.template is none: this network is shown no template; set it to golden")
+        self._detector.teach(golden.from_picture(picture))
+        self._showing = Showing(self.settings, self._detector)
+        self.forget_scene()
+        network, _, _ = self._stages_for(*picture.shape[:2])
+        self._showing.begin(network, picture)
+
     def take_over(self, old: Pipeline, has_same_files: bool = True) -> None:
         """Go on from another pipeline of this camera: with its open defects, and with its network and scene where both see alike.
 
@@ -176,6 +243,9 @@ class Pipeline:
             self._detector, self._refresh, self._network = old._detector, old._refresh, old._network
             self._decoder, self._audits, self._belt = old._decoder, old._audits, old._belt
             self._size_px, self._full_ts = old._size_px, old._full_ts
+            self._showing = old._showing
+            if self._audits is not None and old._network is not None:
+                self._second = self._new_second_look(self._audits, old._network)
             self._detector.retune(self.settings.compare)
         self.tracks.restore(old.tracks.snapshot())
 
@@ -194,6 +264,10 @@ class Pipeline:
             self._network.reset()
             self._decoder.reset()
 
+    def shown(self, image: Image) -> Image:
+        """This raw frame as the network is given it, uint8; beside its template where it is shown one. Valid until the next call."""
+        return self._showing.raw(image)
+
     @property
     def size_px(self) -> tuple[int, int]:
         """(height, width) of the frames, (0, 0) before the first one."""
@@ -209,6 +283,17 @@ class Pipeline:
         """The engine, once the first frame's size is known."""
         return self._network
 
+    @property
+    def outputs(self) -> Mapping[str, NDArray[np.float32]]:
+        """The network's answer that the last inspection stands on, valid until the next one; {} before the first."""
+        return self._outputs
+
+    def change_on(self, frame: Frame) -> ChangeMap:
+        """What the last inspection found changed, for the whole network's answer on its raw frame. Raises InputError before the first."""
+        if self._change is None:
+            raise InputError("no frame was inspected yet; call inspect first")
+        return replace(self._change, corrected=frame.image)
+
     def _stages_for(self, height: int, width: int, progress: Progress | None = None) -> tuple[CameraNetwork, Decoder, Audits]:
         """The network, its decoder and its audits, made for the first frame's size. Raises BadFrame for a frame of another size."""
         if self._network is None or self._decoder is None or self._audits is None:
@@ -216,9 +301,10 @@ class Pipeline:
             self._network = load_for_frames(self.settings.recompute, height, width, progress, is_belt)
             if is_belt and isinstance(self._network, SelectiveNetwork):
                 self._belt = _belt_for(self._network, self.settings.compare, (height, width))
-            self._decoder = decoder_for(self.settings.segment, (height, width), facts_of(self._network, height, width))
+            self._decoder = self._new_decoder(self._network, (height, width))
             self._audits = Audits(self._network, AuditSettings.of(self.settings.recompute))
             self._size_px = (height, width)
+            self._second = self._new_second_look(self._audits, self._network)
         if (height, width) != self._size_px:
             was_height, was_width = self._size_px
             raise BadFrame(
@@ -226,8 +312,14 @@ class Pipeline:
             )
         return self._network, self._decoder, self._audits
 
+    def _new_second_look(self, audits: Audits, network: CameraNetwork) -> SecondLook:
+        return SecondLook(audits, self._new_decoder(network, self._size_px), self._rules[0], self.settings.segment.kind != "boxes")
+
+    def _new_decoder(self, network: CameraNetwork, size_px: tuple[int, int]) -> Decoder:
+        return decoder_for(self.settings.segment, size_px, facts_of(network, *size_px))
+
     def _inspection(self, frame: Frame, change: ChangeMap, said: Verdict, reason: str | None, found: Found, watch: Stopwatch) -> Inspection:
-        regions, defects, events = found
+        regions, defects = found
         height, width = self._size_px
         costs = self._network.costs if self._network is not None else None
         full_ts = frame.ts if self._full_ts is None else self._full_ts
@@ -247,7 +339,7 @@ class Pipeline:
             full_reason=change.full_reason,
             regions=regions,
             defects=defects,
-            events=events,
+            events=(),
             score=max((region.score for region in regions), default=0.0),
             threshold=self.settings.judge.ng,
             costs=costs,
@@ -281,8 +373,9 @@ class Stopwatch:
 
 
 def sees_alike(one: CameraConfig, other: CameraConfig) -> bool:
-    """Do two configurations differ in judging and in `compare.adjust` at most: network, scene and reference of the one serve the other."""
-    first, second = (camera.model_dump(mode="json", include=set(SEEING), exclude={"compare": {"adjust"}}) for camera in (one, other))
+    """Do two configurations differ at most in judging and in what only watches: network, scene and reference of the one serve the other."""
+    apart = {"compare": {"adjust"}, "recompute": {"shift"}}
+    first, second = (camera.model_dump(mode="json", include=set(SEEING), exclude=apart) for camera in (one, other))
     return first == second
 
 

@@ -154,6 +154,19 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True)
+class Notice:
+    """What a person should know of how a camera is inspected. `what` names the one thing; `is_over` takes back what was said of it.
+
+    `kind` is audit | shift | rollout; `text` says what, by how much, and what to do.
+    """
+
+    kind: str
+    what: str
+    text: str
+    is_over: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Inspection:
     """Everything known about one inspected frame: what tests compare, `tap` shows and `study` analyses. Never aliases Memory."""
 
@@ -184,6 +197,9 @@ class Inspection:
     since_full_ms: float = 0.0
     audit_disagreement: float | None = None
     image: Mapping[str, str] | None = None
+    audit: str | None = None  # passed | failed | fault, where one was made
+    notices: tuple[Notice, ...] = ()
+    judged_by: str = "active"  # or candidate
 
     @classmethod
     def not_made(cls, camera: str, reason: str, ts: float, threshold: float, **known: Any) -> Inspection:
@@ -212,7 +228,9 @@ class Snapshot:
     `availability` is online | offline | disabled, `trouble` why it is not online, `warnings` what its source said of itself when it was
     opened. `figures` are of the newest inspections: `total_ms_p50`, `total_ms_p99`, `live_fraction_mean`, and of the last one
     `live_fraction`, `frame_age_s`, `audit_disagreement`. `drops` counts frames that were not looked at and `reconnects` lost decoders,
-    both by reason; `full_runs` whole-network runs by reason; `stage_s` seconds by stage; `inspect_s` the time an inspection took.
+    both by reason; `full_runs` whole-network runs by reason; `audits` those made, by outcome; `noticed` notices by kind; `compared` parts
+    that a candidate looked at, too, by what came of it; `notices` are the texts of what is not over, by what they are about; `stage_s`
+    seconds by stage; `inspect_s` the time an inspection took.
     """
 
     camera: str
@@ -226,6 +244,10 @@ class Snapshot:
     drops: Mapping[str, int] = field(default_factory=dict)
     reconnects: Mapping[str, int] = field(default_factory=dict)
     full_runs: Mapping[str, int] = field(default_factory=dict)
+    audits: Mapping[str, int] = field(default_factory=dict)
+    noticed: Mapping[str, int] = field(default_factory=dict)
+    compared: Mapping[str, int] = field(default_factory=dict)
+    notices: Mapping[str, str] = field(default_factory=dict)
     stage_s: Mapping[str, float] = field(default_factory=dict)
     inspect_s: Histogram = Histogram((), (0,))
 

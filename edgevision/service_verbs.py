@@ -1,4 +1,4 @@
-"""The verbs about a running or stopped service: `outbox ...`, `doctor`. In: the command line's grammar. Out: the same with these in it."""
+"""The verbs about a running or stopped service: `outbox ...`, `rollout`, `doctor`. In: the command line's grammar. Out: it with these."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from edgevision.errors import InputError
 
 AddVerb = Callable[[Any, str, Callable[[argparse.Namespace], int] | None, str], argparse.ArgumentParser]
 STATES = ("pending", "aside", "acked", "gaps")
+STEPS = ("status", "share", "back", "commit")
 _WHICH = "the YAML file that the service runs, or an outbox file"
 
 
@@ -35,9 +36,15 @@ def add_service_verbs(verbs: Any, add: AddVerb) -> None:
     export.add_argument("--out", type=Path, metavar="FILE.jsonl", help="a file (default: standard output)")
     drain.add_argument("config", type=Path, metavar="CONFIG", help="the YAML file that the service runs")
     drain.add_argument("--patience", type=float, default=30.0, metavar="S", help="give up when nothing goes for so long (default 30)")
+    rollout = add(verbs, "rollout", _rollout, "let a candidate judge a share of the parts, then all, or none; see how it does")
+    rollout.add_argument("config", type=Path, metavar="CONFIG", help="the YAML file that the service runs")
+    steps = "status: how it compares; share X: it judges that share; back: none; commit: write it into the file"
+    rollout.add_argument("step", choices=STEPS, help=steps)
+    rollout.add_argument("share", type=float, nargs="?", metavar="X", help="with share: from 0 to 1")
+    rollout.add_argument("--camera", metavar="ID", help="which camera; not needed where there is only one")
     doctor = add(verbs, "doctor", _doctor, "look at what stands in the way: broker and its rights, clock, cameras, CPU, disk, outbox")
     doctor.add_argument("config", type=Path, nargs="?", metavar="CONFIG", help="the YAML file; without it, only the computer is looked at")
-    for verb in (stats, listed, verify, drain, retry, doctor):
+    for verb in (stats, listed, verify, drain, retry, rollout, doctor):
         verb.add_argument("--json", action="store_true", help="print JSON")
 
 
@@ -97,6 +104,28 @@ def _retry(arguments: argparse.Namespace) -> int:
 
     count = retry_aside(arguments.config)
     print(json.dumps({"queued": count}) if arguments.json else f"{count} messages that were set aside will be sent again")
+    return 0
+
+
+def _rollout(arguments: argparse.Namespace) -> int:
+    from edgevision.daemon import rollout_verbs
+
+    config, camera, step = arguments.config, arguments.camera, arguments.step
+    if (step == "share") != (arguments.share is not None):
+        raise InputError("a share goes with the step `share`, which needs one: edgevision rollout CONFIG share 0.2")
+    if arguments.share is not None and not 0 <= arguments.share <= 1:
+        raise InputError(f"share is {arguments.share:g}; it must be from 0 to 1")
+    if step == "status":
+        report = rollout_verbs.status(config, camera)
+        print(json.dumps(report) if arguments.json else rollout_verbs.status_text(report))
+        return 0
+    if step == "commit":
+        report = rollout_verbs.commit(config, camera)
+        said = [f"{path}: {value}" for path, value in report["written"].items()] + ([report["note"]] if "note" in report else [])
+    else:
+        report = rollout_verbs.back(config, camera) if step == "back" else rollout_verbs.share(config, camera, arguments.share)
+        said = [f"{report['camera']}: the candidate judges {report['share']:.0%} of the parts"]
+    print(json.dumps(report) if arguments.json else "\n".join(said))
     return 0
 
 

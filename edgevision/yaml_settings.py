@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from types import MappingProxyType
+from types import MappingProxyType, UnionType
 from typing import Any, Literal, TypeVar, get_args, get_origin
 
 from annotated_types import Ge, Gt, Le, Lt
@@ -97,6 +97,7 @@ class Fitter:
         for key, (name, field) in fields.items():
             kind = next((mark.kind for mark in field.metadata if isinstance(mark, Kind)), None)
             below = _model_of(field)
+            maybe = _maybe_model_of(field)
             if kind is not None:
                 picked = self._choose_all(kind, node.value.get(key), field)
                 if picked is not None:
@@ -107,6 +108,8 @@ class Fitter:
                 plain[key] = self._plain(below, node.value[key], (*at, name), chosen) or {}
             elif below is not None and not field.is_required():
                 plain[key] = self._plain(below, Node({}, node.where, (*node.path, key)), (*at, name), chosen)
+            elif key in node.value and maybe is not None and node.value[key].value is not None:
+                plain[key] = self._plain(maybe, node.value[key], (*at, name), chosen) or {}
             elif key in node.value:
                 plain[key] = self._absolute(key, field, node.value[key])
             elif isinstance(default := field.get_default(call_default_factory=True, validated_data={}), Path):
@@ -294,6 +297,13 @@ def _model_of(field: FieldInfo) -> type[BaseModel] | None:
     return field.annotation if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel) else None
 
 
+def _maybe_model_of(field: FieldInfo) -> type[BaseModel] | None:
+    """The model of a section that may be left empty: `ChangeSettings | None`."""
+    kinds = [kind for kind in get_args(field.annotation) if kind is not type(None)] if get_origin(field.annotation) is UnionType else []
+    is_model = len(kinds) == 1 and isinstance(kinds[0], type) and issubclass(kinds[0], BaseModel)
+    return kinds[0] if is_model else None
+
+
 def _flat(annotation: Any) -> Iterator[Any]:
     yield annotation
     if get_origin(annotation) is not Literal:
@@ -318,7 +328,7 @@ def _find(model: type[BaseModel], node: Node, loc: tuple[int | str, ...]) -> tup
     for part in loc:
         if current is not None and part in _keys(current):
             field = _keys(current)[str(part)][1]
-            current = _model_of(field)
+            current = _model_of(field) or _maybe_model_of(field)
             is_exact = True
         if isinstance(node.value, dict) and part in node.value:
             node = node.value[part]

@@ -126,8 +126,18 @@ def test_a_network_that_is_none_is_78(verb, content, words, tmp_path, pictures, 
     if content is not None:
         network.write_bytes(content)
     config = write_config(tmp_path, f"{{type: folder, path: {pictures}}}", f"    recompute: {{network: {network}}}\n")
-    arguments = ["replay", str(pictures), "--config", config] if verb == "replay" else [verb, config]
+    out = tmp_path / "answers.jsonl"
+    arguments = ["replay", str(pictures), "--config", config, "--out", str(out)] if verb == "replay" else [verb, config]
     failed(capsys, arguments, 78, "net.onnx", words)
+    assert not out.exists()
+
+
+def test_a_replay_that_could_inspect_nothing_has_failed(tmp_path, pictures, capsys):
+    config = write_config(tmp_path, f"{{type: folder, path: {pictures}}}", "    compare: {roi: [[500, 500], [600, 500], [600, 600]]}\n")
+    golden = tmp_path / "golden.jsonl"
+    assert main(["replay", str(pictures), "--config", config, "--out", str(golden)]) == 1
+    assert "4 NOT_INSPECTED" in capsys.readouterr().out
+    assert main(["replay", str(pictures), "--config", config, "--expect", str(golden)]) == 0  # as expected, that is
 
 
 def test_replay_names_the_cameras_there_are(tmp_path, pictures, capsys):

@@ -1,4 +1,4 @@
-"""The plugins that ship are whole, and their samples work."""
+"""The plugins that ship are whole, and their samples work. A recipe is a folder of data: card, sample, network, what people read."""
 
 from __future__ import annotations
 
@@ -7,10 +7,15 @@ from pathlib import Path
 import pytest
 
 from edgevision.config import builtin_registry, load
-from edgevision.registry import KINDS
+from edgevision.registry import DATA_KINDS, KINDS
+from edgevision.study.recipe import find_recipe, recipe_names
 
 PLUGINS = Path(__file__).parents[1] / "plugins"
-FOLDERS = sorted(path for path in PLUGINS.iterdir() if path.is_dir() and not path.name.startswith((".", "_")))
+ALL = sorted(path for path in PLUGINS.iterdir() if path.is_dir() and not path.name.startswith((".", "_")))
+RECIPES = [path for path in ALL if path.name.partition("_")[0] in DATA_KINDS]
+FOLDERS = [path for path in ALL if path not in RECIPES]
+RECIPE_FILES = ("recipe.yaml", "sample.yaml", "README.md", "MODEL_CARD.md", "golden.jsonl", "test_recipe.py")
+MOST_BYTES = 1_500_000  # of a file in the wheel
 
 
 def test_there_is_one_of_each_kind():
@@ -45,3 +50,25 @@ def test_its_settings_are_described(folder):
     registry.load_plugins([PLUGINS])
     model = registry.settings(kind, name)
     assert model is None or all(field.description for field in model.model_fields.values())
+
+
+def test_recipes_are_found_by_their_names():
+    assert [f"recipe_{name}" for name in recipe_names()] == [path.name for path in RECIPES]
+
+
+@pytest.mark.parametrize("folder", RECIPES, ids=lambda path: path.name)
+def test_a_recipe_is_whole_and_holds_no_code(folder):
+    assert [name for name in RECIPE_FILES if not (folder / name).is_file()] == []
+    assert [path.name for path in folder.rglob("*.py") if "__pycache__" not in path.parts] == ["test_recipe.py"]
+    large = {path.name: path.stat().st_size for path in folder.iterdir() if path.is_file() and path.stat().st_size > MOST_BYTES}
+    assert not large, f"{large}: what the wheel carries stays below {MOST_BYTES} bytes a file"
+
+
+@pytest.mark.parametrize("folder", RECIPES, ids=lambda path: path.name)
+def test_a_recipe_s_sample_is_one_camera_with_the_recipe_s_network(folder):
+    recipe = find_recipe(folder.name.removeprefix("recipe_"))
+    (camera,) = recipe.config().cameras.values()
+    assert Path(camera.recompute.network) == recipe.network.resolve()
+    assert camera.recipe_id == recipe.card.name
+    assert camera.source.type == "folder"
+    assert Path(camera.source.settings.path) == (folder / "sample").resolve()

@@ -83,7 +83,7 @@ def draw(path: Path, times: list[float], samples: list[dict[str, float]]) -> Non
     for axes, name in zip(rows, ("memory_mb", "fds", "threads"), strict=True):
         axes.plot([at / 60 for at in times], [sample[name] for sample in samples])
         axes.set_ylabel(name)
-        axes.set_ylim(bottom=0)
+        axes.set_ylim(0, 1.15 * max(sample[name] for sample in samples))
     rows[-1].set_xlabel("minutes")
     figure.suptitle("Four cameras: all processes together")
     figure.tight_layout()

@@ -10,17 +10,21 @@ import math
 from types import ModuleType
 from typing import Any, NamedTuple
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from edgevision.compare import measure
+from edgevision.compare.area import allowed_pixels, span_of
 from edgevision.compare.belt import entering, move
 from edgevision.compare.golden import Golden
 from edgevision.compare.golden import load as load_golden
 from edgevision.compare.golden_view import GoldenView
-from edgevision.compare.light import Lamp
-from edgevision.compare.masks import LiveMask, MaskPool, zeros_on_line
+from edgevision.compare.image import checked, read_only
+from edgevision.compare.light import Lamp, refuse_colours
+from edgevision.compare.masks import LiveMask, MaskPool, ShownMask
+from edgevision.compare.missed import missed_share
+from edgevision.compare.restless import EVERY, Restless
+from edgevision.compare.scratch import Scratch
 from edgevision.compare.settings import ChangeSettings
 from edgevision.compare.settle import TILE_PX, Settle
 from edgevision.compare.steady import CELLS, Steady
@@ -29,12 +33,9 @@ from edgevision.errors import BadFrame, InputError
 from edgevision.kernels.compiled import change as compiled
 from edgevision.records import ChangeMap, Image, Mask, Scene
 
-__all__ = ["Background", "ChangeDetector", "ChangeSettings"]
+__all__ = ["Background", "ChangeDetector", "ChangeSettings", "allowed_pixels"]
 
 BANDS = 64
-LONGEST_SIDE_PX = 32_000
-SAMPLES = 5400
-SAMPLE_ROWS = 40  # at least, where there are as many: fewer do not show a wave along the rows
 NOISE_MEMORY_FRAMES = 64
 NOISE_EVERY = 8
 CHANGE_SIGMAS = 7.0
@@ -42,7 +43,6 @@ NOISE_ROOM = 1.5
 SPREAD_GUESS_LEVELS = 1.5
 LEAST_SAMPLES = 50
 CALIBRATION_FRAMES = 4
-ROW_ROOM = 512
 POINTS_EVERY = 4
 DAZZLED_SHARE = 0.25
 DAZZLED_FRAMES = 30
@@ -66,13 +66,14 @@ class Background:
         self.settle = Settle(height, width, settings.settle_frames)
         self.used = np.zeros(flat, image.dtype)
         self.tolerance = np.zeros(flat, image.dtype)
+        self.restless = Restless(flat, self.level_shift)
         self.corrected = np.zeros(flat, image.dtype)
         self.noise_counts = np.zeros((measure.NOISE_BINS, measure.RESIDUAL_BINS))
         self.faint_counts = np.zeros(measure.FAINT_BINS)
         self.mean = np.zeros(flat, np.uint16)  # in 1/256 of a gray level, as is the spread
         self.spread = np.zeros(flat, np.uint16)
         self.raw_foreground = np.zeros((height + 2, width + 2), np.uint8)
-        self.foreground = np.zeros((height, width), np.bool_)
+        self.foreground = ShownMask(height, width)
         self.streak = np.zeros((height, width) if settings.confirm_frames > 1 else (1, 1), np.uint8)
         self.held = np.zeros((height, width) if settings.hold_frames else (1, 1), np.uint8)
         self.frames = 0
@@ -81,10 +82,11 @@ class Background:
         self.noise = np.full(measure.LEVELS, measure.NOISE_GUESS)
         self.finer = 8 - self.level_shift
         self.depth = (self.level_shift, (measure.LEVELS << self.level_shift) - 1)
+        self.began_golden = False  # the golden picture itself was the first frame, so that `used` is it and what differed from it
         self.golden = None if golden is None else GoldenView(golden, image, self.allowed, self.level_shift, settings)
         self.steady = Steady((height, width), self.channels, self.level_shift, settings.steady_px)
         self.lamp = Lamp((height, width, self.channels), image.dtype, self.level_shift, self.span)
-        self.pool, self.pool_foreground = MaskPool(height, width), MaskPool(height, width)
+        self.pool = MaskPool(height, width)
         self.scratch = Scratch(height, width, self.channels, image.dtype)
         self.set_tables(settings)
         self.restart_reference(image.reshape(flat))
@@ -103,6 +105,7 @@ class Background:
         if not is_anew and self.frames >= CALIBRATION_FRAMES and np.abs(noise - self.noise).max() < self.noise.max() / 8:
             return
         self.noise = noise
+        self.restless.set_threshold(settings.pixel_threshold, settings.hysteresis)
         weak = settings.hysteresis * measure.strong_levels(settings.pixel_threshold, noise)
         self.weak_table = measure.to_table(weak, self.level_shift)
         self.tables = (self.weak_table, measure.to_table(measure.EDGE_SIGMAS * noise, self.level_shift), self.level_shift)
@@ -128,8 +131,7 @@ class Background:
         np.left_shift(corrected, self.finer, out=self.mean, dtype=np.uint16)
         self.spread[:] = round(SPREAD_GUESS_LEVELS * 256)
         self.raw_foreground[:] = 0
-        self.foreground[:] = False
-        self.shown_foreground = read_only(np.zeros_like(self.foreground))
+        self.foreground.clear()
 
     def shift(self, down_px: int, right_px: int, flat: Image) -> None:
         """What was used, and what was said of it, moves along; what newly enters is used as `flat` shows it.
@@ -144,62 +146,17 @@ class Background:
             move(used, pixels, axis)
             entered = entering(pixels, self.shape[axis])
             np.moveaxis(used, axis, 0)[entered] = np.moveaxis(shown, axis, 0)[entered]
-            for said in (self.raw_foreground[1:-1, 1:-1], self.foreground, self.streak, self.held):
+            for said in (self.raw_foreground[1:-1, 1:-1], self.foreground.mask, self.streak, self.held):
                 if said.shape == self.shape[:2]:
                     move(said, pixels, axis)
                     np.moveaxis(said, axis, 0)[entered] = 0
-        self.shown_foreground = read_only(self.foreground.copy())
+        self.foreground.rewritten()
 
     def band(self) -> tuple[int, int]:
         """The rows whose slow work is due on this frame: every row that holds allowed pixels once in BANDS frames."""
         top, bottom = self.span[:2]
         k = self.frames % BANDS
         return top + k * (bottom - top) // BANDS, top + (k + 1) * (bottom - top) // BANDS
-
-
-class Scratch:
-    """Working space of the kernels: its contents mean nothing between calls, but `weak` is left all zero."""
-
-    def __init__(self, height: int, width: int, channels: int, dtype: Any) -> None:
-        self.flags = np.zeros(width * channels, np.uint8)
-        self.weak = np.zeros((height + 2, width + 2), np.uint8)
-        self.points = np.zeros(height * width, np.int32)
-        self.runs = np.zeros((height * (width // 2 + 1), 3), np.int32)
-        self.chosen_runs = np.zeros_like(self.runs)
-        self.steep = np.zeros(width * channels, np.int32)
-        self.queue = np.zeros(height * width, np.int32)
-        area = height * width * channels / SAMPLES
-        down = max(1, min(int(math.sqrt(area)), height // SAMPLE_ROWS))
-        self.steps = odd(down), odd(max(1, int(area / down)))
-        self.faint_step = odd(max(1, int(2 * math.sqrt(area))))
-        samples = (height // self.steps[0] + 1) * (width // self.steps[1] + 1) * channels
-        self.samples = np.zeros((5, samples), np.int32)
-        self.faint = np.zeros(measure.FAINT_BINS, np.int64)
-        wide = -(-width * channels // 64) * 64 + ROW_ROOM
-        self.rows = zeros_on_line((5, wide), np.int16 if dtype == np.uint8 else np.int32)
-        self.first = np.zeros(height, np.int32)
-        self.last = np.zeros(height, np.int32)
-        self.none = np.zeros((height, width), np.bool_)
-
-
-def odd(step: int) -> int:
-    """The step, or the one before it: an even one would meet the same place in each of a codec's blocks."""
-    return max(1, step - 1 + step % 2)
-
-
-def allowed_pixels(settings: ChangeSettings, height: int, width: int) -> NDArray[np.uint8]:
-    """1 where a change counts: inside the ROI, outside every ignored polygon. Raises InputError for a ROI outside the picture."""
-    allowed = np.ones((height, width), np.uint8)
-    if settings.roi is not None:
-        allowed[:] = 0
-        cv2.fillPoly(allowed, [np.array(settings.roi, np.int32)], 1)
-        if not allowed.any():
-            raise InputError(f"compare.roi lies outside the {width}x{height} picture; give its corners as [x, y] in frame pixels")
-    for polygon in settings.ignore:
-        cv2.fillPoly(allowed, [np.array(polygon, np.int32)], 0)
-    if not allowed.any():
-        raise InputError("compare.ignore covers the whole of what compare.roi leaves; nothing could ever be live: make it smaller")
-    return allowed
 
 
 class _Pending(NamedTuple):
@@ -237,6 +194,34 @@ class ChangeDetector:
         """Forget everything: the next frame is a first frame."""
         self._background: Background | None = None
         self._pending: _Pending | None = None
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether nothing was measured since it was made or reset."""
+        return self._background is None
+
+    def teach(self, golden: Golden) -> None:
+        """Judge against this picture from now on, where `compare.reference` is golden. Forgets everything."""
+        self.golden = golden
+        self.reset()
+
+    def begin(self, like: Image) -> ChangeMap:
+        """Take the golden picture itself for the first frame, to which frames `like` this one are compared. To be committed.
+
+        From then on a frame of which more than `compare.golden_fraction` has changed is no such part: `measure` raises BadFrame. Raises
+        InputError where there is no golden picture, or one of another size or type.
+        """
+        golden = self.golden
+        if golden is None:
+            raise InputError("there is no golden picture to begin with; set compare.reference: golden and compare.golden, or teach one")
+        if golden.mean.shape != like.shape or golden.mean.dtype != like.dtype:
+            raise InputError(
+                f"{self.settings.golden or 'the template'}: is {golden.mean.dtype} {golden.mean.shape}, the camera gives {like.dtype} "
+                f"{like.shape}; teach it anew from this camera"
+            )
+        change = self.measure(golden.mean)
+        self._open().began_golden = True
+        return change
 
     @property
     def noise(self) -> NDArray[np.float64]:
@@ -285,8 +270,11 @@ class ChangeDetector:
         if steadied is not None:
             image, flat = steadied
             samples = self._fit_light(background, flat)
+        refuse_colours(background.scratch.samples, samples, self.settings.colour_limit)
         limits = self._limits(background, flat, samples)
         found = self._find(background, flat, limits)
+        if background.began_golden:
+            self._refuse_alien(background, found)
         if background.dazzled or found > self.settings.global_fraction * background.allowed_px:
             background.scratch.weak[:] = 0
             self._refuse_dazzled(background)
@@ -294,9 +282,41 @@ class ChangeDetector:
         taken, live_px = self._grow(background, flat, limits[0], found, force_rows)
         return self._partial(background, image, flat, taken, live_px)
 
+    def restore(self, live: Mask) -> ChangeMap:
+        """The golden picture again at these pixels, to be committed: for who began with it, and compares each frame with it alone."""
+        background = self._open()
+        if background.golden is None:
+            raise InputError("there is no golden picture to go back to; set compare.reference: golden and compare.golden")
+        background.lamp.reset()
+        mean = background.golden.mean
+        flat = read_only(mean.reshape(background.used.shape))
+        change = ChangeMap(live, read_only(background.scratch.none), 0.0, 1.0, 0.0, Scene.NORMAL, mean)
+        extents = LiveMask(np.ascontiguousarray(live), background.scratch.first, background.scratch.last)
+        self._kernels.find_extents(*extents)
+        count = int(self._kernels.find_runs(*extents, background.scratch.runs))
+        self._pending = _Pending(change, flat, flat, live, count)
+        return change
+
     def complete(self, change: ChangeMap, live: Mask) -> None:
         """Make `change.corrected` valid at `live` too, for a policy that goes beyond `change.live`. It must be the last measured."""
         self._fill(self._last(change), live)
+
+    def as_allowed(self, image: Image) -> Image:
+        """The frame where changes count and, outside the ROI and in ignored polygons, what was used there; `image` itself without such."""
+        background = self._background
+        if background is None or background.frames == 0 or background.allowed_px == background.allowed.size:
+            return image
+        used = background.used.reshape(image.shape)
+        mask = background.allowed.astype(bool)
+        mixed: Image = np.where(mask if image.ndim == 2 else mask[:, :, None], image, used)
+        return mixed
+
+    def missed(self, change: ChangeMap, live: Mask, levels: float, random: np.random.Generator) -> float:
+        """Of the last measured frame, the share that is not handed over with `live` although it is further than `levels` off; sampled."""
+        pending, background = self._last(change), self._open()
+        frame = pending.image.reshape(background.shape), background.used.reshape(background.shape)
+        limits = levels * (1 << background.level_shift), math.ceil(self._vibration_q8 / 256)
+        return missed_share(frame, (change.gain, change.offset), (background.allowed, live), limits, random)
 
     def shift(self, down_px: int, right_px: int, image: Image) -> None:
         """The scene has moved so far in the picture: what was used moves along, and what `image` shows newly is taken for used.
@@ -331,8 +351,7 @@ class ChangeDetector:
             self._refresh_tolerances(background, chosen, runs, count)
             if background.frames % POINTS_EVERY == 0:
                 background.steady.choose(self._kernels, background.used, background.allowed)
-            if background.golden is None:
-                self._learn(background, pending, protect)
+            self._learn(background, pending, protect)
         background.frames += 1
         self._pending = None
 
@@ -358,6 +377,16 @@ class ChangeDetector:
                 raise BadFrame(f"the picture is {what}: {share}, {limit} (compare.blind_fraction); check {remedy}")
         background.bright = bright / max(seen, 1)
         return int(n)
+
+    def _refuse_alien(self, background: Background, found: int) -> None:
+        """Raises BadFrame where so much has changed that the frame does not show the golden picture's part."""
+        share, limit = found / background.allowed_px, self.settings.golden_fraction
+        if share > limit:
+            background.scratch.weak[:] = 0
+            raise BadFrame(
+                f"not the part of its template: {share:.0%} of the picture differs, the limit is {limit:.0%} (compare.golden_fraction); is "
+                "it another product, or does it lie elsewhere? Teach its template, or put it right"
+            )
 
     def _refuse_dazzled(self, background: Background) -> None:
         """Raises BadFrame while much of the picture has just become saturated: the camera's exposure is still catching up."""
@@ -477,8 +506,7 @@ class ChangeDetector:
         background.lamp.reset()
         background.dazzled, background.bright_before = 0, background.bright
         background.raw_foreground[:] = 0
-        background.foreground[:] = False
-        foreground = read_only(np.zeros((height, width), np.bool_))
+        foreground = background.foreground.clear()
         golden = None
         if background.golden is not None:
             background.golden.is_aligned = False  # so that all of the frame is judged
@@ -499,11 +527,9 @@ class ChangeDetector:
             self._kernels.judge_band(flat, *against, band, channels, scratch.flags, raw)
         else:
             band = self._judge_golden(background.golden, background, image, flat, count)
-        if self._kernels.despeckle(raw, taken.first, taken.last, band, self.settings.despeckle, background.foreground):
-            shown = background.pool_foreground.take().mask
-            np.copyto(shown, background.foreground)
-            background.shown_foreground = read_only(shown)
-        return background.shown_foreground
+        shown = background.foreground
+        has_changed = self._kernels.despeckle(raw, taken.first, taken.last, band, self.settings.despeckle, shown.mask, shown.editions)
+        return shown.copy() if has_changed else shown.shown
 
     def _judge_golden(self, golden: GoldenView, background: Background, image: Image, flat: Image, count: int) -> tuple[int, int]:
         """Judge against the golden picture; returns the rows that were judged whole. A part that is not found has no foreground."""
@@ -536,21 +562,28 @@ class ChangeDetector:
 
     def _learn(self, background: Background, pending: _Pending, protect: Mask | None) -> None:
         masks = (pending.live, background.scratch.none if protect is None else protect, background.allowed)
-        state = (background.scratch.flags, background.mean, background.spread)
-        light = background.lamp.light
-        self._kernels.learn_rows(pending.image, light, background.finer, masks, background.band(), background.channels, self._rate, *state)
+        light, rows = background.lamp.light, background.band()
+        if background.golden is None:
+            state = (background.scratch.flags, background.mean, background.spread)
+            self._kernels.learn_rows(pending.image, light, background.finer, masks, rows, background.channels, self._rate, *state)
+        if background.frames % EVERY == 0:
+            background.restless.learn(self._kernels, (pending.image, background.used, light), masks, rows)
+            self._set_tolerances(background, rows)
 
     def _refresh_tolerances(self, background: Background, live: Mask, runs: NDArray[np.int32], count: int) -> None:
         """Around what was committed and, while the noise tables have just moved, in the band that is due."""
         place = (background.allowed, live, runs, count, background.scratch.steep, background.tolerance)
-        self._kernels.refresh_tolerances(background.used, background.channels, background.tables, self._vibration_q8, *place)
+        self._kernels.refresh_tolerances(background.used, background.channels, *self._rules(background), *place)
         if background.stale_bands:
             background.stale_bands -= 1
             self._set_tolerances(background, background.band())
 
     def _set_tolerances(self, background: Background, rows: tuple[int, int]) -> None:
         place = (background.allowed, rows, background.scratch.steep, background.tolerance)
-        self._kernels.set_tolerances(background.used, background.channels, background.tables, self._vibration_q8, *place)
+        self._kernels.set_tolerances(background.used, background.channels, *self._rules(background), *place)
+
+    def _rules(self, background: Background) -> tuple[Any, ...]:
+        return background.tables, background.restless.own, self._vibration_q8
 
 
 def grid_of(background: Background) -> tuple[tuple[int, int], tuple[int, int]]:
@@ -562,31 +595,3 @@ def grid_of(background: Background) -> tuple[tuple[int, int], tuple[int, int]]:
 def scene_of(background: Background, otherwise: Scene) -> Scene:
     """Misaligned where the part does not lie where it may, which is NOT_INSPECTED, whatever else the frame shows."""
     return Scene.MISALIGNED if background.golden is not None and not background.golden.is_aligned else otherwise
-
-
-def span_of(allowed: NDArray[np.uint8], channels: int) -> tuple[int, int, int, int]:
-    """First row, row after the last, first value in a row, value after the last: the box around the allowed pixels."""
-    rows, columns = np.flatnonzero(allowed.any(axis=1)), np.flatnonzero(allowed.any(axis=0))
-    return int(rows[0]), int(rows[-1]) + 1, int(columns[0]) * channels, (int(columns[-1]) + 1) * channels
-
-
-def read_only(array: NDArray[Any]) -> NDArray[Any]:
-    """A view that refuses to be written."""
-    view = array.view()
-    view.setflags(write=False)
-    return view
-
-
-def checked(image: Image, background: Background | None) -> Image:
-    """The image as (row, column x channel), contiguous. Raises InputError or BadFrame."""
-    if not isinstance(image, np.ndarray) or image.dtype not in (np.uint8, np.uint16):
-        kind = image.dtype if isinstance(image, np.ndarray) else type(image).__name__
-        raise InputError(f"the image is {kind}; it must be a numpy array of uint8 or uint16")
-    if image.ndim not in (2, 3) or image.size == 0 or (image.ndim == 3 and image.shape[2] not in (1, 3)):
-        raise InputError(f"the image has shape {image.shape}; it must be (H, W) or (H, W, 3)")
-    if max(image.shape) > LONGEST_SIDE_PX:
-        raise InputError(f"the image has shape {image.shape}; a side may have at most {LONGEST_SIDE_PX} pixels: bin or crop it")
-    if background is not None and (image.shape != background.shape or image.dtype != background.dtype):
-        now, before = f"{image.dtype} {image.shape}", f"{background.dtype} {background.shape}"
-        raise BadFrame(f"the frame is {now}, those before were {before}; set the camera back, or restart it with its new format")
-    return read_only(np.ascontiguousarray(image).reshape(image.shape[0], -1))

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from edgevision.compare.align import LEAST_LANDMARKS, Landmarks, Limits, Pose, warped
 from edgevision.compare.golden import Golden
-from edgevision.compare.light import Lamp
+from edgevision.compare.light import Lamp, refuse_colours
 from edgevision.compare.measure import EDGE_SIGMAS, NOISE_GUESS
 from edgevision.compare.settings import ChangeSettings
 from edgevision.errors import InputError
@@ -48,6 +48,11 @@ class GoldenView:
         self._bounds = _bounds_of(golden, allowed, level_shift, settings)
         self._lay()
 
+    @property
+    def mean(self) -> Image:
+        """The golden picture as it was taught, wherever it now lies in the frame."""
+        return self._golden.mean
+
     def align(self, image: Image) -> bool:
         """Find the part. True when all of the frame must be judged anew: it moved, or has just been found."""
         if self._landmarks is None:
@@ -73,6 +78,9 @@ class GoldenView:
             self._lamp.reset()
         else:
             self._lamp.fit(kernels, samples, n, 0.0)
+        self.is_aligned = False  # should it be refused: the next frame is judged anew
+        refuse_colours(samples, n, self._settings.colour_limit)
+        self.is_aligned = True
 
     def judge_band(self, kernels: ModuleType, flat: Image, rows: tuple[int, int], flags: NDArray[np.uint8], raw: NDArray[np.uint8]) -> None:
         """Mark in these rows the pixels that no good part shows."""

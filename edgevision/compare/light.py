@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from edgevision.compare.masks import zeros_on_line
 from edgevision.compare.measure import LEVELS, NOISE_BINS, RESIDUAL_BINS, quantile
+from edgevision.errors import BadFrame
 
 OFFSET_PRIOR = 0.02  # how strongly an offset is doubted: little where the line explains all of the picture,
 OFFSET_DOUBT = 30.0  # much while it does not: a gain that varies by place looks like one
@@ -36,15 +37,18 @@ LEAST_IN_ZONE = 8
 DIMMEST_LEVELS = 8
 SURE = 6.0  # sigmas by which the zones' misfit must exceed what noise alone makes of it
 EXPLAINED = 0.6  # share of the misfit that a surface or a wave must explain: of a stain, neither does
+EXPLAINED_AGAIN = 0.3  # once one was found: the other, which looks a little like it, has left less to explain
 CHANCE = 4.0  # times what as many numbers would explain of any misfit by chance: few zones are soon explained
 OUTLIER_SIGMAS = 4.0
 RULES = (SURE, EXPLAINED, CHANCE, OUTLIER_SIGMAS)
+RULES_AGAIN = (SURE, EXPLAINED_AGAIN, CHANCE, OUTLIER_SIGMAS)  # where the light is known to vary by place: to better what was found
 CYCLES = tuple(k / 10 for k in range(10, 81))  # of the mains' bands in a picture, that are looked for
 WAVE_PARTS = 5
 LEAST_BY_PLACE = 0.003  # share of the light from which on a gain by place is taken up: less is not worth a gain for every value,
 LEAST_AGAIN = 0.002  # and from which on it is bettered
-FIELD_ROUNDS = 3
+FIELD_ROUNDS = 4
 FACTOR_BOUNDS = (0.5, 2.0)
+COLOURS = ("blue", "green", "red")
 REACH_PX = 32  # around what is looked at: shaken by a few pixels, or by tiles of 16
 
 Span = tuple[int, int, int, int]
@@ -99,6 +103,26 @@ def relaxed(fit: Line, share: float, level_shift: int) -> Line:
     offsets = [offset * (1 - share) for offset in fit.offsets]
     ends = [max(abs(b), abs((a - 1) * (LEVELS - 1) * unit + b)) for a, b in zip(gains, offsets, strict=True)]
     return Line.none(len(gains)) if max(ends) < NEGLIGIBLE_LEVELS * unit else Line(tuple(gains), tuple(offsets))
+
+
+def refuse_colours(samples: NDArray[np.int32], n: int, limit: float) -> None:
+    """Raises BadFrame where one channel's gain is more than `limit` above another's: no lamp dims like that. 0: any will do.
+
+    The gain of a channel is the median of (value as used / value now) over its `n` samples, as `Lamp.fit` takes them, without the dimmest:
+    a fit would leave out a channel that has slipped alone, as it leaves out a change.
+    """
+    if not limit or n == 0:
+        return
+    now, used, channel = samples[0, :n], samples[1, :n], samples[2, :n]
+    bright = now > np.median(now) / 4
+    gains = {int(c): float(np.median(used[own] / now[own])) for c in np.unique(channel) if (own := bright & (channel == c)).any()}
+    low, high = min(gains.values(), default=1.0), max(gains.values(), default=1.0)
+    if high > low * (1 + limit):
+        pale, strong = (COLOURS[next(c for c, gain in gains.items() if gain == end)] for end in (high, low))
+        raise BadFrame(
+            f"the colours are off: {pale} is {1 - low / high:.0%} weaker against {strong} than it was, the limit is {limit:.0%} "
+            "(compare.colour_limit); check the camera's white balance and the lamp"
+        )
 
 
 class Lamp:
@@ -272,13 +296,17 @@ class Lamp:
         """Look for a surface in what is left of the misfit, into `_bend`."""
         kernels, samples, n = grid
         kernels.zone_sums(samples, n, self._far, self._places.in_zones, limit, self._zone_sums)
-        return bool(kernels.find_surface(self._zone_sums, self._given(), RULES, self._places.surfaces, self._bend))
+        return bool(kernels.find_surface(self._zone_sums, self._given(), self._rules, self._places.surfaces, self._bend))
 
     def _has_wave(self, grid: Grid, limit: int) -> bool:
         """Look for a wave along the rows, with its first overtone, into `_wave`."""
         kernels, samples, n = grid
         kernels.zone_sums(samples, n, self._far, self._places.in_bands, limit, self._band_sums)
-        return bool(kernels.find_wave(self._band_sums, self._given(), RULES, self._places.waves, WAVE_PARTS, self._wave))
+        return bool(kernels.find_wave(self._band_sums, self._given(), self._rules, self._places.waves, WAVE_PARTS, self._wave))
+
+    @property
+    def _rules(self) -> tuple[float, ...]:
+        return RULES_AGAIN if self.has_places else RULES
 
     def _given(self) -> tuple[float, float, float]:
         return self.offset, float(DIMMEST_LEVELS << self._level_shift), float(LEAST_IN_ZONE)

@@ -47,3 +47,36 @@ class MaskPool:
         fresh = LiveMask(np.zeros(self.shape, np.bool_), np.full(height, width, np.int32), np.zeros(height, np.int32))
         self._held = [*self._held[-KEPT + 1 :], fresh]
         return fresh
+
+
+class ShownMask:
+    """A mask that is written in place, row by row, and copies of it that stay as they are for as long as somebody holds them.
+
+    Whoever writes a row of `mask` counts up its edition: only rows of another edition than the copy's are copied.
+    """
+
+    def __init__(self, height: int, width: int) -> None:
+        self.mask = np.zeros((height, width), np.bool_)
+        self.editions = np.ones(height, np.int32)
+        self._pool = MaskPool(height, width)
+        self.copy()
+
+    def copy(self) -> Mask:
+        """The mask as it is now, read-only; also as `shown` until the next one."""
+        copy, _, editions = self._pool.take()
+        rows = np.flatnonzero(editions != self.editions)
+        copy[rows] = self.mask[rows]
+        editions[rows] = self.editions[rows]
+        self.shown = copy.view()
+        self.shown.setflags(write=False)
+        return self.shown
+
+    def clear(self) -> Mask:
+        """Nothing is marked any more."""
+        self.mask[:] = False
+        return self.rewritten()
+
+    def rewritten(self) -> Mask:
+        """All of it may have been written."""
+        self.editions += 1
+        return self.copy()

@@ -71,6 +71,13 @@ class ChangeSettings(Settings):
         8.0, ge=0, le=200, description="How far a frame may lie from the golden picture; further is not inspected; 0: it is not aligned."
     )
     align_degrees: float = Field(2.0, ge=0, le=15, description="How far a frame may be turned against the golden picture.")
+    golden_fraction: float = Field(
+        0.12,
+        gt=0,
+        le=1,
+        description="For recompute.template: a frame of which more than this share has changed does not show the golden picture's part, "
+        "and is not inspected.",
+    )
     reference_frames: int = Field(
         512, ge=64, le=1_000_000, description="Frames after which the running reference has learnt a change that stays."
     )
@@ -81,6 +88,12 @@ class ChangeSettings(Settings):
         (4, 4), description="Foreground limits [brighter, darker] in multiples of the pixel's own spread."
     )
     bits: int | None = Field(None, ge=8, le=16, description="Bits a uint16 camera really delivers; empty: 8 for uint8, 16 for uint16.")
+    colour_limit: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="How far one colour's gain may rise above another's before a frame is not inspected, as a share; 0: as far as it will.",
+    )
     blind_fraction: float = Field(0.995, gt=0, le=1, description="Share of black or saturated samples from which a frame is not inspected.")
 
     @field_validator("pixel_threshold")

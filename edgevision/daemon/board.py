@@ -108,7 +108,7 @@ def _blank(camera: str) -> Snapshot:
 def _face(snapshot: Snapshot) -> tuple[object, ...]:
     """What others are told of when it changes, beside the availability."""
     last = snapshot.last
-    return last and last.verdict, last and last.scene
+    return last and last.verdict, last and last.scene, snapshot.notices
 
 
 def _whole(entry: _Camera) -> Snapshot:
@@ -127,6 +127,9 @@ def _sum(before: Snapshot | None, now: Snapshot) -> Snapshot:
         drops=_added(before.drops, now.drops),
         reconnects=_added(before.reconnects, now.reconnects),
         full_runs=_added(before.full_runs, now.full_runs),
+        audits=_added(before.audits, now.audits),
+        noticed=_added(before.noticed, now.noticed),
+        compared=_added(before.compared, now.compared),
         stage_s=_added(before.stage_s, now.stage_s),
         inspect_s=_joined(before.inspect_s, now.inspect_s),
     )

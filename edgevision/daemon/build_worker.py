@@ -21,8 +21,10 @@ from edgevision.capture.parts import PartRequest
 from edgevision.compare.adjust import Adjuster
 from edgevision.compare.encoder import Encoder
 from edgevision.config import CameraConfig, Config, builtin_registry, load
+from edgevision.daemon.build_rollout import Before, Stand, build_rollout, with_candidate
 from edgevision.daemon.messages import Composer, speaker
 from edgevision.daemon.scene_watch import SceneWatch
+from edgevision.daemon.shift_watch import ShiftWatch
 from edgevision.daemon.sinks import SinkRunner
 from edgevision.daemon.talk import Order
 from edgevision.daemon.worker import Setup
@@ -45,13 +47,14 @@ JUDGED = frozenset({"judge", "rules", "compare"})
 
 @dataclass(frozen=True)
 class Site:
-    """What a Setup is built for: the camera, the run of the service, and who is told of parts and counts."""
+    """What a Setup is built for: the camera, the run of the service, and who is told of parts, counts and comparisons."""
 
     camera: str
     boot_id: str
     on_part: Callable[[PartRequest], None]
     count: Callable[[str], None]
     progress: Progress | None = None
+    compared: Callable[[str], None] = lambda result: None
 
 
 def build_setup(site: Site, order: Order, old: Setup | None = None) -> Setup:
@@ -90,7 +93,14 @@ def build_setup(site: Site, order: Order, old: Setup | None = None) -> Setup:
     )
     keeps_adjuster = keeps_feed and before is not None and before.compare.adjust == camera.compare.adjust
     adjuster = old.adjuster if old is not None and keeps_adjuster else Adjuster(camera.compare.adjust, camera.compare.pixel_threshold)
-    return Setup(feed, pipeline, composer, sinks, pictures, scene, encoder, adjuster, files)
+    keeps_shift = keeps_feed and before is not None and before.recompute.shift == camera.recompute.shift and keeps_sight
+    shift = old.shift if old is not None and keeps_shift else ShiftWatch.of(_path_of("shift", camera, name, order, "json"), camera)
+    stand = Stand(name, site.boot_id, site.compared)
+    known = None if old is None or before is None else Before(old.rollout, before, has_same_files)
+    rollout = build_rollout(config, stand, order, registry, known)
+    if rollout is not None:
+        composer = replace(composer, candidate=identity_of(with_candidate(config, name), name, site.boot_id, order))
+    return Setup(feed, pipeline, composer, sinks, pictures, scene, encoder, adjuster, shift, rollout, files)
 
 
 def _refuse_huge(network: Path) -> None:
@@ -145,10 +155,14 @@ def _encoder(camera: CameraConfig) -> Encoder | None:
 
 
 def _scene(camera: CameraConfig, name: str, order: Order) -> SceneWatch:
-    """Remembered for a camera at a path: another path is another scene."""
+    return SceneWatch(_path_of("scenes", camera, name, order, "png"), camera.capture)
+
+
+def _path_of(folder: str, camera: CameraConfig, name: str, order: Order, ending: str) -> Path:
+    """Where something is remembered for a camera at a path: another path is another scene."""
     source = json.dumps(camera.model_dump(mode="json", include={"source"}), sort_keys=True)
     digest = hashlib.sha256(source.encode()).hexdigest()[:8]
-    return SceneWatch(order.node.state_dir / "scenes" / f"{name}-{digest}.png", camera.capture)
+    return order.node.state_dir / folder / f"{name}-{digest}.{ending}"
 
 
 def _sinks(camera: CameraConfig, name: str, registry: Registry, count: Callable[[str], None]) -> tuple[SinkRunner, ...]:

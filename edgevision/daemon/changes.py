@@ -74,6 +74,8 @@ KEYS: Mapping[str, Key] = MappingProxyType(
         "measurements": Key("recompute.turbovit.measurements", _whole, str),
         "sparsity": Key("recompute.turbovit.sparsity", _number, lambda value: f"{value:g}"),
         "adjust": Key("compare.adjust.enabled", _switch, lambda value: "ON" if value else "OFF"),
+        "candidate": Key("candidate.enabled", _switch, lambda value: "ON" if value else "OFF"),
+        "candidate_share": Key("candidate.share", _number, lambda value: f"{value:g}"),
         "adjusted_noise": Key("compare.adjust.noise_sigma", _number, lambda value: "" if value is None else f"{value:g}"),
     }
 )

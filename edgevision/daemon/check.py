@@ -9,6 +9,7 @@ from typing import Any
 
 from edgevision.compare.background import ChangeDetector
 from edgevision.config import Config, builtin_registry, load
+from edgevision.daemon.build_rollout import with_candidate
 from edgevision.daemon.build_worker import open_feed
 from edgevision.errors import BadFrame, EdgevisionError, InputError, Unavailable
 from edgevision.pipeline import Pipeline
@@ -30,6 +31,12 @@ def check(path: Path, has_probe: bool = False) -> dict[str, Any]:
             check_network(camera.recompute)
             Pipeline.from_config(config, name, registry)  # finds a golden picture that is missing or none
             lines.append(f"{name}: source {camera.source.type}, trigger {camera.trigger.type}, network {network.name}")
+            if camera.candidate.enabled:
+                other = with_candidate(config, name)
+                check_network(other.cameras[name].recompute)
+                Pipeline.from_config(other, name, registry)
+                what = ", ".join(camera.candidate.otherwise) or "nothing"
+                lines.append(f"{name}: a candidate with share {camera.candidate.share:g}; it differs in {what}")
     except EdgevisionError as error:
         return {"ok": False, "exit_code": error.exit_code, "lines": str(error).splitlines()}
     exit_code = 0

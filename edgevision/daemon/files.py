@@ -11,6 +11,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
+from edgevision.candidate import OTHERWISE, CandidateSettings
 from edgevision.config import CameraConfig, Config
 from edgevision.registry import Chosen, Registry
 
@@ -18,23 +19,30 @@ SECTIONS = ("compare", "recompute", "segment", "judge", "rules", "sinks")  # a s
 
 
 def fingerprints(config: Config, registry: Registry) -> dict[str, str]:
-    """Each camera's. A file that is not there counts as one; whoever needs it says so."""
+    """Each camera's, and under `CAMERA/candidate` its candidate's. A file that is not there counts as one; whoever needs it says so."""
     known: dict[Path, bytes] = {}
     found = {}
     for name, camera in config.cameras.items():
-        total = hashlib.sha256()
-        for path in sorted({*_named(camera), *_plugins(camera, registry)}):
-            if path not in known:
-                known[path] = _digest(path)
-            total.update(str(path).encode() + known[path])
-        found[name] = total.hexdigest()
+        named = {name: {*_named(camera, SECTIONS), *_plugins(camera, registry)}, candidate_of(name): {*_named(camera.candidate, OTHERWISE)}}
+        for key, paths in named.items():
+            total = hashlib.sha256()
+            for path in sorted(paths):
+                if path not in known:
+                    known[path] = _digest(path)
+                total.update(str(path).encode() + known[path])
+            found[key] = total.hexdigest()
     return found
 
 
-def _named(camera: CameraConfig) -> Iterator[Path]:
-    """The files in its settings, a network with its weights. What ships with edgevision changes with a restart only."""
-    for section in SECTIONS:
-        for path in _paths(getattr(camera, section)):
+def candidate_of(camera: str) -> str:
+    """Under which name a camera's candidate has its fingerprint."""
+    return f"{camera}/candidate"
+
+
+def _named(settings: CameraConfig | CandidateSettings, sections: tuple[str, ...]) -> Iterator[Path]:
+    """The files in these sections, a network with its weights. What ships with edgevision changes with a restart only."""
+    for section in sections:
+        for path in _paths(getattr(settings, section)):
             yield path
             if path.suffix == ".xml":
                 yield path.with_suffix(".bin")

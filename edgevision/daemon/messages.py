@@ -12,9 +12,9 @@ from edgevision import __version__
 from edgevision.config import Config
 from edgevision.daemon.clock import is_clock_synced
 from edgevision.identifiers import uuid7
-from edgevision.publish.payload import Identity, event_body, result_body, rfc3339
+from edgevision.publish.payload import Identity, event_body, notice_body, result_body, rfc3339
 from edgevision.publish.topics import Topics
-from edgevision.records import Draft, Event, Inspection, Verdict
+from edgevision.records import Draft, Event, Inspection, Notice, Verdict
 
 RANKS = MappingProxyType({Verdict.OK: "ok", Verdict.WARN: "warn", Verdict.NG: "ng", Verdict.NOT_INSPECTED: "warn"})
 
@@ -32,24 +32,28 @@ def speaker(config: Config, boot_id: str, camera: str | None = None) -> Identity
 
 @dataclass(frozen=True)
 class Composer:
-    """Makes one camera's drafts. `has_results`: also a result for frames that no trigger asked for. `is_synced` is asked for each."""
+    """Makes one camera's drafts. `has_results`: also a result for frames that no trigger asked for. `is_synced` is asked for each.
+
+    `candidate` is who speaks where that gave the verdict, see `records.Inspection.judged_by`.
+    """
 
     topics: Topics
     identity: Identity
     has_results: bool = False
     clock: Callable[[], float] = time.time
     is_synced: Callable[[], bool | None] = is_clock_synced
+    candidate: Identity | None = None
 
     def compose(self, inspection: Inspection) -> tuple[Draft, ...]:
-        """The inspection's events, then its result: a triggered part always gets one."""
+        """The inspection's events, then its result: a triggered part always gets one; and what a person should know."""
         now_s = self.clock()
         drafts = [self._event(event, inspection, now_s) for event in inspection.events]
         if self.has_results or inspection.part_id is not None:
-            body = result_body(inspection, self._speaker(), uuid7(now_s), now_s)
+            body = result_body(inspection, self._speaker(inspection), uuid7(now_s), now_s)
             drafts.append(
                 Draft(body["event_id"], inspection.camera, self.topics.result(inspection.camera), body, RANKS[inspection.verdict])
             )
-        return tuple(drafts)
+        return (*drafts, *(self._notice(notice, inspection, now_s) for notice in inspection.notices))
 
     def compose_end(self, events: tuple[Event, ...], camera: str) -> tuple[Draft, ...]:
         """The drafts of events that no frame caused."""
@@ -68,8 +72,13 @@ class Composer:
 
     def _event(self, event: Event, inspection: Inspection | None, now_s: float, camera: str = "") -> Draft:
         camera = inspection.camera if inspection else camera
-        body = event_body(event, inspection, self._speaker(), camera, now_s)
+        body = event_body(event, inspection, self._speaker(inspection), camera, now_s)
         return Draft(event.event_id, camera, self.topics.event(camera), body, RANKS[event.verdict])
 
-    def _speaker(self) -> Identity:
-        return replace(self.identity, clock_synced=self.is_synced())
+    def _notice(self, notice: Notice, inspection: Inspection, now_s: float) -> Draft:
+        body = notice_body(notice, inspection, self._speaker(), uuid7(now_s), now_s)
+        return Draft(body["event_id"], inspection.camera, self.topics.event(inspection.camera), body, "warn")
+
+    def _speaker(self, inspection: Inspection | None = None) -> Identity:
+        is_candidate = inspection is not None and inspection.judged_by == "candidate" and self.candidate is not None
+        return replace(self.candidate if is_candidate and self.candidate else self.identity, clock_synced=self.is_synced())

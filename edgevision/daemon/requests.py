@@ -92,6 +92,8 @@ class Requests:
             "replay": self._replay,
             "retry": self._retry,
             "ack": self._ack,
+            "rollout": self._rollout,
+            "rollback": self._rollback,
             "doctor": lambda body, done: {},  # somebody asks whether we hear
         }
 
@@ -149,7 +151,7 @@ class Requests:
         else:
             self._request(command, command.words[0])
 
-    def _set(self, command: Command, camera: str, name: str) -> None:
+    def _set(self, command: Command, camera: str, name: str, answer: Done = lambda body: None) -> None:
         """Check, write down, keep, apply. A value that is refused, at once or by a worker, is taken back, and the state topic says so."""
         try:
             if camera not in self._node.cameras():
@@ -169,6 +171,7 @@ class Requests:
         except EdgevisionError as error:
             self._refuse(command, error)
             self._show()
+            answer({"status": "error", "error": str(error)})
             return
         if command.why is None:
             log.info("%s/%s set to %s over MQTT, was %s", camera, name, value, old)
@@ -179,6 +182,7 @@ class Requests:
             if body["status"] != "ok":
                 self._take_back(command, path, before.get(path), str(body.get("error")))
             self._show()
+            answer(body)
 
         self._node.reload(after, done)
 
@@ -253,6 +257,18 @@ class Requests:
 
     def _retry(self, body: Body, done: Done) -> Body:
         return {"queued": self._outbox.retry()}
+
+    def _rollout(self, body: Body, done: Done) -> None:
+        """Let a camera's candidate judge this share of the parts; the answer comes once that is so."""
+        camera, share = self._camera(body), body.get("share")
+        if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share <= 1:
+            raise InputError('request: share must be a number from 0 to 1; send {"camera": "...", "share": 0.2}')
+        topic = self._topics.setting(camera, "candidate_share", "set")
+        self._set(Command(topic, f"{share:g}".encode(), (camera, "candidate_share")), camera, "candidate_share", done)
+
+    def _rollback(self, body: Body, done: Done) -> None:
+        """Back: every part is the active network's again."""
+        self._rollout({**body, "share": 0}, done)
 
     def _ack(self, body: Body, done: Done) -> Body:
         """A person has seen it: what, and who, is in the audit; alarms that only tell of something past are over."""

@@ -21,7 +21,7 @@ from edgevision.config import Config, builtin_registry, load, read
 from edgevision.daemon.board import Board
 from edgevision.daemon.change import APPLY_S, PREPARE_S, Change, Wish, differing, effective, enabled
 from edgevision.daemon.changes import KEYS, states
-from edgevision.daemon.files import fingerprints
+from edgevision.daemon.files import candidate_of, fingerprints
 from edgevision.daemon.journal import tell_held
 from edgevision.daemon.keeper import Desk, Keeper, Stage
 from edgevision.daemon.messages import speaker
@@ -265,7 +265,8 @@ class Supervisor:
         if self._restart_keys:
             found.append(f"configuration: {', '.join(self._restart_keys)} will change with the next restart")
         troubles = ((keeper.name, keeper.trouble) for keeper in self._parts.keepers.values())
-        return (*found, *(f"{name}: {trouble}" for name, trouble in troubles if trouble is not None))
+        noticed = (f"{name}: {text}" for name, each in self._parts.board.snapshots().items() for text in each.notices.values())
+        return (*found, *(f"{name}: {trouble}" for name, trouble in troubles if trouble is not None), *noticed)
 
     def _status(self) -> str:
         parts = self._parts
@@ -312,7 +313,9 @@ class Supervisor:
             return
         config, self._restart_keys = effective(self.config, found)
         files = fingerprints(config, registry)
-        replaced = [name for name in enabled(config) if files[name] != self._order.files.get(name, files[name])]
+        known = self._order.files
+        keys = {name: (name, candidate_of(name)) for name in enabled(config)}
+        replaced = [name for name, both in keys.items() if any(files[key] != known.get(key, files[key]) for key in both)]
         if config.sha256 == self.config.sha256 and not replaced:
             self._end_change(wish, None)
             return

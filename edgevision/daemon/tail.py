@@ -50,6 +50,9 @@ def as_line(topic: str, payload: bytes) -> str:
             text = f"messages {body['first_seq']} to {body['last_seq']} will never come ({lost or 'number not known'}): {body['reason']}"
             return f"{escape(str(body['ts_result']))}  {escape(str(body['camera'])):12} [red]GAP[/]  {escape(text)}"
         verdict = str(body["verdict"])
+        if body["type"] == "notice":
+            head = f"{escape(str(body['ts_capture']))}  {escape(str(body['camera'])):12}"
+            return f"{head} [{COLOURS.get(verdict, 'white')}]{escape(f'{verdict:4}')}[/] {escape(str(body['text']))}"
         part = f"part {body['part_id']}  " if body.get("part_id") else ""
         defects = ", ".join(f"{defect['label']} {defect['score']:.2f} at {defect['box_px']}" for defect in body["defects"])
         why = body.get("reason") or ""

@@ -13,12 +13,13 @@ from collections.abc import Callable
 
 import numpy as np
 
-from edgevision.records import Histogram, Inspection, Snapshot
+from edgevision.records import Histogram, Inspection, Notice, Snapshot
 
 WINDOW = 512  # inspections that the figures are taken over
 BOUNDS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 UNREACHABLE = "unreachable"
-FULL_REASONS = frozenset({"first", "global_change"})  # any other is an engine's fault, told in words
+FAMILIES = ("verdicts", "drops", "reconnects", "full_runs", "audits", "noticed", "compared")
+FULL_REASONS = frozenset({"first", "global_change", "audit"})  # any other is an engine's fault, told in words
 
 
 class Tally:
@@ -33,7 +34,8 @@ class Tally:
         self._warnings: tuple[str, ...] = ()
         self._last: Inspection | None = None
         self._counters: Counter[str] = Counter()
-        self._families: dict[str, Counter[str]] = {name: Counter() for name in ("verdicts", "drops", "reconnects", "full_runs")}
+        self._families: dict[str, Counter[str]] = {name: Counter() for name in FAMILIES}
+        self._notices: dict[str, str] = {}
         self._stage_s: dict[str, float] = {}
         self._total_ms: deque[float] = deque(maxlen=WINDOW)
         self._live: deque[float] = deque(maxlen=WINDOW)
@@ -48,6 +50,8 @@ class Tally:
             self._counters["frames"] += 1
             self._counters["events"] += len(inspection.events)
             self._families["verdicts"][inspection.verdict.value] += 1
+            if inspection.audit is not None:
+                self._families["audits"][inspection.audit] += 1
             if inspection.mode != "none":
                 self._note_run(inspection)
             return last is None or (last.verdict, last.scene) != (inspection.verdict, inspection.scene)
@@ -69,6 +73,21 @@ class Tally:
             if reason != UNREACHABLE:
                 self._counters["restarts"] += amount
             self._families["reconnects"][reason] += amount
+
+    def notice(self, notice: Notice) -> bool:
+        """Note what a person should know, or that it is over; True when that is news."""
+        with self._lock:
+            known = self._notices.pop(notice.what, None)
+            if notice.is_over:
+                return known is not None
+            self._notices[notice.what] = notice.text
+            self._families["noticed"][notice.kind] += known != notice.text
+            return known != notice.text
+
+    def compare(self, result: str) -> None:
+        """Note what came of a part that a candidate looked at, too."""
+        with self._lock:
+            self._families["compared"][result] += 1
 
     def warn(self, warnings: tuple[str, ...]) -> None:
         """Note what is wrong with how the camera is set, as of now."""
@@ -95,6 +114,7 @@ class Tally:
                 warnings=self._warnings,
                 stage_s=dict(self._stage_s),
                 inspect_s=Histogram(BOUNDS_S, tuple(self._buckets), self._inspect_s),
+                notices=dict(self._notices),
                 **{name: dict(family) for name, family in self._families.items()},
             )
 

@@ -22,7 +22,9 @@ from edgevision.compare.adjust import Adjuster
 from edgevision.compare.encoder import Encoder
 from edgevision.daemon.messages import Composer
 from edgevision.daemon.reconcile import reconcile
+from edgevision.daemon.rollout import Rollout
 from edgevision.daemon.scene_watch import SceneWatch
+from edgevision.daemon.shift_watch import ShiftWatch
 from edgevision.daemon.sinks import SinkRunner
 from edgevision.daemon.tally import UNREACHABLE, Tally
 from edgevision.daemon.track_file import TrackFile
@@ -52,6 +54,8 @@ class Setup:
     scene: SceneWatch | None = None
     encoder: Encoder | None = None
     adjuster: Adjuster | None = None
+    shift: ShiftWatch | None = None
+    rollout: Rollout | None = None
     files: str = ""  # fingerprint of the files that it was made of
 
 
@@ -131,6 +135,8 @@ class Worker:
         finally:
             self._outlets.tally.set_availability("offline", self.trouble or "it was stopped")
             self._stop_sinks(self._setup.sinks)
+            if self._setup.rollout is not None:
+                self._setup.rollout.close()
             self._outlets.report(self._outlets.tally.snapshot())
 
     def _run_to_end(self) -> None:
@@ -180,6 +186,8 @@ class Worker:
         if new.pipeline is not old.pipeline:
             self._hand_over_tracks(old, new)
         self._setup = new
+        if old.rollout is not None and (new.rollout is None or new.rollout.understudy is not old.rollout.understudy):
+            old.rollout.close()
         if new.feed is not old.feed:
             self._counted = CameraCounters()
             new.feed.open()
@@ -204,6 +212,8 @@ class Worker:
             setup.pipeline.forget_scene()
             if setup.scene is not None:
                 setup.scene.forget()
+            if setup.shift is not None:
+                setup.shift.forget()
         try:
             taken = setup.feed.next(POLL_S)
         except BadFrame as error:
@@ -222,6 +232,8 @@ class Worker:
                 self._load(taken)
             inspection = self._inspect(taken)
             self._adjust(taken, inspection)
+            if setup.shift is not None:
+                inspection = setup.shift.look(taken, inspection, setup.pipeline)
             self._deliver(inspection if setup.pictures is None else setup.pictures.with_picture(inspection, taken.image))
         elif taken is not None:
             self._refuse(taken)
@@ -247,16 +259,28 @@ class Worker:
         """Inspect it with the belt's way where an encoder tells it. One that is lost is never passed over: WARN once, or not inspected."""
         pipeline, encoder = self._setup.pipeline, self._setup.encoder
         if encoder is None:
-            return pipeline.inspect(frame)
+            return self._judge(frame)
         way_px, was_lost = encoder.way_px(frame.ts), self._is_encoder_lost
         trouble = encoder.trouble
         self._note_encoder(trouble)
         if trouble is not None and encoder.settings.when_lost == "refuse":
             return pipeline.not_inspected(trouble, frame.ts, frame.seq, frame.part_id, frame.job_id)
-        inspection = pipeline.inspect(replace(frame, way_px=way_px))
+        inspection = self._judge(replace(frame, way_px=way_px))
         if trouble is not None and not was_lost and inspection.verdict is Verdict.OK:
             return replace(inspection, verdict=Verdict.WARN, reason=f"{trouble}; meanwhile the belt's way is measured in the picture")
         return inspection
+
+    def _judge(self, frame: Frame) -> Inspection:
+        """The active pipeline's finding, or a candidate's; the lives of defects are the active one's in either case."""
+        pipeline, rollout = self._setup.pipeline, self._setup.rollout
+        if rollout is None:
+            return pipeline.inspect(frame)
+        rollout.begin(frame)
+        found = pipeline.tell(rollout.choose(frame, pipeline.look(frame)))
+        why = rollout.take_way_back()
+        if why is not None and rollout.settings.share > 0:
+            self._outlets.suggest("candidate_share", "0", why)
+        return found
 
     def _note_encoder(self, trouble: str | None) -> None:
         """Tell when the encoder is lost or comes back."""
@@ -337,11 +361,15 @@ class Worker:
 
     def _deliver(self, inspection: Inspection) -> None:
         """Commit first, then show: nobody sees a verdict whose alert could still be lost."""
+        news = tuple(notice for notice in inspection.notices if self._outlets.tally.notice(notice))
+        for notice in news:
+            log.log(logging.INFO if notice.is_over else logging.WARNING, "%s: %s", self.name, notice.text)
+        inspection = replace(inspection, notices=news) if inspection.notices else inspection
         self._outlets.note(inspection)
         self._commit(self._setup.composer.compose(inspection))
         if inspection.events:
             self._keep_tracks()
-        is_news = self._outlets.tally.seen(inspection)
+        is_news = self._outlets.tally.seen(inspection) or bool(news)
         for sink in self._setup.sinks:
             sink.deliver(inspection)
         self._report(is_news)

@@ -133,7 +133,7 @@ class WorkerMain:
         return self._worker.exit_code
 
     def _site(self, progress: Progress | None = None) -> Site:
-        return Site(self._begin.camera, self._begin.boot_id, self._take_part, self._tally.count, progress)
+        return Site(self._begin.camera, self._begin.boot_id, self._take_part, self._tally.count, progress, self._tally.compare)
 
     def _open_box(self) -> BlackBox | None:
         """The recorder of the last inspections; what an earlier life left in it is told of."""

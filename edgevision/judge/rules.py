@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from pydantic import ConfigDict, Field, model_validator
 
-from edgevision.records import ChangeMap, Defect, Frame, Polygon, Region, Scene, Settings, Verdict
+from edgevision.records import ChangeMap, Defect, Frame, Mask, Polygon, Region, Scene, Settings, Verdict
 
 Corner = Annotated[int, Field(ge=-100_000, le=100_000)]
 Zone = Annotated[tuple[tuple[Corner, Corner], ...], Field(min_length=3, max_length=256)]
@@ -32,6 +32,9 @@ class JudgeSettings(Settings):
     min_area_px: int = Field(20, ge=0, le=100_000_000, description="Smaller regions are no defects; in frame pixels.")
     zones: Mapping[str, Zone] = Field(
         {}, description="Named polygons [[x, y], ...] in frame pixels; a region counts only where its middle lies in one. None: everywhere."
+    )
+    min_foreground: float = Field(
+        0.0, ge=0.0, le=1.0, description="A region counts only where this share of it differs from compare.reference; 0: anywhere."
     )
     edge_margin_px: int = Field(0, ge=0, le=10_000, description="Regions whose middle is nearer to the frame's edge do not count.")
     k_of_n: tuple[int, int] = Field((3, 5), description="A defect is told once it was seen in k of its last n frames.")
@@ -81,9 +84,9 @@ class AreaScoreRule:
     def judge(self, regions: tuple[Region, ...], frame: Frame, change: ChangeMap) -> tuple[Defect, ...]:
         """The defects among the regions, in their order."""
         height, width = frame.image.shape[:2]
-        return tuple(defect for region in regions if (defect := self._defect(region, width, height)) is not None)
+        return tuple(defect for region in regions if (defect := self._defect(region, width, height, change)) is not None)
 
-    def _defect(self, region: Region, width: int, height: int) -> Defect | None:
+    def _defect(self, region: Region, width: int, height: int, change: ChangeMap) -> Defect | None:
         if region.score < self.settings.warn or region.area_px < self.settings.min_area_px:
             return None
         x, y = region.centroid_px
@@ -93,9 +96,20 @@ class AreaScoreRule:
         zone = zone_at(region.centroid_px, self.settings.zones)
         if zone is None and self.settings.zones:
             return None
+        if self.settings.min_foreground and share_of(region, change.foreground) < self.settings.min_foreground:
+            return None
         is_ng = region.score >= self.settings.ng
         level, limit = (Verdict.NG, self.settings.ng) if is_ng else (Verdict.WARN, self.settings.warn)
         return Defect(region, level, limit, self.name, roi=zone)
+
+
+def share_of(region: Region, mask: Mask) -> float:
+    """Which share of the region's outline, filled, lies on the mask (H, W)."""
+    x1, y1, x2, y2 = region.box_px
+    inside = np.zeros((y2 - y1, x2 - x1), np.uint8)
+    cv2.fillPoly(inside, [np.asarray(region.polygon, np.int32)], 1, offset=(-x1, -y1))
+    shown = inside.view(np.bool_)
+    return float(mask[y1:y2, x1:x2][shown].mean()) if shown.any() else 0.0
 
 
 def zone_at(point_px: tuple[float, float], zones: Mapping[str, Polygon]) -> str | None:

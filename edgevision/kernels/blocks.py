@@ -149,8 +149,8 @@ class Changes:
 @dataclass(frozen=True, slots=True)
 class Budget:
     """How many blocks a set may have, fixed ones included: `most`; with `mass` below 1 the fewest, but `least`, that hold this share of the
-    weights. Fixed ones are always taken. With a `margin` a set that holds all fixed ones stays until another is worth that much more; then the
-    heaviest that it lacks take the places of the lightest that it should not have, one by one, until no other is worth so much more."""
+    weights. Fixed ones are always taken. With a `margin` a set that holds all fixed ones stays until another is worth that much more; then
+    the heaviest that it lacks take the places of the lightest that it should not have, one by one, until no other is worth so much more."""
 
     most: int
     least: int = 1
@@ -168,9 +168,7 @@ class Attend(Protocol):
     """
 
     kept: Kept
-    changes: Changes | None
     keys: Float
-    moved: Whole
     shift: Float
     dense: Float
     sparse: Float
@@ -178,6 +176,14 @@ class Attend(Protocol):
     @property
     def size_bytes(self) -> int:
         """What it holds."""
+
+    @property
+    def changes(self) -> Changes | None:
+        """What the sums lack, where they are held."""
+
+    @property
+    def moved(self) -> Whole:
+        """(slot,): tokens of the blocks that moved."""
 
     def hold_sums(self, changes: Changes) -> None:
         """From the next run on, which must be of ALL, hold sums."""
@@ -189,8 +195,8 @@ class Attend(Protocol):
         """
 
     def run(self, query: Plane, target: Plane, wanted: Flags, gate: float) -> tuple[Whole, Whole]:
-        """Run the queries that `wanted` (block, head) names; (block, head): how many ran whole, how many were mended. Compares and stores as
-        `plain/commit.py` does.
+        """Run the queries that `wanted` (block, head) names; (block, head): how many ran whole, how many were mended. Compares and stores
+        as `plain/commit.py` does.
 
         NONE, the LIVE ones, ALL; or, where sums are held, MEND: the live ones run, the sums of the others get what `changes` says; those
         whose weights were mended MOST_MENDS times, or are not within SAFE of what they were when they last ran whole, run whole. Summaries

@@ -14,7 +14,11 @@ STRIDE = 8  # height and width must be a multiple of it
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """One step. `op` is conv (with `activation` after it: relu, sigmoid or none), upsample (nearest, twice) or concat (of channels)."""
+    """One step. `op` is conv (with `activation` after it: relu, sigmoid or none), upsample (nearest, twice), concat (of channels), add or
+    average (of `kernel` x `kernel` pixels, side by side).
+
+    A conv's taps lie `dilation` pixels apart.
+    """
 
     name: str
     op: str
@@ -23,6 +27,7 @@ class Layer:
     kernel: int = 1
     stride: int = 1
     activation: str = "none"
+    dilation: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from importlib.resources import files
 from typing import Any
 
-from edgevision.records import Defect, Event, Inspection, Snapshot, Verdict
+from edgevision.records import Defect, Event, Inspection, Notice, Snapshot, Verdict
 
 LIMIT_BYTES = 65_536
 ROOM_BYTES = 512  # for what the outbox adds: `seq`, `boot_id`, a longer `historical`
@@ -91,6 +91,31 @@ def gap_body(event_id: str, camera: str, now_s: float, lost: Mapping[str, int], 
     }
 
 
+def notice_body(notice: Notice, inspection: Inspection, identity: Identity, event_id: str, result_ts: float) -> dict[str, Any]:
+    """The body that says what a person should know of a camera, or that it is over: schema `edgevision.notice/1`."""
+    return {
+        "schema": "edgevision.notice/1",
+        "event_id": event_id,
+        "type": "notice",
+        "seq": None,
+        "boot_id": None,
+        "historical": False,
+        "clock_synced": identity.clock_synced,
+        "node": identity.node,
+        "camera": inspection.camera,
+        "station": identity.station,
+        "ts_capture": rfc3339(inspection.ts),
+        "ts_result": rfc3339(result_ts),
+        "kind": notice.kind,
+        "about": notice.what,
+        "phase": "end" if notice.is_over else "new",
+        "verdict": "OK" if notice.is_over else "WARN",
+        "text": notice.text,
+        "model": {"name": identity.model_name, "sha256": identity.model_sha256},
+        "config_sha256": identity.config_sha256,
+    }
+
+
 def state_body(
     identity: Identity,
     since_ts: float,
@@ -127,6 +152,7 @@ def camera_state_body(snapshot: Snapshot, identity: Identity) -> dict[str, Any]:
         "reason": last.reason if last else None,
         "scene": last.scene.value if last else None,
         "ts_capture": rfc3339(last.ts) if last else None,
+        "warnings": [*snapshot.warnings, *snapshot.notices.values()],
     }
 
 
@@ -145,7 +171,7 @@ def health_body(
 
 
 def schema(name: str) -> dict[str, Any]:
-    """The JSON Schema shipped for `event`, `result`, `gap`, `state`, `camera_state` or `health`."""
+    """The JSON Schema shipped for `event`, `result`, `gap`, `notice`, `state`, `camera_state` or `health`."""
     loaded: dict[str, Any] = json.loads(files("edgevision.publish").joinpath(f"schema/{name}.json").read_text("utf-8"))
     return loaded
 
@@ -224,6 +250,7 @@ def _inspected(inspection: Inspection, result_ts: float | None) -> dict[str, Any
         "job_id": inspection.job_id,
         "timing_ms": timing,
         "image": dict(inspection.image) if inspection.image else None,
+        "judged_by": inspection.judged_by,
     }
     if inspection.frame_seq >= 0:  # a part that got no frame has none
         width, height = inspection.size_px

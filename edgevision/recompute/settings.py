@@ -9,6 +9,7 @@ from pydantic import Field, field_validator, model_validator
 
 from edgevision.networks.attention.hybrid import HybridSettings
 from edgevision.networks.attention.sparsifiner import SparsifinerSettings
+from edgevision.recompute.shift_settings import ShiftSettings
 from edgevision.records import Settings
 from edgevision.registry import Chosen, Kind
 
@@ -83,6 +84,11 @@ class RecomputeSettings(Settings):
         description="`selective` recomputes what changed, exactly; `splice` runs crops through OpenVINO, for networks with global context.",
     )
     splice: SpliceSettings = Field(SpliceSettings(), description="How crops are cut, for `engine: splice`.")
+    template: Literal["none", "golden", "each"] = Field(
+        "none",
+        description="golden: the network is shown each frame beside the picture that compare.golden names: frame, template, difference; "
+        "run is what differs from the frame before; each: from the template itself, so that no part depends on those before it.",
+    )
     precision: Literal["auto", "f32", "bf16", "int8"] = Field("auto", description="Arithmetic of the network; `auto` is the file's own.")
     threads: int = Field(1, ge=1, le=256, description="Threads that compute for this camera.")
     gate: float | Path = Field(
@@ -97,11 +103,21 @@ class RecomputeSettings(Settings):
     audit_every: int = Field(
         300, ge=0, le=1_000_000, description="Frames between two runs of the whole network, to find what the change map missed; 0: none."
     )
-    audit_engine_every: int = Field(30, ge=0, le=1_000_000, description="Frames between two checks of a patch of each step; 0: none.")
+    audit_every_s: float = Field(
+        10.0, ge=0, le=86_400, description="Seconds after which such a run is due, however few frames came; 0: frames alone count."
+    )
+    audit_engine_every: int = Field(15, ge=0, le=1_000_000, description="Frames between two checks of a patch of each step; 0: none.")
+    audit_levels: float = Field(
+        32.0, gt=0, le=255, description="Gray levels that 8 px in a row may lie off what was used for them, unless they are recomputed."
+    )
     audit_tolerance: float = Field(0.2, gt=0, le=1e6, description="How far an output value may lie from the whole network's.")
     audit_limit: float = Field(0.01, ge=0, le=1, description="Share of disagreeing output values from which on an audit has failed.")
-    audit_k_of_n: tuple[int, int] = Field((2, 3), description="So many failed audits of the last so many let the camera run dense.")
+    audit_k_of_n: tuple[int, int] = Field(
+        (2, 3),
+        description="So many failed audits of the last so many let the camera run dense; after one the next come with the next frames.",
+    )
     audit_cooldown_s: float = Field(60.0, ge=0, le=86_400, description="Seconds that it runs dense then.")
+    shift: ShiftSettings = Field(ShiftSettings(), description="Whether the pictures stay what they were when the camera was set up.")
     foreign: Literal["auto", "never"] = Field(
         "auto",
         description="A scene that stays busy runs whole in OpenVINO, where that is faster, and results say so; never, and turbovit: not.",

@@ -73,6 +73,16 @@ class AnomalyDecoder:
             self._regions = self._judged(found, score)
         return self._regions
 
+    @property
+    def picture_score(self) -> float | None:
+        """What the network said of the whole last picture, 0..1; None where it says nothing of it."""
+        return self._score
+
+    def likelihood(self, outputs: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
+        """(row, column) on the network's grid: the normalised map of these outputs. Changes nothing."""
+        values = outputs[self._map_name(outputs)][0, 0]
+        return np.asarray(self._map_normal.apply(values) if self._map_normal else values, np.float32)
+
     def reset(self) -> None:
         """Forget the map: the next call reads the whole output."""
         self._map = np.zeros((1, 1, 0, 0), np.float32)

@@ -52,15 +52,26 @@ class BoxDecoder:
 
     def _names(self, outputs: Mapping[str, NDArray[Any]]) -> tuple[str, ...]:
         """The outputs that are read: boxes and scores, or one for both."""
-        if self._layout.layout != "separate":
+        if self._layout.layout not in ("separate", "grid"):
             return (_chosen("output", self.settings.output, outputs, tuple(outputs)),)
-        of_four = tuple(name for name, output in outputs.items() if output.ndim == 3 and output.shape[2] == 4)
+        axis = 1 if self._layout.layout == "grid" else 2
+        of_four = tuple(name for name, output in outputs.items() if output.ndim > axis and output.shape[axis] == 4)
         boxes = _chosen("boxes.boxes_output", self._layout.boxes_output, outputs, of_four)
         others = tuple(name for name in outputs if name != boxes)
         return boxes, _chosen("boxes.scores_output", self._layout.scores_output, outputs, others)
 
     def _read(self, names: tuple[str, ...], outputs: Mapping[str, NDArray[Any]]) -> tuple[Floats, Floats]:
-        """(N, 4) as they are, and (N, label) probabilities. Names the labels on first sight."""
+        """(N, 4) as `_corners` takes them, and (N, label) probabilities. Names the labels on first sight."""
+        rows, scores = self._cells(names, outputs) if self._layout.layout == "grid" else self._listed(names, outputs)
+        first = int(self._layout.objectness) + int(self._layout.background)
+        count = scores.shape[1] - first
+        if count < 1:
+            raise InputError(f"output {names[-1]!r} leaves {count} label(s) a box; set segment.boxes.layout, objectness and background")
+        self._name_labels(count, names[-1])
+        return rows, self._probabilities(scores, names[-1])
+
+    def _listed(self, names: tuple[str, ...], outputs: Mapping[str, NDArray[Any]]) -> tuple[Floats, Floats]:
+        """(N, 4) and (N, values) of outputs that list boxes."""
         for name in names:
             if outputs[name].ndim != 3 or outputs[name].shape[0] != 1:
                 raise InputError(f"output {name!r} has shape {outputs[name].shape}; boxes are (1, N, values), columns (1, values, N)")
@@ -68,12 +79,29 @@ class BoxDecoder:
         scores = outputs[names[1]][0] if len(names) == 2 else rows[:, 4:]
         if len(names) == 2 and (rows.shape[1] != 4 or len(scores) != len(rows)):
             raise InputError(f"outputs {names[0]!r} and {names[1]!r} hold {rows.shape} and {scores.shape}; they must be (N, 4) and (N, C)")
-        first = int(self._layout.objectness) + int(self._layout.background)
-        count = scores.shape[1] - first
-        if count < 1:
-            raise InputError(f"output {names[-1]!r} leaves {count} label(s) a box; set segment.boxes.layout, objectness and background")
-        self._name_labels(count, names[-1])
-        return rows[:, :4], self._probabilities(scores, names[-1])
+        return rows[:, :4], scores
+
+    def _cells(self, names: tuple[str, ...], outputs: Mapping[str, NDArray[Any]]) -> tuple[Floats, Floats]:
+        """Corners (N, 4) in pixels of the network's input, and (N, values), of a grid's cells, row after row."""
+        reaches, scores = (outputs[name] for name in names)
+        is_grid = reaches.ndim == scores.ndim == 4 and reaches.shape[:2] == (1, 4) and scores.shape[0] == 1
+        if not is_grid or reaches.shape[2:] != scores.shape[2:]:
+            said = f"outputs {names[0]!r} and {names[1]!r} have shapes {reaches.shape} and {scores.shape}"
+            raise InputError(f"{said}; a grid is (1, 4, rows, columns) and (1, C, rows, columns); set segment.boxes.layout")
+        rows, columns = reaches.shape[2:]
+        height, width = self._placement.input_px
+        cells = self._worth(scores[0].reshape(scores.shape[1], -1))
+        row, column = np.divmod(cells, columns)
+        y, x = (row + 0.5) * (height / rows), (column + 0.5) * (width / columns)
+        left, up, right, down = np.maximum(reaches[0].reshape(4, -1)[:, cells], 0)
+        corners = np.stack([x - left, y - up, x + right, y + down], axis=1)
+        return corners.astype(np.float32), np.ascontiguousarray(scores[0].reshape(scores.shape[1], -1)[:, cells].T)
+
+    def _worth(self, scores: Floats) -> NDArray[np.int64]:
+        """The cells of (values, cell) that may be likely enough, and those that hold NaN; all where values are no probabilities yet."""
+        if self.settings.is_logits:
+            return np.arange(scores.shape[1])
+        return np.flatnonzero(~(scores[int(self._layout.objectness) :].max(axis=0) < self._threshold))
 
     def _name_labels(self, count: int, name: str) -> None:
         if not self._labels:
@@ -113,9 +141,10 @@ class BoxDecoder:
     def _corners(self, boxes: NDArray[np.float64]) -> NDArray[np.float64]:
         """x1, y1, x2, y2 in frame pixels, where they reach beyond it, too."""
         placement = self._placement
-        if not self._layout.corners:
+        is_grid = self._layout.layout == "grid"
+        if not self._layout.corners and not is_grid:
             boxes = np.hstack([boxes[:, :2] - boxes[:, 2:] / 2, boxes[:, :2] + boxes[:, 2:] / 2])
-        if self._layout.normalised:
+        if self._layout.normalised and not is_grid:
             boxes = boxes * np.tile(placement.input_px[::-1], 2)
         return np.asarray((boxes - np.tile(placement.offset[::-1], 2)) * np.tile(placement.scale[::-1], 2))
 

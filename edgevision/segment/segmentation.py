@@ -77,6 +77,11 @@ class SegmentationDecoder:
             self._regions = self._find(maps, box)
         return self._regions
 
+    def likelihood(self, outputs: Mapping[str, NDArray[Any]]) -> Floats:
+        """(row, column) on the network's grid, as far as it lies on the frame: the highest probability of any label. Changes nothing."""
+        name = self._output_name(outputs)
+        return np.asarray(self._probabilities(self._label_maps(name, outputs[name])).max(axis=0), np.float32)
+
     def reset(self) -> None:
         """Forget the mask: the next call reads the whole output."""
         self._marks = np.zeros((0, 0), np.uint8)

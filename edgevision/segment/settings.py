@@ -13,12 +13,18 @@ from edgevision.records import Box, Settings
 class BoxSettings(Settings):
     """How a detector's numbers are read. N boxes, C classes."""
 
-    layout: Literal["separate", "rows", "columns"] = Field(
+    layout: Literal["separate", "rows", "columns", "grid"] = Field(
         "separate",
-        description="`separate`: outputs (1, N, 4) and (1, N, C); `rows`: one output (1, N, 4 + C); `columns`: one output (1, 4 + C, N).",
+        description="`separate`: outputs (1, N, 4) and (1, N, C); `rows`: one output (1, N, 4 + C); `columns`: one output (1, 4 + C, N); "
+        "`grid`: outputs (1, 4, rows, columns) and (1, C, rows, columns), how far a box reaches left, up, right and down from the middle "
+        "of its cell, in pixels of the network's input.",
     )
-    boxes_output: str | None = Field(None, description="Name of the output with the boxes, for `separate`; left out: the one of 4 values.")
-    scores_output: str | None = Field(None, description="Name of the output with the scores, for `separate`; left out: the other one.")
+    boxes_output: str | None = Field(
+        None, description="Name of the output with the boxes, for `separate` and `grid`; left out: the one of 4 values."
+    )
+    scores_output: str | None = Field(
+        None, description="Name of the output with the scores, for `separate` and `grid`; left out: the other one."
+    )
     corners: bool = Field(True, description="True for x1, y1, x2, y2; false for the middle's x and y, width and height.")
     normalised: bool = Field(True, description="True for shares of the network's input, 0 to 1; false for its pixels.")
     objectness: bool = Field(False, description="True where a fifth value before the classes says how likely anything is there at all.")

@@ -1,7 +1,7 @@
-"""Class queries over a picture's tokens, for `bench attention`: what a cache of measurements costs to build and to keep up to date (METHODS 1).
+"""Class queries over a picture's tokens, for `bench attention`: what a cache of measurements costs to build, and to keep (METHODS 1).
 
-In: the layer's geometry, a number of measurements. Out: rows as `bench attention` has them, with `queries` and `cache_mb`. A few queries, as
-names of defects would ask them, look at all tokens: `dense` in NumPy at every token; CSAT at measurements, made anew at every shot, and
+In: the layer's geometry, a number of measurements. Out: rows as `bench attention` has them, with `queries` and `cache_mb`. A few queries,
+as names of defects would ask them, look at all tokens: `dense` in NumPy at every token; CSAT at measurements, made anew at every shot, and
 kept up to date where one square of CHANGED tokens takes new values. All at gate 0; times hold measuring and looking.
 """
 
@@ -39,7 +39,7 @@ def cross_rows(layer: Tokens, measurements: int, threads: int, count: int, told:
             began = time.perf_counter()
             state.run(query, scene.key, scene.value, target, everything, None)
             times[name], work[name] = (time.perf_counter() - began) * 1e3, state.macs
-            made = target.values.copy() if name == "kept" else made
+        made = target.values  # measured anew comes to the same bits
         began = time.perf_counter()
         exact = _dense(query.values, scene.key.values, scene.value.values, layer)
         times["dense"] = (time.perf_counter() - began) * 1e3
@@ -49,9 +49,8 @@ def cross_rows(layer: Tokens, measurements: int, threads: int, count: int, told:
             for name, taken in times.items():
                 ms[name].append(taken)
     held = 2 * layer.keys * layer.channels * 4
-    for name, changed, cache, kept in (
-        ("dense", 1.0, held, held), ("anew", 1.0, state.cache_bytes, state.size_bytes), ("kept", CHANGED, state.cache_bytes, state.size_bytes)
-    ):  # fmt: skip
+    ours = state.cache_bytes, state.size_bytes
+    for name, changed, (cache, kept) in (("dense", 1.0, (held, held)), ("anew", 1.0, ours), ("kept", CHANGED, ours)):
         is_ours = name != "dense"
         yield {
             "method": "csat_queries" if is_ours else "dense_queries",

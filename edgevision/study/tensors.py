@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from edgevision.errors import InputError
 from edgevision.kernels.forms import Float, Intake
+from edgevision.kernels.plain.resize import sample
 from edgevision.recompute.preprocess import Preprocess, build_intake
 from edgevision.records import Image
 from edgevision.study.picture import colour
@@ -40,3 +41,28 @@ def to_tensor(picture: Image, intake: Intake, into: Float) -> None:
     planes = picture[:, :, None] if picture.ndim == 2 else picture
     for place, channel in enumerate(intake.order):
         np.take(intake.table[place], planes[:, :, channel], out=into[0, place])
+
+
+def tensor_of(picture: Image, intake: Intake, shape: tuple[int, ...]) -> Float:
+    """The picture (H, W[, C]) as the engine would take it in whole, resized or in its corner as the intake says: (1, C, height, width)."""
+    _, channels, height, width = shape
+    planes = np.broadcast_to(picture[:, :, None], (*picture.shape, channels)) if picture.ndim == 2 else picture
+    if intake.table is None or planes.shape[2] != channels:
+        raise InputError(f"the picture is {picture.shape}, the network takes {channels} channel(s); convert it")
+    values = np.stack([intake.table[place][planes[:, :, channel]] for place, channel in enumerate(intake.order)], axis=-1)
+    if intake.resize is not None:
+        values = _resized(values, intake, height, width)
+    return np.ascontiguousarray(values.transpose(2, 0, 1)[None], np.float32)
+
+
+def _resized(values: Float, intake: Intake, height: int, width: int) -> Float:
+    resize = intake.resize
+    if resize is None:
+        return values
+    top, left = resize.rows.first, resize.columns.first
+    if not (resize.rows.share.any() or resize.columns.share.any()) and min(top.min(), left.min()) >= 0:
+        return values[top][:, left]
+    rows, columns = (grid.reshape(-1) for grid in np.mgrid[:height, :width])
+    made = sample(resize, values, rows, columns)
+    made[(top[rows] < 0) | (left[columns] < 0)] = intake.fill
+    return made.reshape(height, width, -1)

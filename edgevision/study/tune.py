@@ -21,7 +21,7 @@ from edgevision.study.report import check_page, write_whole
 from edgevision.study.tune_measure import Population, Seen, flicker, inspect, marks_of, place, read, see, teach
 from edgevision.study.tune_propose import Proposal, propose
 from edgevision.study.waiting import counting_bar
-from edgevision.study.yaml_edit import edited
+from edgevision.yaml_edit import edited
 
 MOVING_SHARE = 0.002
 MOST_MOVING = 0.2  # share of the frames with movement from which on parts are not at rest

@@ -1,8 +1,8 @@
-"""`edgevision bench turbovit --ab A B`: two ways to set the same network, side by side on the same pictures. In: a task, two lists of settings.
+"""`edgevision bench turbovit --ab A B`: two ways to set the same network, side by side on the same pictures. In: a task, two texts.
 
 Out: a row a side (time, work), and how far they agree. Sides are set as `recompute.turbovit` is: `measurements=64,recovery=denoise`;
-`keep` stands for the share that sparsifiner and hybrid keep, `attention` for what the global stages attend by, `gate` for the gate. Both run
-once at every shot, in turn; the first shot is whole and stands apart.
+`keep` stands for the share that sparsifiner and hybrid keep, `attention` for what the global stages attend by, `gate` for the gate. Both
+run once at every shot, in turn; the first shot is whole and stands apart.
 """
 
 from __future__ import annotations

@@ -26,6 +26,9 @@ BY_REASON = MappingProxyType(  # field of a Snapshot -> (name, label, what it co
         "full_runs": ("full_runs", "reason", "Runs of the whole network."),
         "verdicts": ("verdicts", "verdict", "Verdicts on frames and parts."),
         "reconnects": ("camera_reconnects", "reason", "Losses of the camera or its decoder."),
+        "audits": ("audits", "result", "Frames on which an audit was made, by what it found."),
+        "noticed": ("notices", "kind", "Times that a person was told of failed audits, of a shift, of a candidate."),
+        "compared": ("candidate_parts", "result", "Parts that a candidate looked at, too."),
     }
 )
 COUNTERS = MappingProxyType(  # counter of a Snapshot -> (name, what it counts)
@@ -84,6 +87,10 @@ def of_cameras(cameras: Mapping[str, Snapshot]) -> Iterator[Metric]:
     for camera, snapshot in cameras.items():
         up.add_metric((camera,), float(snapshot.availability == "online"))
     yield up
+    warnings = GaugeMetricFamily("edgevision_camera_warnings", "What a person should know of the camera now.", labels=("camera",))
+    for camera, snapshot in cameras.items():
+        warnings.add_metric((camera,), len(snapshot.warnings) + len(snapshot.notices))
+    yield warnings
     for field, (name, label, text) in BY_REASON.items():
         family = CounterMetricFamily(f"edgevision_{name}", text, labels=("camera", label))
         for camera, snapshot in cameras.items():

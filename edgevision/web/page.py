@@ -79,7 +79,7 @@ def _plain(snapshot: Snapshot) -> dict[str, Any]:
     return {
         "availability": snapshot.availability,
         "trouble": snapshot.trouble,
-        "warnings": list(snapshot.warnings),
+        "warnings": [*snapshot.warnings, *snapshot.notices.values()],
         "last": None
         if last is None
         else {"ts": last.ts, "verdict": last.verdict.value, "reason": last.reason, "part_id": last.part_id, "scene": last.scene.value},
@@ -106,7 +106,7 @@ def _card(snapshot: Snapshot, picture: str | None, now_s: float) -> str:
     if last and last.part_id:
         rows.append(("part", escape(last.part_id)))
     table = "".join(f"<tr><th>{name}</th><td>{value}</td></tr>" for name, value in rows)
-    notes = [note for note in (snapshot.trouble, last.reason if last else None, *snapshot.warnings) if note]
+    notes = [note for note in (snapshot.trouble, last.reason if last else None, *snapshot.warnings, *snapshot.notices.values()) if note]
     camera = escape(snapshot.camera)
     return (
         f'<article class="card {escape(snapshot.availability)} v-{verdict}"><h2>{camera}<span>{escape(snapshot.availability)}</span></h2>'

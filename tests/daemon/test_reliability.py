@@ -42,3 +42,9 @@ def test_every_part_gets_one_verdict_under_overload_and_a_killed_worker():
     found = run("overload.py", "--parts", "40", "--kill", "1")
     assert found["kills"] == 1
     assert found["verdicts"]["NOT_INSPECTED"] >= 1
+
+
+def test_a_blind_change_map_is_caught_told_everywhere_and_recovered_from():
+    found = run("faults.py", "--service", "blind_whole")
+    assert found["notices"][0] == "new"
+    assert "map audit" in found["text"]

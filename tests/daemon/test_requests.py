@@ -166,6 +166,9 @@ def test_a_value_is_checked_kept_written_down_and_applied(bench):
         ("cam", "recipe", b"a\nb"),
         ("cam", "recipe", b"\xff"),
         ("cam", "source", b"x"),
+        ("cam", "measurements", b"64"),  # its network is not turbovit
+        ("cam", "measurements", b"2.5"),
+        ("cam", "sparsity", b"nan"),
         ("cat", "enabled", b"ON"),
     ],
 )
@@ -271,3 +274,20 @@ def test_counts_of_an_encoder_wait_for_nothing_and_leave_no_trace(bench):
     assert len(bench.node.counts) == 3
     assert not (bench.folder / "audit.jsonl").exists()
     assert bench.requests._queue.empty()
+
+
+def test_a_candidate_is_given_a_share_and_sent_back_by_one_command(bench):
+    assert bench.ask("rollout", b'{"camera": "cam", "share": 1, "transaction": 1}') == {"status": "ok", "transaction": 1}
+    assert bench.node.reloads == [{"cameras.cam.candidate.share": "1.0"}]
+    assert bench.ask("rollback", b'{"camera": "cam"}') == {"status": "ok"}
+    assert bench.node.reloads[-1] == {"cameras.cam.candidate.share": "0.0"}
+    lines = [(line["topic"].split("/", 2)[2], line.get("before"), line.get("after")) for line in bench.audited()]
+    assert lines == [
+        ("request/rollout", None, None), ("cam/candidate_share/set", "0", "1"),
+        ("request/rollback", None, None), ("cam/candidate_share/set", "1", "0"),
+    ]  # fmt: skip
+    assert "from 0 to 1" in bench.ask("rollout", b'{"camera": "cam", "share": true}')["error"]
+    bench.set("cam", "candidate", b"ON")
+    answer = bench.ask("rollout", b'{"camera": "cam", "share": 0.5}')
+    assert answer["status"] == "error"
+    assert "one defect on many frames is not divided" in answer["error"]

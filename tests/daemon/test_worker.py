@@ -19,7 +19,7 @@ from edgevision.daemon.worker import Outlets, Setup, Worker
 from edgevision.errors import BadFrame, EndOfStream, InputError, Unavailable
 from edgevision.publish.payload import Identity
 from edgevision.publish.topics import Topics
-from edgevision.records import Frame, Inspection, Scene, Verdict
+from edgevision.records import Frame, Inspection, Notice, Scene, Verdict
 
 IMAGE = np.zeros((8, 8, 3), np.uint8)
 
@@ -243,3 +243,53 @@ def test_a_step_of_the_noise_is_suggested_with_its_reason():
     ((key, text, why),) = asked
     assert (key, text) == ("adjusted_noise", "1.1")
     assert "bounds end at 1.2" in why
+
+
+class Sides(Pipeline):
+    """Looks and tells apart."""
+
+    def look(self, frame):
+        return self.inspect(frame)
+
+    def tell(self, inspection):
+        return inspection
+
+
+class Rollout:
+    """Lets a candidate judge every second part, and sends it back with the third frame."""
+
+    def __init__(self):
+        self.settings, self.understudy, self.log = SimpleNamespace(share=0.5), object(), []
+
+    def begin(self, frame):
+        self.log.append(frame.seq)
+
+    def choose(self, frame, active):
+        if frame.seq % 2:
+            return active
+        return replace(active, verdict=Verdict.NG, judged_by="candidate", notices=(Notice("rollout", "candidate", "it differs"),))
+
+    def take_way_back(self):
+        return "it differs" if self.log[-1] == 3 else None
+
+    def close(self):
+        self.log.append("close")
+
+
+def test_a_candidate_speaks_under_its_own_name_and_is_sent_back_by_the_way_of_every_value():
+    rollout, desk, asked, reports = Rollout(), Desk(), [], []
+    setup = setup_of(Feed(*(frame(k) for k in range(1, 5))), rollout=rollout)
+    mine, its = Identity("n", "boot", "1", "old", "a.onnx", "a" * 64), Identity("n", "boot", "1", "old", "b.onnx", "b" * 64)
+    composer = replace(setup.composer, identity=mine, candidate=its)
+    worker = worker_of(replace(setup, pipeline=Sides(), composer=composer), desk, reports)
+    worker._outlets = replace(worker._outlets, suggest=lambda *words: asked.append(words))
+    worker.run()
+    results = [body for body in desk.bodies if body["type"] == "result"]
+    assert [(body["verdict"], body["judged_by"], body["model"]["name"]) for body in results] == [
+        ("OK", "active", "a.onnx"), ("NG", "candidate", "b.onnx"), ("OK", "active", "a.onnx"), ("NG", "candidate", "b.onnx"),
+    ]  # fmt: skip
+    assert asked == [("candidate_share", "0", "it differs")]
+    (notice,) = [body for body in desk.bodies if body["type"] == "notice"]  # told once, as nothing has changed
+    assert (notice["kind"], notice["phase"], notice["verdict"], notice["text"]) == ("rollout", "new", "WARN", "it differs")
+    assert (reports[-1].notices, reports[-1].noticed) == ({"candidate": "it differs"}, {"rollout": 1})
+    assert rollout.log == [1, 2, 3, 4, "close"]

@@ -7,7 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from edgevision.interfaces import Rule
-from edgevision.judge.rules import AreaScoreRule, JudgeSettings, verdict, zone_at
+from edgevision.judge.rules import AreaScoreRule, JudgeSettings, share_of, verdict, zone_at
 from edgevision.records import ChangeMap, Defect, Frame, Region, Scene, Verdict
 
 SQUARE = {"station": ((100, 100), (200, 100), (200, 200), (100, 200))}
@@ -48,6 +48,16 @@ def test_the_middle_decides_the_zone():
     assert found.roi == "station"
     both = {**SQUARE, "all": ((0, 0), (400, 0), (400, 300), (0, 300))}
     assert [zone_at(point, both) for point in ((150, 150), (50, 50), (500, 50))] == ["station", "all", None]
+
+
+def test_only_what_differs_from_the_reference_counts():
+    foreground = np.zeros((300, 400), bool)
+    foreground[145:150, 140:160] = True  # the upper half of the region at (150, 150), and more beside it
+    seen = ChangeMap(foreground, foreground, 0.1, 1.0, 0.0, Scene.NORMAL, FRAME.image)
+    wide = Region("pit", 0.9, (145, 145, 155, 155), 100, ((145, 145), (154, 145), (154, 154), (145, 154)), (150.0, 150.0))
+    assert share_of(wide, foreground) == 0.5
+    for least, count in ((0.0, 1), (0.5, 1), (0.51, 0)):
+        assert len(AreaScoreRule(JudgeSettings(min_foreground=least)).judge((wide,), FRAME, seen)) == count
 
 
 def test_regions_at_the_edge_do_not_count():

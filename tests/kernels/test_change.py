@@ -155,8 +155,29 @@ def test_an_edge_is_forgiven_its_shake(kernels):
     used[:, 3:] = 150
     tables = (np.full(256, 10, np.int32), np.full(256, 20, np.int32), 0)
     tolerance = np.zeros_like(used)
-    kernels.set_tolerances(used, 1, tables, 128, np.ones((5, 6), np.uint8), (0, 5), np.zeros(6, np.int32), tolerance)
+    own, place = (np.zeros((5, 6), np.uint8), 512), (np.ones((5, 6), np.uint8), (0, 5), np.zeros(6, np.int32), tolerance)
+    kernels.set_tolerances(used, 1, tables, own, 128, *place)
     assert tolerance[2].tolist() == [10, 10, 50, 50, 10, 10]
+
+
+def test_a_restless_value_is_forgiven_more_within_bounds(kernels):
+    used = np.full((1, 4), 50, np.uint8)
+    tables, tolerance = (np.full(256, 10, np.int32), np.full(256, 20, np.int32), 0), np.zeros_like(used)
+    own = (np.array([[0, 4 * 16, 6 * 16, 15 * 16]], np.uint8), 512)  # twice what it strays
+    kernels.set_tolerances(used, 1, tables, own, 0, np.ones((1, 4), np.uint8), (0, 1), np.zeros(4, np.int32), tolerance)
+    assert tolerance[0].tolist() == [10, 10, 12, 20]
+
+
+def test_what_a_value_strays_is_learnt_where_nothing_is_live(kernels):
+    used, image = np.full((1, 5), 100, np.uint8), np.array([[100, 90, 111, 111, 111]], np.uint8)
+    live, protect, allowed = (np.array([[at == place for at in range(5)]]) for place in (2, 3, 4))
+    restless, scratch = np.full((1, 5), 160, np.uint8), np.zeros(5, np.uint8)
+    masks = (live, protect, (~allowed).astype(np.uint8))
+    kernels.learn_restless(image, used, light(5), 0, masks, (0, 1), 1, scratch, restless)
+    assert restless.tolist() == [[158, 158, 160, 160, 160]]
+    nowhere = ~live & live
+    kernels.learn_restless(image, used, light(5), 0, (nowhere, nowhere, (~nowhere).astype(np.uint8)), (0, 1), 1, scratch, restless)
+    assert restless.tolist() == [[156, 164, 166, 166, 166]]
 
 
 def test_residuals_and_sums_by_hand(kernels):

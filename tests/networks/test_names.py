@@ -22,7 +22,15 @@ def head() -> NamedHead:
         return random.standard_normal(shape).astype(np.float32)
 
     return NamedHead(
-        NAMES, drawn(32, TEXT), drawn(TEXT, DIM), drawn(TEXT, DIM), drawn(CHANNELS, DIM), drawn(CHANNELS, DIM), drawn(3, 2 * DIM + 1), 4, SIZE
+        NAMES,
+        drawn(32, TEXT),
+        drawn(TEXT, DIM),
+        drawn(TEXT, DIM),
+        drawn(CHANNELS, DIM),
+        drawn(CHANNELS, DIM),
+        drawn(3, 2 * DIM + 1),
+        4,
+        SIZE,
     )
 
 

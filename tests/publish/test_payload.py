@@ -19,11 +19,12 @@ from edgevision.publish.payload import (
     event_body,
     gap_body,
     health_body,
+    notice_body,
     result_body,
     rfc3339,
     state_body,
 )
-from edgevision.records import Defect, Event, Inspection, Phase, Region, Scene, Snapshot, Verdict
+from edgevision.records import Defect, Event, Inspection, Notice, Phase, Region, Scene, Snapshot, Verdict
 
 SHA = "ab" * 32
 IDENTITY = Identity("press-1", uuid7(1.0), "0.1.0", SHA, "default", SHA, "station 4", "bottle", "product-9", None, True)
@@ -93,6 +94,14 @@ def test_results_keep_to_their_schema() -> None:
     body = committed(result_body(none, IDENTITY, uuid7(3.0)))
     check(body, "result")
     assert (body["result_state"], body["score"]) == (4, None)
+
+
+@pytest.mark.parametrize("is_over", [False, True])
+def test_notices_keep_to_their_schema(is_over: bool) -> None:
+    notice = Notice("audit", "audit", "map audit: 3 % of the answer is not that of the whole network", is_over)
+    body = committed(notice_body(notice, inspection(), IDENTITY, uuid7(3.0), 1_772_366_401.0))
+    check(body, "notice")
+    assert (body["phase"], body["verdict"], body["about"]) == (("end", "OK", "audit") if is_over else ("new", "WARN", "audit"))
 
 
 def test_states_keep_to_their_schemas() -> None:

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from edgevision.errors import EngineFault, InputError
-from edgevision.recompute.audit import AuditSettings, EngineAudit, MapAudit, Trust
+from edgevision.recompute.audit import AuditSettings, EngineAudit, MapAudit
 from edgevision.recompute.engine import SelectiveNetwork
+from edgevision.recompute.trust import Trust
 
 
 @pytest.fixture
@@ -49,26 +50,65 @@ def test_the_audit_leaves_what_changed_alone(watching, random):
     assert before["defect"] is not None
 
 
+def test_the_engine_is_looked_at_where_it_worked_and_then_everywhere(watching):
+    net, frame = watching
+    seen = []
+    net.verify = lambda window: seen.append(window) or {}
+    audit = EngineAudit(net, AuditSettings(patch=0.25, engine_every=1))
+    live = np.zeros(frame.shape[:2], bool)
+    live[40, 60] = True
+    for _ in range(32):
+        audit.next(live)
+    assert set(seen[::2]) == {(0.75, 0.71875, 1.0, 0.96875)}
+    assert sorted(seen[1::2]) == [(x, y, x + 0.25, y + 0.25) for x in (0, 0.25, 0.5, 0.75) for y in (0, 0.25, 0.5, 0.75)]
+
+
 def test_a_change_that_the_map_missed_is_found(watching, random):
     net, frame = watching
     audit = MapAudit(net, AuditSettings(map_every=1, tolerance=1e-3))
     moved = frame.copy()
     moved[8:24, 8:24] = random.integers(0, 256, (16, 16, 3), dtype=np.uint8)
     missed = net.next(moved, np.zeros(frame.shape[:2], bool))
-    assert audit.failed(audit.next(moved, missed))
+    assert audit.failed(audit.disagreement(audit.run(moved), missed))
     live = np.zeros(frame.shape[:2], bool)
     live[8:24, 8:24] = True
-    assert audit.next(moved, net.next(moved, live)) == 0.0
+    assert audit.disagreement(audit.run(moved), net.next(moved, live)) == 0.0
 
 
-def test_trust_is_lost_by_two_of_three_and_returns_after_the_cool_down():
+def test_a_map_audit_is_due_by_frames_or_by_time(watching):
+    audit = MapAudit(watching[0], AuditSettings(map_every=4, map_every_s=10))
+    due = [ts for ts in (0, 1, 2, 3, 4, 14, 15, 2.5, 5, 12.5) if audit.is_due(ts)]
+    assert due == [3, 14, 12.5]
+    assert [audit.is_due(ts, haste=4) for ts in (12.6, 15.2)] == [True, True]
+
+
+def outcomes(trust, failed, ts=0.0):
+    return [trust.note("it differs" if one else None, ts + k) for k, one in enumerate(failed)]
+
+
+def test_a_first_failure_calls_for_more_at_once_and_a_second_one_loses_the_trust():
     trust = Trust(AuditSettings(k=2, n=3, cooldown_s=10))
-    assert [trust.note(failed, ts) for ts, failed in enumerate([True, False, False, True, True])] == [False, False, False, False, True]
-    assert trust.is_dense(13.9)
-    assert not trust.is_dense(14.0)
-    trust.note(True, 20)
+    assert outcomes(trust, [False, True]) == [False, False]
+    assert trust.is_doubted
+    assert trust.is_wary
+    assert outcomes(trust, [False, True], 2) == [False, True]
+    assert [trust.is_dense(ts) for ts in (2.9, 3, 12.9, 13)] == [False, True, True, False]
+    assert trust.is_doubted  # once it is over, too, until as many pass
+    assert outcomes(trust, [False] * 3, 13) == [False] * 3
+    assert not trust.is_doubted
+    texts = [(notice.is_over, notice.text.split(";")[0]) for notice in trust.take_notices()]
+    assert texts == [(False, "it differs"), (False, "2 audits failed, the last: it differs"), (True, "audits pass again")]
+    assert trust.take_notices() == ()
+
+
+def test_a_fault_that_shows_now_and_then_loses_the_trust_too():
+    trust = Trust(AuditSettings(k=2, n=3))
+    assert outcomes(trust, [True, False, False, False, False, True]) == [False] * 5 + [True]
+    patient = Trust(AuditSettings(k=2, n=3))
+    assert not any(outcomes(patient, [True, False, False] + [False] * 12 + [True]))
     trust.reset()
-    assert not trust.note(True, 21)
+    assert not trust.is_dense(1)
+    assert not trust.is_doubted
 
 
 def test_more_failures_than_audits_cannot_be_asked_for():

@@ -178,3 +178,34 @@ def test_a_real_detector_runs_through_the_pipeline(tmp_path):
     again = pipeline.inspect(ev.Frame(image.copy(), 1.1, 2))
     assert again.mode == "cached"
     assert again.regions is seen.regions
+
+
+def grid(rows=2, columns=3, labels=2) -> dict[str, np.ndarray]:
+    """Cells of 8 px in which nothing is likely."""
+    return {"scores": np.zeros((1, labels, rows, columns), np.float32), "boxes": np.zeros((1, 4, rows, columns), np.float32)}
+
+
+def test_hand_worked_grid_of_cells():
+    """A cell reaches left, up, right and down from its middle, here (20, 4), in the input's pixels; below 0 it does not reach."""
+    outputs = grid()
+    outputs["scores"][0, 1, 0, 2] = 0.75
+    outputs["boxes"][0, :, 0, 2] = 10, 3, -2, 11
+    decoder = BoxDecoder(of(BoxSettings(layout="grid"), labels=("open", "short")), (16, 24), facts((16, 24), (16, 24)))
+    (region,) = decoder.decode(outputs, {})
+    assert (region.label, region.box_px, region.score) == ("short", (10, 1, 20, 15), 0.75)
+    assert decoder.decode(outputs, {"scores": None, "boxes": None}) == (region,)
+
+
+def test_a_grid_lies_on_the_frame_as_the_frame_lies_in_the_input():
+    outputs = grid(labels=1)
+    outputs["scores"][0, 0, 1, 0] = 0.5
+    outputs["boxes"][0, :, 1, 0] = 4, 2, 4, 2
+    decoder = BoxDecoder(of(BoxSettings(layout="grid")), (32, 48), facts((32, 48), (16, 24)))
+    assert [region.box_px for region in decoder.decode(outputs, {})] == [(0, 20, 16, 28)]
+
+
+def test_outputs_that_are_no_grid_are_named():
+    outputs = grid() | {"boxes": np.zeros((1, 4, 2, 4), np.float32)}
+    decoder = BoxDecoder(of(BoxSettings(layout="grid")), (16, 24))
+    with pytest.raises(InputError, match=r"have shapes \(1, 4, 2, 4\) and \(1, 2, 2, 3\); a grid is"):
+        decoder.decode(outputs, {})

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from edgevision.errors import ConfigError, InputError
-from edgevision.study.replay import compare, replay
+from edgevision.study.replay import LineFile, compare, replay
 
 
 @pytest.fixture
@@ -39,6 +39,18 @@ def test_a_difference_names_the_frame(recording, tmp_path):
 
 def test_a_missing_frame_is_a_difference():
     assert compare(["a", "b"], ["a"]) == ["expected 2 frames, found 1"]
+
+
+def test_a_golden_file_may_leave_out_what_differs_by_machine(recording, tmp_path):
+    golden = tmp_path / "golden.jsonl"
+    replay(recording, None, None, LineFile(golden, ("verdict", "events")), None, is_quiet=True)
+    assert golden.read_text().splitlines()[0] == '{"verdict": "OK", "events": []}'
+    assert replay(recording, None, None, None, golden, is_quiet=True)["differences"] == 0
+    golden.write_text(golden.read_text().replace("OK", "NG", 1))
+    assert replay(recording, None, None, None, golden, is_quiet=True)["differences"] == 1
+    assert compare(["{}"], ['{"seq": 0}']) != []  # what asks nothing proves nothing
+    with pytest.raises(InputError, match=r"--keys has 'verdicts'.*did you mean 'verdict'"):
+        LineFile(golden, ("verdicts",))
 
 
 def test_what_is_missing_is_named(recording, tmp_path):

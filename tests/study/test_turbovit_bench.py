@@ -12,7 +12,7 @@ from rich.console import Console
 from edgevision.cli import main
 from edgevision.networks.turbovit import TurboViTSpec
 from edgevision.networks.turbovit_weights import random_turbovit, write_turbovit
-from edgevision.study.turbovit_bench import TurboTask, shots_of, bench
+from edgevision.study.turbovit_bench import TurboTask, bench, shots_of
 from edgevision.study.turbovit_report import show
 
 SPEC = TurboViTSpec(

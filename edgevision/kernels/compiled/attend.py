@@ -17,12 +17,13 @@ from edgevision.kernels.compiled.chain import COST_PS, work
 from edgevision.kernels.compiled.cpu import detect
 from edgevision.kernels.compiled.crew import Crew
 from edgevision.kernels.compiled.jit import kernel, specialize
-from edgevision.kernels.compiled.mend import TOP, Sums, hold, is_sound, mend, note_moved, put_aside
+from edgevision.kernels.compiled.mend import Sums, hold, is_sound, mend, note_moved, put_aside
 from edgevision.kernels.compiled.native import NativeKernel, at, native
 from edgevision.kernels.compiled.product import TALL, Shape, ShapeType, multiply, peak, weigh
 from edgevision.kernels.compiled.runs import forget, scan
 from edgevision.kernels.compiled.share import STATUS
 from edgevision.kernels.forms import Float, Plane
+from edgevision.kernels.plain.mend import TOP
 
 QUERY, QUERY_ROW, QUERY_PIXEL, LIVE_BYTES, LIVE_ROW, TARGET, TARGET_ROW, TARGET_PIXEL, MARKS, MARKS_ROW = range(10)
 KEY, KEY_ROW, KEY_PIXEL, VALUE, VALUE_ROW, VALUE_PIXEL, KEY_LIVE, KEY_LIVE_ROW, VALUE_LIVE, VALUE_LIVE_ROW = range(10)
@@ -235,8 +236,8 @@ def attend(
     runs, begin, end, table, bounds, counts, kept, sizes, wanted, keys, values, log_counts, shift, ran,
     changes, changed, former_counts, former_keys, former_values, sums, heights, lanes, scale, safe, gate, shape, adding
 ):  # fmt: skip
-    """runs[begin:end]. `sizes`, `changed` (block, head): of the kept sets, of the changes; `ran` (2, run, head): queries that ran whole, and
-    that were mended; `lanes` of a vector."""
+    """runs[begin:end]. `sizes`, `changed` (block, head): of the kept sets, of the changes; `ran` (2, run, head): queries that ran whole,
+    and that were mended; `lanes` of a vector."""
     heads, channels, dims, room, most = keys.shape[1], keys.shape[2], values.shape[3], keys.shape[3], kept.shape[2]
     places, chosen, true = np.empty((CHUNK, 2), np.int64), np.empty((CHUNK + 1, 2), np.int64), log_counts.shape[0]
     order, is_run, redone = np.empty(CHUNK + 1, np.int64), np.empty(CHUNK, np.uint8), np.empty(CHUNK + 1, np.int64)
@@ -264,8 +265,8 @@ def attend(
                 number, change = choose(places, count, table, False, False, chosen, order), changes[block, head, : changed[block, head]]
                 gather(chosen, number, table, head, channels, scale, queries)
                 mend(
-                    queries, order, number, change, counts[:true], keys, values, former_counts, former_keys, former_values, head, held, height,
-                    space, made, lanes, shape, adding,
+                    queries, order, number, change, counts[:true], keys, values, former_counts, former_keys, former_values, head, held,
+                    height, space, made, lanes, shape, adding,
                 )  # fmt: skip
                 tail = seen[true_of(seen, keys, bias) :]
                 if tail.shape[0] > 0:

@@ -34,6 +34,7 @@ __all__ = [
     "judge_band",
     "judge_runs",
     "judge_samples",
+    "learn_restless",
     "learn_rows",
     "move_back",
     "outside_band",
@@ -48,6 +49,8 @@ __all__ = [
 ]
 
 SKIP = 32
+OWN_MOST = 2
+OWN_UP, OWN_DOWN = 6, 2
 i4 = np.int32
 
 
@@ -61,16 +64,19 @@ def _steepness_run(here, left, right, above, below, steep):
 
 
 @kernel
-def _limit_run(here, steep, tables, vibration_q8, most, tolerance):
+def _limit_run(here, steep, tables, restless, times, vibration_q8, most, tolerance):
     table, dead, level_shift = tables
     for k in range(here.shape[0]):
         level = np.uint8(min(i4(here[k]) >> level_shift, 255))  # unsigned: no test for an index counted from the end
         over = i4(max(i4(steep[k] - dead[level]), i4(0)))
-        tolerance[k] = min(i4(table[level] + i4(i4(over * i4(vibration_q8)) >> 8)), most)
+        by_level = i4(table[level])
+        forgiven = i4(i4(i4(i4(restless[k]) * times) << level_shift) >> 12)
+        forgiven = i4(max(by_level, i4(min(forgiven, i4(by_level * i4(OWN_MOST))))))
+        tolerance[k] = min(i4(forgiven + i4(i4(over * i4(vibration_q8)) >> 8)), most)
 
 
 @kernel
-def _set_run(used, channels, tables, vibration_q8, allowed, r, start, stop, steep, tolerance):
+def _set_run(used, channels, tables, own, vibration_q8, allowed, r, start, stop, steep, tolerance):
     most = i4(np.iinfo(tolerance.dtype).max)
     above, below = used[max(r - 1, 0)], used[min(r + 1, used.shape[0] - 1)]
     here = used[r]
@@ -82,7 +88,8 @@ def _set_run(used, channels, tables, vibration_q8, allowed, r, start, stop, stee
         steep[i] = steepness(used, channels, r, i // channels, i)
     for i in range(max(b, lo), hi):
         steep[i] = steepness(used, channels, r, i // channels, i)
-    _limit_run(here[lo:hi], steep[lo:hi], tables, vibration_q8, i4(most - 1), tolerance[r, lo:hi])
+    restless, times_q8 = own
+    _limit_run(here[lo:hi], steep[lo:hi], tables, restless[r, lo:hi], i4(times_q8), vibration_q8, i4(most - 1), tolerance[r, lo:hi])
     for x in range(start, stop):
         if allowed[r, x] == 0:
             for i in range(x * channels, x * channels + channels):
@@ -90,13 +97,13 @@ def _set_run(used, channels, tables, vibration_q8, allowed, r, start, stop, stee
 
 
 @kernel
-def set_tolerances(used, channels, tables, vibration_q8, allowed, rows, steep, tolerance):
+def set_tolerances(used, channels, tables, own, vibration_q8, allowed, rows, steep, tolerance):
     for r in range(rows[0], rows[1]):
-        _set_run(used, channels, tables, vibration_q8, allowed, r, 0, allowed.shape[1], steep, tolerance)
+        _set_run(used, channels, tables, own, vibration_q8, allowed, r, 0, allowed.shape[1], steep, tolerance)
 
 
 @kernel
-def _set_unlike(used, channels, tables, vibration_q8, allowed, r, start, stop, live, steep, tolerance):
+def _set_unlike(used, channels, tables, own, vibration_q8, allowed, r, start, stop, live, steep, tolerance):
     x = start
     while x < stop:
         if live[r, x]:
@@ -105,20 +112,20 @@ def _set_unlike(used, channels, tables, vibration_q8, allowed, r, start, stop, l
         end = x + 1
         while end < stop and not live[r, end]:
             end += 1
-        _set_run(used, channels, tables, vibration_q8, allowed, r, x, end, steep, tolerance)
+        _set_run(used, channels, tables, own, vibration_q8, allowed, r, x, end, steep, tolerance)
         x = end
 
 
 @kernel
-def refresh_tolerances(used, channels, tables, vibration_q8, allowed, live, runs, count, steep, tolerance):
+def refresh_tolerances(used, channels, tables, own, vibration_q8, allowed, live, runs, count, steep, tolerance):
     height, width = allowed.shape
     for k in range(count):
         r, start, stop = runs[k, 0], runs[k, 1], runs[k, 2]
-        _set_run(used, channels, tables, vibration_q8, allowed, r, max(start - 1, 0), min(stop + 1, width), steep, tolerance)
+        _set_run(used, channels, tables, own, vibration_q8, allowed, r, max(start - 1, 0), min(stop + 1, width), steep, tolerance)
         if r > 0:
-            _set_unlike(used, channels, tables, vibration_q8, allowed, r - 1, start, stop, live, steep, tolerance)
+            _set_unlike(used, channels, tables, own, vibration_q8, allowed, r - 1, start, stop, live, steep, tolerance)
         if r + 1 < height:
-            _set_unlike(used, channels, tables, vibration_q8, allowed, r + 1, start, stop, live, steep, tolerance)
+            _set_unlike(used, channels, tables, own, vibration_q8, allowed, r + 1, start, stop, live, steep, tolerance)
 
 
 @kernel
@@ -418,7 +425,7 @@ def _despeckle_row(above, here, below, need, foreground):
 
 
 @kernel
-def despeckle(raw, first, last, band, need, foreground):
+def despeckle(raw, first, last, band, need, foreground, editions):
     height, width = foreground.shape
     changed = False
     for r in range(height):
@@ -430,7 +437,9 @@ def despeckle(raw, first, last, band, need, foreground):
             start, stop = 0, width
         if stop > start:
             columns = slice(start, stop + 2)
-            changed |= _despeckle_row(raw[r, columns], raw[r + 1, columns], raw[r + 2, columns], need, foreground[r, start:stop])
+            if _despeckle_row(raw[r, columns], raw[r + 1, columns], raw[r + 2, columns], need, foreground[r, start:stop]):
+                editions[r] += 1
+                changed = True
     return changed
 
 
@@ -453,3 +462,24 @@ def learn_rows(image, light, finer, masks, rows, channels, rate, flags, mean, sp
     for r in range(rows[0], rows[1]):
         _each_channel(live[r], protect[r], allowed[r], channels, flags)
         _learn_row(image[r], gain[r // block], offset, shape, finer, rate, flags, mean[r], spread[r])
+
+
+@kernel
+def _learn_restless_row(image, used, gain, offset, shape, level_shift, skip, restless):
+    first, second, top = shape
+    for i in range(image.shape[0]):
+        far = i4(abs(i4(corrected(image[i], gain[i], offset[i], first, second, top) - i4(used[i]))))
+        far = i4(i4(far * i4(16)) >> level_shift)
+        now = i4(restless[i])
+        moved = i4(now + i4(OWN_UP)) if far > now else i4(now - i4(OWN_DOWN))
+        moved = i4(min(max(moved, i4(0)), i4(255)))
+        restless[i] = np.uint8(now if skip[i] else moved)
+
+
+@kernel
+def learn_restless(image, used, light, level_shift, masks, rows, channels, flags, restless):
+    gain, offset, block, first, second, top = light
+    live, protect, allowed = masks
+    for r in range(rows[0], rows[1]):
+        _each_channel(live[r], protect[r], allowed[r], channels, flags)
+        _learn_restless_row(image[r], used[r], gain[r // block], offset, (first, second, top), i4(level_shift), flags, restless[r])

@@ -49,7 +49,7 @@ def _pick(builder, compare, relation, a, b):
 
 
 def _far_and_bits(context, builder, kinds, args):
-    """What 64 values add to windows, and one bit for each that is beyond its tolerance."""
+    """What 64 values add to windows, and one bit for each that is beyond its tolerance. A lamp of None corrects nothing."""
     byte, short, word = _vectors()
 
     def load(which, k, at, vector):
@@ -59,13 +59,15 @@ def _far_and_bits(context, builder, kinds, args):
     def number(which, k):
         return builder.extract_value(args[which], k)
 
-    high = builder.zext(builder.shl(builder.zext(load(0, 0, args[1], byte), short), _fill(short, 8)), word)
-    gain = builder.zext(load(2, 0, number(3, 0), short), word)
-    product = builder.trunc(builder.lshr(builder.mul(high, gain), _fill(word, 16)), short)
-    value = _add_within(builder, builder.lshr(product, _fill(short, 1)), load(2, 1, number(3, 1), short))
-    value = builder.ashr(value, _fill(short, 5))
-    value = _pick(builder, builder.icmp_signed, ">", value, _fill(short, 0))
-    value = _pick(builder, builder.icmp_signed, "<", value, _fill(short, 255))
+    value = builder.zext(load(0, 0, args[1], byte), short)
+    if kinds[2] != types.none:
+        high = builder.zext(builder.shl(value, _fill(short, 8)), word)
+        gain = builder.zext(load(2, 0, number(3, 0), short), word)
+        product = builder.trunc(builder.lshr(builder.mul(high, gain), _fill(word, 16)), short)
+        value = _add_within(builder, builder.lshr(product, _fill(short, 1)), load(2, 1, number(3, 1), short))
+        value = builder.ashr(value, _fill(short, 5))
+        value = _pick(builder, builder.icmp_signed, ">", value, _fill(short, 0))
+        value = _pick(builder, builder.icmp_signed, "<", value, _fill(short, 255))
     far = builder.sub(value, builder.zext(load(0, 1, args[1], byte), short))
     limit = load(0, 2, args[1], byte)
     flat = builder.icmp_unsigned("<=", limit, _spread(builder, number(4, 1), byte))
@@ -234,14 +236,21 @@ def _find_windows(sums, left, right, channels, tolerance, r, faint, weak, points
 
 
 @kernel
-def _find_bytes(image, used, tolerance, light, limits, channels, span, space, weak, points):
-    gain, offset, block, _, _, _ = light
+def _is_identity(gain, offset):
+    is_so = gain.shape[0] == 1
+    for i in range(offset.shape[0]):
+        is_so &= (gain[0, i] == np.uint16(1 << 14)) & (offset[i] == np.int16(16))
+    return is_so
+
+
+@kernel
+def _find_bytes(image, used, tolerance, lamp, block, limits, channels, span, space, weak, points):
     extra, cut, faint_q8, least = limits
     width, wide = image.shape[1], space.shape[1]
     left, right, last = span[2] // channels, span[3] // channels, (image.shape[0] - 1) * width
     space[:] = 0
     flat = space.reshape(space.size)
-    frame, lamp = (image, used, tolerance), (gain, offset)
+    frame = (image, used, tolerance)
     count = 0
     for r in range(span[0] - span[0] % 2, span[1] + span[1] % 2):
         here, lit = r * width, (r // block) * width
@@ -353,7 +362,9 @@ def _find_values(image, used, tolerance, light, limits, channels, span, space, w
 
 def find_weak(image, used, tolerance, light, limits, channels, span, space, weak, points):
     if image.dtype == np.uint8 and image.shape[1] >= LANES and not config.DISABLE_JIT:
-        return _find_bytes(image, used, tolerance, light, limits, channels, span, space, weak, points)
+        gain, offset, block = light[:3]
+        lamp = None if _is_identity(gain, offset) else (gain, offset)
+        return _find_bytes(image, used, tolerance, lamp, block, limits, channels, span, space, weak, points)
     return _find_values(image, used, tolerance, light, limits, channels, span, space, weak, points)
 
 

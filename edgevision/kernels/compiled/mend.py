@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from edgevision.kernels.blocks import CHUNK, FORMER, LINE, MOST_MENDS, NEWER, WHOLE, Changes, Grid
+from edgevision.kernels.blocks import CHUNK, FORMER, LINE, MOST_MENDS, WHOLE, Changes, Grid
 from edgevision.kernels.compiled.jit import kernel
 from edgevision.kernels.compiled.product import TALL, multiply, weigh
 from edgevision.kernels.plain.mend import FIRST, HELD, TIMES, TOP
@@ -97,7 +97,16 @@ def mend(
             taken = values[source, head].ctypes.data if is_true else former_values[former, head].ctypes.data
             target = made[begin:].ctypes.data
             multiply(
-                scores.ctypes.data + 4 * room * j, 4 * length, even, taken, 4 * dims, dims // lanes, target, 4 * made.shape[1], count, adding
+                scores.ctypes.data + 4 * room * j,
+                4 * length,
+                even,
+                taken,
+                4 * dims,
+                dims // lanes,
+                target,
+                4 * made.shape[1],
+                count,
+                adding,
             )
         for row in range(rows):
             own = sums[places[begin + row]]
@@ -113,7 +122,7 @@ def is_sound(total, height, safe):
 
 
 class Sums:
-    """Room for what is held: `values` (block, head, place, channel and more), `heights`; what moved blocks were and are, and their counts."""
+    """Room for what is held: `values` (block, head, place, channel and more), `heights`; what moved blocks were and are, and how many."""
 
     def __init__(self, grid: Grid, dims: int, changes: Changes | None = None) -> None:
         """Without changes nothing is held."""

@@ -83,12 +83,12 @@ class Attend:
             want, at = int(wanted[head]), (block, int(head), first)
             chosen = np.full(len(rows), want == ALL) | is_live
             if want == MEND and self._sums is not None:
-                still = np.flatnonzero(~is_live)
+                still = np.flatnonzero(~is_live).astype(np.int32)
                 new[still, head], is_sound = self._mended(self._sums, queries[still, head], at, still)
                 chosen[still[~is_sound]] = True
                 ran[1, head] = len(still)
                 runs[still] = True
-            places = np.flatnonzero(chosen)
+            places = np.flatnonzero(chosen).astype(np.int32)
             new[places, head] = self._whole(queries[places, head], at, places)
             ran[0, head] = len(places)
             runs |= chosen

@@ -4,6 +4,7 @@ Frames are (row, column x channel), one or three channels; masks are (row, colum
 
     light     as in `light.py`, which brings a frame's values to those of the frame that was used
     tables    (weak threshold, edge dead zone, level_shift): two tables by gray level; a value's level is value >> level_shift
+    own       (restless, times_q8): by value, what it strays from what was used, in 1/16 of a gray level; and how much of it is forgiven
     extents   first, last: per row the first live column and the one after the last; width and 0 where a row has none
     runs      (row, start, stop) of live pixels, all of them, in order; the first `count` rows of the array
     points    packed pixels of `weak`, row << 16 | column; `weak` has a border of one pixel, so both are one more than in the frame
@@ -55,6 +56,7 @@ __all__ = [
     "judge_band",
     "judge_runs",
     "judge_samples",
+    "learn_restless",
     "learn_rows",
     "move_back",
     "outside_band",
@@ -67,6 +69,9 @@ __all__ = [
     "tile_misfits",
     "zone_sums",
 ]
+
+OWN_MOST = 2  # so many times its level's tolerance is what a value of much noise of its own is forgiven at most
+OWN_UP, OWN_DOWN = 6, 2  # in 1/16 of a gray level: they balance where a quarter of the differences lies above
 
 Array = NDArray[Any]
 Numbers = tuple[int, ...]
@@ -82,26 +87,61 @@ def _samples(mask: Array, channels: int) -> Array:
     return np.asarray(np.repeat(mask.astype(bool), channels, axis=1))
 
 
-def _tolerances(used: Array, channels: int, tables: Any, vibration_q8: int, allowed: Array, dtype: Any) -> Array:
+def _tolerances(used: Array, channels: int, tables: Any, own: Any, vibration_q8: int, allowed: Array, dtype: Any) -> Array:
     table, dead, level_shift = tables
+    restless, times_q8 = own
     most = np.iinfo(dtype).max
     level = np.minimum(used.astype(np.int64) >> level_shift, 255)
     steep = np.maximum(steepness(used, channels) - dead[level], 0)
-    limits = np.minimum(table[level] + ((steep * vibration_q8) >> 8), most - 1)
+    by_level = table[level].astype(np.int64)
+    forgiven = np.clip((restless.astype(np.int64) * times_q8 << level_shift) >> 12, by_level, by_level * OWN_MOST)
+    limits = np.minimum(forgiven + ((steep * vibration_q8) >> 8), most - 1)
     return np.asarray(np.where(_samples(allowed, channels), limits, most))
 
 
 def set_tolerances(
-    used: Array, channels: int, tables: Any, vibration_q8: int, allowed: Array, rows: tuple[int, int], steep: Array, tolerance: Array
+    used: Array,
+    channels: int,
+    tables: Any,
+    own: Any,
+    vibration_q8: int,
+    allowed: Array,
+    rows: tuple[int, int],
+    steep: Array,
+    tolerance: Array,
 ) -> None:
-    """How far a value may move before it is weak: the noise of its level, more on an edge, which shakes; the largest where not allowed."""
-    tolerance[slice(*rows)] = _tolerances(used, channels, tables, vibration_q8, allowed, tolerance.dtype)[slice(*rows)]
+    """How far a value may move before it is weak: the noise of its level or its own, up to OWN_MOST times the level's; more on
+    an edge, which shakes; the largest where not allowed."""
+    tolerance[slice(*rows)] = _tolerances(used, channels, tables, own, vibration_q8, allowed, tolerance.dtype)[slice(*rows)]
+
+
+def learn_restless(
+    image: Array,
+    used: Array,
+    light: Light,
+    level_shift: int,
+    masks: tuple[Array, Array, Array],
+    rows: tuple[int, int],
+    channels: int,
+    flags: Array,
+    restless: Array,
+) -> None:
+    """Move each value of these rows up by OWN_UP or down by OWN_DOWN towards the share of |corrected - used| that balances both, within
+    0..255, but not at (live, protected, not allowed) pixels."""
+    live, protect, allowed = masks
+    band = slice(*rows)
+    learn = _samples(~live & ~protect & (allowed != 0), channels)[band]
+    far = np.abs(correct(image, light)[band] - used[band].astype(np.int64)) * 16 >> level_shift
+    now = restless[band].astype(np.int64)
+    moved = np.clip(np.where(far > now, now + OWN_UP, now - OWN_DOWN), 0, 255)
+    np.copyto(restless[band], moved, where=learn, casting="unsafe")
 
 
 def refresh_tolerances(
     used: Array,
     channels: int,
     tables: Any,
+    own: Any,
     vibration_q8: int,
     allowed: Array,
     live: Array,
@@ -116,7 +156,7 @@ def refresh_tolerances(
     near[:-1] |= live[1:]
     near[:, 1:] |= live[:, :-1]
     near[:, :-1] |= live[:, 1:]
-    fresh = _tolerances(used, channels, tables, vibration_q8, allowed, tolerance.dtype)
+    fresh = _tolerances(used, channels, tables, own, vibration_q8, allowed, tolerance.dtype)
     np.copyto(tolerance, fresh, where=_samples(near, channels), casting="unsafe")
 
 
@@ -335,14 +375,16 @@ def outside_runs(
     np.copyto(raw[1:-1, 1:-1], found, where=_mask(runs, count, allowed.shape), casting="unsafe")
 
 
-def despeckle(raw: Array, first: Array, last: Array, band: tuple[int, int], need: int, foreground: Array) -> bool:
-    """Foreground is what differs with `need` in its 3x3 neighbourhood that do; return whether that changed anything."""
+def despeckle(raw: Array, first: Array, last: Array, band: tuple[int, int], need: int, foreground: Array, editions: Array) -> bool:
+    """Foreground is what differs with `need` in its 3x3 neighbourhood that do; count up the editions of rows that this changed, and return
+    whether there are any."""
     height, width = foreground.shape
     count = sum(raw[r : r + height, x : x + width].astype(np.int64) for r in range(3) for x in range(3))
     now = (raw[1:-1, 1:-1] != 0) & (count >= need)
-    changed = bool((now != foreground).any())
+    changed = (now != foreground).any(axis=1)
     foreground[:] = now
-    return changed
+    editions += changed
+    return bool(changed.any())
 
 
 def learn_rows(

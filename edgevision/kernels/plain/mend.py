@@ -1,8 +1,8 @@
 """Sums of attention kept up to date, slow and plain: the oracle of `compiled/mend.py`. In: what left and what came. Out: what queries get.
 
 Keeps the sums of every query: values times weights, the weights, each weight being e^(score - top), where `top` was its largest score when
-it last ran whole. Sums are float32 and every mend rounds: so a row is mended MOST_MENDS times at most, and runs whole where its weights have
-grown or shrunk by more than SAFE, as then little would be left of much.
+it last ran whole. Sums are float32 and every mend rounds: so a row is mended MOST_MENDS times at most, and runs whole where its weights
+have grown or shrunk by more than SAFE, as then little would be left of much.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Sums:
         return self.values.nbytes + self.heights.nbytes + self.keys.nbytes + self.tokens.nbytes
 
     def put_aside(self, slot: int, held: tuple[Float, Float], tokens: tuple[Float, Float], live: Flags) -> None:
-        """Before a block is packed: `held` keys and values (head, place, channel), its `tokens` (place, head, channel), which are `live`."""
+        """Before a block is packed: its keys and values, `held` (head, place, channel) and new (place, head, channel); which are `live`."""
         places = np.flatnonzero(live)
         for kept, was, now in zip((self.keys, self.tokens), held, tokens, strict=True):
             kept[3 * slot + WHOLE] = was

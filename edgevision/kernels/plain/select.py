@@ -116,7 +116,7 @@ def _nearer(weights: Float, before: Mask, best: Flags, fixed: Mask, enough: floa
     return made.astype(np.uint8)
 
 
-def _worth(weights: Float, chosen: Flags) -> np.float64:
+def _worth(weights: Float, chosen: Flags | Mask) -> np.float64:
     """The weights of the chosen, added one after another."""
     total = np.float64(0)
     for weight in weights[np.asarray(chosen, np.bool_)]:

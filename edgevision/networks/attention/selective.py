@@ -14,7 +14,7 @@ turn, one block of TURNS in each run.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 

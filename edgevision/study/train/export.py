@@ -11,7 +11,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from edgevision.networks.unet import Layer
+from edgevision.networks.unet import Layer, shapes
 
 OPSET = 17
 ACTIVATIONS = MappingProxyType({"relu": "Relu", "sigmoid": "Sigmoid"})
@@ -24,17 +24,20 @@ def write_onnx(
     size_px: tuple[int, int],
     facts: Mapping[str, str],
 ) -> None:
-    """Write the network for pictures of `size_px` (height, width); any other multiple of 16 works after a reshape."""
+    """Write the network for pictures of `size_px` (height, width); any other multiple of its stride works after a reshape.
+
+    What no step takes in is an output.
+    """
     tensors = [numpy_helper.from_array(np.array([1, 1, 2, 2], dtype=np.float32), "twice")]
     for name, (weight, bias) in weights.items():
         tensors += [numpy_helper.from_array(weight, f"{name}.weight"), numpy_helper.from_array(bias, f"{name}.bias")]
     nodes = [node for step in steps for node in _nodes(step)]
     height, width = size_px
     entry = helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, 3, height, width])
-    last = steps[-1]
-    result = helper.make_tensor_value_info(last.name, TensorProto.FLOAT, [1, last.channels, height // 2, width // 2])
+    sizes, taken = shapes(steps, height, width), {name for step in steps for name in step.inputs}
+    results = [helper.make_tensor_value_info(s.name, TensorProto.FLOAT, [1, *sizes[s.name]]) for s in steps if s.name not in taken]
     model = helper.make_model(
-        helper.make_graph(nodes, "edgevision-unet", [entry], [result], tensors),
+        helper.make_graph(nodes, "edgevision", [entry], results, tensors),
         opset_imports=[helper.make_opsetid("", OPSET)],
         ir_version=8,
     )
@@ -49,6 +52,14 @@ def _nodes(step: Layer) -> list[onnx.NodeProto]:
     """The ONNX nodes of one step."""
     if step.op == "concat":
         return [helper.make_node("Concat", list(step.inputs), [step.name], name=step.name, axis=1)]
+    if step.op == "average":
+        return [
+            helper.make_node(
+                "AveragePool", [step.inputs[0]], [step.name], name=step.name, kernel_shape=[step.kernel] * 2, strides=[step.stride] * 2
+            )
+        ]
+    if step.op == "add":
+        return [helper.make_node("Add", list(step.inputs), [step.name], name=step.name)]
     if step.op == "upsample":
         return [
             helper.make_node(
@@ -69,7 +80,8 @@ def _nodes(step: Layer) -> list[onnx.NodeProto]:
         name=f"{step.name}.conv",
         kernel_shape=[step.kernel] * 2,
         strides=[step.stride] * 2,
-        pads=[step.kernel // 2] * 4,
+        pads=[step.kernel // 2 * step.dilation] * 4,
+        dilations=[step.dilation] * 2,
     )
     if step.activation not in ACTIVATIONS:
         return [convolution]

@@ -37,8 +37,8 @@ class Batch:
 class Lesson:
     """`loss` of (student, teacher, batch); what it trains: the attention's own weights, the network's, or both.
 
-    `pace`: of the attention's own weights, against the rate. Phi's are many and small, most of a row 0: at the rate of the others they would
-    be noise after a few steps.
+    `pace`: of the attention's own weights, against the rate. Phi's are many and small, most of a row 0: at the rate of the others they
+    would be noise after a few steps.
     """
 
     loss: Callable[[TrainedTurboViT, TrainedTurboViT | None, Batch], torch.Tensor]

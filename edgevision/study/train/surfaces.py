@@ -1,29 +1,26 @@
 """Pictures of steel and of magnetic tiles, cut into crops with the name of what is wrong. In: the folder of such a collection. Out: gray
 crops (side, side) and labels. Keeps the pictures in memory.
 
-What is learnt from and what is judged never share a part. A magnetic tile was filmed under up to six exposures, and its pictures are named
-by the number of the film's frame: numbers less than `SAME_TILE` apart are one tile, whatever defect they are filed under. NEU-DET
-does not tell which pictures were cut from one strip: the last of each class's numbers are judged, so that neighbours stay together.
+What is learnt from and what is judged never share a part: a magnetic tile (`study/sets/magnetic_tile.py` tells which pictures show one).
+NEU-DET does not tell which pictures were cut from one strip: the last of each class's numbers are judged, so that neighbours stay together.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
-from xml.etree import ElementTree
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from edgevision.errors import InputError
+from edgevision.study.sets import Case, magnetic_tile, neu_det
 
 Gray = NDArray[np.uint8]
 TEST_SHARE = 0.3
-SAME_TILE = 600  # frames of the film
 JUDGED_CROPS = 5  # of each judged picture
 LEAST_PX = 24  # of a defect's mask in a crop, for the crop to be called by its name
 SHOWN = 0.93  # of what is learnt: crops that show their picture's defect
@@ -87,34 +84,32 @@ def _without(surface: Surface, label: str) -> Surface:
 
 
 def _neu(folder: Path) -> Iterator[Picture]:
-    for path in sorted(folder.glob("images/*.jpg")):
-        found = re.fullmatch(r"(.+)_(\d+)", path.stem)
-        if found and found[1] in LABELS["neu-det"]:
-            image, label = _read(path), LABELS["neu-det"].index(found[1])
-            boxes = _boxes(folder / "annotations" / f"{path.stem}.xml", image)
-            yield Picture(image, label, f"{found[1]}-{int(found[2]):04d}", boxes, label)
+    for case in neu_det.read(folder):
+        image, label = _read(case.picture), LABELS["neu-det"].index(case.picture.stem.rpartition("_")[0])
+        yield Picture(image, label, _numbered(case.name), _boxes(case, image), label)
 
 
-def _boxes(path: Path, image: Gray) -> NDArray[np.bool_]:
+def _numbered(name: str) -> str:
+    """The picture's name, so that names sort by number."""
+    label, _, number = name.rpartition("_")
+    return f"{label}-{int(number):04d}"
+
+
+def _boxes(case: Case, image: Gray) -> NDArray[np.bool_]:
     """Where the defects' boxes lie; the whole picture where there are none."""
     mask = np.zeros(image.shape, np.bool_)
-    sides = ("xmin", "ymin", "xmax", "ymax")
-    for box in ElementTree.parse(path).iter("bndbox") if path.exists() else ():
-        x1, y1, x2, y2 = (int(float(box.findtext(side, "0"))) for side in sides)
-        mask[y1:y2, x1:x2] = True
+    for _, (x1, y1, x2, y2) in case.boxes or ():
+        mask[y1 + 1 : y2, x1 + 1 : x2] = True  # without its first row and column: so the published figures were judged
     return mask if mask.any() else ~mask
 
 
 def _tiles(folder: Path) -> Iterator[Picture]:
-    found = [(int(match[1]), path) for path in folder.glob("MT_*/*.jpg") if (match := re.fullmatch(r"exp\d+_num_(\d+)", path.stem))]
-    last, tile = 0, 0
-    for number, path in sorted(found):
-        tile += number - last >= SAME_TILE
-        last = number
-        label = LABELS["magnetic-tile"].index(path.parent.name.removeprefix("MT_"))
-        mask = _read(path.with_suffix(".png")) > 127 if path.with_suffix(".png").exists() else np.zeros(_read(path).shape, np.bool_)
+    for case in magnetic_tile.read(folder):
+        image, label = _read(case.picture), LABELS["magnetic-tile"].index(magnetic_tile.class_of(case))
+        drawn = case.true_mask()
+        mask = np.zeros(image.shape, np.bool_) if drawn is None else drawn
         if mask.any() or label == 0:
-            yield Picture(_read(path), label, f"tile-{tile:03d}", mask, 0)
+            yield Picture(image, label, case.group, mask, 0)
 
 
 def _read(path: Path) -> Gray:
@@ -125,10 +120,7 @@ def _read(path: Path) -> Gray:
 
 
 READERS: MappingProxyType[str, Callable[[Path], Iterator[Picture]]] = MappingProxyType({"neu-det": _neu, "magnetic-tile": _tiles})
-LABELS = MappingProxyType({
-    "neu-det": ("crazing", "inclusion", "patches", "pitted_surface", "rolled-in_scale", "scratches"),
-    "magnetic-tile": ("Free", "Blowhole", "Break", "Crack", "Fray", "Uneven"),
-})  # fmt: skip
+LABELS = MappingProxyType({"neu-det": neu_det.CLASSES, "magnetic-tile": magnetic_tile.CLASSES})
 CROP_PX = MappingProxyType({"neu-det": 176, "magnetic-tile": 128})
 
 

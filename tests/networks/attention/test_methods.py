@@ -161,7 +161,11 @@ def test_compiled_equals_plain_over_gated_changes(name):
 
 
 @settings(max_examples=12, deadline=None)
-@given(name=st.sampled_from(["unit", "dense", "hybrid", "sparsifiner", "pruned"]), tokens=st.sampled_from([LAYER, POOLED]), seed=st.integers(0, 999))
+@given(
+    name=st.sampled_from(["unit", "dense", "hybrid", "sparsifiner", "pruned"]),
+    tokens=st.sampled_from([LAYER, POOLED]),
+    seed=st.integers(0, 999),
+)
 def test_with_a_gate_no_query_is_further_off_than_the_gate_whatever_came_before(name, tokens, seed):
     """Against attention over the same kept sets, made anew. Small changes, large ones, keys that draw all attention and give it back."""
     gate = 0.1

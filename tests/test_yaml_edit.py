@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgevision.errors import ConfigError
-from edgevision.study.yaml_edit import edited
+from edgevision.yaml_edit import edited
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 CAMERA = ("cameras", "camera-1")
 
 

@@ -1,0 +1,230 @@
+"""Pictures that change their nature: `python benchmarks/reliability/shift.py [--only lamp,dirt] [--hour]`.
+
+The synthetic line, 400x224 at 5 frames a second, is watched for two minutes as it should be; then over 300 s the lamp ages, the lens gets
+dirty, the focus is lost, noise grows, or, at once, other parts come. A second pipeline looks at the same line without that. Told are the
+second of the first WARN, of which statistic, and when verdicts have gone bad: at the second of two parts within 20 s with another verdict
+than the second pipeline's. The lead lies between. `nothing` is a control. With `--hour`: an hour of the line as it should be, its light
+swinging by a quarter as by day and night; nothing may be told.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+import edgevision as ev
+from edgevision.capture.synthetic import Line, SyntheticSettings
+from edgevision.daemon.shift_watch import ShiftWatch
+from edgevision.pipeline import Pipeline
+from edgevision.recompute.shift_settings import ShiftSettings
+from edgevision.records import Verdict
+
+WIDTH, HEIGHT = 400, 224
+FPS, LEARN_S, RAMP_S, HOUR_S = 5.0, 125.0, 300.0, 3600.0
+BAD_S = 20.0
+OTHERS_FROM = 0.1  # of the ramp: from the first part on that comes in then
+LINE = {"width": WIDTH, "height": HEIGHT, "fps": FPS, "defect_rate": 0.5, "contrast": (22.0, 40.0)}
+CONFIG = """
+cameras:
+  cam:
+    source: {type: synthetic}
+    compare: {ignore: [[[3, 2], [104, 2], [104, 18], [3, 18]]]}   # the clock that the camera burns in
+    judge: {warn: 0.8, ng: 0.9, min_area_px: 12, k_of_n: [2, 4]}
+"""
+SHIFT = ShiftSettings(every=2, block=25)  # a block of 10 s, as 30 frames a second have it with the defaults
+Scene = Callable[[int], tuple[np.ndarray, int | None]]
+
+
+def line_of(seed: int, **more: Any) -> Line:
+    return Line(SyntheticSettings(seed=seed, **{**LINE, **more}))
+
+
+def ramp(k: int) -> float:
+    """0 while it is learnt, 1 at the end."""
+    return min(1.0, max(0.0, (k / FPS - LEARN_S) / RAMP_S))
+
+
+def plain(line: Line) -> Scene:
+    return lambda k: (line.frame(k)[0], line.truth(k).station)
+
+
+def lamp(seed: int) -> Scene:
+    """The lamp falls to a fifth; the sensor's noise stays what it is in the dark and falls with the light elsewhere."""
+    line = line_of(seed)
+    right = line.camera.lamp
+    line.camera.lamp = lambda k: right(k) * (1 - 0.8 * ramp(k))  # type: ignore[method-assign]
+    return plain(line)
+
+
+def nothing(seed: int) -> Scene:
+    """A control: the light is 3 % less from the first frame on, so that no pixel is the same, and nothing else ever changes."""
+    line = line_of(seed)
+    right = line.camera.lamp
+    line.camera.lamp = lambda k: right(k) * 0.97  # type: ignore[method-assign]
+    return plain(line)
+
+
+def dirt(seed: int) -> Scene:
+    """Spots of grease and dust settle on the lens: blurred, and up to two thirds dark."""
+    line = line_of(seed)
+    field_ = np.random.default_rng(seed).random((14, 25)).astype(np.float32)
+    spots = cv2.GaussianBlur(cv2.resize((field_ > 0.85).astype(np.float32), (WIDTH, HEIGHT), interpolation=cv2.INTER_NEAREST), (0, 0), 6)
+    spots = np.minimum(1.0, spots / spots.max() * 1.5)[:, :, None]
+
+    def seen(k: int) -> tuple[np.ndarray, int | None]:
+        image, part = plain(line)(k)
+        share = ramp(k) * spots
+        hazy = cv2.GaussianBlur(image, (0, 0), 4) * (1 / 3)
+        return np.clip(image * (1 - share) + hazy * share, 0, 255).astype(np.uint8), part
+
+    return seen
+
+
+def focus(seed: int) -> Scene:
+    """The lens turns out of focus, to a blur of 3 pixels (sigma)."""
+    line = line_of(seed)
+    right = line.camera.expose
+
+    def blurred(scene: np.ndarray, frame: int, *rest: Any) -> np.ndarray:
+        sigma = 3.0 * ramp(frame)
+        return right(cv2.GaussianBlur(scene, (0, 0), sigma) if sigma > 0.05 else scene, frame, *rest)
+
+    line.camera.expose = blurred  # type: ignore[method-assign,assignment]
+    return plain(line)
+
+
+def noise(seed: int) -> Scene:
+    """The sensor's noise grows to six times what it was."""
+    line = line_of(seed)
+    sigma = line.camera._sigma
+
+    def seen(k: int) -> tuple[np.ndarray, int | None]:
+        line.camera._sigma = sigma * np.float32(1 + 5 * ramp(k))
+        return plain(line)(k)
+
+    return seen
+
+
+def other_parts(seed: int) -> Scene:
+    """From one part on, as the belt brings it in, parts are brighter and rougher than any that was seen."""
+    line, other = line_of(seed), line_of(seed, brightness=(185.0, 215.0), grain=(7.0, 10.0))
+    begun = next(k for k in range(100_000) if ramp(k) > OTHERS_FROM and line.belt.at(k).is_moving and line.belt.at(k + 1).is_moving)
+    return lambda k: plain(other if k >= begun else line)(k)
+
+
+def day_and_night(seed: int) -> Scene:
+    """Nothing is wrong; daylight swings by a quarter up and down, twice an hour."""
+    line = line_of(seed)
+    right = line.camera.lamp
+    line.camera.lamp = lambda k: right(k) * (1 + 0.25 * np.sin(2 * np.pi * k / FPS / 1800))  # type: ignore[method-assign]
+    return plain(line)
+
+
+KINDS = {made.__name__: made for made in (lamp, dirt, focus, noise, other_parts, nothing)}
+
+
+def pipeline() -> Pipeline:
+    with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
+        file.write(CONFIG)
+        file.flush()
+        return Pipeline.from_config(file.name)
+
+
+@dataclass
+class Parts:
+    """What is said of each part: NG from two frames on that say so."""
+
+    frames: dict[int, list[Verdict]] = field(default_factory=dict)
+
+    def note(self, part: int, said: Verdict) -> None:
+        self.frames.setdefault(part, []).append(said)
+
+    def is_ng(self, part: int) -> bool:
+        return sum(said is Verdict.NG for said in self.frames[part]) >= 2
+
+
+def watch(folder: Path, pipe: Pipeline) -> ShiftWatch:
+    return ShiftWatch(folder / "shift.json", SHIFT, pipe.settings.compare)
+
+
+def run(kind: str, seed: int) -> dict[str, Any]:
+    """One way to go bad, from the first second to the last."""
+    bad, good, shown, should = pipeline(), pipeline(), KINDS[kind](seed), plain(line_of(seed))
+    told: list[tuple[float, str, str]] = []
+    ours, theirs, ends = Parts(), Parts(), {}
+    with tempfile.TemporaryDirectory() as name:
+        watcher = watch(Path(name), bad)
+        for k in range(int((LEARN_S + RAMP_S) * FPS)):
+            ts = 1000.0 + k / FPS
+            image, part = shown(k)
+            found = watcher.look(ev.Frame(image, ts, k), bad.inspect(ev.Frame(image, ts, k)), bad)
+            if part is not None:
+                ours.note(part, found.verdict)
+                theirs.note(part, good.inspect(ev.Frame(should(k)[0], ts, k)).verdict)
+                ends[part] = k / FPS
+            told += [(k / FPS, one.what, one.text) for one in found.notices if one.kind == "shift" and not one.is_over]
+    wrong = [ends[part] for part in ours.frames if ours.is_ng(part) != theirs.is_ng(part)]
+    begun = LEARN_S + (OTHERS_FROM * RAMP_S if kind == "other_parts" else 0.0)
+    early = [second for second in wrong if second < begun]
+    gone_bad = next((now for then, now in pairwise(wrong) if then >= begun and now - then <= BAD_S), None)
+    warn = told[0] if told else None
+    return {
+        "kind": kind, "seed": seed, "parts": len(ours.frames), "wrong_parts": len(wrong), "wrong_before": len(early),
+        "wrong_s": wrong, "gone_bad_s": gone_bad, "warn_s": warn and warn[0],
+        "warned": [what.removeprefix("shift ") for _, what, _ in told],
+        "lead_s": None if gone_bad is None or warn is None else round(gone_bad - warn[0], 1),
+        "share_at_warn": warn and round(ramp(int(warn[0] * FPS)), 3), "text": warn and warn[2],
+    }  # fmt: skip
+
+
+def hour(seed: int) -> dict[str, Any]:
+    """The line as it should be, for an hour of its time."""
+    pipe, shown, told, spent = pipeline(), day_and_night(seed), [], []
+    audits = {"passed": 0, "failed": 0, "fault": 0}
+    with tempfile.TemporaryDirectory() as name:
+        watcher = watch(Path(name), pipe)
+        for k in range(int(HOUR_S * FPS)):
+            frame = ev.Frame(shown(k)[0], 1000.0 + k / FPS, k)
+            found = pipe.inspect(frame)
+            since = time.perf_counter()
+            found = watcher.look(frame, found, pipe)
+            spent.append(time.perf_counter() - since)
+            told += [(round(k / FPS), one.text) for one in found.notices if not one.is_over]
+            if found.audit is not None:
+                audits[found.audit] += 1
+        learnt = {name: round(float(each.own.max()), 4) for name, each in watcher._monitor._learnt.items()}
+    us_mean = 1e6 * float(np.mean(spent))
+    return {"kind": "hour", "seed": seed, "frames": len(spent), "us_mean": us_mean, "told": told, "audits": audits, "own": learnt}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", default=",".join(KINDS))
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--hour", action="store_true", help="an hour without a fault instead")
+    arguments = parser.parse_args()
+    if arguments.hour:
+        facts = hour(arguments.seed)
+        print(json.dumps(facts))
+        return 0 if not facts["told"] else 1
+    rows = []
+    for kind in arguments.only.split(","):
+        rows.append(run(kind, arguments.seed))
+        print(json.dumps(rows[-1]), flush=True)
+    ends = [row["warn_s"] is None if row["kind"] == "nothing" else row["lead_s"] is not None and row["lead_s"] > 0 for row in rows]
+    return 0 if all(ends) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

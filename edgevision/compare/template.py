@@ -1,0 +1,45 @@
+"""A frame beside its template, as a network takes it that compares the two. In: frames, live pixels. Out: uint8. Keeps room for a frame.
+
+A pixel has three channels: the frame's gray level, the template's, and how far they are apart.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edgevision.compare.depth import EightBits
+from edgevision.records import Image, Mask
+
+CHANNELS = 3
+MANY = 0.1  # share of live pixels from which on a picture is laid out whole
+
+
+class BesideTemplate:
+    """One camera's frames beside one template, (H, W) or (H, W, 3) BGR, of as many bits as its frames."""
+
+    def __init__(self, template: Image, bits: int | None) -> None:
+        self._bits = EightBits(bits)
+        self._template = _gray(self._bits.of(template)).copy()
+        self._room = np.zeros((*self._template.shape, CHANNELS), np.uint8)
+
+    def of(self, image: Image, live: Mask | None = None) -> Image:
+        """(H, W, 3) uint8, valid at live pixels (None: everywhere) until the next call."""
+        image = self._bits.of(image, live)
+        places = None if live is None else np.flatnonzero(live)
+        if places is None or len(places) > MANY * self._template.size:
+            gray = _gray(image)
+            cv2.merge([gray, self._template, cv2.absdiff(gray, self._template)], self._room)
+            return self._room
+        if len(places):
+            gray = _gray(image.reshape(-1, 1, *image.shape[2:])[places])
+            template = self._template.reshape(-1, 1)[places]
+            self._room.reshape(-1, CHANNELS)[places] = cv2.merge([gray, template, cv2.absdiff(gray, template)])[:, 0]
+        return self._room
+
+
+def _gray(image: NDArray[Any]) -> NDArray[np.uint8]:
+    return np.asarray(image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), np.uint8)

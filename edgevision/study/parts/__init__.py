@@ -1,0 +1,1 @@
+"""Parts that nobody photographed: generated pictures with their truth, for samples, for training and for tests."""

@@ -1,0 +1,88 @@
+"""Where a network begins: from nothing, or from a file's weights. In: layers, an ONNX file. Out: a network for torch. Keeps nothing.
+
+A file holds weights with normalisation folded in. To go on from them, each convolution is followed again by a normalisation that undoes
+what it measures on a first batch, so that the network answers as the file does and still learns as a new one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import onnx
+import torch
+from google.protobuf.message import DecodeError
+from onnx import numpy_helper
+from torch import nn
+
+from edgevision.errors import InputError
+from edgevision.networks.reach import ReachSpec, reach_layers
+from edgevision.networks.unet import Layer
+from edgevision.study.train.network import TrainedLayers
+
+
+class ReachNetwork(TrainedLayers):
+    """Layers of `networks/reach.py`; its answer is the last one's."""
+
+    def __init__(self, spec: ReachSpec, steps: Sequence[Layer]) -> None:
+        super().__init__(steps)
+        self.spec = spec
+
+    def forward(self, image: torch.Tensor, seen: torch.Tensor | None = None) -> torch.Tensor:
+        """(n, 3, H, W) RGB, normalised -> logits of the last step."""
+        return self.run(image, seen)[self.steps[-1].name]
+
+
+def new_network(labels: tuple[str, ...]) -> ReachNetwork:
+    """With random weights."""
+    spec = ReachSpec(labels=labels)
+    network: ReachNetwork = ReachNetwork(spec, reach_layers(spec)).to(memory_format=torch.channels_last)
+    return network
+
+
+def take_over(network: TrainedLayers, file: Path, images: torch.Tensor) -> int:
+    """Set the weights of all convolutions that the file holds in the same shape; gives how many those are.
+
+    `images` is the batch on which normalisations are measured. Raises InputError for a file that holds none of them.
+    """
+    try:
+        found = {tensor.name: numpy_helper.to_array(tensor) for tensor in onnx.load(str(file)).graph.initializer}
+    except (OSError, ValueError, DecodeError) as error:
+        raise InputError(
+            f"{file}: cannot be read as ONNX ({type(error).__name__}); give a network that `edgevision train` wrote"
+        ) from error
+    taken, hooks = 0, []
+    for name, module in network.convolutions.items():
+        convolution = module if isinstance(module, nn.Conv2d) else module[0]
+        weight, bias = (found.get(f"{name.removeprefix('conv_')}.{what}") for what in ("weight", "bias"))
+        if weight is None or bias is None or weight.shape != tuple(convolution.weight.shape):
+            continue
+        with torch.no_grad():
+            convolution.weight.copy_(torch.from_numpy(weight.copy()))
+            if convolution.bias is not None:
+                convolution.bias.copy_(torch.from_numpy(bias.copy()))
+        taken += 1
+        if convolution is not module:
+            hooks.append(convolution.register_forward_hook(_undoing(module[1], torch.from_numpy(bias.copy()))))
+    if not taken:
+        raise InputError(f"{file}: holds none of this network's weights; give one that `edgevision train --recipe surface` wrote")
+    network.eval()
+    with torch.no_grad():
+        network(images.contiguous(memory_format=torch.channels_last))
+    for hook in hooks:
+        hook.remove()
+    return taken
+
+
+def _undoing(norm: nn.BatchNorm2d, bias: torch.Tensor) -> Any:
+    """A hook that sets a normalisation by what goes into it, so that all that it does is add the bias."""
+
+    def measure(module: nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
+        mean, variance = output.mean(dim=(0, 2, 3)), output.var(dim=(0, 2, 3), unbiased=False)
+        norm.running_mean.copy_(mean)
+        norm.running_var.copy_(variance)
+        norm.weight.copy_(torch.sqrt(variance + norm.eps))
+        norm.bias.copy_(mean + bias)
+
+    return measure

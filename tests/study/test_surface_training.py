@@ -1,0 +1,129 @@
+"""Training of surfaces: lessons are right, a network goes on from a file as the file answers, a few pictures are enough to begin."""
+
+from __future__ import annotations
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+
+from edgevision.errors import InputError
+from edgevision.study.sets import Case, Labelled
+
+torch = pytest.importorskip("torch", reason="torch is not installed (extra `train`)")
+onnx = pytest.importorskip("onnx")
+from edgevision.study.train.export import write_onnx  # noqa: E402
+from edgevision.study.train.network import folded  # noqa: E402
+from edgevision.study.train.recipes import few, surface, surface_boxes  # noqa: E402
+from edgevision.study.train.recipes.begin import new_network, take_over  # noqa: E402
+from edgevision.study.train.recipes.fit import FitSettings  # noqa: E402
+from edgevision.study.train.recipes.lessons import Lesson, batch_images, tensors  # noqa: E402
+from edgevision.study.train.recipes.pictures import PictureLessons, set_in  # noqa: E402
+from edgevision.study.train.recipes.variation import OUTSIDE, Variation, lit, viewed  # noqa: E402
+
+STILL = Variation(turn_deg=0, is_flipped=False, scale=(1.0, 1.0), bend_px=0, gain=1, ramp=0, noise=0, blur_px=0)
+
+
+def test_marks_go_where_their_pixels_go():
+    image, marks = np.full((60, 80, 3), 40, np.uint8), np.zeros((60, 80), np.uint8)
+    image[20:30, 30:50], marks[20:30, 30:50] = 220, 1
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        view, seen = viewed(image, marks, (64, 64), rng, Variation(turn_deg=30, is_quartered=True), (25, 40))
+        bright = view[..., 0] > 180
+        assert (seen == 1).any()
+        assert np.logical_xor(bright, seen == 1).sum() < 0.25 * bright.sum() + 12
+    assert lit(np.full((8, 8, 3), 100, np.uint8), np.random.default_rng(0), Variation(gain=2.0)).shape == (8, 8, 3)
+
+
+def test_what_lies_beyond_a_picture_does_not_count():
+    marks = np.zeros((8, 8), np.uint8)
+    marks[:, 4:], marks[0, 0], marks[4:6, 0:2] = OUTSIDE, 2, 1
+    images, targets, weights = tensors([Lesson(np.zeros((8, 8, 3), np.uint8), marks, True)], 2)
+    assert images.shape == (1, 3, 8, 8)
+    assert weights[0, 0].tolist() == [[1, 1, 0, 0]] * 4
+    assert targets[0, 1, 0, 0] == 0.25
+    assert targets[0, 0, 2, 0] == 1
+    assert targets.sum() == 1.25
+
+
+def test_a_defect_set_into_another_picture_is_as_much_darker_there():
+    dark = np.full((64, 64, 3), 100, np.uint8)
+    marks = np.zeros((64, 64), np.uint8)
+    dark[30:36, 30:36], marks[30:36, 30:36] = 50, 3
+    lessons = PictureLessons([Lesson(dark, marks, True)], 32, STILL)
+    (piece,) = lessons._small
+    after = set_in(Lesson(np.full((80, 80, 3), 200, np.uint8), np.zeros((80, 80), np.uint8), False), piece, np.random.default_rng(0))
+    assert (after.marks == 3).sum() == 36
+    assert after.image[after.marks == 3].mean() == pytest.approx(110, abs=25)
+    assert after.image[after.marks == 0].mean() > 195
+
+
+def test_a_network_goes_on_from_a_file_as_the_file_answers(tmp_path):
+    torch.manual_seed(0)
+    before = new_network(("a", "b"))
+    images = batch_images(np.random.default_rng(0).integers(0, 255, (4, 64, 64, 3)).astype(np.uint8))
+    before.train()
+    before(images)
+    before.eval()
+    write_onnx(tmp_path / "n.onnx", before.steps, folded(before), (64, 64), {})
+    after = new_network(("a", "b"))
+    assert take_over(after, tmp_path / "n.onnx", images) == len(before.convolutions)
+    with torch.no_grad():
+        assert torch.allclose(before(images), after(images), atol=1e-3)
+    other = new_network(("a", "b", "c"))
+    assert take_over(other, tmp_path / "n.onnx", images) == len(before.convolutions) - 1
+    (tmp_path / "no.onnx").write_bytes(b"nothing")
+    with pytest.raises(InputError, match=r"cannot be read as ONNX|holds none of this network's weights"):
+        take_over(after, tmp_path / "no.onnx", images)
+
+
+def test_a_box_is_aimed_at_by_the_pixels_about_its_middle_and_found_again(tmp_path):
+    cv2.imwrite(str(tmp_path / "a.png"), np.zeros((200, 200), np.uint8))
+    case = Case("a", "g", tmp_path / "a.png", True, boxes=(Labelled("x", (0, 0, 200, 200)), Labelled("y", (40, 80, 72, 96))))
+    picture = surface_boxes.boxed(case, ("x", "y"), 208)
+    label, box = surface_boxes.aims(picture)
+    assert label[11, 7] == 1  # the smaller box where two claim a pixel
+    assert label[14, 14] == 0
+    assert label[0, 0] == -1
+    assert (box[:, 11, 7] * 8).tolist() == [40, 80, 72, 96]
+    middles = np.array([7.5, 11.5, 7.5, 11.5], np.float32)
+    sides = np.abs(box[:, 11, 7] - middles)
+    grid = torch.zeros(1, 4, 26, 26)
+    grid[0, :, 11, 7] = torch.from_numpy(sides)
+    assert torch.allclose(surface_boxes.corners_of(grid)[0, :, 11, 7] * 8, torch.tensor([40.0, 80, 72, 96]))
+
+
+def folder_of(path, count, seed, hole=False):
+    path.mkdir(parents=True)
+    rng = np.random.default_rng(seed)
+    for number in range(count):
+        image = rng.normal(120, 3, (48, 64)).clip(0, 255).astype(np.uint8)
+        if hole:
+            image[20:28, 20 + number : 28 + number] = 20
+        cv2.imwrite(str(path / f"{number}.png"), image)
+
+
+def test_a_few_pictures_make_a_network(tmp_path, monkeypatch):
+    monkeypatch.setattr(few, "VIEW_PX", 48)
+    folder_of(tmp_path / "good", 6, 0)
+    folder_of(tmp_path / "bad", 3, 1, hole=True)
+    task = surface.SurfaceTask(tmp_path / "out", good=tmp_path / "good", bad=tmp_path / "bad", settings=FitSettings(steps=3))
+    report = surface.train(task, is_shown=False)
+    assert report["pictures"] == 9
+    metadata = {entry.key: entry.value for entry in onnx.load(report["network"]).metadata_props}
+    assert json.loads(metadata["labels"]) == ["defect"]
+    assert metadata["stride"] == "2"
+    assert "| steps | 3 |" in (tmp_path / "out" / "surface.md").read_text()
+
+
+def test_too_few_pictures_and_half_a_question_are_refused(tmp_path):
+    folder_of(tmp_path / "good", 2, 0)
+    folder_of(tmp_path / "bad", 3, 1)
+    with pytest.raises(InputError, match="2 good and 3 bad pictures; at least 5 and 2 are needed"):
+        surface.train(surface.SurfaceTask(tmp_path / "out", good=tmp_path / "good", bad=tmp_path / "bad"), is_shown=False)
+    with pytest.raises(InputError, match="--good and --bad are given together"):
+        surface.train(surface.SurfaceTask(tmp_path / "out", good=tmp_path / "good"), is_shown=False)
+    with pytest.raises(InputError, match="holds no picture; name a folder of bad ones"):
+        surface.train(surface.SurfaceTask(tmp_path / "out", good=tmp_path / "good", bad=tmp_path / "none"), is_shown=False)
