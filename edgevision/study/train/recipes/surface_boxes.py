@@ -32,7 +32,7 @@ from edgevision.study.train.recipes.variation import Bytes, Variation, lit
 
 BOX_STRIDE = 8
 PX, BATCH = 208, 12  # the side of what is learnt: 13 times 16, for pictures of 200
-VARIATION = Variation(gain=1.6, ramp=0.3, noise=4.0, blur_px=0.8, scale=(0.8, 1.35))
+VARIATION = Variation(gain=2.3, ramp=0.4, noise=4.0, blur_px=0.8, scale=(0.8, 1.35))
 MIDDLE = 0.3  # of a box's side, about its middle: pixels there learn it
 SHOWN_LEAST = 0.4  # of a box's area: less of it in a view is no box
 SEGMENT = MappingProxyType({"kind": "boxes", "boxes": {"layout": "grid"}})
