@@ -46,7 +46,7 @@ def main() -> None:
                 cv2.imwrite(str(Path(folder) / "template.png"), sample.template)
             report = evaluate(EvaluateTask("presence", Path(folder), arguments.weights, has_memory=number == 0), is_quiet=True)
         reports.append(report)
-        print(json.dumps({key: report[key] for key in (*KEYS, *COSTS)}), flush=True)
+        print(json.dumps({key: report[key] for key in (*KEYS, *COSTS, "reasons")}), flush=True)
     total = {key: sum(report[key] for report in reports) for key in KEYS[1:]}
     total["image_auroc"] = float(np.mean([report["image_auroc"] for report in reports]))
     total |= {key: float(np.median([report[key] for report in reports])) for key in COSTS[:-1]}

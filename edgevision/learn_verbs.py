@@ -41,6 +41,11 @@ def add_learn_verbs(verbs: Any, add: AddVerb) -> None:
     train.add_argument("--measurements", type=whole_number, default=64, metavar="M", help="of csat, at most (default 64)")
     train.add_argument("--steps", type=whole_number, metavar="N", help="training steps in all (default 900; a recipe 2000)")
     train.add_argument("--threads", type=whole_number, default=1, metavar="N", help="with --data: that it may use (default 1)")
+    named = "teach a head that is asked by name on the .npz of --network; with a FILE that this wrote: add a name to it"
+    train.add_argument("--names", nargs="?", const="", metavar="FILE", help=named)
+    train.add_argument("--add", metavar="LABEL", help="with --names FILE: the name that is added")
+    train.add_argument("--examples", type=whole_number, default=10, metavar="N", help="with --add: pictures of it (default 10)")
+    train.add_argument("--without", metavar="LABEL", help="with --data: leave this class out, to add it by its name later")
     train.add_argument("--json", action="store_true", help="with --data: print one JSON object")
     _add_search(verbs, add)
 
@@ -66,11 +71,15 @@ def _add_search(verbs: Any, add: AddVerb) -> None:
 def _train(arguments: argparse.Namespace) -> int:
     out = writable_folder(arguments.out)
     _need_torch()
+    if arguments.add is not None and not arguments.names:
+        raise InputError(f"--add {arguments.add}: name the head that it is added to with --names FILE")
     if arguments.recipe is not None:
         return _train_recipe(arguments, out)
     _refuse_without_recipe(arguments)
     if arguments.data is None:
         return _train_default(arguments, out)
+    if arguments.names is not None:
+        return _train_names(arguments, out)
     from edgevision.study.train.course import CourseTask, run
     from edgevision.study.train.token_attention import Choice
 
@@ -84,6 +93,7 @@ def _train(arguments: argparse.Namespace) -> int:
         steps=arguments.steps or 900,
         minutes=arguments.minutes,
         threads=arguments.threads,
+        without=arguments.without,
     )
     report = run(task)
     if arguments.json:
@@ -93,12 +103,35 @@ def _train(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _train_names(arguments: argparse.Namespace, out: Path) -> int:
+    from edgevision.study.train.names import NamesTask, run, told
+
+    if arguments.network is None:
+        raise InputError("--names needs the network whose tokens are looked at; give its .npz with --network")
+    task = NamesTask(
+        data=arguments.data,
+        network=arguments.network,
+        out=out,
+        head=Path(arguments.names) if arguments.names else None,
+        name=arguments.add,
+        examples=arguments.examples,
+        without=arguments.without,
+        seed=arguments.seed,
+        threads=arguments.threads,
+    )
+    report = run(task)
+    print(json.dumps(report) if arguments.json else told(report))
+    return 0
+
+
 def _train_recipe(arguments: argparse.Namespace, out: Path) -> int:
     from edgevision.study.train.recipes.command import RecipeTask, train_recipe
     from edgevision.study.train.recipes.fit import FitSettings
 
     if arguments.network is not None or arguments.attention != "dense" or arguments.start is not None:
         raise InputError("--network, --attention and --start are for training a TurboViT; leave them or --recipe out")
+    if arguments.names is not None or arguments.without is not None:
+        raise InputError("--names and --without are for training a TurboViT; leave them or --recipe out")
     asked = (arguments.data, arguments.good, arguments.bad, arguments.groups, arguments.begin)
     steps = arguments.steps or (1_000_000 if arguments.minutes else RECIPE_STEPS)
     settings = FitSettings(seed=arguments.seed, steps=steps, minutes=arguments.minutes, threads=arguments.threads)

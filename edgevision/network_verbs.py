@@ -7,7 +7,10 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from edgevision.study.turbovit_bench import TurboTask
 
 AddVerb = Callable[[Any, str, Callable[[argparse.Namespace], int] | None, str], argparse.ArgumentParser]
 WIDTH = 100  # what the table needs, also on a narrower terminal and in a pipe
@@ -89,6 +92,8 @@ def _add_bench_turbovit(benches: Any, add: AddVerb) -> None:
     turbo.add_argument("--gate", type=share, metavar="G", help="beside 0, which is exact (default: the shipped one)")
     turbo.add_argument("--keep", type=some_share, default=0.1, metavar="K", help="share of tokens that a query looks at (default 0.1)")
     turbo.add_argument("--methods", type=names, default=(), metavar="A,B", help="dense, sparsifiner, hybrid, csat (default: all)")
+    both = "instead: these two settings side by side, such as measurements=256 measurements=64,gate=0"
+    turbo.add_argument("--ab", nargs=2, metavar=("A", "B"), help=both)
     turbo.add_argument("--weights", type=Path, metavar="FILE.npz", help="a trained network (default: a random one, --seed)")
     turbo.add_argument("--seed", type=int, default=0, metavar="S", help="of the random network and the pictures (default 0)")
     turbo.add_argument("--frames", type=whole_number, default=20, metavar="N", help="shots that are timed (default 20)")
@@ -213,11 +218,28 @@ def _bench_turbovit(arguments: argparse.Namespace) -> int:
         shots=arguments.frames,
         has_memory=not arguments.no_memory,
     )
+    if arguments.ab:
+        return _bench_both(task, arguments)
     with telling(is_quiet=arguments.json) as told:
         found = bench(task, told)
     if arguments.json:
         print(json.dumps(found.rows))
         print("".join(f"edgevision: {note}\n" for note in found.notes), end="", file=sys.stderr)
+    else:
+        show(found, Console(width=max(WIDTH, Console().width)))
+    return 0
+
+
+def _bench_both(task: TurboTask, arguments: argparse.Namespace) -> int:
+    from rich.console import Console
+
+    from edgevision.study.turbovit_ab import compare, show
+    from edgevision.study.waiting import telling
+
+    with telling(is_quiet=arguments.json) as told:
+        found = compare(task, arguments.ab, told)
+    if arguments.json:
+        print(json.dumps(found))
     else:
         show(found, Console(width=max(WIDTH, Console().width)))
     return 0

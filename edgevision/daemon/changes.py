@@ -71,6 +71,8 @@ KEYS: Mapping[str, Key] = MappingProxyType(
         "ng_threshold": Key("judge.ng", _number, lambda value: f"{value:g}"),
         "warn_threshold": Key("judge.warn", _number, lambda value: f"{value:g}"),
         "min_area": Key("judge.min_area_px", _whole, str),
+        "measurements": Key("recompute.turbovit.measurements", _whole, str),
+        "sparsity": Key("recompute.turbovit.sparsity", _number, lambda value: f"{value:g}"),
         "adjust": Key("compare.adjust.enabled", _switch, lambda value: "ON" if value else "OFF"),
         "candidate": Key("candidate.enabled", _switch, lambda value: "ON" if value else "OFF"),
         "candidate_share": Key("candidate.share", _number, lambda value: f"{value:g}"),
@@ -96,8 +98,17 @@ def parse_payload(camera: str, name: str, payload: bytes) -> tuple[str, str | No
         raise InputError(f"{camera}/{name} {error}") from error
 
 
+def unused(camera: CameraConfig, name: str) -> str:
+    """Why a setting does nothing for this camera; empty where it does something."""
+    if KEYS[name].path.startswith("recompute.turbovit.") and camera.recompute.network != "turbovit":
+        return f"is for cameras whose recompute.network is turbovit; this one's is {camera.recompute.network}"
+    return ""
+
+
 def shown(camera: CameraConfig, name: str) -> str:
-    """A setting's effective value as its `state` topic says it."""
+    """A setting's effective value as its `state` topic says it; empty where it does nothing."""
+    if unused(camera, name):
+        return ""
     value: Any = camera
     for part in KEYS[name].path.split("."):
         value = getattr(value, part)

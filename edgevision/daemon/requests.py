@@ -23,7 +23,7 @@ from edgevision.capture.trigger import MAX_MESSAGE_BYTES
 from edgevision.compare.encoder import MOST_COUNT
 from edgevision.config import Config
 from edgevision.daemon.audit import Audit
-from edgevision.daemon.changes import Changes, asked, parse_payload, shown
+from edgevision.daemon.changes import Changes, asked, parse_payload, shown, unused
 from edgevision.errors import EdgevisionError, InputError, Unavailable
 from edgevision.publish.outbox import Outbox
 from edgevision.publish.topics import Topics
@@ -160,6 +160,8 @@ class Requests:
             before, after = self._changes.kept, self._changes.with_change(path, text)
             config = self._node.try_changes(after)
             value = shown(config.cameras[camera], name)
+            if text is not None and (why := unused(config.cameras[camera], name)):
+                raise InputError(f"{camera}/{name} {why}")
             if text is not None and value != asked(name, text):
                 raise InputError(f"{camera}/{name} is fixed by an environment variable; change it there")
             old = shown(self._node.try_changes(before).cameras[camera], name)

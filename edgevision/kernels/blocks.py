@@ -7,6 +7,9 @@ block tokens count row by row. A *kept set* is the list of key blocks, ascending
 Where the means of key blocks are wanted, they are tokens, too: *summaries* lie behind the true blocks, each the mean key and value of one
 true block, as many to a block as there is room. A query that keeps a block of summaries sees those of the blocks that it does not keep,
 each with the weight of all tokens that it stands for.
+
+Where there is a gate, *sums* may be held: what a query got from its kept blocks, before the division. Then a query that did not change
+itself is *mended*: what left its keys is taken out of its sums and what came is put in, for the price of these alone.
 """
 
 from __future__ import annotations
@@ -24,7 +27,10 @@ Flags = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
 LINE = 16  # keys whose weights are summed side by side, whatever the CPU's vectors; a block's keys are filled up to a multiple of it
 CHUNK = 64  # queries of a block that are run together
-NONE, LIVE, ASK, ALL = 0, 1, 2, 3  # which queries of a block a head runs again
+NONE, LIVE, MEND, ALL = 0, 1, 2, 3  # which queries of a block a head runs again, and how
+FORMER, NEWER, WHOLE = 0, 1, 2  # of a block that moved: the tokens that changed as they were and as they are, and all as they were
+MOST_MENDS = 64  # of a row; then it runs whole
+SAFE = np.float32(8.0)  # by which factor a row's weights may grow or shrink against those of its last whole run
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -92,29 +98,18 @@ def cut(size: tuple[int, int], unit: int) -> Whole:
     return np.array(bounds, np.int32)
 
 
-def asked(count: int) -> tuple[int, int]:
-    """The two queries of a chunk of `count` that are asked whether the chunk must run: far apart, in different rows and columns."""
-    return min(count // 4 + 1, count - 1), max(3 * count // 4 - 2, 0)
-
-
 @dataclass(slots=True, eq=False)
 class Kept:
-    """Which blocks are looked at: `blocks` (block, head, place), ascending, the first `counts` (block, head) of them.
-
-    `shares` (chunk, block, head, place): the largest share of its attention that a query of this chunk of CHUNK gave to the block: in the
-    last run of all of the chunk, or of its live ones since.
-    """
+    """Which blocks are looked at: `blocks` (block, head, place), ascending, the first `counts` (block, head) of them."""
 
     blocks: Whole
     counts: Whole
-    shares: Float
 
     @classmethod
     def room(cls, grid: Grid, most: int) -> Kept:
         """Empty sets, with places for `most` blocks each, and for all blocks of summaries."""
         shape, places = (len(grid.query), grid.heads), most + len(grid.keys) - grid.blocks
-        chunks = -(-int(grid.queries.max()) // CHUNK)
-        return cls(np.zeros((*shape, places), np.int32), np.zeros(shape, np.int32), np.zeros((chunks, *shape, places), np.float32))
+        return cls(np.zeros((*shape, places), np.int32), np.zeros(shape, np.int32))
 
     def fill(self, chosen: Mask) -> None:
         """The sets as a mask (block, head, key block) has them."""
@@ -125,20 +120,37 @@ class Kept:
         self.blocks[block, head, place] = key
 
     @property
-    def mass(self) -> Float:
-        """(block, head, place): the largest share of any query."""
-        return np.asarray(self.shares.max(axis=0))
-
-    @property
     def is_there(self) -> Mask:
         """(block, head, place): which places are used."""
         return np.asarray(np.arange(self.blocks.shape[2]) < self.counts[:, :, None])
 
 
+@dataclass(slots=True, eq=False)
+class Changes:
+    """What held sums lack: `sources` (block, head, place), 1 + the number of a source that came, or minus that of one that left; the first
+    `counts` (block, head) of them.
+
+    A source is a true key block as it is, by its number; behind them stand three for each block that moved: FORMER, NEWER and WHOLE of the
+    first slot, of the second and so on. `slots` (true block,): which slot, or -1.
+    """
+
+    sources: Whole
+    counts: Whole
+    slots: Whole
+    room: int
+
+    @classmethod
+    def none(cls, grid: Grid, places: int, room: int) -> Changes:
+        """Nothing yet, with `places` sources for each set and room for so many moved blocks."""
+        shape = (len(grid.query), grid.heads)
+        return cls(np.zeros((*shape, places), np.int32), np.zeros(shape, np.int32), np.full(grid.blocks, -1, np.int32), room)
+
+
 @dataclass(frozen=True, slots=True)
 class Budget:
     """How many blocks a set may have, fixed ones included: `most`; with `mass` below 1 the fewest, but `least`, that hold this share of the
-    weights. Fixed ones are always taken. With a `margin` a set that holds all fixed ones stays until another is worth that much more."""
+    weights. Fixed ones are always taken. With a `margin` a set that holds all fixed ones stays until another is worth that much more; then
+    the heaviest that it lacks take the places of the lightest that it should not have, one by one, until no other is worth so much more."""
 
     most: int
     least: int = 1
@@ -165,15 +177,31 @@ class Attend(Protocol):
     def size_bytes(self) -> int:
         """What it holds."""
 
+    @property
+    def changes(self) -> Changes | None:
+        """What the sums lack, where they are held."""
+
+    @property
+    def moved(self) -> Whole:
+        """(slot,): tokens of the blocks that moved."""
+
+    def hold_sums(self, changes: Changes) -> None:
+        """From the next run on, which must be of ALL, hold sums."""
+
     def pack(self, key: Plane, value: Plane, blocks: Whole) -> None:
-        """Take in the keys and values of these true blocks, and make their means anew."""
+        """Take in the keys and values of these true blocks, and make their means anew.
 
-    def run(self, query: Plane, target: Plane, wanted: Flags, gate: float) -> Whole:
-        """Run the queries that `wanted` (block, head) names; (block, head): how many ran. Compares and stores as `plain/commit.py` does.
+        Of a block that has a slot only what is live is taken in, after what it was is put aside; `moved` (slot,) says how many tokens.
+        """
 
-        NONE, the LIVE ones, ALL; or ASK: two of each chunk of CHUNK are run, all of the chunk if a channel of theirs lies more than the
-        gate from what the target holds, else its live ones. A pixel is stored with all its channels; those of heads that do not run it
-        stay as they are. The target's live bytes, extents and count are set.
+    def run(self, query: Plane, target: Plane, wanted: Flags, gate: float) -> tuple[Whole, Whole]:
+        """Run the queries that `wanted` (block, head) names; (block, head): how many ran whole, how many were mended. Compares and stores
+        as `plain/commit.py` does.
+
+        NONE, the LIVE ones, ALL; or, where sums are held, MEND: the live ones run, the sums of the others get what `changes` says; those
+        whose weights were mended MOST_MENDS times, or are not within SAFE of what they were when they last ran whole, run whole. Summaries
+        are no part of the sums and are looked at anew. A pixel is stored with all its channels; those of heads that do not run it stay as
+        they are. The target's live bytes, extents and count are set.
         """
 
     def probe(self, query: Plane, asked: Flags) -> None:

@@ -104,7 +104,7 @@ def attention_bytes(plan: Plan, backend: Backend) -> int:
     for step in plan.steps:
         if isinstance(step, AttentionStep):
             try:
-                total += step.attention.open(step.tokens, backend.name).size_bytes
+                total += step.attention.open(step.tokens, backend.name, has_gate=plan.gates[step.name] > 0).size_bytes
             except InputError as error:
                 raise UnsupportedNetwork(f"{plan.path}: '{step.name}': {error}") from error
     return total
@@ -114,5 +114,5 @@ def bind_attention(step: AttentionStep, memory: Memory, backend: Backend, crew: 
     """The attention over one camera's Memory, its state empty. `crew`: the network's threads, see `Backend.crew`."""
     query, key, value = (memory.view(ref) for ref in step.sources)
     gate = np.full(1, -1.0, np.float32) if memory.plan.gates[step.name] > 0 else None
-    state = step.attention.open(step.tokens, backend.name, crew)
+    state = step.attention.open(step.tokens, backend.name, crew, gate is not None)
     return BoundAttention(step, state, (query, key, value, memory.planes[step.target]), backend, gate)

@@ -208,7 +208,9 @@ class Audits:
         return Audit(disagreement, trouble)
 
     def check(self, frame: NDArray[Any], outputs: Outputs, live: Mask, ts: float) -> Audit | None:
-        """All of it at once, where nothing is judged: the map audit when one was due. Raises EngineFault."""
+        """All at once, where nothing is judged and a lost trust changes nothing: the map audit when one was due. Raises EngineFault."""
+        if self.is_dense(ts):
+            return None
         self.check_engine(frame, outputs, live, ts)
         return self.conclude(self.run_whole(frame), outputs, None, ts) if self.is_map_due(ts) else None
 

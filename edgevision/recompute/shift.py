@@ -22,7 +22,8 @@ from edgevision.recompute.shift_settings import ShiftSettings
 from edgevision.records import Notice
 
 SCHEMA = 1
-OWN_SPREAD = 2.0  # times the farthest block that was learnt from: nearer is what the scene does by itself
+OWN_SPREAD, OWN_OF_MANY = 2.0, 3.0  # times the farthest block that was learnt from: nearer is what the scene does by itself
+FEW = 2
 JUMP = 2.0  # times the limit in one block
 BACK = 0.8  # of the limit: from here on it is over
 AT_ONCE, TRIED = 3, 5  # samples with novel pixels, of the last so many
@@ -34,6 +35,7 @@ APART = ("kinds", "spread")  # what a sample holds beside statistics
 class _Cause:
     words: str
     remedy: str
+    grown: str | None = None  # the remedy where it is more than it was, if that is another one
 
 
 CAUSES: Mapping[str, _Cause] = MappingProxyType(
@@ -41,7 +43,11 @@ CAUSES: Mapping[str, _Cause] = MappingProxyType(
         "light": _Cause("the light", "see to the lamp: it ages, is dirty, or the exposure was changed"),
         "brightness": _Cause("brightness as the network sees it", "see to lamp and exposure; another kind of part must be trained"),
         "contrast": _Cause("contrast", "clean the lens, see to the lamp; another kind of part must be trained"),
-        "sharpness": _Cause("sharpness", "see to the focus and clean the lens"),
+        "sharpness": _Cause(
+            "sharpness",
+            "see to the focus and clean the lens",
+            "see to lamp and gain, which make noise; another kind of part must be trained",
+        ),
         "noise": _Cause("noise", "see to lamp and gain: a sensor that is hot or short of light is noisy"),
         "colour": _Cause("colour", "see to the lamp and the camera's white balance"),
         "evenness": _Cause("one part of the picture beside the rest", "clean the lens, look for a shadow or a lamp that is out"),
@@ -71,7 +77,8 @@ class Learnt:
 
     def farthest(self, value: Vector, limit: float) -> tuple[float, float, float | None]:
         """Of what has moved most: how far, of its limit; that limit; and how it is beside what it was, None for features."""
-        limits = np.maximum(limit, OWN_SPREAD * self.own)
+        own_times = OWN_SPREAD if len(self.own) <= FEW else OWN_OF_MANY  # one of many strays sooner
+        limits = np.maximum(limit, own_times * self.own)
         reached = self.distance(value) / limits
         place = int(np.argmax(reached))
         return float(reached[place]), float(limits[place]), None if self.scale is not None else float(self._ratios(value)[place])
@@ -221,4 +228,5 @@ def _told(name: str, reached: float, limit: float, ratio: float | None) -> str:
     how = f"has moved by {reached * limit:.2f} of its spread, the limit is {limit:.2f}"
     if ratio is not None:
         how = f"is {ratio:.2f} times what it was when the camera was set up, the limit is {limit:.0%} off"
-    return f"shift: {cause.words} {how}: {cause.remedy}{MEANT}"
+    remedy = cause.remedy if ratio is None or ratio < 1 else cause.grown or cause.remedy
+    return f"shift: {cause.words} {how}: {remedy}{MEANT}"

@@ -3,6 +3,7 @@
 In: tokens, heads, channels of a head, what each method keeps, a changed share. Out: rows. At every shot one compact square of tokens takes
 new values, at a fresh place; each engine runs once, in an order that turns, on the same tokens. Ours is timed all live and at the change,
 exactly and gated, everything it does included: packing, choosing, correcting, storing. Peers are given their tokens as they like them.
+Where csat takes part, class queries over the same tokens follow, see `cross_bench.py`.
 `error_to_dense`: the largest difference from exact dense attention of the same tokens, of any shot, as a share of its range; `error_mean`
 the mean one. A network that was trained with a method has learned to live with them.
 """
@@ -26,6 +27,7 @@ from edgevision.networks.attention.dense import Dense
 from edgevision.networks.attention.hybrid import Hybrid, HybridSettings
 from edgevision.networks.attention.sparsifiner import Sparsifiner, SparsifinerSettings
 from edgevision.study.attention_scene import Scene, empty_plane, shots
+from edgevision.study.cross_bench import cross_note, cross_rows
 
 SHIPPED_GATE = 0.02
 SHOTS, UNCOUNTED = 20, 3
@@ -104,7 +106,7 @@ class Ours:
 
     def __init__(self, task: AttentionTask, who: Contestant) -> None:
         self._layer, self._gate, self._share = task.layer(), np.full(1, -1.0, np.float32), who.gate
-        self.state = METHODS[who.method](task).open(self._layer, "compiled", task.threads)
+        self.state = METHODS[who.method](task).open(self._layer, "compiled", task.threads, who.gate > 0)
         self._target: Plane = empty_plane(self._layer)
         self._is_whole, self._is_empty = who.is_whole, True
 
@@ -180,6 +182,10 @@ def bench(task: AttentionTask, told: Told) -> Findings:
         found.rows.append(_row(task, who, engine, lap))
         note = f"{who.method}: {engine.state.note}" if isinstance(engine, Ours) and engine.state.note else ""
         found.notes += [note] if note and note not in found.notes else []
+    if "csat" in (task.methods or METHODS):
+        rows = list(cross_rows(layer, min(task.measurements, layer.keys), task.threads, task.shots, told))
+        found.rows += rows
+        found.notes.append(cross_note(rows))
     return found
 
 

@@ -20,8 +20,11 @@ _LEAST_ERROR = 1e-7  # where what is exact stands on a logarithmic axis
 def best_ms(rows: Sequence[Row], precision: str) -> float | None:
     """The quickest dense peer, median: in f32 of OpenVINO and torch, or by OpenVINO's `default`."""
     peers = [
-        row for row in rows if row["engine"] != "ours" and (precision in row["engine"] or (precision == "f32" and row["engine"] == "torch"))
-    ]
+        row
+        for row in rows
+        if row["engine"] != "ours" and "queries" not in row
+        and (precision in row["engine"] or (precision == "f32" and row["engine"] == "torch"))
+    ]  # fmt: skip
     return min((float(row["ms_p50"]) for row in peers), default=None)
 
 
@@ -44,7 +47,7 @@ def show(found: Findings, console: Console) -> None:
 
 
 def _cells(row: Row, rows: Sequence[Row]) -> list[str]:
-    ours = row["engine"] == "ours"
+    ours = row["engine"] == "ours" and "queries" not in row
     factors = [f"{best / row['ms_p50']:.1f}" if ours and (best := best_ms(rows, precision)) else "" for precision in ("f32", "default")]
     return [
         row["method"], row["engine"], f"{row['changed']:.3g}", f"{row['gate']:.3g}" if ours else "", f"{row['ms_p50']:.2f}",
@@ -59,7 +62,7 @@ def draw(found: Findings, path: Path) -> None:
     from matplotlib.figure import Figure
 
     best = best_ms(found.rows, "f32")
-    ours = [row for row in found.rows if row["engine"] == "ours"]
+    ours = [row for row in found.rows if row["engine"] == "ours" and "queries" not in row]
     if best is None or not ours:
         raise InputError(f"{path}: there is nothing to draw, because no peer or none of ours took part")
     figure = Figure(figsize=_SIZE_IN, layout="constrained")

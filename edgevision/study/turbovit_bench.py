@@ -174,7 +174,7 @@ def _row(task: TurboTask, who: Contestant, laps: tuple[Sequence[float], Sequence
 
 def _one_run(task: TurboTask, who: Contestant) -> None:
     """Load one engine and run it, for its memory."""
-    engine, shots = open_engine(task, who), _shots(task, task.network().spec)
+    engine, shots = open_engine(task, who), shots_of(task, task.network().spec)
     for _ in range(UNCOUNTED):
         engine.run(*next(shots))
 
@@ -184,7 +184,7 @@ Laps = tuple[list[float], list[int], Deviation]
 
 def _race(task: TurboTask, engines: Sequence[Engine], told: Told, spec: TurboViTSpec) -> list[Laps]:
     laps: list[Laps] = [([], [], Deviation()) for _ in engines]
-    shots = _shots(task, spec)
+    shots = shots_of(task, spec)
     for number in range(UNCOUNTED + task.shots):
         told(f"shot {number + 1} of {UNCOUNTED + task.shots}")
         x, live = next(shots)
@@ -202,7 +202,7 @@ def _race(task: TurboTask, engines: Sequence[Engine], told: Told, spec: TurboViT
     return laps
 
 
-def _shots(task: TurboTask, spec: TurboViTSpec) -> Iterator[tuple[NDArray[np.float32], NDArray[np.bool_]]]:
+def shots_of(task: TurboTask, spec: TurboViTSpec) -> Iterator[tuple[NDArray[np.float32], NDArray[np.bool_]]]:
     """The whole input, then one square of units anew each time: as many pixels as only these units see."""
     random, size, step = np.random.default_rng(task.seed), task.size_px, spec.step_px
     x = random.standard_normal((1, 3, size, size), np.float32)

@@ -166,6 +166,9 @@ def test_a_value_is_checked_kept_written_down_and_applied(bench):
         ("cam", "recipe", b"a\nb"),
         ("cam", "recipe", b"\xff"),
         ("cam", "source", b"x"),
+        ("cam", "measurements", b"64"),  # its network is not turbovit
+        ("cam", "measurements", b"2.5"),
+        ("cam", "sparsity", b"nan"),
         ("cat", "enabled", b"ON"),
     ],
 )

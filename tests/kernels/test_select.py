@@ -59,6 +59,20 @@ def test_tokens_are_alike_when_they_point_one_way(backend):
     assert made.ravel().tolist() == [1.0, 0.0]
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_only_the_top_places_of_a_row_stay_the_first_of_equals(backend):
+    order, shares = np.array([[1.0, 3.0, 3.0, 3.0], [-np.inf, -np.inf, -np.inf, 0.0]]), np.ones((2, 4))
+    open_select(backend).keep_top(shares, order, 2)
+    assert shares.tolist() == [[0, 1, 1, 0], [1, 0, 0, 1]]
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_set_gets_only_as_much_better_as_it_must(backend):
+    select = open_select(backend)
+    assert chosen(select, [9, 8, 7, 3, 2, 1], budget=Budget(3, margin=0.3), before=[3, 4, 5]) == [0, 1, 3]
+    assert chosen(select, [9, 8, 7, 3, 2, 1], fixed=[2], budget=Budget(3, margin=1.0), before=[3, 4, 5]) == [2, 3, 4]
+
+
 @settings(max_examples=10, deadline=None)
 @given(st.tuples(st.integers(2, 9), st.integers(2, 9)), st.sampled_from([(1, 4), (2, 9)]), st.integers(0, 99))
 def test_compiled_equals_plain(size, shape, seed):

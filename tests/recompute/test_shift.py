@@ -115,7 +115,7 @@ def test_of_many_places_each_has_a_limit_of_its_own():
     assert show(1.0, 40) == []
     (notice,) = show(0.85, 6)
     assert "one part of the picture beside the rest is 0.85 times" in notice.text
-    assert "the limit is 8% off" in notice.text
+    assert "the limit is 10% off" in notice.text
 
 
 def test_features_count_by_how_they_spread():

@@ -12,7 +12,7 @@ from rich.console import Console
 from edgevision.cli import main
 from edgevision.networks.turbovit import TurboViTSpec
 from edgevision.networks.turbovit_weights import random_turbovit, write_turbovit
-from edgevision.study.turbovit_bench import TurboTask, _shots, bench
+from edgevision.study.turbovit_bench import TurboTask, bench, shots_of
 from edgevision.study.turbovit_report import show
 
 SPEC = TurboViTSpec(
@@ -54,8 +54,20 @@ def test_each_attention_is_raced_whole_changed_and_gated(folder):
     assert "x f32" in (folder / "table").read_text()
 
 
+def test_two_settings_run_side_by_side_and_say_how_far_they_agree(folder, capsys):
+    command = ["bench", "turbovit", "--size", "128", "--weights", str(folder / "net.npz"), "--threads", "1", "--frames", "3", "--json"]
+    assert main([*command, "--ab", "measurements=16", "measurements=16"]) == 0
+    same = json.loads(capsys.readouterr().out)
+    assert [side["settings"] for side in same["sides"]] == ["measurements=16", "measurements=16"]
+    assert (same["agreement"]["same_label"], same["agreement"]["most_apart"]) == (1.0, 0.0)
+    assert main([*command, "--ab", "measurements=16", "measurements=2,gate=0"]) == 0
+    assert json.loads(capsys.readouterr().out)["agreement"]["most_apart"] > 0
+    assert main([*command, "--ab", "measurement=16", "keep=1"]) != 0
+    assert "did you mean 'measurements'" in capsys.readouterr().err
+
+
 def test_a_change_stays_in_its_units():
-    shots = _shots(TurboTask(128, 0.06), SPEC)
+    shots = shots_of(TurboTask(128, 0.06), SPEC)
     before, _ = next(shots)
     after, live = next(shots)
     assert np.array_equal((before != after).any(axis=(0, 1)), live)

@@ -12,19 +12,21 @@ from numba import carray, types
 from numpy.typing import NDArray
 
 from edgevision.errors import InputError
-from edgevision.kernels.blocks import ALL, ASK, CHUNK, LINE, NONE, Flags, Grid, Kept, Whole
+from edgevision.kernels.blocks import ALL, CHUNK, FORMER, LINE, MEND, NEWER, NONE, SAFE, WHOLE, Changes, Flags, Grid, Kept, Whole
 from edgevision.kernels.compiled.chain import COST_PS, work
 from edgevision.kernels.compiled.cpu import detect
 from edgevision.kernels.compiled.crew import Crew
 from edgevision.kernels.compiled.jit import kernel, specialize
+from edgevision.kernels.compiled.mend import Sums, hold, is_sound, mend, note_moved, put_aside
 from edgevision.kernels.compiled.native import NativeKernel, at, native
 from edgevision.kernels.compiled.product import TALL, Shape, ShapeType, multiply, peak, weigh
 from edgevision.kernels.compiled.runs import forget, scan
 from edgevision.kernels.compiled.share import STATUS
 from edgevision.kernels.forms import Float, Plane
+from edgevision.kernels.plain.mend import TOP
 
 QUERY, QUERY_ROW, QUERY_PIXEL, LIVE_BYTES, LIVE_ROW, TARGET, TARGET_ROW, TARGET_PIXEL, MARKS, MARKS_ROW = range(10)
-KEY, KEY_ROW, KEY_PIXEL, VALUE, VALUE_ROW, VALUE_PIXEL = range(6)
+KEY, KEY_ROW, KEY_PIXEL, VALUE, VALUE_ROW, VALUE_PIXEL, KEY_LIVE, KEY_LIVE_ROW, VALUE_LIVE, VALUE_LIVE_ROW = range(10)
 SCORES = 5_000  # floats of scores that wait between the two products, so that they stay in the cache
 MAC_PS, MOVE_PS = 12, 600  # about what a multiply-accumulate takes, and what packing a number
 _LINE, _TABLE, _FLAGS = types.int64[::1], types.int32[:, ::1], types.uint8[:, ::1]
@@ -53,27 +55,42 @@ def settled(made, total, shift, target):
 
 
 @kernel
-def pack(runs, begin, end, table, bounds, keys, values):
+def pack(runs, begin, end, table, bounds, slots, keys, values, former_counts, former_keys, former_values):
     """Blocks runs[begin:end, 0]; `keys` (block, head, channel, place), `values` (block, head, place, channel). Summaries, where there is
-    room behind the true blocks."""
+    room behind the true blocks. Of a block with a slot what is live."""
     heads, channels, room, blocks = keys.shape[1], keys.shape[2], keys.shape[3], bounds.shape[0]
     sums = np.empty((2, heads * channels), np.float32)
     for run in range(begin, end):
-        block, place = runs[run, 0], 0
+        block, place, moved = runs[run, 0], 0, 0
+        slot, has_means = slots[block], keys.shape[0] > blocks
+        if slot >= 0:
+            put_aside(keys[block], values[block], slot, former_keys, former_values)
         sums[:] = 0.0
         for row in range(bounds[block, 0], bounds[block, 1]):
             for column in range(bounds[block, 2], bounds[block, 3]):
                 key = carray(at(table[KEY] + row * table[KEY_ROW] + column * table[KEY_PIXEL], np.float32), (heads * channels,))
                 value = carray(at(table[VALUE] + row * table[VALUE_ROW] + column * table[VALUE_PIXEL], np.float32), (heads * channels,))
-                for c in range(heads * channels):
-                    sums[0, c] += key[c]
-                    sums[1, c] += value[c]
-                for head in range(heads):
-                    first = head * channels
-                    copy(key[first : first + channels], keys[block, head, :, place])
-                    copy(value[first : first + channels], values[block, head, place])
+                if has_means:
+                    for c in range(heads * channels):
+                        sums[0, c] += key[c]
+                        sums[1, c] += value[c]
+                is_live = carray(at(table[KEY_LIVE] + row * table[KEY_LIVE_ROW] + column, np.uint8), (1,))[0] != 0
+                is_live |= carray(at(table[VALUE_LIVE] + row * table[VALUE_LIVE_ROW] + column, np.uint8), (1,))[0] != 0
+                if slot < 0 or is_live:
+                    if slot >= 0:
+                        note_moved(keys[block], values[block], place, slot, moved, former_keys, former_values, FORMER)
+                    for head in range(heads):
+                        first = head * channels
+                        copy(key[first : first + channels], keys[block, head, :, place])
+                        copy(value[first : first + channels], values[block, head, place])
+                    if slot >= 0:
+                        note_moved(keys[block], values[block], place, slot, moved, former_keys, former_values, NEWER)
+                        moved += 1
                 place += 1
-        if keys.shape[0] > blocks:
+        if slot >= 0:
+            former_counts[3 * slot + FORMER] = former_counts[3 * slot + NEWER] = moved
+            former_counts[3 * slot + WHOLE] = place
+        if has_means:
             behind, own = blocks + block // room, block % room
             for head in range(heads):
                 for c in range(channels):
@@ -110,32 +127,66 @@ def score(queries, rows, kept, counts, keys, head, bias, scores, lanes, shape):
 
 
 @kernel
-def look(queries, count, kept, counts, keys, values, head, bias, space, made, parts, lanes, shape, adding):
+def true_of(kept, keys, bias):
+    """How many of the kept are true blocks: they stand first."""
+    number, true = 0, keys.shape[0] - bias.shape[0] // keys.shape[3]
+    while number < kept.shape[0] and kept[number] < true:
+        number += 1
+    return number
+
+
+@kernel
+def add_summaries(queries, number, kept, counts, keys, values, head, bias, space, made, places, heights, lanes, shape, adding):
+    """What mended rows get from the summaries among the kept, onto `made`."""
+    room, dims, length = keys.shape[3], values.shape[3], max(kept.shape[0], 1) * keys.shape[3]
+    most = min(max(space.shape[0] // length // TALL * TALL, TALL), CHUNK)
+    scores = space[: most * length].reshape((most, length))
+    begin = 0
+    while begin < number:
+        rows = min(number - begin, most)
+        even = rows + rows % 2
+        score(queries.ctypes.data + 4 * queries.shape[1] * begin, even, kept, counts, keys, head, bias, scores, lanes, shape)
+        for row in range(rows):
+            for j in range(kept.shape[0]):
+                lines = (counts[kept[j]] + LINE - 1) // LINE
+                made[begin + row, dims] += weigh(scores[row].ctypes.data + 4 * room * j, lines, heights[places[begin + row], TOP], shape)
+        for j in range(kept.shape[0]):
+            weights, taken, target = scores.ctypes.data + 4 * room * j, values[kept[j], head].ctypes.data, made[begin:].ctypes.data
+            multiply(weights, 4 * length, even, taken, 4 * dims, dims // lanes, target, 4 * made.shape[1], counts[kept[j]], adding)
+        begin += rows
+
+
+@kernel
+def look(queries, count, kept, counts, keys, values, head, bias, space, made, tops, lanes, shape, adding, places, sums, heights):
     """What `count` queries get from the kept blocks, into `made` (query, channel and more), before the division by its last number.
 
-    `parts` (query, place): of that number what each block gave. `space`: room for some rows of scores.
+    `tops` (query,): their largest scores. `space`: room for some rows of scores. Where there is room in `sums`, what the true blocks gave
+    is held for the rows at `places`.
     """
     room, dims = keys.shape[3], values.shape[3]
     length = kept.shape[0] * room
     most = min(max(space.shape[0] // length // TALL * TALL, TALL), CHUNK)
     scores = space[: most * length].reshape((most, length))
-    begin, lines = 0, length // LINE
+    begin, lines, true, weight = 0, length // LINE, true_of(kept, keys, bias), np.empty(CHUNK + 1, np.float32)
     while begin < count:
         rows = min(count - begin, most)
         even = rows + rows % 2
         score(queries.ctypes.data + 4 * queries.shape[1] * begin, even, kept, counts, keys, head, bias, scores, lanes, shape)
         for row in range(rows):
             place, total = scores[row].ctypes.data, np.float32(0.0)
-            top = peak(place, lines, shape)
+            tops[begin + row] = peak(place, lines, shape)
             for j in range(kept.shape[0]):
-                parts[begin + row, j] = weigh(place + 4 * room * j, (counts[kept[j]] + LINE - 1) // LINE, top, shape)
-                total += parts[begin + row, j]
+                total += weigh(place + 4 * room * j, (counts[kept[j]] + LINE - 1) // LINE, tops[begin + row], shape)
+                if j == true - 1:
+                    weight[row] = total
             made[begin + row, dims] = total
         made[begin : begin + even, :dims] = 0.0
         target, step, made_step = made[begin:].ctypes.data, 4 * scores.shape[1], 4 * made.shape[1]
         for j in range(kept.shape[0]):
             weights, taken = scores.ctypes.data + 4 * room * j, values[kept[j], head].ctypes.data
             multiply(weights, step, even, taken, 4 * dims, dims // lanes, target, made_step, counts[kept[j]], adding)
+            if j == true - 1 and sums.shape[0] > 0:
+                hold(made[begin:], weight, tops[begin:], places[begin:], rows, dims, sums, heights)
         begin += rows
 
 
@@ -150,41 +201,17 @@ def unlike(kept, log_counts, bias):
 
 
 @kernel
-def choose(places, count, table, want, chosen, order):
-    """Which queries of a chunk run, by place; how many."""
+def choose(places, count, table, is_all, is_live, chosen, order):
+    """Which queries of a chunk, by place: all, or those that are live, or those that are not; how many."""
     number = 0
     for place in range(count):
         y, x = places[place, 0], places[place, 1]
         live = carray(at(table[LIVE_BYTES] + y * table[LIVE_ROW] + x, np.uint8), (1,))
-        if want == ALL or live[0] != 0:
+        if is_all or (live[0] != 0) == is_live:
             chosen[number, 0], chosen[number, 1] = y, x
             order[number] = place
             number += 1
     return number
-
-
-@kernel
-def note_shares(parts, made, number, is_all, shares):
-    """The largest share of each block; raised where not all of a chunk ran."""
-    if is_all:
-        shares[:] = 0.0
-    for row in range(number):
-        total = made[row, made.shape[1] - 1]
-        for j in range(shares.shape[0]):
-            share = parts[row, j] / total
-            if share > shares[j]:
-                shares[j] = share
-
-
-@kernel
-def is_far(made, order, number, strip, shift, gate, first, channels, dims):
-    """Whether a channel of those that were asked lies more than the gate from what the target holds."""
-    for row in range(number):
-        for c in range(channels):
-            new = made[row, c] / made[row, dims] + shift[c]
-            if not (abs(new - strip[order[row], first + c]) <= gate):
-                return True
-    return False
 
 
 @kernel
@@ -206,16 +233,17 @@ def commit(new, target, mark, gate):
 
 @kernel
 def attend(
-    runs, begin, end, table, bounds, counts, kept, sizes, shares,
-    wanted, keys, values, log_counts, shift, ran, lanes, scale, gate, shape, adding
+    runs, begin, end, table, bounds, counts, kept, sizes, wanted, keys, values, log_counts, shift, ran,
+    changes, changed, former_counts, former_keys, former_values, sums, heights, lanes, scale, safe, gate, shape, adding
 ):  # fmt: skip
-    """runs[begin:end]. `sizes` (block, head): of the kept sets; `ran` (run, head): queries; `lanes` of a vector."""
+    """runs[begin:end]. `sizes`, `changed` (block, head): of the kept sets, of the changes; `ran` (2, run, head): queries that ran whole,
+    and that were mended; `lanes` of a vector."""
     heads, channels, dims, room, most = keys.shape[1], keys.shape[2], values.shape[3], keys.shape[3], kept.shape[2]
-    places, chosen = np.empty((CHUNK, 2), np.int64), np.empty((CHUNK + 1, 2), np.int64)
-    order, is_run = np.empty(CHUNK + 1, np.int64), np.empty(CHUNK, np.uint8)
+    places, chosen, true = np.empty((CHUNK, 2), np.int64), np.empty((CHUNK + 1, 2), np.int64), log_counts.shape[0]
+    order, is_run, redone = np.empty(CHUNK + 1, np.int64), np.empty(CHUNK, np.uint8), np.empty(CHUNK + 1, np.int64)
     queries, made = np.empty((CHUNK + 1, channels), np.float32), np.empty((CHUNK + 1, dims + 1), np.float32)
     strip, bias = np.empty((CHUNK, heads * channels), np.float32), np.empty((keys.shape[0] - log_counts.shape[0]) * room, np.float32)
-    space, parts = np.empty(max(SCORES, TALL * most * room), np.float32), np.empty((CHUNK + 1, most), np.float32)
+    space, tops = np.empty(max(SCORES, TALL * max(most, changes.shape[2]) * room), np.float32), np.empty(CHUNK + 1, np.float32)
     for run in range(begin, end):
         block, first, count = runs[run, 0], runs[run, 1], runs[run, 2] - runs[run, 1]
         width = bounds[block, 3] - bounds[block, 2]
@@ -225,31 +253,44 @@ def attend(
             strip[place] = carray(at(table[TARGET] + y * table[TARGET_ROW] + x * table[TARGET_PIXEL], np.float32), (heads * channels,))
         for head in range(heads):
             want = wanted[block, head]
-            ran[run, head] = 0
+            ran[0, run, head] = ran[1, run, head] = 0
             if want == NONE:
                 continue
-            seen = kept[block, head, : sizes[block, head]]
+            seen, own = kept[block, head, : sizes[block, head]], strip[:, head * channels : (head + 1) * channels]
+            held, height = sums[block, head, first:], heights[block, head, first:]
             if bias.shape[0] > 0:
                 unlike(seen, log_counts, bias)
-            if want == ASK:
-                order[0], order[1] = min(count // 4 + 1, count - 1), max(3 * count // 4 - 2, 0)
-                chosen[0], chosen[1] = places[order[0]], places[order[1]]
-                gather(chosen, 2, table, head, channels, scale, queries)
-                look(queries, 2, seen, counts, keys, values, head, bias, space, made, parts, lanes, shape, adding)
-                ran[run, head] = 2
-                if is_far(made, order, 2, strip, shift[block, head], gate[0], head * channels, channels, dims):
-                    want = ALL
-            number = choose(places, count, table, want, chosen, order)
+            again = 0
+            if want == MEND:
+                number, change = choose(places, count, table, False, False, chosen, order), changes[block, head, : changed[block, head]]
+                gather(chosen, number, table, head, channels, scale, queries)
+                mend(
+                    queries, order, number, change, counts[:true], keys, values, former_counts, former_keys, former_values, head, held,
+                    height, space, made, lanes, shape, adding,
+                )  # fmt: skip
+                tail = seen[true_of(seen, keys, bias) :]
+                if tail.shape[0] > 0:
+                    add_summaries(queries, number, tail, counts, keys, values, head, bias, space, made, order, height, lanes, shape, adding)
+                ran[1, run, head] = number
+                for row in range(number):
+                    is_run[order[row]] = 1
+                    if is_sound(made[row, dims], height[order[row]], safe):
+                        settled(made[row], made[row, dims], shift[block, head], own[order[row]])
+                    else:
+                        redone[again] = order[row]
+                        again += 1
+            number = choose(places, count, table, want == ALL, True, chosen, order)
+            for row in range(again):
+                chosen[number], order[number] = places[redone[row]], redone[row]
+                number += 1
             if number == 0:
                 continue
             gather(chosen, number, table, head, channels, scale, queries)
-            look(queries, number, seen, counts, keys, values, head, bias, space, made, parts, lanes, shape, adding)
-            ran[run, head] += number
-            note_shares(parts, made, number, number == count, shares[first // CHUNK, block, head, : seen.shape[0]])
+            look(queries, number, seen, counts, keys, values, head, bias, space, made, tops, lanes, shape, adding, order, held, height)
+            ran[0, run, head] = number
             for row in range(number):
                 is_run[order[row]] = 1
-                target = strip[order[row], head * channels : (head + 1) * channels]
-                settled(made[row], made[row, dims], shift[block, head], target)
+                settled(made[row], made[row, dims], shift[block, head], own[order[row]])
         for place in range(count):
             if is_run[place] != 0:
                 y, x = places[place, 0], places[place, 1]
@@ -285,7 +326,8 @@ def probe(
     chosen, order = np.empty((CHUNK + 1, 2), np.int64), np.empty(CHUNK + 1, np.int64)
     queries, made = np.empty((CHUNK + 1, channels), np.float32), np.empty((CHUNK + 1, dims + 1), np.float32)
     bias = np.empty((keys.shape[0] - log_counts.shape[0]) * room, np.float32)
-    space, parts = np.empty(max(SCORES, TALL * most * room), np.float32), np.empty((CHUNK + 1, most), np.float32)
+    space, tops = np.empty(max(SCORES, TALL * most * room), np.float32), np.empty(CHUNK + 1, np.float32)
+    held, height = np.empty((0, dims), np.float32), np.empty((0, 4), np.float32)
     for run in range(begin, end):
         head, number = runs[run, 0], 0
         for block in range(runs[run, 1], runs[run, 2]):
@@ -295,7 +337,7 @@ def probe(
         if number == 0:
             continue
         gather(chosen, number, table, head, channels, scale, queries)
-        look(queries, number, all_kept, counts, keys, values, head, bias, space, made, parts, lanes, shape, adding)
+        look(queries, number, all_kept, counts, keys, values, head, bias, space, made, tops, lanes, shape, adding, order, held, height)
         for row in range(number):
             for c in range(channels):
                 dense[order[row], head, c] = made[row, c] / made[row, dims]
@@ -304,7 +346,7 @@ def probe(
             if bias.shape[0] > 0:
                 unlike(seen, log_counts, bias)
             gather(chosen[row:], 1, table, head, channels, scale, queries)
-            look(queries, 1, seen, counts, keys, values, head, bias, space, made, parts, lanes, shape, adding)
+            look(queries, 1, seen, counts, keys, values, head, bias, space, made, tops, lanes, shape, adding, order, held, height)
             for c in range(channels):
                 sparse[order[row], head, c] = made[0, c] / made[0, dims]
 
@@ -324,8 +366,9 @@ class Attend:
         self._asked, self._wanted = (np.zeros((asking, grid.heads), np.uint8) for _ in range(2))
         runs = int((-(-self._queries // CHUNK)).sum()), grid.heads * -(-asking // CHUNK), grid.blocks
         self._runs = np.zeros((max(runs), 3), np.int32)
-        self._ran = np.zeros((len(self._runs), grid.heads), np.int32)
-        self._table, self._sources, self._gate = np.zeros(10, np.int64), np.zeros(6, np.int64), np.zeros(1, np.float32)
+        self._ran = np.zeros((2, len(self._runs), grid.heads), np.int32)
+        self._table, self._sources, self._gate = np.zeros(10, np.int64), np.zeros(10, np.int64), np.zeros(1, np.float32)
+        self._sums = Sums(grid, dims)
         self._work = specialize(work, (_LINE, _TABLE, *[types.int64] * 3, _LINE, _LINE))
         self._made: list[NativeKernel] = []  # whose blocks of arguments the links point to
         self._pack, self._attend = self._link(self._made_pack()), self._link(self._made_attend())
@@ -333,8 +376,23 @@ class Attend:
 
     @property
     def size_bytes(self) -> int:
-        """Packed keys and values, probes."""
-        return self.keys.nbytes + self.values.nbytes + 3 * self.shift.nbytes
+        """Packed keys and values, probes, sums."""
+        return self.keys.nbytes + self.values.nbytes + 3 * self.shift.nbytes + self._sums.size_bytes
+
+    @property
+    def changes(self) -> Changes | None:
+        """What the sums lack, where they are held."""
+        return self._sums.changes if self._sums.changes.room else None
+
+    @property
+    def moved(self) -> Whole:
+        """(slot,): tokens."""
+        return self._sums.moved
+
+    def hold_sums(self, changes: Changes) -> None:
+        """From the next run on."""
+        self._sums = Sums(self.grid, self.values.shape[3], changes)
+        self._pack, self._attend = self._link(self._made_pack()), self._link(self._made_attend())
 
     def _link(self, made: NativeKernel) -> NDArray[np.int64]:
         """A line of a chain's table for `work`."""
@@ -342,28 +400,23 @@ class Attend:
         return np.array([*made.over(self._runs), *[0] * 5], np.int64)
 
     def _made_pack(self) -> NativeKernel:
-        number, sources = types.int64, (self._sources, self.grid.key, self.keys, self.values)
-        return native(pack, (_TABLE, number, number, _LINE, _TABLE, _FLOATS, _FLOATS), sources, None)
+        number, sums, whole = types.int64, self._sums, types.int32[::1]
+        arrays = (self._sources, self.grid.key, sums.changes.slots, self.keys, self.values, sums.counts, sums.keys, sums.tokens)
+        return native(pack, (_TABLE, number, number, _LINE, _TABLE, whole, _FLOATS, _FLOATS, whole, _FLOATS, _FLOATS), arrays, None)
 
     def _made_attend(self) -> NativeKernel:
-        number, one, grid, kept, whole = types.int64, types.float32, self.grid, self.kept, types.int32[::1]
-        signature = (
-            _TABLE, number, number, _LINE, _TABLE, whole, types.int32[:, :, ::1], _TABLE, _FLOATS, _FLAGS, _FLOATS, _FLOATS, one[::1],
-            one[:, :, ::1], _TABLE, number, one, one[::1], ShapeType(Shape(self._lanes)), ShapeType(Shape(self._lanes, True)),
+        number, one, grid, kept, whole, cube = types.int64, types.float32, self.grid, self.kept, types.int32[::1], types.int32[:, :, ::1]
+        sums, changes = self._sums, self._sums.changes
+        given = (
+            (_LINE, self._table), (_TABLE, grid.query), (whole, self._keys), (cube, kept.blocks), (_TABLE, kept.counts),
+            (_FLAGS, self._wanted), (_FLOATS, self.keys), (_FLOATS, self.values), (one[::1], grid.summary_bias),
+            (one[:, :, ::1], self.shift), (cube, self._ran), (cube, changes.sources), (_TABLE, changes.counts), (whole, sums.counts),
+            (_FLOATS, sums.keys), (_FLOATS, sums.tokens), (_FLOATS, sums.values), (_FLOATS, sums.heights), (number, self._lanes),
+            (one, grid.scale), (one, SAFE), (one[::1], self._gate), (ShapeType(Shape(self._lanes)), None),
+            (ShapeType(Shape(self._lanes, True)), None),
         )  # fmt: skip
-        arrays = (
-            self._table,
-            grid.query,
-            self._keys,
-            kept.blocks,
-            kept.counts,
-            kept.shares,
-            self._wanted,
-            self.keys,
-            self.values,
-            grid.summary_bias,
-        )
-        return native(attend, signature, (*arrays, self.shift, self._ran, self._lanes, grid.scale, self._gate, None, None), None)
+        kinds, values = zip(*given, strict=True)
+        return native(attend, (_TABLE, number, number, *kinds), values, None)
 
     def _made_probe(self) -> NativeKernel:
         number, one, grid, kept, whole = types.int64, types.float32, self.grid, self.kept, types.int32[::1]
@@ -378,12 +431,13 @@ class Attend:
 
     def pack(self, key: Plane, value: Plane, blocks: Whole) -> None:
         """Take in the keys and values of these true blocks."""
-        self._sources[:] = *lines(key), *lines(value)
+        live = (int(number) for one in (key, value) for number in (one.live.ctypes.data, one.live.strides[0]))
+        self._sources[:] = *lines(key), *lines(value), *live
         self._runs[: len(blocks), 0], self._runs[: len(blocks), 1] = blocks, 0
         self._runs[: len(blocks), 2] = self._keys[blocks]
         self._share(self._pack, len(blocks), int(self._keys[blocks].sum()), 2 * self.grid.heads * self.grid.head_dim * MOVE_PS)
 
-    def run(self, query: Plane, target: Plane, wanted: Flags, gate: float) -> Whole:
+    def run(self, query: Plane, target: Plane, wanted: Flags, gate: float) -> tuple[Whole, Whole]:
         """Run the queries that `wanted` names."""
         self._see(query)
         self._table[TARGET:] = *lines(target), target.live.ctypes.data, target.live.strides[0]
@@ -397,9 +451,10 @@ class Attend:
         self._runs[:count, 2] = np.minimum(first + CHUNK, self._queries[of])
         self._share(self._attend, count, int(self._queries[blocks].sum()), self._query_ps(float(self.kept.counts.mean())))
         target.live_px = scan(target.live, target.live, target.extent)
-        ran = np.zeros(wanted.shape, np.int32)
-        np.add.at(ran, of, self._ran[:count])
-        return ran
+        ran = np.zeros((2, *wanted.shape), np.int32)
+        for made, counted in zip(ran, self._ran, strict=True):
+            np.add.at(made, of, counted[:count])
+        return ran[0], ran[1]
 
     def probe(self, query: Plane, asked: Flags) -> None:
         """Into `dense` and `sparse` what the middle query of the blocks that are `asked` gets from all true blocks, and from the kept."""

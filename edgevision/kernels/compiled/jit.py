@@ -32,7 +32,7 @@ from numba.core.caching import FunctionCache, IndexDataCacheFile
 from numba.extending import intrinsic
 
 _DECORATING = threading.Lock()
-_OTHER_SOURCES = (("forms.py",), ("plain", "store.py"))  # of edgevision.kernels: kernels take constants from them
+_SOURCES = ("compiled", ".", "plain")  # of edgevision.kernels: kernels take constants from all of them
 _UNUSED_S = 60 * 86_400.0
 _CHECK_BYTES = 4
 
@@ -46,11 +46,10 @@ def cache_folder() -> Path:
 @cache
 def _fingerprint() -> str:
     digest = hashlib.sha256(f"{numba.__version__} {llvmlite.__version__}".encode())
-    own = sorted(resources.files(__package__).iterdir(), key=lambda entry: entry.name)
-    others = [resources.files("edgevision.kernels").joinpath(*path) for path in _OTHER_SOURCES]
-    for file in (*own, *others):
-        if file.name.endswith(".py"):
-            digest.update(file.read_bytes())
+    for folder in _SOURCES:
+        for file in sorted(resources.files("edgevision.kernels").joinpath(folder).iterdir(), key=lambda entry: entry.name):
+            if file.name.endswith(".py"):
+                digest.update(file.read_bytes())
     return digest.hexdigest()[:16]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from numba import carray, types
+from numpy.typing import NDArray
 
 from edgevision.kernels.blocks import Budget, Flags, Grid, Whole
 from edgevision.kernels.compiled.across import exp
@@ -13,6 +14,7 @@ from edgevision.kernels.compiled.jit import kernel, specialize
 from edgevision.kernels.compiled.native import at
 from edgevision.kernels.forms import Float, Plane
 
+Exact = NDArray[np.float64]
 _I64, _F32 = types.int64, types.float32
 _LINE, _TABLE, _FLAGS = types.int32[::1], types.int32[:, ::1], types.uint8[:, ::1]
 
@@ -123,6 +125,27 @@ def take_best(weights, fixed, least, most, mass, chosen):
 
 
 @kernel
+def come_nearer(weights, fixed, best, enough, made):
+    """Make a set like the best step by step until it holds all fixed ones and is worth enough."""
+    while True:
+        forced, come, leave = -1, -1, -1
+        for block in range(made.shape[0]):
+            if best[block] != 0 and made[block] == 0:
+                if fixed[block] != 0 and forced < 0:
+                    forced = block
+                if come < 0 or weights[block] > weights[come]:
+                    come = block
+            if made[block] != 0 and best[block] == 0 and (leave < 0 or weights[block] < weights[leave]):
+                leave = block
+        if (come < 0 and leave < 0) or (forced < 0 and worth(weights, made) >= enough):
+            return
+        if come >= 0:
+            made[forced if forced >= 0 else come] = 1
+        if leave >= 0:
+            made[leave] = 0
+
+
+@kernel
 def choose_rows(weights, fixed, least, most, mass, margin, mask):
     """All rows."""
     chosen = np.empty(weights.shape[1], np.uint8)
@@ -133,9 +156,37 @@ def choose_rows(weights, fixed, least, most, mass, margin, mask):
             for block in range(chosen.shape[0]):
                 is_kept |= mask[row, block] != 0
                 lacks |= fixed[row, block] != 0 and mask[row, block] == 0
-            if is_kept and not lacks and not worth(weights[row], chosen) > worth(weights[row], mask[row]) * (1.0 + margin):
+            now = worth(weights[row], chosen)
+            if is_kept and not lacks and not now > worth(weights[row], mask[row]) * (1.0 + margin):
+                continue
+            if is_kept:
+                come_nearer(weights[row], fixed[row], chosen, now / (1.0 + margin), mask[row])
                 continue
         mask[row] = chosen
+
+
+@kernel
+def keep_largest(shares, order, top):
+    """All rows."""
+    stays = np.empty(order.shape[1], np.uint8)
+    for row in range(order.shape[0]):
+        stays[:] = 0
+        for _ in range(min(top, order.shape[1])):
+            best, largest = -1, -np.inf
+            for place in range(order.shape[1]):
+                if stays[place] == 0 and (order[row, place] > largest or best < 0):
+                    best, largest = place, order[row, place]
+            stays[best] = 1
+        for place in range(order.shape[1]):
+            if stays[place] == 0:
+                shares[row, place] = 0.0
+
+
+def keep_top(shares: Exact, order: Exact, top: int) -> None:
+    """Of each row (row, place) only the `top` largest by `order` stay, the first of equals; the others become 0."""
+    if top < order.shape[1]:
+        wide = types.float64[:, ::1]
+        specialize(keep_largest, (wide, wide, _I64))(shares, order, top)
 
 
 def means(plane: Plane, bounds: Whole, blocks: Whole, made: Float) -> None:

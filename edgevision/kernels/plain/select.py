@@ -5,12 +5,15 @@ sets. Keeps nothing.
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
-from edgevision.kernels.blocks import Budget, Flags, Grid, Whole
+from edgevision.kernels.blocks import Budget, Flags, Grid, Mask, Whole
 from edgevision.kernels.forms import Float, Plane
 from edgevision.kernels.plain.activations import exp
 from edgevision.kernels.plain.attend import mean_of, tokens_of
 from edgevision.kernels.plain.exact import fma
+
+Exact = NDArray[np.float64]
 
 
 def means(plane: Plane, bounds: Whole, blocks: Whole, made: Float) -> None:
@@ -70,8 +73,20 @@ def choose(weights: Float, fixed: Flags, budget: Budget, mask: Flags) -> None:
         before = mask[row] != 0
         was, now = _worth(own, before), _worth(own, chosen)
         is_kept = before.any() and not (fixed[row] & ~before).any() and not now > was * np.float64(1 + budget.margin)
-        if not (budget.margin > 0 and is_kept):
+        if not budget.margin > 0 or not before.any():
             mask[row] = chosen
+        elif not is_kept:
+            mask[row] = _nearer(own, before, chosen, fixed[row] != 0, now / np.float64(1 + budget.margin))
+
+
+def keep_top(shares: Exact, order: Exact, top: int) -> None:
+    """Of each row (row, place) only the `top` largest by `order` stay, the first of equals; the others become 0."""
+    if top >= order.shape[1]:
+        return
+    least = np.partition(order, -top, axis=1)[:, -top, None]
+    above, equal = order > least, order == least
+    room = top - above.sum(axis=1, keepdims=True)
+    shares[~(above | (equal & (np.cumsum(equal, axis=1) <= room)))] = 0
 
 
 def _best(weights: Float, fixed: Flags, budget: Budget) -> Flags:
@@ -88,7 +103,20 @@ def _best(weights: Float, fixed: Flags, budget: Budget) -> Flags:
     return np.asarray(chosen)
 
 
-def _worth(weights: Float, chosen: Flags) -> np.float64:
+def _nearer(weights: Float, before: Mask, best: Flags, fixed: Mask, enough: float) -> Flags:
+    """The set before, made like the best step by step until it holds all fixed ones and is worth enough."""
+    made, wanted = before.copy(), best != 0
+    while (made != wanted).any() and ((fixed & ~made).any() or not _worth(weights, made) >= enough):
+        lacks, spare = np.flatnonzero(wanted & ~made), np.flatnonzero(made & ~wanted)
+        if len(lacks):
+            forced = lacks[fixed[lacks]]
+            made[forced[0] if len(forced) else lacks[np.argmax(weights[lacks])]] = True
+        if len(spare):
+            made[spare[np.argmin(weights[spare])]] = False
+    return made.astype(np.uint8)
+
+
+def _worth(weights: Float, chosen: Flags | Mask) -> np.float64:
     """The weights of the chosen, added one after another."""
     total = np.float64(0)
     for weight in weights[np.asarray(chosen, np.bool_)]:

@@ -5,6 +5,7 @@
     csat.py         all tokens, compressed into a few measurements                                   METHODS 1
     hybrid.py       a fixed pattern and what pooled scores name, and a correction for the rest       METHODS 3
     selective.py    what all but csat share: sets of key blocks as a dependency graph
+    mending.py      with a gate: what sums that are held lack after a change
 
 A token is a pixel of a token map. Queries, keys, values are planes (row, column, channel), channel = head * head_dim + place; they may
 be channels of one tensor. An `Attention` is made for one layer and shared by cameras; each camera opens a state of its own.
@@ -86,6 +87,15 @@ class Tokens:
         return Grid(cut(self.query, self.unit // self.pooled), cut(self.key, self.unit), self.heads, self.head_dim)
 
 
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """How a state is opened: see `Attention.open`."""
+
+    backend: str = "compiled"
+    crew: Any = 1
+    has_gate: bool = False
+
+
 class AttentionState(Protocol):
     """One layer of one camera. Not for two threads at once."""
 
@@ -95,7 +105,7 @@ class AttentionState(Protocol):
 
         Reads the planes' values, live bytes and extents. Writes the target in place and sets its live bytes, extent and count: live where
         bits moved, or, with a gate (`gate[0]` > 0, in the output's units), where a channel moved by more than it. With a gate, queries that
-        did not change run again only once what they keep may have moved them by more. `everything` runs all and forgets what was kept.
+        did not change themselves are mended where the state was opened for one. `everything` runs all and forgets what was kept.
         """
 
     def reset(self) -> None:
@@ -124,8 +134,10 @@ class Attention(Protocol):
     def kind(self) -> str:
         """unit, dense, sparsifiner, csat or hybrid."""
 
-    def open(self, tokens: Tokens, backend: str = "compiled", crew: Any = 1) -> AttentionState:
+    def open(self, tokens: Tokens, backend: str = "compiled", crew: Any = 1, has_gate: bool = False) -> AttentionState:
         """A state for one camera; `crew`: threads to share with the network's other layers (see `Backend.crew`), or how many of its own.
+
+        `has_gate`: what a gate saves by is held, too.
 
         Raises InputError where the settings or the weights do not fit the tokens.
         """

@@ -21,19 +21,20 @@ from numpy.typing import NDArray
 
 from edgevision.errors import InputError
 from edgevision.kernels import open_attend, open_measurements
-from edgevision.kernels.blocks import ALL, ASK, LIVE, NONE, Grid, Kept, Mask, Whole, cut
+from edgevision.kernels.blocks import ALL, LIVE, MEND, NONE, Changes, Grid, Kept, Mask, Whole, cut
 from edgevision.kernels.forms import NO_LIVE, Float, Plane
 from edgevision.kernels.plain.commit import commit
 from edgevision.kernels.plain.compress import MOST, weights_of
 from edgevision.kernels.plain.runs import forget, scan
-from edgevision.networks.attention import AttentionState, Tokens
+from edgevision.networks.attention import AttentionState, Opening, Tokens
+from edgevision.networks.attention.mending import WORTH, assign_slots, note_changes
 from edgevision.networks.attention.phi import Phi, block_means
 from edgevision.networks.attention.selective import live_blocks
 
 Recovery = Literal["none", "denoise", "token"]
 MOST_TOKENS = 65_535  # of a map: whole weights need half a unit of room each
 _UNIT = 8  # side of a block of queries
-_SEEN = 64  # measurements of a block
+_SEEN = 256  # measurements of a block
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +51,9 @@ class Csat:
     span: float = 32.0
     kind: str = "csat"
 
-    def open(self, tokens: Tokens, backend: str = "compiled", crew: Any = 1) -> AttentionState:
+    def open(self, tokens: Tokens, backend: str = "compiled", crew: Any = 1, has_gate: bool = False) -> AttentionState:
         """A state for one camera."""
-        return CsatState(self, tokens.query, tokens.key, (tokens.heads, tokens.head_dim), backend, crew)
+        return CsatState(self, tokens.query, tokens.key, (tokens.heads, tokens.head_dim), Opening(backend, crew, has_gate))
 
     def matrix(self, size: tuple[int, int]) -> Float:
         """Phi (measurement, token) over a map of keys. Raises InputError where there are more measurements than tokens, or none."""
@@ -71,19 +72,19 @@ class CsatState:
     """Keeps the promises of `AttentionState`. The `query` map may be of any size: class or text queries look at a picture's tokens, too."""
 
     def __init__(
-        self, method: Csat, query: tuple[int, int], key: tuple[int, int], head: tuple[int, int], backend: str = "compiled", crew: Any = 1
+        self, method: Csat, query: tuple[int, int], key: tuple[int, int], head: tuple[int, int], opening: Opening | None = None
     ) -> None:
         """`query`, `key`: (rows, columns); `head`: how many, and channels of one. Raises InputError where they do not fit the method."""
         self._method, self._query, self._key, self._head = method, query, key, head
-        self._backend, self._crew = backend, crew
+        self._opening = opening or Opening()
         self._open(method.matrix(key))
 
     def _open(self, phi: Float) -> None:
-        heads, dim = self._head
+        (heads, dim), opening = self._head, self._opening
         weights, worth = weights_of(phi)
         step = self._method.span / MOST
         self._worth = (worth * np.float32(step)).astype(np.float32)
-        self._measured, self._spread = open_measurements(self._backend, weights, heads * dim, step, self._crew)
+        self._measured, self._spread = open_measurements(opening.backend, weights, heads * dim, step, opening.crew)
         self._values = [np.zeros((len(phi), heads * dim), np.float32) for _ in range(2)]
         self._by = np.zeros((2, len(phi)), np.float32)
         self._recovery = np.linalg.pinv(phi.astype(np.float64)) if self._method.recovery == "token" else None
@@ -91,10 +92,13 @@ class CsatState:
         self._seen = [plane(np.zeros((*size, heads * dim), np.float32)) for _ in range(2)]
         self._grid = Grid(cut(self._query, _UNIT), cut(size, _SEEN if self._recovery is None else _UNIT), heads, dim)
         self._kept = Kept.room(self._grid, self._grid.blocks)
-        self._kept.fill(np.ones((len(self._grid.query), heads, self._grid.blocks), np.bool_))
-        self._attend = open_attend(self._backend, self._grid, self._kept, self._crew)
+        self._every = np.ones((len(self._grid.query), heads, self._grid.blocks), np.bool_)
+        self._kept.fill(self._every)
+        self._attend = open_attend(opening.backend, self._grid, self._kept, opening.crew)
+        if opening.has_gate and self._recovery is None:
+            self._attend.hold_sums(Changes.none(self._grid, 2 * self._grid.blocks, self._grid.blocks))
         self._scratch = plane(np.zeros((*self._query, heads * dim), np.float32)) if self._method.recovery == "denoise" else None
-        self._macs: int = 0
+        self._macs, self._lacking = 0, 0
         self._is_filled = False
 
     @property
@@ -115,11 +119,11 @@ class CsatState:
             raise InputError("attention: run of what changed before a run of everything")
         limit = 0.0 if gate is None else float(gate[0])
         count = self._measure(key, value, everything)
-        self._take(everything, 0.0 if everything else max(limit, 0.0))
-        wanted = self._wanted(query, everything, limit)
+        can_mend = self._take(everything, 0.0 if everything else max(limit, 0.0))
+        wanted = self._wanted(query, everything, can_mend)
         self._is_filled = True
-        ran = self._run(query, target, wanted, -1.0 if everything else limit)
-        return self._count(ran, count)
+        ran, mended = self._run(query, target, wanted, -1.0 if everything else limit)
+        return self._count(ran, mended, count)
 
     def _measure(self, key: Plane, value: Plane, everything: bool) -> int:
         """Bring the sums up to date; how many tokens were measured."""
@@ -133,34 +137,38 @@ class CsatState:
             measured.take(source, chosen)
         return 2 * len(chosen)
 
-    def _take(self, everything: bool, gate: float) -> None:
-        """The sums as floats, where they moved; `_by` says how far."""
+    def _take(self, everything: bool, gate: float) -> bool:
+        """The sums as floats, where they moved; `_by` says how far. Whether rows can be mended."""
         for measured, values, by in zip(self._measured, self._values, self._by, strict=True):
             self._spread(measured.sums, self._worth, np.float32(-1.0 if everything else gate), values, by)
         if not (everything or self._by.any()):
-            return
+            return assign_slots(self._attend.changes, np.zeros(self._grid.blocks, np.bool_), everything)
         for seen, values in zip(self._seen, self._values, strict=True):
             recovered = values if self._recovery is None else (self._recovery @ values.astype(np.float64)).astype(np.float32)
             seen.values[...] = recovered.reshape(seen.values.shape)
-        moved = np.arange(self._grid.blocks) if everything or self._recovery is not None else np.flatnonzero(self._moved_blocks())
-        self._attend.pack(self._seen[0], self._seen[1], moved.astype(np.int32))
+            seen.live[...] = self._by.any(axis=0) if self._recovery is None else 1
+        moved = np.ones(self._grid.blocks, np.bool_) if everything or self._recovery is not None else self._moved_blocks()
+        can_mend = assign_slots(self._attend.changes, moved, everything or gate <= 0)
+        self._attend.pack(self._seen[0], self._seen[1], np.flatnonzero(moved).astype(np.int32))
+        return can_mend
 
     def _moved_blocks(self) -> Mask:
         """(block of measurements,): which have one that moved."""
         return np.asarray(np.logical_or.reduceat(self._by.any(axis=0), self._grid.key[:, 2]))
 
-    def _wanted(self, query: Plane, everything: bool, gate: float) -> NDArray[np.uint8]:
-        """(block, head): whose queries run. All see measurements that moved; with a gate they are asked first, see `selective.py`."""
+    def _wanted(self, query: Plane, everything: bool, can_mend: bool) -> NDArray[np.uint8]:
+        """(block, head): whose queries run. All see measurements that moved; with a gate they are mended, see `selective.py`."""
         shape = self._kept.counts.shape
-        if everything or (gate <= 0 and self._by.any()):
-            return np.full(shape, ALL, np.uint8)
-        if self._by.any():
-            return np.full(shape, ASK, np.uint8)
+        if everything or self._by.any():
+            self._lacking = 0
+            if can_mend:
+                self._lacking = int(note_changes(self._attend, self._grid, (self._every, self._every), np.ones(shape, np.bool_))[0, 0])
+            return np.full(shape, MEND if can_mend and self._lacking <= WORTH * len(self._values[0]) else ALL, np.uint8)
         asking = live_blocks(query, self._grid.query)
         return np.where(asking[:, None], LIVE, NONE).astype(np.uint8).repeat(shape[1], axis=1)
 
-    def _run(self, query: Plane, target: Plane, wanted: NDArray[np.uint8], gate: float) -> Whole:
-        """(block, head): how many queries ran."""
+    def _run(self, query: Plane, target: Plane, wanted: NDArray[np.uint8], gate: float) -> tuple[Whole, Whole]:
+        """(block, head): how many queries ran whole, how many were mended."""
         if self._scratch is None:
             return self._attend.run(query, target, wanted, gate)
         ran = self._attend.run(query, self._scratch, wanted, max(gate, 0.0))
@@ -172,11 +180,12 @@ class CsatState:
         target.live_px = scan(target.live, target.live, target.extent)
         return ran
 
-    def _count(self, ran: Whole, measured: int) -> int:
+    def _count(self, ran: Whole, mended: Whole, measured: int) -> int:
         (heads, dim), keys = self._head, int(self._grid.keys.sum())
         recovered = 0 if self._recovery is None or not self._by.any() else 2 * self._recovery.size * heads * dim
-        self._macs = 2 * int(ran.sum()) * keys * dim + 2 * measured * self.measurements * heads * dim + recovered
-        return -(-int(ran.sum()) // heads)
+        seen = int(ran.sum()) * keys + int(mended.sum()) * self._lacking
+        self._macs = 2 * seen * dim + 2 * measured * self.measurements * heads * dim + recovered
+        return -(-int((ran + mended).sum()) // heads)
 
     def reset(self) -> None:
         """Forget the scene."""

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from edgevision.networks.attention import AttentionState, Tokens
+from edgevision.networks.attention import AttentionState, Opening, Tokens
 from edgevision.networks.attention.selective import Fixed, Selective
 
 LEAST_BLOCKS = 8  # of keys: with fewer, choosing costs more than it saves
@@ -23,11 +23,11 @@ class Unit:
 
     kind: str = "unit"
 
-    def open(self, tokens: Tokens, backend: str = "compiled", crew: Any = 1) -> AttentionState:
+    def open(self, tokens: Tokens, backend: str = "compiled", crew: Any = 1, has_gate: bool = False) -> AttentionState:
         """A state for one camera."""
         blocks = tokens.blocks[0] * tokens.blocks[1]
         own = np.broadcast_to(np.eye(blocks, dtype=np.bool_)[:, None], (blocks, tokens.heads, blocks))
-        return Selective(tokens, Fixed(own), 1, backend, crew)
+        return Selective(tokens, Fixed(own), 1, Opening(backend, crew, has_gate))
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,16 +37,17 @@ class Dense:
     kind: str = "dense"
     note: str = ""
 
-    def open(self, tokens: Tokens, backend: str = "compiled", crew: Any = 1) -> AttentionState:
+    def open(self, tokens: Tokens, backend: str = "compiled", crew: Any = 1, has_gate: bool = False) -> AttentionState:
         """A state for one camera."""
         blocks = tokens.blocks[0] * tokens.blocks[1]
-        return Selective(tokens, Fixed(np.ones((blocks, tokens.heads, blocks), np.bool_), self.note), blocks, backend, crew)
+        every = np.ones((blocks, tokens.heads, blocks), np.bool_)
+        return Selective(tokens, Fixed(every, self.note), blocks, Opening(backend, crew, has_gate))
 
 
-def dense_instead(tokens: Tokens, backend: str, crew: Any) -> AttentionState | None:
+def dense_instead(tokens: Tokens, opening: Opening) -> AttentionState | None:
     """All keys for everyone where there are too few blocks to choose from, and it says so; else None."""
     blocks = tokens.blocks[0] * tokens.blocks[1]
     if blocks >= LEAST_BLOCKS:
         return None
     note = f"dense: {tokens.keys} keys are {blocks} blocks; with fewer than {LEAST_BLOCKS} choosing costs more than it saves"
-    return Dense(note=note).open(tokens, backend, crew)
+    return Dense(note=note).open(tokens, opening.backend, opening.crew, opening.has_gate)

@@ -24,11 +24,11 @@ from pydantic import BaseModel, Field
 from edgevision.kernels import open_select
 from edgevision.kernels.blocks import Budget, Flags, Mask
 from edgevision.kernels.forms import Float, Plane
-from edgevision.networks.attention import AttentionState, Tokens
+from edgevision.networks.attention import AttentionState, Opening, Tokens
 from edgevision.networks.attention.dense import dense_instead
 from edgevision.networks.attention.selective import TURNS, Seen, Selective
 
-MARGIN = 0.05  # with a gate: what another set must be worth more
+MARGIN = 0.1  # with a gate: what another set must be worth more
 
 
 class HybridSettings(BaseModel, frozen=True, extra="forbid"):
@@ -61,17 +61,18 @@ class Hybrid:
     settings: HybridSettings = field(default_factory=HybridSettings)
     kind: str = "hybrid"
 
-    def open(self, tokens: Tokens, backend: str = "compiled", crew: Any = 1) -> AttentionState:
+    def open(self, tokens: Tokens, backend: str = "compiled", crew: Any = 1, has_gate: bool = False) -> AttentionState:
         """A state for one camera; dense where there are too few blocks to choose from."""
-        return dense_instead(tokens, backend, crew) or HybridState(tokens, self.settings, backend, crew)
+        opening = Opening(backend, crew, has_gate)
+        return dense_instead(tokens, opening) or HybridState(tokens, self.settings, opening)
 
 
 class HybridState(Selective):
     """Keeps the promises of `AttentionState`, and watches its quality: `error` of the last probes, as a share of the output's range."""
 
-    def __init__(self, tokens: Tokens, settings: HybridSettings, backend: str, crew: Any) -> None:
-        self._pooled = Pooled(tokens, settings, backend)
-        super().__init__(tokens, self._pooled, tokens.blocks[0] * tokens.blocks[1], backend, crew, has_summaries=True)
+    def __init__(self, tokens: Tokens, settings: HybridSettings, opening: Opening) -> None:
+        self._pooled = Pooled(tokens, settings, opening.backend)
+        super().__init__(tokens, self._pooled, tokens.blocks[0] * tokens.blocks[1], opening, has_summaries=True)
         self._settings, self._range, self._dense_runs = settings, 0.0, 0
         self._far: deque[bool] = deque(maxlen=settings.error_frames[1])
         self.error = 0.0

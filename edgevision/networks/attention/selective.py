@@ -4,23 +4,25 @@ In: what changed since the last run, by the planes' live bytes, and a `Chooser` 
 the target. Keeps packed keys and values, and the kept sets.
 
 Without a gate all queries run again that changed, whose kept set changed, or that keep a changed key or value; so what stands in the target
-is bit for bit what a first run of the same tokens would give. With a gate, two of each chunk of the queries that did not change themselves
-are asked first: run, and compared with what stands in the target. Only where one has moved by more than the gate the chunk runs. What is
-compared is the answer in use with the answer now, never one change with the next, so that nothing can creep. Whom a change reaches through
-a mean of blocks alone is asked in turn, one block of TURNS in each run.
+is bit for bit what a first run of the same tokens would give. With a gate, the sums of those that did not change themselves are held, and
+mended: what left their keys is taken out, what came is put in (see `kernels/blocks.py`), and what that makes is compared with what stands
+in the target. So no query that keeps what changed is off by more than the gate, and as what is compared is the answer in use with the
+answer now, never one change with the next, nothing can creep. Those whom a change reaches through a mean of blocks alone wait for their
+turn, one block of TURNS in each run.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
 from edgevision.kernels import open_attend
-from edgevision.kernels.blocks import ALL, ASK, LIVE, NONE, Attend, Kept, Mask, Whole
+from edgevision.kernels.blocks import ALL, LIVE, MEND, NONE, Attend, Changes, Kept, Mask, Whole
 from edgevision.kernels.forms import Float, Plane
-from edgevision.networks.attention import Tokens
+from edgevision.networks.attention import Opening, Tokens
+from edgevision.networks.attention.mending import WORTH, assign_slots, note_changes, slots_for
 
 TURNS = 8
 
@@ -87,14 +89,17 @@ class Fixed:
 class Selective:
     """Keeps the promises of `AttentionState` for every method that keeps blocks."""
 
-    def __init__(self, tokens: Tokens, chooser: Chooser, most: int, backend: str, crew: Any, has_summaries: bool = False) -> None:
+    def __init__(self, tokens: Tokens, chooser: Chooser, most: int, opening: Opening, has_summaries: bool = False) -> None:
         """`most`: true blocks that a set can have. `has_summaries`: whether the chooser reads or keeps means of blocks."""
         self._grid, self._chooser = replace(tokens.grid(), has_summaries=has_summaries), chooser
         self._kept = Kept.room(self._grid, most)
-        self._attend = open_attend(backend, self._grid, self._kept, crew)
+        self._attend = open_attend(opening.backend, self._grid, self._kept, opening.crew)
+        if opening.has_gate:
+            self._attend.hold_sums(Changes.none(self._grid, 2 * most, slots_for(self._grid)))
         self._keys = self._grid.keys
         self._mask = np.zeros((*self._kept.counts.shape, len(self._keys)), np.bool_)
         self._waiting, self._turn = np.zeros(self._kept.counts.shape, np.bool_), 0
+        self._kept_keys, self._kept_means = (np.zeros(self._kept.counts.shape, np.int32) for _ in range(2))
         self._macs = 0
 
     def run(self, query: Plane, key: Plane, value: Plane, target: Plane, everything: bool, gate: Float | None) -> int:
@@ -103,19 +108,25 @@ class Selective:
         moved = live_blocks(key, grid.key, everything) | live_blocks(value, grid.key, everything)
         asking = live_blocks(query, grid.query, everything)
         seen = Seen(query, key, asking, moved, everything, limit, self._attend)
+        can_mend = assign_slots(self._attend.changes, moved, everything or limit <= 0)
         self._attend.pack(key, value, np.flatnonzero(moved).astype(np.int32))
+        before = self._mask
         exchanged = self._exchange(self._chooser.choose(seen))
         corrected = self._chooser.correct(seen, exchanged)
+        reached = exchanged | np.asarray((self._mask[:, :, : len(moved)] & moved).any(axis=2))
         wanted = np.where(asking[:, None], LIVE, NONE).astype(np.uint8).repeat(grid.heads, axis=1)
-        wanted[exchanged | self._reached(moved, limit)] = ASK if limit > 0 else ALL
-        if corrected is not None:
-            wanted[corrected] = ALL
+        running = reached | self._through_means(moved, reached, limit)
+        wanted[running if corrected is None else running | corrected] = MEND if can_mend else ALL
+        lacking = np.zeros(reached.shape, np.int32)
+        if can_mend:
+            lacking = note_changes(self._attend, grid, (before, self._mask), reached)
+            wanted[lacking > WORTH * self._kept_keys] = ALL
         if everything:
             wanted[...], self._waiting[...] = ALL, False
-        ran = self._attend.run(query, target, wanted, limit)
-        keys = np.where(self._kept.is_there, self._keys[self._kept.blocks], 0).sum(axis=2)
-        self._macs = int((ran.astype(np.int64) * keys).sum()) * 2 * grid.head_dim + self._chooser.macs
-        return -(-int(ran.sum()) // grid.heads)
+        ran, mended = self._attend.run(query, target, wanted, limit)
+        work = (ran * self._kept_keys + mended * lacking).sum() + ((ran + mended) * self._kept_means).sum()
+        self._macs = int(work) * 2 * grid.head_dim + self._chooser.macs
+        return -(-int((ran + mended).sum()) // grid.heads)
 
     def _exchange(self, chosen: Mask | None) -> Mask:
         """Take the new sets; (block, head): whose changed."""
@@ -125,23 +136,24 @@ class Selective:
         if exchanged.any():
             self._mask = chosen
             self._kept.fill(chosen)
+            blocks = self._grid.blocks
+            self._kept_keys = chosen[:, :, :blocks] @ self._keys[:blocks]
+            self._kept_means = chosen[:, :, blocks:] @ self._keys[blocks:]
         return exchanged
 
-    def _reached(self, moved: Mask, gate: float) -> Mask:
-        """(block, head): who keeps a block that moved."""
-        blocks = len(moved)
-        reached = np.asarray((self._mask[:, :, :blocks] & moved).any(axis=2))
+    def _through_means(self, moved: Mask, reached: Mask, gate: float) -> Mask:
+        """(block, head): whose turn it is of those that keep the mean of a block that moved; all of them without a gate."""
         if not self._grid.has_summaries:
-            return reached
+            return np.zeros_like(reached)
+        blocks = len(moved)
         through = np.add.reduceat(moved, np.arange(0, blocks, self._grid.room)) > 0
         self._waiting |= (self._mask[:, :, blocks:] & through).any(axis=2)
+        turn = self._waiting.copy()
         if gate > 0:
             self._turn = (self._turn + 1) % TURNS
-            reached[self._turn :: TURNS] |= self._waiting[self._turn :: TURNS]
-        else:
-            reached |= self._waiting
-        self._waiting &= ~reached
-        return reached
+            turn[np.arange(len(turn)) % TURNS != self._turn] = False
+        self._waiting &= ~(turn | reached)
+        return turn
 
     def reset(self) -> None:
         """Forget the scene."""
@@ -161,9 +173,8 @@ class Selective:
 
     @property
     def size_bytes(self) -> int:
-        """Packed keys and values, kept sets."""
-        kept = self._kept
-        return self._attend.size_bytes + kept.blocks.nbytes + kept.counts.nbytes + kept.shares.nbytes + self._mask.nbytes
+        """Packed keys and values, sums, kept sets."""
+        return self._attend.size_bytes + self._kept.blocks.nbytes + self._kept.counts.nbytes + self._mask.nbytes
 
     @property
     def note(self) -> str:

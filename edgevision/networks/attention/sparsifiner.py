@@ -29,9 +29,9 @@ from pydantic import BaseModel, Field
 
 from edgevision.errors import InputError
 from edgevision.kernels import open_select
-from edgevision.kernels.blocks import Budget, Flags, Mask
+from edgevision.kernels.blocks import Budget, Flags, Mask, Whole
 from edgevision.kernels.forms import Float
-from edgevision.networks.attention import AttentionState, Tokens
+from edgevision.networks.attention import AttentionState, Opening, Tokens
 from edgevision.networks.attention.dense import dense_instead
 from edgevision.networks.attention.hybrid import MARGIN, share_of
 from edgevision.networks.attention.selective import Seen, Selective
@@ -95,15 +95,16 @@ class Sparsifiner:
     predictor: Predictor | None = None
     kind: str = "sparsifiner"
 
-    def open(self, tokens: Tokens, backend: str = "compiled", crew: Any = 1) -> AttentionState:
+    def open(self, tokens: Tokens, backend: str = "compiled", crew: Any = 1, has_gate: bool = False) -> AttentionState:
         """A state for one camera; dense where there are too few blocks to choose from."""
-        dense = dense_instead(tokens, backend, crew)
+        opening = Opening(backend, crew, has_gate)
+        dense = dense_instead(tokens, opening)
         if dense is not None:
             return dense
         predictor = self.predictor or Predictor.start(tokens)
         predictor.check(tokens)
         most = share_of(self.settings.keep, tokens.blocks[0] * tokens.blocks[1])
-        return Selective(tokens, Predicted(tokens, self.settings, predictor, backend), most, backend, crew, has_summaries=True)
+        return Selective(tokens, Predicted(tokens, self.settings, predictor, backend), most, opening, has_summaries=True)
 
 
 class Predicted:
@@ -117,6 +118,8 @@ class Predicted:
         self._weights = tuple(fixed_point(part) for part in (predictor.query, predictor.key, predictor.down))
         self._up = fixed_point(np.where(np.abs(predictor.up) <= _LEAST_UP, 0, np.abs(predictor.up)))
         self._queries, self._keys = (np.zeros((blocks, tokens.heads, tokens.head_dim), np.float32) for _ in range(2))
+        half = predictor.query.shape[1]
+        self._asked, self._offered = (np.zeros((blocks, tokens.heads, half), np.float64) for _ in range(2))
         self._mask: Flags = np.zeros((blocks * tokens.heads, blocks), np.uint8)
         self._free: Flags = np.zeros_like(self._mask)
         self.importance = np.zeros(blocks, np.float64)
@@ -128,22 +131,26 @@ class Predicted:
         if seen.is_still:
             return None
         grid, blocks = self._grid, self._grid.blocks
-        self._select.means(seen.query, grid.query, np.flatnonzero(seen.asking).astype(np.int32), self._queries)
-        self._keys = seen.attend.key_means()
-        weights = self.predict()
+        asking, moved = (np.flatnonzero(one).astype(np.int32) for one in (seen.asking, seen.moved))
+        self._select.means(seen.query, grid.query, asking, self._queries)
+        self._keys[moved] = seen.attend.key_means()[moved]
+        weights = self.predict(asking, moved)
         budget = Budget(share_of(self._settings.keep, blocks), margin=MARGIN * (seen.gate > 0))
         self._select.choose(weights.reshape(-1, blocks), self._free, budget, self._mask)
         wide = np.zeros((blocks, grid.heads, len(seen.attend.keys)), np.bool_)  # means are read, never looked at
         wide[:, :, :blocks] = self._pruned(self._mask.reshape(blocks, grid.heads, blocks) != 0)
         return wide
 
-    def predict(self) -> Float:
-        """(block, head, key block): A~ of the means at hand, in units of its fixed point."""
-        query, key, down = self._weights
-        asked, offered = shortened(fixed_point(self._queries) @ query), shortened(fixed_point(self._keys) @ key)  # (block, head, half)
+    def predict(self, asking: Whole, moved: Whole) -> Float:
+        """(block, head, key block): A~ of the means at hand, in units of its fixed point; those of the blocks given are new."""
+        (query, key, down), asked, offered = self._weights, self._asked, self._offered
+        asked[asking] = shortened(fixed_point(self._queries[asking]) @ query)  # (block, head, half)
+        offered[moved] = shortened(fixed_point(self._keys[moved]) @ key)
         basis = shortened(offered.transpose(1, 2, 0) @ down)  # (head, half, basis)
         logits = asked.transpose(1, 0, 2) @ basis  # (head, block, basis)
-        shares = np.rint(softmax(logits / (_UNIT * _UNIT * np.sqrt(self._grid.head_dim)), logits, self._settings.top) * _LIMIT)
+        shares = softmax(logits / (_UNIT * _UNIT * np.sqrt(self._grid.head_dim)))
+        self._select.keep_top(shares.reshape(-1, shares.shape[2]), logits.reshape(-1, shares.shape[2]), self._settings.top)
+        shares = np.rint(shares * _LIMIT)
         made = shares @ self._up  # (head, block, key block)
         self.importance = made.sum(axis=(0, 1))
         self.macs = (
@@ -185,13 +192,7 @@ def shortened(products: Exact) -> Exact:
     return np.asarray(np.clip(np.rint(products / _UNIT), -_LIMIT, _LIMIT))
 
 
-def softmax(logits: Exact, order: Exact, top: int) -> Exact:
-    """Of the last axis; but the `top` largest by `order`, the first of equals, become 0."""
+def softmax(logits: Exact) -> Exact:
+    """Of the last axis."""
     powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    shares = powers / powers.sum(axis=-1, keepdims=True)
-    if top >= order.shape[-1]:
-        return np.asarray(shares)
-    least = np.partition(order, -top, axis=-1)[..., -top, None]
-    above, equal = order > least, order == least
-    room = top - above.sum(axis=-1, keepdims=True)
-    return np.asarray(np.where(above | (equal & (np.cumsum(equal, axis=-1) <= room)), shares, 0.0))
+    return np.asarray(powers / powers.sum(axis=-1, keepdims=True))

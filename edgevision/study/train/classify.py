@@ -26,6 +26,7 @@ from edgevision.study.train.turbovit import IMAGE, TrainedTurboViT
 from edgevision.study.waiting import counting_bar
 
 JUDGED_AT_ONCE = 30
+DECAY = 0.02  # of weights
 WARM_STEPS = 40  # at most; a fifth of a short lesson
 
 
@@ -33,7 +34,7 @@ class TeachSettings(Settings):
     """How a TurboViT is taught."""
 
     seed: int = Field(default=0, ge=0, le=1_000_000, description="The same seed, steps and machine give the same network.")
-    lesson: str = Field(default="labels", description="labels, predictor, distilled or measured.")
+    lesson: str = Field(default="labels", description="labels, predictor, distilled, measured or nested.")
     minutes: float | None = Field(default=None, gt=0, description="Stop after this time, wherever the steps are.")
     steps: int = Field(default=600, ge=1, le=10_000_000, description="Training steps in all.")
     batch: int = Field(default=16, ge=1, le=4096, description="Crops in a step.")
@@ -88,7 +89,7 @@ def teach(
     torch.set_num_threads(settings.threads)
     network.to(device).train()
     teacher = teacher.to(device).eval() if teacher is not None else None
-    run = Taught(network, torch.optim.AdamW(_trained(network, lesson, settings.start), lr=settings.rate, weight_decay=0.02))
+    run = Taught(network, torch.optim.AdamW(_trained(network, lesson, settings.start), lr=settings.rate))
     checkpoint = folder / "checkpoint.pt" if folder is not None else None
     if checkpoint is not None and checkpoint.exists():
         run.load(checkpoint)
@@ -107,14 +108,16 @@ def teach(
     return run
 
 
-def _trained(network: TrainedTurboViT, lesson: Lesson, start: str) -> list[torch.nn.Parameter]:
-    """What the lesson trains; the rest is held still."""
-    chosen = network.trained_after(start) if lesson.trains_network else []
-    chosen += list(network.attention.parameters()) if lesson.trains_attention else []
+def _trained(network: TrainedTurboViT, lesson: Lesson, start: str) -> list[dict[str, Any]]:
+    """What the lesson trains, the network's weights and the attention's own, each with its pace; the rest is held still."""
+    own = network.trained_after(start) if lesson.trains_network else []
+    learnt = list(network.attention.parameters()) if lesson.trains_attention else []
     network.requires_grad_(False)
-    for parameter in chosen:
+    for parameter in (*own, *learnt):
         parameter.requires_grad_(True)
-    return chosen
+    decays = 0.0 if lesson.pace < 1 else DECAY
+    groups = [{"params": own, "pace": 1.0, "weight_decay": DECAY}, {"params": learnt, "pace": lesson.pace, "weight_decay": decays}]
+    return [group for group in groups if group["params"]]
 
 
 def _steps(run: Taught, teacher: TrainedTurboViT | None, surface: Surface, settings: TeachSettings) -> Iterator[float]:
@@ -124,7 +127,7 @@ def _steps(run: Taught, teacher: TrainedTurboViT | None, surface: Surface, setti
     pool = _pool(run.network, surface, settings) if settings.pool else None
     while (done := _done(settings, run)) < 1.0:
         for group in run.optimiser.param_groups:
-            group["lr"] = settings.rate * min(1.0, (run.step + 1) / warm) * (0.5 + 0.5 * float(np.cos(np.pi * done))) + 1e-6
+            group["lr"] = group["pace"] * settings.rate * min(1.0, (run.step + 1) / warm) * (0.5 + 0.5 * float(np.cos(np.pi * done))) + 1e-6
         rng = np.random.default_rng((settings.seed, run.step))
         batch = _drawn(run.network, surface, settings, rng) if pool is None else _picked(pool, settings.batch, rng)
         with torch.autocast(device.type, dtype=torch.bfloat16):

@@ -42,7 +42,7 @@ class CourseTask:
     """What is asked for. `network`: a YAML of `edgevision search`, weights to go on from, or None for a small network.
 
     `start`: of weights gone on from, all up to this layer stays as it is; None: all is taught anew, or, where a teacher is there, what
-    lies behind the last layer that attends in units as the teacher does.
+    lies behind the last layer that attends in units as the teacher does. `without`: a class that is left out.
     """
 
     data: Path
@@ -54,11 +54,12 @@ class CourseTask:
     steps: int = 900
     minutes: float | None = None
     threads: int = 1
+    without: str | None = None
 
 
 def run(task: CourseTask) -> dict[str, Any]:
     """Train as the task says; gives what was written and how good it is. Raises InputError before the work for what will not do."""
-    surface = load_surface(task.data)
+    surface = load_surface(task.data, task.without)
     network, teacher = _networks(task, surface)
     curve: list[tuple[str, Taught]] = []
     for name, settings in _lessons(task, network):
@@ -122,7 +123,7 @@ def last_common(network: TrainedTurboViT) -> str:
 _SHARES: Mapping[str, Mapping[str, tuple[str, float, float, bool]]] = MappingProxyType({
     "dense": {"half": ("labels", 0.7, 2e-3, True), "whole": ("labels", 0.3, 1e-3, False)},
     "sparsifiner": {"predictor": ("predictor", 0.3, 3e-3, False), "distilled": ("distilled", 0.7, 5e-4, False)},
-    "csat": {"measured": ("measured", 0.5, 3e-3, False), "distilled": ("distilled", 0.5, 5e-4, False)},
+    "csat": {"measured": ("measured", 0.3, 3e-3, False), "nested": ("nested", 0.7, 5e-4, False)},
     "hybrid": {"distilled": ("distilled", 1.0, 5e-4, False)},
 })  # fmt: skip
 

@@ -4,6 +4,7 @@
 `predictor`   METHODS 2, stage 1: 0.01 x the squared error of predicted against dense attention; the predictors alone, the rest stays
 `distilled`   METHODS 2, stage 2: cross entropy + 0.5 KL(teacher || student) + 0.5 squared error of the last tokens: all but the predictors
 `measured`    METHODS 1: squared error of compressed against dense attention, for one m drawn anew each step: the measurements Phi alone
+`nested`      as `distilled`, Phi too, for one m drawn anew each step
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from edgevision.study.train.turbovit import IMAGE, TrainedTurboViT
 SMOOTHING = 0.05  # of the labels
 TEACHER_WEIGHT = 0.5
 TOKEN_WEIGHT = 0.5
+PHI_PACE = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +35,17 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Lesson:
-    """`loss` of (student, teacher, batch); what it trains: the attention's own weights, the network's, or both."""
+    """`loss` of (student, teacher, batch); what it trains: the attention's own weights, the network's, or both.
+
+    `pace`: of the attention's own weights, against the rate. Phi's are many and small, most of a row 0: at the rate of the others they
+    would be noise after a few steps.
+    """
 
     loss: Callable[[TrainedTurboViT, TrainedTurboViT | None, Batch], torch.Tensor]
     trains_network: bool
     trains_attention: bool
     needs_teacher: bool
+    pace: float = 1.0
 
 
 def by_labels(student: TrainedTurboViT, teacher: TrainedTurboViT | None, batch: Batch) -> torch.Tensor:
@@ -74,5 +81,6 @@ LESSONS = MappingProxyType({
     "labels": Lesson(by_labels, True, False, False),
     "predictor": Lesson(by_attention, False, True, False),
     "distilled": Lesson(by_teacher, True, False, True),
-    "measured": Lesson(by_attention, False, True, False),
+    "measured": Lesson(by_attention, False, True, False, PHI_PACE),
+    "nested": Lesson(by_teacher, True, True, True, PHI_PACE),
 })  # fmt: skip

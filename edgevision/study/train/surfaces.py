@@ -8,7 +8,7 @@ NEU-DET does not tell which pictures were cut from one strip: the last of each c
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 
@@ -54,16 +54,33 @@ class Surface:
     std: float
 
 
-def load_surface(folder: Path) -> Surface:
-    """The collection in `folder`, told by what lies in it. Raises InputError where it is neither."""
+def load_surface(folder: Path, without: str | None = None) -> Surface:
+    """The collection in `folder`, told by what lies in it; all of it but one class. Raises InputError where it is neither."""
     for name, read in READERS.items():
         if (pictures := list(read(folder))) and len({p.label for p in pictures}) > 1:
             parts = _judged_parts(pictures) if name == "magnetic-tile" else _last_of_each(pictures)
             learnt = tuple(p for p in pictures if p.part not in parts)
             judged = tuple(p for p in pictures if p.part in parts)
             values = np.concatenate([p.image.ravel() for p in learnt]) / np.float32(255)
-            return Surface(name, LABELS[name], CROP_PX[name], learnt, judged, round(float(values.mean()), 4), round(float(values.std()), 4))
+            mean, std = round(float(values.mean()), 4), round(float(values.std()), 4)
+            found = Surface(name, LABELS[name], CROP_PX[name], learnt, judged, mean, std)
+            return found if without is None else _without(found, without)
     raise InputError(f"{folder}: holds neither NEU-DET (images/CLASS_NUMBER.jpg) nor the magnetic tiles (MT_CLASS/expN_num_NUMBER.jpg)")
+
+
+def _without(surface: Surface, label: str) -> Surface:
+    """All but one class. Raises InputError for one that is not there, or that names what is whole."""
+    if label not in surface.labels or any(p.clean != p.label and p.clean == surface.labels.index(label) for p in surface.learnt):
+        raise InputError(f"--without {label}: it must be one of the defects {', '.join(surface.labels)}")
+    left = surface.labels.index(label)
+
+    def kept(pictures: Sequence[Picture]) -> tuple[Picture, ...]:
+        return tuple(
+            replace(p, label=p.label - (p.label > left), clean=p.clean - (p.clean > left)) for p in pictures if p.label != left
+        )  # fmt: skip
+
+    others = tuple(one for one in surface.labels if one != label)
+    return replace(surface, labels=others, learnt=kept(surface.learnt), judged=kept(surface.judged))
 
 
 def _neu(folder: Path) -> Iterator[Picture]:

@@ -23,6 +23,7 @@ LARGEST = 8  # of a row of S
 SHIPPED = HybridSettings()
 NEAR_ZERO = 0.02  # of `up`
 ATTENTION_WEIGHT = 0.01  # of the squared error of predicted attention
+HALVINGS = 5  # of the measurements, all among them
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +147,8 @@ class HybridAttention(TokenAttention):
 
 
 class CsatAttention(TokenAttention):
-    """METHODS 1: `phi` (measurement, row, column of keys), nested; the first `count` rows are used, in a lesson as many as are drawn."""
+    """METHODS 1: `phi` (measurement, row, column of keys), nested; the first `count` rows are used. While it is taught as many as are drawn
+    anew at each step, all or a half, a quarter, ... of them: else the network would know how to live with all of them alone."""
 
     def __init__(self, tokens: Tokens, measurements: int) -> None:
         super().__init__(tokens)
@@ -157,9 +159,7 @@ class CsatAttention(TokenAttention):
 
     def attend(self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
         """Softmax over the measured keys of the measured values."""
-        count = self.count
-        if self.compares and self.training:
-            count = int(torch.randint(1, 5, ()) * self.count / 4)
+        count = max(1, self.count >> int(torch.randint(HALVINGS, ()))) if self.training else self.count
         phi = self.phi[:count].flatten(1).to(k.dtype)
         out = functional.scaled_dot_product_attention(q, phi @ k, phi @ v)
         if self.compares:

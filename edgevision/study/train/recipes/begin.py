@@ -12,7 +12,6 @@ from typing import Any
 
 import onnx
 import torch
-from google.protobuf.message import DecodeError
 from onnx import numpy_helper
 from torch import nn
 
@@ -48,7 +47,7 @@ def take_over(network: TrainedLayers, file: Path, images: torch.Tensor) -> int:
     """
     try:
         found = {tensor.name: numpy_helper.to_array(tensor) for tensor in onnx.load(str(file)).graph.initializer}
-    except (OSError, ValueError, DecodeError) as error:
+    except Exception as error:  # what a broken file raises is protobuf's own
         raise InputError(
             f"{file}: cannot be read as ONNX ({type(error).__name__}); give a network that `edgevision train` wrote"
         ) from error
