@@ -4,22 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
 from edgevision.records import Verdict
-from edgevision.study.init import init
 from edgevision.study.parts.presence import SeriesSettings
-from edgevision.study.replay import as_line, compare, inspections, open_camera, pipeline_for, read_golden
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    """What was said of every part, and the lines of a replay."""
-    folder = tmp_path_factory.mktemp("start") / "presence"
-    init(folder, "presence", is_quiet=True)
-    pipeline = pipeline_for(folder / "sample", folder / "line.yaml", None)
-    said = list(inspections(pipeline, open_camera(pipeline, folder / "sample")))
-    return folder, said, [as_line(one, folder / "sample") for one in said]
+from edgevision.study.replay import compare, read_golden
 
 
 def test_it_says_what_it_said_when_it_shipped(run):

@@ -5,24 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import pytest
 
 from edgevision.records import Phase, Verdict
-from edgevision.study.init import init
 from edgevision.study.parts.wear import SeriesSettings, series
-from edgevision.study.replay import as_line, compare, inspections, open_camera, pipeline_for, read_golden
+from edgevision.study.replay import compare, read_golden
 
 SERIES = SeriesSettings()
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    """What was said of every picture, and the lines of a replay."""
-    folder = tmp_path_factory.mktemp("start") / "wear"
-    init(folder, "wear", is_quiet=True)
-    pipeline = pipeline_for(folder / "sample", folder / "line.yaml", None)
-    said = list(inspections(pipeline, open_camera(pipeline, folder / "sample")))
-    return folder, said, [as_line(one, folder / "sample") for one in said]
 
 
 def test_it_says_what_it_said_when_it_shipped(run):
