@@ -25,6 +25,7 @@ SAMPLE_BOARDS = 12
 LEAST_PX = 5  # of a trace, or of the gap between two
 JPEG_QUALITY = (85, 98)
 TURNS = 8  # of a trace's way: 45 degrees each
+FAR_SHARE, FAR_PX = 0.2, 2.8  # of boards that lie further off their template, and how far
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +84,7 @@ def random_copper(rng: np.random.Generator, size_px: tuple[int, int]) -> Floats:
 
 def photographed(rng: np.random.Generator, copper: Floats) -> tuple[Bytes, Bytes]:
     """The template's picture and the board's, without defects: the same copper, twice etched, twice placed, twice thresholded."""
-    off = rng.normal(0, 0.6, 2).clip(-1.6, 1.6)
+    off = rng.normal(0, 0.6, 2).clip(-1.6, 1.6) if rng.random() > FAR_SHARE else rng.uniform(-FAR_PX, FAR_PX, 2)
     template = _thresholded(rng, copper, (0.0, 0.0))
     return template, _thresholded(rng, copper, (float(off[0]), float(off[1])))
 

@@ -28,7 +28,8 @@ WIDEST_PX = 36  # half of what an open or a short crosses
 MARGIN_PX, MARGIN_SPREAD_PX, MARGIN_MOST_PX = 10.5, 3.0, 20.0  # between a defect and the box that is drawn around it
 LEAST_BOX_PX = 24
 APART_PX = 6  # between two defects
-LONG_SHARE, CHORD_SHARE = 0.2, 0.3  # of blobs that are long and thin, and run along an edge; of what crosses, at any angle
+LONG_SHARE, CHORD_SHARE = 0.2, 0.4  # of blobs that are long and thin, and run along an edge; of what crosses, at any angle
+NOTCH_SHARE, SCRAWL_SHARE = 0.25, 0.15  # of what starts at an edge and ends inside; of what wanders about inside
 
 
 class Drawn(NamedTuple):
@@ -87,19 +88,24 @@ def _proposed(rng: np.random.Generator, depth: NDArray[np.float32], nearest: NDA
     x, y = int(rng.integers(6, width - 6)), int(rng.integers(6, height - 6))
     deep = float(depth[y, x])
     if relation == "inside":
+        if deep > 3 + CLEAR_PX and rng.random() < SCRAWL_SHARE:
+            return _scrawl(rng, (x, y))
         return _blob(rng, (x, y), float(rng.uniform(3, min(16.0, deep - CLEAR_PX)))) if deep > 3 + CLEAR_PX else None
     if relation == "edge":
         if not 1 < deep < 60:
             return None
         foot = nearest[y, x].astype(float)
-        if rng.random() < LONG_SHARE:
-            return _comb(rng, foot, (np.array([x, y]) - foot) / max(deep, 1e-3))
-        radius = float(rng.uniform(3.5, 11) if rng.random() < 0.7 else rng.uniform(8, 22))
         inward = (np.array([x, y]) - foot) / max(deep, 1e-3)
+        kind = rng.random()
+        if kind < LONG_SHARE:
+            return _comb(rng, foot, inward)
+        if kind < LONG_SHARE + NOTCH_SHARE:
+            return _notch(rng, foot, inward)
+        radius = float(rng.uniform(3.5, 11) if rng.random() < 0.7 else rng.uniform(8, 22))
         middle = foot + inward * radius * float(rng.uniform(0.0, 0.8))
         return _blob(rng, (int(middle[0]), int(middle[1])), radius)
     if rng.random() < CHORD_SHARE:
-        return _chord(rng, (x, y)) if 2 < deep < 14 else None
+        return _chord(rng, (x, y), deep) if 2 < deep < WIDEST_PX else None
     y0, x0 = max(0, y - WIDEST_PX), max(0, x - WIDEST_PX)
     window = depth[y0 : y + WIDEST_PX, x0 : x + WIDEST_PX]
     ridge = window >= cv2.dilate(window, np.ones((5, 5), np.uint8)) - 0.5
@@ -130,19 +136,37 @@ def _blob(rng: np.random.Generator, middle: tuple[int, int], radius: float) -> S
 
 
 def _comb(rng: np.random.Generator, foot: NDArray[np.float64], inward: NDArray[np.float64]) -> Shape:
-    """A line that runs along an edge, to and fro."""
-    along, teeth = np.array([-inward[1], inward[0]]), int(rng.integers(3, 14))
-    ways = np.cumsum(rng.uniform(1.5, 7, teeth)) - float(rng.uniform(5, 30))
-    points = foot + ways[:, None] * along + rng.uniform(-1, 10, teeth)[:, None] * inward
+    """A line that runs along an edge, to and fro; of some, along both edges of what is narrow."""
+    along, teeth = np.array([-inward[1], inward[0]]), int(rng.integers(3, 14) if rng.random() < 0.7 else rng.integers(12, 30))
+    ways = np.cumsum(rng.uniform(1.5, 7, teeth))
+    ways -= float(rng.uniform(0.2, 0.8)) * ways[-1]
+    behind = 1.0 if rng.random() < 0.75 else float(rng.uniform(8, 30))
+    points = foot + ways[:, None] * along + rng.uniform(-behind, 10, teeth)[:, None] * inward
     return _line(points, int(rng.integers(2, 5)))
 
 
-def _chord(rng: np.random.Generator, middle: tuple[int, int]) -> Shape:
-    """A line through a place at any angle: where it cuts off a corner, that is open, too."""
-    angle, half = float(rng.uniform(0, np.pi)), float(rng.uniform(8, 30))
+def _notch(rng: np.random.Generator, foot: NDArray[np.float64], inward: NDArray[np.float64]) -> Shape:
+    """A line from an edge inward, askew and bent, that ends before it comes to another."""
+    angle, long = float(rng.normal(0, 0.6)), float(rng.uniform(7, 45))
+    way = np.array([inward[0] * np.cos(angle) - inward[1] * np.sin(angle), inward[0] * np.sin(angle) + inward[1] * np.cos(angle)])
+    points = foot - 2 * inward + way * long * np.array([[0.0], [0.55], [1.0]]) + rng.normal(0, 0.08 * long, (3, 2)) * [[0], [1], [1]]
+    return _line(points, int(rng.integers(2, 9)))
+
+
+def _scrawl(rng: np.random.Generator, middle: tuple[int, int]) -> Shape:
+    """A line that wanders, up to 120 px long."""
+    turn = float(rng.uniform(0, 2 * np.pi)) + np.cumsum(rng.normal(0, 0.6, int(rng.integers(3, 9))))
+    steps = rng.uniform(4, 16, len(turn))[:, None] * np.stack([np.cos(turn), np.sin(turn)], axis=1)
+    points = np.cumsum(steps, axis=0)
+    return _line(np.array(middle) + points - points.mean(axis=0), int(rng.integers(2, 5)))
+
+
+def _chord(rng: np.random.Generator, middle: tuple[int, int], deep: float) -> Shape:
+    """A line through a place at any angle, that deep inside: where it cuts off a corner, or crosses several traces, that is open, too."""
+    angle, half = float(rng.uniform(0, np.pi)), deep + float(rng.uniform(4, 30))
     reach = half * np.array([np.cos(angle), np.sin(angle)])
-    points = np.array(middle) + np.stack([-reach, rng.normal(0, 3, 2), reach])
-    return _line(points, int(rng.integers(2, 7)))
+    points = np.array(middle) + np.stack([-reach, rng.normal(0, 0.1 * half, 2), reach])
+    return _line(points, int(rng.integers(2, 8)))
 
 
 def _line(points: NDArray[np.float64], wide: int) -> Shape:
@@ -212,7 +236,7 @@ def _is_kind(board: Bytes, shape: Shape, is_added: bool, relation: str, taken: N
     copper = ~solid if is_added else solid & ~changed
     pieces = _pieces(copper, touched)
     before = 1 if is_added else _pieces(solid, touched)
-    return pieces >= 2 and before == 1 if relation == "across" else pieces == 1
+    return pieces >= 2 * before if relation == "across" else pieces == before == 1
 
 
 def _pieces(copper: NDArray[np.bool_], touched: NDArray[np.bool_]) -> int:

@@ -1,6 +1,8 @@
 """What a detector of `networks/detector.py` is taught, and what it found. In: boxes, outputs. Out: targets, losses, boxes. Keeps nothing.
 
 A cell whose middle lies near the middle of a box answers for it; those a little further off are not asked; all others are to be silent.
+Along the sides of a large box more cells answer, and more are not asked: each sees but a part of what is longer than its sight, and looks
+like its neighbour.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from edgevision.networks.detector import STRIDE
 
 Floats = NDArray[np.float32]
 ANSWER_PX, SILENT_PX = 9.0, 17.0  # a cell nearer than the one answers, one further than the other is silent
+ANSWER_SHARE, SILENT_SHARE = 0.15, 0.4  # of a box's side, where that is more
 BLIND_CELLS = 3  # along a cut side of a crop, where a cell does not see all that it will see in service
 OVERLAP = 0.45
 HARD = 1.5  # how much less what is already right counts
@@ -37,9 +40,11 @@ def targets_of(boxes: Floats, cut: NDArray[np.bool_], labels: int, cells: int) -
     named, weights = np.zeros((labels, cells, cells), np.float32), np.ones((cells, cells), np.float32)
     edges, nearest = np.zeros((4, cells, cells), np.float32), np.full((cells, cells), np.inf, np.float32)
     for label, x1, y1, x2, y2 in boxes:
-        off = np.maximum(np.abs(x - (x1 + x2) / 2), np.abs(y - (y1 + y2) / 2))
-        weights[(off < SILENT_PX) & (off >= ANSWER_PX) & ~named.any(axis=0)] = 0
-        own = (off < ANSWER_PX) & (off < nearest)
+        sides = (np.abs(x - (x1 + x2) / 2), x2 - x1), (np.abs(y - (y1 + y2) / 2), y2 - y1)
+        off = np.maximum(*(away / max(ANSWER_PX, ANSWER_SHARE * side) for away, side in sides))
+        is_near = np.logical_and(*(away < max(SILENT_PX, SILENT_SHARE * side) for away, side in sides))
+        weights[is_near & (off >= 1) & ~named.any(axis=0)] = 0
+        own = (off < 1) & (off < nearest)
         nearest[own] = off[own]
         named[:, own], weights[own] = 0, 1
         named[int(label), own] = 1

@@ -39,6 +39,7 @@ FIRST_BOARDS = 24  # of each, before the first step
 SHARES = (0.45, 0.3, 0.25)  # of real boards, real ones with more defects, generated ones, where there are all three
 NEAR_DEFECT = 0.8  # share of the crops that are cut about a defect
 REACH_PX = 26  # how far it may lie off their middle
+OFF_SHARE, OFF_PX = 0.33, 2  # of real boards with more defects, how many have their template moved, and how far
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +77,21 @@ def generated(rng: np.random.Generator) -> Board:
 
 
 def with_more(rng: np.random.Generator, board: Board) -> Board:
-    """A real board with more defects beside its own."""
+    """A real board with more defects beside its own, of some beside a template that lies a pixel or two off."""
     image = board.raw.copy()
     own = [(pcb.LABELS[int(label)], (int(x1), int(y1), int(x2), int(y2))) for label, x1, y1, x2, y2 in board.boxes]
     drawn = draw_defects(rng, image, int(rng.integers(6, 18)), tuple(box for _, box in own))
-    return board_of(image, board.template, [*own, *((d.label, d.box_px) for d in drawn)])
+    return board_of(image, _off(rng, board.template), [*own, *((d.label, d.box_px) for d in drawn)])
+
+
+def _off(rng: np.random.Generator, template: Bytes) -> Bytes:
+    """Moved by whole pixels, one in three."""
+    if rng.random() > OFF_SHARE:
+        return template
+    x, y = (float(way) for way in rng.integers(-OFF_PX, OFF_PX + 1, 2))
+    matrix = np.array([[1, 0, x], [0, 1, y]], np.float64)
+    moved = cv2.warpAffine(template, matrix, template.shape[::-1], flags=cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(moved, np.uint8)
 
 
 class Pool:
