@@ -42,6 +42,14 @@ def add_network_verbs(verbs: Any, add: AddVerb) -> None:
     )
     quantize.add_argument("--out", type=Path, metavar="FILE.xml", help="the quantised network (default ./MODEL-int8.xml)")
     _add_shape(quantize)
+    quantize.add_argument(
+        "--limit",
+        type=some_share,
+        default=0.005,
+        metavar="L",
+        help="root mean square by which answers may differ, of their range, before the layers that lose most stay float "
+        "(default 0.005; 1 keeps none)",
+    )
     quantize.add_argument("--json", action="store_true", help="print one JSON object")
 
 
@@ -271,7 +279,8 @@ def _bench_attention(arguments: argparse.Namespace) -> int:
 def _quantize(arguments: argparse.Namespace) -> int:
     from edgevision.study.quantize import QuantizeTask, quantise
 
-    report = quantise(QuantizeTask(arguments.model, arguments.data, arguments.out, arguments.input_shape), is_quiet=arguments.json)
+    task = QuantizeTask(arguments.model, arguments.data, arguments.out, arguments.input_shape, limit=arguments.limit)
+    report = quantise(task, is_quiet=arguments.json)
     text = report.pop("text")
     print(json.dumps(report) if arguments.json else text)
     return 0

@@ -32,6 +32,13 @@ class BoxSettings(Settings):
     overlap: float = Field(
         0.45, ge=0.0, le=1.0, description="Of two boxes of a label whose intersection over union is higher, the likelier stays."
     )
+    join: float = Field(
+        0.0,
+        ge=0.0,
+        le=1.0,
+        description="Boxes of a label that overlap by at least this share of the smaller one are pieces of one defect, told as one box "
+        "around those that are about as likely as the likeliest; 0 tells each box alone.",
+    )
 
 
 class ClassSettings(Settings):

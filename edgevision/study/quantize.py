@@ -1,7 +1,8 @@
 """`edgevision quantize`: a float network made a quantised one, by NNCF's post-training quantisation. Extra `quantize`.
 
 In: a network file and data like that which it will see: pictures, taken in as the file's metadata says, or tensors. Out: an OpenVINO IR
-that keeps the metadata, and how far its answers lie from the float network's on the same data. The only place that imports nncf.
+that keeps the metadata, and how far its answers lie from the float network's on the same data. Where that is more than a limit, another way
+of choosing ranges is tried, and then the layers that lose most stay float (`quantize_limit`). The only place that imports nncf.
 """
 
 from __future__ import annotations
@@ -24,27 +25,34 @@ from edgevision.kernels.forms import Float
 from edgevision.recompute.graph import Graph, read_graph
 from edgevision.recompute.preprocess import Preprocess
 from edgevision.study.deviation import Deviation
+from edgevision.study.quantize_limit import WAYS, Way, held_to
 from edgevision.study.tensors import fitted, intake_for, to_tensor
 
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 MOST = 300
 MEASURED = 50
+WEIGHED = 8  # pictures by which layers are told apart
+LIMIT = 0.005
 _NEEDED = "nncf is not installed: pip install 'edgevision[quantize]'"
 
 
 @dataclass(frozen=True, slots=True)
 class QuantizeTask:
-    """What is asked for. `data` is a folder or one file; `out` None writes MODEL-int8.xml beside the model's name, in this folder."""
+    """What is asked for. `data` is a folder or one file; `out` None writes MODEL-int8.xml beside the model's name, in this folder.
+
+    `limit`: root mean square by which answers may differ, as a share of the output's range, before layers are kept float; 1 keeps none.
+    """
 
     model: Path
     data: Path
     out: Path | None = None
     input_shape: tuple[int, ...] | None = None
     most: int = MOST
+    limit: float = LIMIT
 
 
 def quantise(task: QuantizeTask, is_quiet: bool = False) -> dict[str, Any]:
-    """Write the quantised network; the report has `out`, `samples`, `disagreement` (the largest) and `text`.
+    """Write the quantised network; the report has `out`, `samples`, `disagreement` (the largest), `kept_float` and `text`.
 
     Raises UnsupportedNetwork for a file that cannot be read or is quantised already, InputError for data that cannot be used, Unavailable
     where nncf is not installed.
@@ -56,11 +64,20 @@ def quantise(task: QuantizeTask, is_quiet: bool = False) -> dict[str, Any]:
     out = task.out or Path(f"{task.model.stem}-int8.xml")
     _check_out(out)
     samples = Samples(task.data, graph, task.most)
-    make_int8(task.model, out, samples, task.input_shape, is_shown=not is_quiet and sys.stderr.isatty())
+    is_shown = not is_quiet and sys.stderr.isatty()
     console = Console(stderr=True)
     chosen = samples.files[:: -(-len(samples.files) // MEASURED)]
-    bar = track(chosen, "comparing", console=console, disable=is_quiet or not console.is_terminal, transient=True)
-    deviation = compare(task.model, out, samples.shape, (x for file in bar for x in samples.read(file)))
+
+    def make(way: Way) -> float:
+        make_int8(task.model, out, samples, task.input_shape, is_shown, way)
+        bar = track(chosen, "comparing", console=console, disable=is_quiet or not console.is_terminal, transient=True)
+        measured.append(compare(task.model, out, samples.shape, (x for file in bar for x in samples.read(file))))
+        return measured[-1].rms or 0.0
+
+    measured: list[Deviation] = []
+    few = [x for file in samples.files[:: -(-len(samples.files) // WEIGHED)] for x in samples.read(file)][:WEIGHED]
+    kept = held_to(task.limit, make, task.model, out, few)
+    deviation = measured[-1]
     report = {
         "model": str(task.model),
         "out": str(out),
@@ -68,16 +85,31 @@ def quantise(task: QuantizeTask, is_quiet: bool = False) -> dict[str, Any]:
         "input_shape": list(samples.shape),
         "disagreement": deviation.worst,
         "disagreement_rms": deviation.rms,
+        "limit": task.limit,
+        "kept_float": list(kept.way.kept),
+        "kept_share": kept.share,
+        "disagreement_rms_all_int8": kept.before,
         "weights_mb": out.with_suffix(".bin").stat().st_size / 2**20,
     }
     return {**report, "text": _text(report)}
 
 
 def _text(report: dict[str, Any]) -> str:
-    return (
+    lines = [
         f"{report['out']}: quantised with {report['samples']} samples, weights {report['weights_mb']:.1f} MB; its answers differ from the "
         f"float network's by {report['disagreement']:.2%} of their range at most, by {report['disagreement_rms']:.2%} root mean square"
-    )
+    ]
+    if report["kept_float"]:
+        lines.append(
+            f"kept float: {', '.join(report['kept_float'])}, {report['kept_share']:.1%} of the multiplications; all in int8 it would be "
+            f"{report['disagreement_rms_all_int8']:.2%} root mean square"
+        )
+    if report["disagreement_rms"] > report["limit"]:
+        lines.append(
+            f"that is more than the limit of {report['limit']:.2%}: look at its answers before you use it (`edgevision evaluate`, "
+            "`assess`), or give more data like that which it will see"
+        )
+    return "\n".join(lines)
 
 
 def check_nncf() -> None:
@@ -89,7 +121,14 @@ def check_nncf() -> None:
             raise Unavailable(_NEEDED) from error
 
 
-def make_int8(model: Path, out: Path, samples: Iterable[Float], shape: tuple[int, ...] | None = None, is_shown: bool = False) -> None:
+def make_int8(
+    model: Path,
+    out: Path,
+    samples: Iterable[Float],
+    shape: tuple[int, ...] | None = None,
+    is_shown: bool = False,
+    way: Way = WAYS[0],
+) -> None:
     """Quantise `model` with the samples, (1, C, H, W) each, and write the IR to `out`. `shape` fixes an input that the file leaves open.
 
     Raises Unavailable where nncf is not installed, UnsupportedNetwork where it cannot quantise the file. `is_shown`: its progress is.
@@ -105,11 +144,29 @@ def make_int8(model: Path, out: Path, samples: Iterable[Float], shape: tuple[int
         nncf.set_log_level(logging.ERROR)
         count = len(samples) if isinstance(samples, Sequence | Samples) else MOST
         try:
-            quantised = nncf.quantize(network, nncf.Dataset(samples), preset=nncf.QuantizationPreset.MIXED, subset_size=count)
+            quantised = nncf.quantize(
+                network,
+                nncf.Dataset(samples),
+                preset=nncf.QuantizationPreset.MIXED,
+                subset_size=count,
+                ignored_scope=nncf.IgnoredScope(names=list(way.kept)) if way.kept else None,
+                advanced_parameters=_advanced(way),
+            )
         except (RuntimeError, nncf.ValidationError) as error:
             raise UnsupportedNetwork(f"{model}: NNCF cannot quantise it: {str(error).strip().splitlines()[-1][:200]}") from error
     keep_metadata(network, quantised)
     save_model(quantised, out)
+
+
+def _advanced(way: Way) -> Any:
+    """NNCF's word for how ranges are found."""
+    from nncf.quantization.advanced_parameters import AdvancedQuantizationParameters
+    from nncf.quantization.range_estimator import RangeEstimatorParametersSet
+
+    if not way.is_plain:
+        return None
+    ranges = RangeEstimatorParametersSet.MINMAX
+    return AdvancedQuantizationParameters(activations_range_estimator_params=ranges, disable_bias_correction=True)
 
 
 @contextlib.contextmanager

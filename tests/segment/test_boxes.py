@@ -209,3 +209,44 @@ def test_outputs_that_are_no_grid_are_named():
     decoder = BoxDecoder(of(BoxSettings(layout="grid")), (16, 24))
     with pytest.raises(InputError, match=r"have shapes \(1, 4, 2, 4\) and \(1, 2, 2, 3\); a grid is"):
         decoder.decode(outputs, {})
+
+
+GRID = BoxSettings(layout="grid", join=0.15)
+
+
+def in_pieces(*pieces):
+    """Each piece, (score, x1, x2), all of them from 0 to 10 in y, told by the cell in its middle: outputs of a grid of 10 pixels."""
+    scores, reaches = np.zeros((1, 1, 1, 8), np.float32), np.zeros((1, 4, 1, 8), np.float32)
+    for score, x1, x2 in pieces:
+        cell = (x1 + x2) // 20
+        middle = 10 * cell + 5
+        scores[0, 0, 0, cell], reaches[0, :, 0, cell] = score, (middle - x1, 5, x2 - middle, 5)
+    return {"boxes": reaches, "scores": scores}
+
+
+def told(layout, outputs):
+    decoder = BoxDecoder(of(layout, labels=("open",), threshold=0.35), (10, 80), facts((10, 80), (10, 80)))
+    return [(region.box_px, pytest.approx(region.score)) for region in decoder.decode(outputs, {})]
+
+
+def test_hand_worked_pieces_of_a_long_defect_are_told_as_one():
+    """0-20, 15-35 and 30-50 overlap by a quarter; 44-60 by a third, but is fainter; 60-70 touches nobody."""
+    outputs = in_pieces((0.8, 0, 20), (0.9, 15, 35), (0.7, 30, 50), (0.4, 44, 60), (0.6, 60, 70))
+    assert told(GRID, outputs) == [((0, 0, 50, 10), 0.9), ((60, 0, 70, 10), 0.6)]
+    assert len(told(BoxSettings(layout="grid"), outputs)) == 5
+    assert told(BoxSettings(layout="grid", join=0.3), outputs) == told(BoxSettings(layout="grid"), outputs)[:2] + [
+        ((30, 0, 50, 10), 0.7),
+        ((60, 0, 70, 10), 0.6),
+    ]
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.lists(st.tuples(st.floats(0.36, 1.0), st.integers(0, 70), st.integers(1, 40)), min_size=1, max_size=8))
+def test_joined_boxes_cover_no_more_and_no_fewer_places_than_their_pieces(made):
+    """No two joined boxes of a chain's likeliest pieces are one, and each is among the scores told alone."""
+    outputs = in_pieces(*((score, x, min(79, x + wide)) for score, x, wide in made))
+    alone, joined = told(BoxSettings(layout="grid"), outputs), told(GRID, outputs)
+    assert 1 <= len(joined) <= len(alone)
+    assert max(score.expected for _, score in joined) == max(score.expected for _, score in alone)
+    assert min(box[0] for box, _ in joined) >= min(box[0] for box, _ in alone)
+    assert max(box[2] for box, _ in joined) <= max(box[2] for box, _ in alone)

@@ -16,7 +16,10 @@ from edgevision.cli import main
 from edgevision.errors import InputError
 from edgevision.recompute.engine import SelectiveNetwork
 from edgevision.recompute.graph import read_graph, read_metadata
+from edgevision.study import quantize_limit
+from edgevision.study.peers.openvino_layers import Layer
 from edgevision.study.quantize import QuantizeTask, Samples, quantise
+from edgevision.study.quantize_limit import Way, held_to, needed
 
 needs_nncf = pytest.mark.skipif(
     importlib.util.find_spec("nncf") is None, reason="nncf is not installed (pip install 'edgevision[quantize]')"
@@ -131,7 +134,63 @@ def test_a_mobile_network_runs_in_int8_throughout(pictures, tmp_path):
     ends = [[helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)] for name, shape in (("image", SHAPE), (out, None))]
     graph = helper.make_graph(nodes, "mobile", *ends, constants)
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9), str(tmp_path / "mobile.onnx"))
-    quantise(QuantizeTask(tmp_path / "mobile.onnx", pictures, tmp_path / "mobile.xml"), is_quiet=True)
+    quantise(QuantizeTask(tmp_path / "mobile.onnx", pictures, tmp_path / "mobile.xml", limit=1.0), is_quiet=True)
     plan = SelectiveNetwork.load(tmp_path / "mobile.xml").plan
     assert [step.op for step in plan.steps] == ["conv 3x3", "depthwise 3x3", "conv 1x1"]
     assert {plan.precision(step) for step in plan.steps} == {"int8"}
+
+
+def test_as_many_layers_as_their_losses_ask_for():
+    """Losses add up as squares: 5 of 3, 4 and little else; without the 4 there are 3 left, without both nearly nothing."""
+    assert needed([4.0, 3.0, 0.1], before=5.0, aim=3.1) == 1
+    assert needed([4.0, 3.0, 0.1], before=5.0, aim=1.0) == 2
+    assert needed([0.1] * 8, before=5.0, aim=1.0) == 2  # alone none of them says where it is lost: a quarter, to begin with
+
+
+@pytest.mark.parametrize(
+    ("losses", "calls", "kept"),
+    [
+        ([0.004], [Way()], ()),
+        ([0.02, 0.004], [Way(), Way(is_plain=True)], ()),
+        ([0.02, 0.03, 0.02, 0.004], [Way(), Way(is_plain=True), Way(), Way(kept=("first",))], ("first",)),
+        ([0.03, 0.02, 0.006, 0.006], [Way(), *(Way(is_plain=True, kept=names) for names in ((), ("first",), ("first", "second")))],
+         ("first", "second")),
+    ],
+)  # fmt: skip
+def test_what_is_tried_until_the_limit_is_held(losses, calls, kept, monkeypatch):
+    layers = (Layer("first", 10, 0.02), Layer("second", 20, 0.001), Layer("large", 70, 0.0005))
+    monkeypatch.setattr(quantize_limit, "ranked", lambda *_: layers)
+    seen, left = [], list(losses)
+    held = held_to(0.005, lambda way: seen.append(way) or left.pop(0), None, None, [])
+    assert (seen, held.way.kept) == (calls, kept)
+    assert held.share == pytest.approx(sum(layer.macs for layer in layers if layer.name in kept) / 100)
+
+
+@needs_nncf
+def test_the_layer_that_loses_most_stays_float_and_is_named(pictures, tmp_path):
+    """The first layer's weights are of very different size by input channel: in bytes one channel vanishes."""
+    random = np.random.default_rng(0)
+    first = random.standard_normal((8, 3, 3, 3)) * np.array([300.0, 300.0, 1.0])[None, :, None, None]
+    first[:, 1] = -first[:, 0]
+    weights = {"a": first, "b": random.standard_normal((8, 8, 3, 3)), "c": random.standard_normal((2, 8, 1, 1))}
+    constants = [numpy_helper.from_array(np.asarray(value, np.float32), name) for name, value in weights.items()]
+    nodes = [
+        helper.make_node("Conv", ["image", "a"], ["x"], name="first", pads=[1] * 4),
+        helper.make_node("Relu", ["x"], ["y"]),
+        helper.make_node("Conv", ["y", "b"], ["z"], name="second", pads=[1] * 4),
+        helper.make_node("Relu", ["z"], ["v"]),
+        helper.make_node("Conv", ["v", "c"], ["out"], name="third"),
+    ]
+    ends = [[helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)] for name, shape in (("image", SHAPE), ("out", None))]
+    graph = helper.make_graph(nodes, "uneven", *ends, constants)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9), str(tmp_path / "net.onnx"))
+    for picture in pictures.glob("*.png"):  # two channels alike but for a level: their difference is what the layer sees
+        colours = cv2.imread(str(picture))
+        colours[..., 1] = colours[..., 2] - (colours[..., 2] % 2)
+        cv2.imwrite(str(picture), colours)
+    report = quantise(QuantizeTask(tmp_path / "net.onnx", pictures, tmp_path / "net.xml", limit=0.01), is_quiet=True)
+    assert report["disagreement_rms"] <= 0.01 < report["disagreement_rms_all_int8"]
+    assert [name.split("/")[0] for name in report["kept_float"]] == ["first"]
+    assert "kept float: first" in report["text"]
+    plan = SelectiveNetwork.load(tmp_path / "net.xml").plan
+    assert [plan.precision(step) for step in plan.steps if step.op.startswith("conv")] == ["f32", "int8", "int8"]

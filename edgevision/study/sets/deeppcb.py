@@ -4,7 +4,7 @@
     group44000/44000_not/44000011.txt                          a line a defect: x1 y1 x2 y2 type, 1 to 6, with blanks or commas
 
 A group is a folder of boards that look alike. Copper is dark. A pair whose labels say the opposite of what it shows - copper too much where
-it is missing - was exchanged, and is refused.
+it is missing - was exchanged, and is refused; so is one whose template is of another board, or whose labels are of another picture.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from edgevision.capture.picture import read_picture
 from edgevision.errors import BadFrame, InputError
@@ -25,15 +26,20 @@ IS_ORDERED = False
 LABELS = ("open", "short", "mousebite", "spur", "copper", "pin-hole")
 ADDED = frozenset({"short", "spur", "copper"})  # darker than the template; the others are lighter
 FAR_LEVELS = 64
+OTHER_SHARE = 0.3  # of the pixels, from which on a template is another board's; of the set's own pairs at most 6.4 % differ
+LEAST_ALIKE = 3  # labels where nothing differs, before they are taken for another picture's
 
 
 def fits(folder: Path) -> bool:
-    """Whether a folder of labels lies in it, or one below."""
-    return next(_label_folders(folder), None) is not None
+    """Whether a folder of labels, or of pairs that have none, lies in it or one below."""
+    return next(_label_folders(folder), None) is not None or _unlabelled(folder) is not None
 
 
 def read(folder: Path) -> tuple[Case, ...]:
     """The Cases, group by group. Raises InputError, one line, for what lacks its label, picture or template, or has senseless labels."""
+    bare = _unlabelled(folder)
+    if bare is not None:
+        raise InputError(f"{bare}: its boards have no labels; write {bare.with_name(bare.name + '_not')}/ID.txt for each, a line a defect")
     cases = []
     for labels in sorted(_label_folders(folder), key=lambda path: natural(str(path))):
         pictures = labels.with_name(labels.name.removesuffix("_not"))
@@ -47,13 +53,24 @@ def read(folder: Path) -> tuple[Case, ...]:
                 raise InputError(f"{path}: there is no picture {pictures / path.stem}_test.jpg for it; add it, or take the labels away")
         cases += [_case(board, labels / f"{board.name.removesuffix('_test.jpg')}.txt", group) for board in boards]
     for case in cases:
-        _refuse_exchanged(case)
+        _refuse_wrong_pair(case)
     return tuple(cases)
 
 
 def _label_folders(folder: Path) -> Iterator[Path]:
     for pattern in ("*_not", "*/*_not"):
         yield from (path for path in folder.glob(pattern) if path.is_dir() and next(path.glob("*.txt"), None) is not None)
+
+
+def _unlabelled(folder: Path) -> Path | None:
+    """The first folder of boards and templates that has no folder with labels beside it."""
+    for pattern in ("*_test.jpg", "*/*_test.jpg", "*/*/*_test.jpg"):
+        for board in folder.glob(pattern):
+            own = board.parent
+            is_pair = board.with_name(board.name.replace("_test.jpg", "_temp.jpg")).is_file()
+            if is_pair and next(own.with_name(f"{own.name}_not").glob("*.txt"), None) is None:
+                return own
+    return None
 
 
 def _case(board: Path, labels: Path, group: str) -> Case:
@@ -87,9 +104,9 @@ def _labelled(path: Path, number: int, line: str) -> Labelled:
     return Labelled(LABELS[kind - 1], (x1, y1, x2, y2))
 
 
-def _refuse_exchanged(case: Case) -> None:
-    """Raises InputError where most of a pair's labels say the opposite of what it shows, or lie outside of it."""
-    if not case.boxes or case.template is None:
+def _refuse_wrong_pair(case: Case) -> None:
+    """Raises InputError where the template is of another board, or most labels say the opposite of what is to be seen, or lie elsewhere."""
+    if case.template is None:
         return
     try:
         board, template = (read_picture(path, "gray", MOST_BYTES).astype(np.int16) for path in (case.picture, case.template))
@@ -98,14 +115,29 @@ def _refuse_exchanged(case: Case) -> None:
     if board.shape != template.shape:
         shapes = f"{board.shape[1]}x{board.shape[0]}, its template {template.shape[1]}x{template.shape[0]}"
         raise InputError(f"{case.picture}: is {shapes}; a pair is of one size")
-    opposite = 0
-    for label, (x1, y1, x2, y2) in case.boxes:
-        if x2 > board.shape[1] or y2 > board.shape[0]:
-            size = f"{board.shape[1]}x{board.shape[0]}"
+    share = float(np.mean(np.abs(board - template) > FAR_LEVELS))
+    if share > OTHER_SHARE:
+        said = f"{share:.0%} of it differ from {case.template.name}, {OTHER_SHARE:.0%} are the most"
+        raise InputError(f"{case.picture}: {said}; that is the template of another board: put the right one in its place")
+    _refuse_labels(case, board - template)
+
+
+def _refuse_labels(case: Case, difference: NDArray[np.int16]) -> None:
+    """Raises InputError for labels that do not say what `difference`, board less template, shows."""
+    opposite = alike = 0
+    labelled = case.boxes or ()
+    height, width = difference.shape
+    for label, (x1, y1, x2, y2) in labelled:
+        if x2 > width or y2 > height:
+            size = f"{width}x{height}"
             raise InputError(f"{case.picture}: is {size}, but a box of {label} reaches to {x2} {y2}; mend the labels of {case.name}")
-        far = board[y1:y2, x1:x2] - template[y1:y2, x1:x2]
+        far = difference[y1:y2, x1:x2]
         darker, lighter = (cv2.erode((side > FAR_LEVELS).astype(np.uint8), np.ones((2, 2), np.uint8)).sum() for side in (-far, far))
         opposite += int(lighter > 2 * darker) if label in ADDED else int(darker > 2 * lighter)
-    if 2 * opposite > len(case.boxes):
-        said = f"{opposite} of its {len(case.boxes)} labels say the opposite of what it shows (copper too much where it is missing)"
+        alike += int(darker + lighter == 0)
+    if 2 * opposite > len(labelled):
+        said = f"{opposite} of its {len(labelled)} labels say the opposite of what it shows (copper too much where it is missing)"
         raise InputError(f"{case.picture}: {said}; were the board and its template exchanged? Name them _test and _temp the other way")
+    if alike >= LEAST_ALIKE and 2 * alike > len(labelled):
+        said = f"at {alike} of its {len(labelled)} labels it is as its template"
+        raise InputError(f"{case.picture}: {said}; are they of another picture? Put those of {case.name} in their place")

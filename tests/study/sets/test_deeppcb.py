@@ -78,6 +78,25 @@ def test_what_is_missing_is_named(tmp_path):
         deeppcb.read(tmp_path)
 
 
+def test_a_template_of_another_board_is_named(tmp_path):
+    other = written(tmp_path) / "group7" / "7000" / "7002_temp.jpg"
+    cv2.imwrite(str(other), 255 - cv2.imread(str(other), cv2.IMREAD_GRAYSCALE)[:, ::-1])
+    with pytest.raises(InputError, match=r"7002_test\.jpg: 9\d% of it differ from 7002_temp\.jpg, 30% are the most; .* another board"):
+        deeppcb.read(tmp_path)
+
+
+def test_labels_of_another_picture_are_named(tmp_path):
+    with pytest.raises(InputError, match=r"7001_test\.jpg: at 3 of its 4 labels it is as its template; are they of another picture\?"):
+        deeppcb.read(written(tmp_path, labels="20 20 40 40 5\n70 0 90 20 5\n0 0 10 10 2\n70 70 90 90 6\n"))
+
+
+def test_pairs_without_any_label_are_named(tmp_path):
+    for notes in (written(tmp_path) / "group7" / "7000_not").iterdir():
+        notes.unlink()
+    with pytest.raises(InputError, match=r"group7/7000: its boards have no labels; write .*7000_not/ID\.txt"):
+        open_set(tmp_path, ("deeppcb",))
+
+
 def test_two_pictures_are_too_few(tmp_path):
     with pytest.raises(InputError, match=r"2 picture\(s\); at least 3 are needed"):
         open_set(written(tmp_path, ids=("1", "2")), ("deeppcb",))
