@@ -14,7 +14,8 @@ def add_recipe_verbs(verbs: Any, add: AddVerb) -> None:
     """Add them to `verbs` with `add(verbs, name, function, text)`."""
     init = add(verbs, "init", _init, "write a commented configuration to start from, or all of a recipe")
     init.add_argument("folder", type=Path, nargs="?", metavar="DIR", help="where it goes (default: here; with --recipe ./NAME)")
-    init.add_argument("--recipe", metavar="NAME", help="also its network and generated pictures: presence, wear, or a recipe's folder")
+    names_of = "pcb, presence, surface, wear, or a recipe's folder"
+    init.add_argument("--recipe", metavar="NAME", help=f"also its network and generated pictures: {names_of}")
     init.add_argument("--json", action="store_true", help="print one JSON object")
     evaluate = add(verbs, "evaluate", _evaluate, "say how good and how fast a recipe is on pictures whose truth is known")
     evaluate.add_argument("recipe", metavar="RECIPE", help="a name, such as wear, or a recipe's folder")

@@ -135,10 +135,11 @@ class BoxDecoder:
             sides = np.hstack([corners[own, :2], corners[own, 2:] - corners[own, :2]])
             chosen = cv2.dnn.NMSBoxes(sides.tolist(), values[own].tolist(), 0.0, self._layout.overlap)
             kept += own[np.asarray(chosen, np.int64).reshape(-1)].tolist()
-        told = [(index, corners[index]) for index in sorted(kept)]
+        kept.sort()
+        told = [(index, corners[index]) for index in kept]
         if self._layout.join:
-            own = sorted(kept)
-            told = [(own[place], hull) for place, hull in joined(corners[own], labels[own], values[own], self._layout.join)]
+            pieces = joined(corners[kept], labels[kept].tolist(), values[kept].tolist(), self._layout.join)
+            told = [(kept[place], hull) for place, hull in pieces]
         regions = [self._region(box, self._labels[int(labels[index])], float(values[index])) for index, box in told]
         shown = [region for region in regions if region is not None][: self.settings.max_regions]
         return tuple(sorted(shown, key=lambda region: (region.box_px[1], region.box_px[0], region.box_px, region.label)))

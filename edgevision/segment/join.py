@@ -31,11 +31,11 @@ def joined(corners: Floats, labels: Sequence[int], scores: Sequence[float], shar
         is_left[place] = False
         pieces, open_pieces = [place], [place]
         while open_pieces:
-            for other in np.flatnonzero(hang[open_pieces.pop()] & is_left):
+            for other in np.flatnonzero(hang[open_pieces.pop()] & is_left).tolist():
                 is_left[other] = False
                 if scores[other] >= LEAST * scores[place]:
-                    pieces.append(int(other))
-                    open_pieces.append(int(other))
+                    pieces.append(other)
+                    open_pieces.append(other)
         own = corners[pieces]
         chains.append((place, np.concatenate([own[:, :2].min(axis=0), own[:, 2:].max(axis=0)])))
     return chains

@@ -2,8 +2,9 @@
 
 In: a function that quantises in a given way and measures. Out: the way that was taken last, whose file lies there. Keeps nothing.
 
-The ways differ in what a network likes: NNCF's own cuts off rare values and corrects biases, which helps wide ranges with few outliers; the
-plain one takes every value that occurs and leaves biases alone, which helps where the last levels matter: 8-bit pictures of little contrast.
+The ways differ in what a network likes: NNCF's own cuts off rare values and corrects biases, which helps wide ranges with few
+outliers; the plain one takes every value that occurs and leaves biases alone, which helps where the last levels matter: 8-bit pictures of
+little contrast.
 The better one is measured, not guessed. Then each layer is weighed alone; those that lose most are float from the first on.
 """
 
@@ -79,7 +80,7 @@ def _kept_float(limit: float, make: Callable[[Way], float], held: Held, layers: 
 
 
 def needed(losses: Sequence[float], before: float, aim: float) -> int:
-    """How many of the losses, the greatest first, must go for the rest of `before` to be within `aim`; they add up as squares. At least 1."""
+    """How many of the losses, the greatest first, must go for the rest of `before` to be within `aim`; they add up as squares. 1 or more."""
     left = before**2 - np.cumsum(np.square(losses))
     enough = np.flatnonzero(left <= aim**2)
     return int(enough[0]) + 1 if enough.size else max(1, len(losses) // 4)

@@ -1,7 +1,7 @@
 """Which layers lose what a quantised network loses. In: a float model and a quantised one of it. Out: `Layer`s. Keeps nothing.
 
-A layer is a node with weights: a convolution or a product of matrices. Its own loss is that of a network in which it alone is quantised, what
-it reads and its weights; all others are as the float file has them.
+A layer is a node with weights: a convolution or a product of matrices. Its own loss is that of a network in which it alone is quantised,
+what it reads and its weights; all others are as the float file has them.
 """
 
 from __future__ import annotations
