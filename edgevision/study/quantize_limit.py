@@ -80,7 +80,7 @@ def _kept_float(limit: float, make: Callable[[Way], float], held: Held, layers: 
 
 
 def needed(losses: Sequence[float], before: float, aim: float) -> int:
-    """How many of the losses, the greatest first, must go for the rest of `before` to be within `aim`; they add up as squares. 1 or more."""
+    """How many of the losses, the greatest first, must go for the rest of `before` to be within `aim`; they add up as squares."""
     left = before**2 - np.cumsum(np.square(losses))
     enough = np.flatnonzero(left <= aim**2)
     return int(enough[0]) + 1 if enough.size else max(1, len(losses) // 4)
