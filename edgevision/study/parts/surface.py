@@ -1,8 +1,8 @@
 """Pictures of surfaces that nobody photographed: ground, brushed, cast or granular, whole or with a defect. In: a random generator.
 Out: the picture and, pixel by pixel, what is wrong with it. Keeps nothing: the same generator state gives the same picture.
 
-What a good surface shows, too, is drawn unmarked: streaks, faint smudges, dust, dark chips in a granular part, light that falls from a
-side. A defect is drawn by `surface_defects`.
+What a good surface shows, too, is drawn unmarked: streaks, dark chips in a granular part, light that falls from a side, and what
+`surface_marks` draws. A defect is drawn by `surface_defects`.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from edgevision.records import Image
 from edgevision.study.parts.surface_defects import LABELS, draw_defect
+from edgevision.study.parts.surface_marks import mark_harmlessly
 
 __all__ = ["GROUNDS", "LABELS", "Sample", "SurfaceStyle", "good_surface", "grain", "make", "photographed", "pictures", "sequence"]
 
@@ -86,8 +87,7 @@ def good_surface(rng: np.random.Generator, style: SurfaceStyle, size_px: tuple[i
     texture = _texture(rng, style, size_px)
     surface = np.asarray(style.lightness * (1 + style.contrast * texture), np.float32)
     part = np.ones(size_px, np.bool_) if style.fills else _outline(rng, style, size_px)
-    for _ in range(int(rng.integers(4))):
-        _smudge(surface, rng)
+    mark_harmlessly(surface, rng, is_upright=style.is_upright)
     if style.ground == "granular":
         _chips(surface, part, rng)
     if not part.all():
@@ -188,16 +188,6 @@ def _bench(surface: Floats, part: Bools, style: SurfaceStyle, rng: np.random.Gen
     surface *= 1 + np.float32(rng.uniform(-0.4, 0.4)) * np.exp(-inside / np.float32(width))
     bench = style.lightness * rng.uniform(0.02, 0.45) * (1 + rng.uniform(0, 0.2) * grain(rng, part.shape, 1.2, 1.2))
     surface[~part] = bench[~part]
-
-
-def _smudge(surface: Floats, rng: np.random.Generator) -> None:
-    """A faint mark that every good part may have."""
-    height, width = surface.shape
-    y, x = rng.uniform(0, height), rng.uniform(0, width)
-    rows, columns = np.ogrid[:height, :width]
-    sigma = rng.uniform(3, 40, 2)
-    spot = np.exp(-((rows - y) ** 2) / (2 * sigma[0] ** 2) - (columns - x) ** 2 / (2 * sigma[1] ** 2))
-    surface *= (1 + rng.uniform(-0.08, 0.05) * spot).astype(np.float32)
 
 
 def _chips(surface: Floats, part: Bools, rng: np.random.Generator) -> None:
