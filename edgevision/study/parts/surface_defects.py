@@ -40,7 +40,7 @@ def _place(part: Bools, rng: np.random.Generator) -> tuple[int, int]:
 
 def _rim(part: Bools) -> Bools:
     """The part's outermost pixels; where it fills the picture, the picture's own edge is its rim."""
-    return part & (cv2.erode(part.astype(np.uint8), np.ones((3, 3), np.uint8), borderValue=0) == 0)
+    return np.asarray(part & (cv2.erode(part.astype(np.uint8), np.ones((3, 3), np.uint8), borderValue=0) == 0))
 
 
 def _scale(part: Bools) -> float:
