@@ -92,8 +92,8 @@ def _write(picture: NDArray[np.uint8], words: str, corner: tuple[int, int], tint
     (width, height), _ = cv2.getTextSize(words, cv2.FONT_HERSHEY_SIMPLEX, 0.45, 1)
     x = max(2, min(corner[0], picture.shape[1] - width - 2))
     y = corner[1] - 6 if corner[1] > height + 8 else corner[1] + height + 4
-    for colour, thick in (((20, 20, 20), 3), (tint, 1)):
-        cv2.putText(picture, words, (x, y), cv2.FONT_HERSHEY_SIMPLEX, 0.45, colour, thick, cv2.LINE_AA)
+    for ink, thick in (((20, 20, 20), 3), (tint, 1)):
+        cv2.putText(picture, words, (x, y), cv2.FONT_HERSHEY_SIMPLEX, 0.45, ink, thick, cv2.LINE_AA)
 
 
 def _cards(report: dict[str, Any]) -> list[Card]:
@@ -106,10 +106,9 @@ def _cards(report: dict[str, Any]) -> list[Card]:
         cards.append(Card(f"{report['found_within']:+d}", "pictures after the first label, at worst, until it was found", level))
     if "false_alarms" in report:
         cards.append(Card(str(report["false_alarms"]), "events where nothing was labelled", "poor" if report["false_alarms"] else "good"))
-    faster = report["times_faster"]
-    cards.append(
-        Card(f"{faster:.1f}x", f"the speed of the whole network in OpenVINO ({report['precision']})", "plain" if faster >= 1 else "poor")
-    )
+    faster: float = report["times_faster"]
+    words = f"the speed of the whole network in OpenVINO ({report['precision']})"
+    cards.append(Card(f"{faster:.1f}x", words, "plain" if faster >= 1 else "poor"))
     differences = report["verdict_differences"]
     cards.append(
         Card(str(differences), f"of {report['frames']} verdicts other than the whole network's", "poor" if differences else "good")
