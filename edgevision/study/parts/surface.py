@@ -82,12 +82,15 @@ def pictures(rng: np.random.Generator) -> Iterator[tuple[str, Image]]:
         yield f"sample/surface-{number:02d}.png", sample.image
 
 
-def good_surface(rng: np.random.Generator, style: SurfaceStyle, size_px: tuple[int, int]) -> tuple[Floats, Bools]:
-    """The lightness (H, W) of a good surface in even light, and where the part lies."""
+def good_surface(
+    rng: np.random.Generator, style: SurfaceStyle, size_px: tuple[int, int], *, has_marks: bool = True
+) -> tuple[Floats, Bools]:
+    """The lightness (H, W) of a good surface in even light, perhaps with harmless marks, and where the part lies."""
     texture = _texture(rng, style, size_px)
     surface = np.asarray(style.lightness * (1 + style.contrast * texture), np.float32)
     part = np.ones(size_px, np.bool_) if style.fills else _outline(rng, style, size_px)
-    mark_harmlessly(surface, rng, is_upright=style.is_upright)
+    if has_marks:
+        mark_harmlessly(surface, rng, is_upright=style.is_upright)
     if style.ground == "granular":
         _chips(surface, part, rng)
     if not part.all():
@@ -120,13 +123,13 @@ def sequence(rng: np.random.Generator, size_px: tuple[int, int] = (360, 480)) ->
     """What a fixed camera sees of a standing surface: it is good, gets a pit, then a crack, and is at last exchanged for a good one."""
     style = SurfaceStyle(ground="ground", lightness=115.0, contrast=0.1, fills=True, is_upright=True, tint=(1.0, 1.0, 1.0))
     lamp = int(rng.integers(2**32))
-    first, part = good_surface(rng, style, size_px)
+    first, part = good_surface(rng, style, size_px, has_marks=False)
     pitted, cracked, marks = first.copy(), first.copy(), [np.zeros(size_px, np.uint8) for _ in range(3)]
     for surface, seen, labels in ((pitted, marks[1], ("pit",)), (cracked, marks[2], ("pit", "crack"))):
         again = np.random.default_rng(lamp + 1)
         for label in labels:
             draw_defect(surface, part, seen, again, label)
-    last = good_surface(rng, style, size_px)[0]
+    last = good_surface(rng, style, size_px, has_marks=False)[0]
     for surface, seen in ((first, marks[0]), (pitted, marks[1]), (cracked, marks[2]), (last, marks[0])):
         for _ in range(STANDING):
             yield Sample(photographed(surface, style, rng, np.random.default_rng(lamp)), seen)
