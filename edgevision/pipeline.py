@@ -265,12 +265,12 @@ class Pipeline:
             self._network.reset()
             self._decoder.reset()
 
-    def shown(self, image: Image) -> Image:
+    def shown(self, image: Image, as_taken: bool = False) -> Image:
         """All of the frame inspected last as the network is given it, uint8; beside its template, and in its light, where it is shown one.
 
-        Valid until the next call.
+        `as_taken`: in its own light even there. Valid until the next call.
         """
-        return self._showing.raw(self._showing.lit(image))
+        return self._showing.raw(image if as_taken else self._showing.lit(image))
 
     @property
     def size_px(self) -> tuple[int, int]:
