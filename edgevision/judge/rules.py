@@ -46,6 +46,13 @@ class JudgeSettings(Settings):
     )
     edge_margin_px: int = Field(0, ge=0, le=10_000, description="Regions whose middle is nearer to the frame's edge do not count.")
     k_of_n: tuple[int, int] = Field((3, 5), description="A defect is told once it was seen in k of its last n frames.")
+    grown_k: int = Field(
+        0,
+        ge=0,
+        le=64,
+        description="A defect that has grown by area_step since it was first seen is told once it was seen in so many of its last n frames; "
+        "0: as any other.",
+    )
     raise_s: float = Field(0.0, ge=0.0, le=3600.0, alias="raise", description="A defect is told once it has been there so many seconds.")
     clear_s: float = Field(0.6, ge=0.0, le=3600.0, alias="clear", description="A defect ends after so many seconds unseen.")
     clear_frames: int = Field(3, ge=1, le=10_000, description="A defect ends after so many inspected frames unseen, at the earliest.")
@@ -72,6 +79,8 @@ class JudgeSettings(Settings):
         k, n = self.k_of_n
         if not 1 <= k <= n <= 64:
             raise ValueError(f"k_of_n is [{k}, {n}]; it must be 1 <= k <= n <= 64")
+        if self.grown_k > k:
+            raise ValueError(f"grown_k is {self.grown_k} and k_of_n is [{k}, {n}]; what grows is told sooner: set it to at most {k}")
         for name in self.zones:
             if not NAME.fullmatch(name):
                 raise ValueError(f"zones has {name!r}; a zone's name is 1 to 32 of a-z, 0-9, _ and -; rename it")
