@@ -128,8 +128,8 @@ class CameraConfig(Settings):
     def _known_marks_were_taught(self) -> CameraConfig:
         if self.judge.known_px and self.compare.reference != "golden":
             raise ValueError(
-                f"judge.known_px is {self.judge.known_px} and compare.reference is running, which shows no old marks; set compare.reference: "
-                "golden, or leave known_px out"
+                f"judge.known_px is {self.judge.known_px} and compare.reference is running, which shows no old marks; set "
+                "compare.reference: golden, or leave known_px out"
             )
         return self
 

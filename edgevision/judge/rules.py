@@ -50,8 +50,8 @@ class JudgeSettings(Settings):
         0,
         ge=0,
         le=64,
-        description="A defect that has grown by area_step since it was first seen is told once it was seen in so many of its last n frames; "
-        "0: as any other.",
+        description="A defect that has grown by area_step since it was first seen is told once it was seen in so many of its last n "
+        "frames; 0: as any other.",
     )
     raise_s: float = Field(0.0, ge=0.0, le=3600.0, alias="raise", description="A defect is told once it has been there so many seconds.")
     clear_s: float = Field(0.6, ge=0.0, le=3600.0, alias="clear", description="A defect ends after so many seconds unseen.")

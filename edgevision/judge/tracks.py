@@ -209,7 +209,8 @@ class Tracks:
         if track.missed or track.is_held:
             return None
         if track.told is None:
-            is_due = sum(track.history) >= (1 if is_part else self._sightings_due(track)) and (is_part or ts - track.ts_first >= self.settings.raise_s)
+            k = 1 if is_part else self._sightings_due(track)
+            is_due = sum(track.history) >= k and (is_part or ts - track.ts_first >= self.settings.raise_s)
             if not is_due or self._is_rejoined(track, ts):
                 return None
             return self._event(track, Phase.NEW, ts, None, track.defect)

@@ -1,9 +1,9 @@
 """`edgevision train --recipe wear`: a network that marks pitting. In: nothing (it learns generated screws: the network that ships), or a
 folder in one of the recipe's layouts. Out: an ONNX file, its card, the curve of its training. Keeps a checkpoint in the folder.
 
-Photographed screws are learnt together with generated ones, so that a few spindles do not become all that the network knows. Pitting of one
-picture is set into others only where their surface is like the one it broke out of: in grease nothing breaks out. Where a network to go on from
-marks what is none, views of these places are learnt as well.
+Photographed screws are learnt together with generated ones, so that a few spindles do not become all that the network knows. Pitting of
+one picture is set into others only where their surface is like the one it broke out of: in grease nothing breaks out. Of the places that
+the network to go on from marks although nobody else does, views are learnt as well.
 """
 
 from __future__ import annotations
