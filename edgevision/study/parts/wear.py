@@ -1,7 +1,7 @@
 """Pictures of a ball screw that nobody photographed, while it wears. In: a random generator. Out: pictures with the pitting marked.
 
 Drawn unmarked is what such a screw shows besides: turns with their gloss, grinding marks, grease, flakes and specks in it, scratches along
-the thread, light that fades; beside the track, where no ball wipes it off, thick grease with chips, lumps and dimples in it. Pitting is what
+the thread, light that fades; beside the track, where no ball wipes it off, thick grease with chips, lumps and dimples. Pitting is what
 breaks out of the running track: dark, rough lumps, a little lit inside, that grow.
 `make` gives any screw; `series` one screw over time. Keeps nothing: the same generator state gives the same pictures.
 """

@@ -118,7 +118,7 @@ def drawn_on(image: Bytes, rng: np.random.Generator, labels: Mapping[str, int]) 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A defect cut out. `ratio` (h, w, 3): how much lighter or darker it is than `around` (3,), the colour beside it; `own` (h, w): marks."""
+    """A defect cut out. `ratio` (h, w, 3): how much lighter or darker than the colour beside it, `around` (3,); `own` (h, w) marks."""
 
     ratio: NDArray[np.float32]
     own: Bytes
