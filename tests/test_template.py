@@ -149,3 +149,9 @@ def test_the_whole_network_is_asked_in_the_templates_light(line):
     pipe.inspect(frame(dim))
     lit, taken = (pipe.shown(dim, as_taken=way)[..., 2].copy() for way in (False, True))
     assert np.median(lit) <= 3 < 20 < np.median(taken)
+
+
+def test_old_marks_need_a_reference_that_shows_them(tmp_path):
+    (tmp_path / "line.yaml").write_text("cameras: {cam: {source: {type: synthetic}, judge: {known_px: 16}}}")
+    with pytest.raises(ConfigError, match=r"judge\.known_px is 16 and compare\.reference is running"):
+        load(tmp_path / "line.yaml")
