@@ -56,12 +56,12 @@ def cases_of(recipe: Recipe, arguments: argparse.Namespace, folder: Path) -> tup
     is_ordered = layout_of(recipe.card.sets[0]).IS_ORDERED
     if not arguments.stations:
         return tuple(drawn(sample_pictures(recipe), folder, template_of(recipe))), is_ordered
-    cases: list[Case] = []
+    parts_drawn: list[Case] = []
     for number in range(arguments.stations):
         parts = list(parts_of(number, arguments))
         named = [("template.png", parts[0].template), *((f"sample/{k:03d}-{part.fault}.png", part.image) for k, part in enumerate(parts))]
-        cases += drawn(named, folder / str(number))
-    return tuple(cases), is_ordered
+        parts_drawn += drawn(named, folder / str(number))
+    return tuple(parts_drawn), is_ordered
 
 
 def told(recipe: Recipe, settings: str, found: Agreement) -> dict[str, Any]:
