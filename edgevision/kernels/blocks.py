@@ -172,6 +172,7 @@ class Attend(Protocol):
     shift: Float
     dense: Float
     sparse: Float
+    query_means: Float
 
     @property
     def size_bytes(self) -> int:
@@ -208,5 +209,8 @@ class Attend(Protocol):
         """Into `dense` and `sparse` what the middle query of the blocks that are `asked` (block, head) gets from all true blocks, and from
         those that it keeps; no shift is added."""
 
-    def key_means(self) -> Float:
-        """(true block, head, channel): the mean key of each, where there are summaries."""
+    def key_means(self, blocks: Whole) -> Float:
+        """(block, head, channel): the mean key of these true blocks, where there are summaries."""
+
+    def take_query_means(self, query: Plane, blocks: Whole) -> None:
+        """Bring `query_means` (block, head, channel) up to date for these blocks."""

@@ -1,13 +1,14 @@
 """How many frames a gated network names rightly: the selective answer on every frame of clips whose truth is known, gate by gate.
 
-In: a network, clips. Out: a `Course` for each gate, frame by frame. Keeps nothing. The network is given what a camera's would be given, by
-the product's own change detector and rolling refresh, in order and without a reset, so that errors may add up as they would in service.
-What it is held against is the same network run whole on the raw frame.
+In: a network, clips. Out: a `Course` for each gate, frame by frame, and what a gate loses. Keeps nothing. The network is given what a
+camera's would be given, by the product's own change detector and rolling refresh, in order and without a reset, so that errors may add up as
+they would in service. It is held against gate 0 on the same pictures, which is what the gate costs, and against the whole network on the
+raw frames, which is what gate and change map cost.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 
 from edgevision.compare.background import ChangeSettings
 from edgevision.recompute.engine import SelectiveNetwork
-from edgevision.records import Frame, Image
+from edgevision.records import Frame, Image, Mask
 from edgevision.study.recording import Recording, record_frames
 from edgevision.study.surface_clip import Shown
 
@@ -34,7 +35,7 @@ class Watched:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Course:
-    """One gate on one clip: (frame,) which label was named, share of the dense multiply-adds."""
+    """One run over a clip: (frame,) which label was named, or -1, and the share of the dense multiply-adds."""
 
     named: NDArray[np.int64]
     macs: NDArray[np.float64]
@@ -57,15 +58,17 @@ def watch(shown: Iterable[Shown], settings: ChangeSettings, keyframe_s: float) -
     return Watched(recording, raw, np.array(labels, np.int64))
 
 
-def whole(network: SelectiveNetwork, clip: Watched) -> Course:
-    """Every raw frame by itself."""
-    network.set_gates(0.0)
-    return Course(np.array([_named(network.first(image)) for image in clip.raw]), np.ones(len(clip.raw)))
+def whole(network: SelectiveNetwork, clip: Watched, every: int) -> Course:
+    """Every so manieth raw frame by itself, whatever the gates; -1 for the others."""
+    named = np.full(len(clip.raw), -1, np.int64)
+    for number in range(0, len(clip.raw), every):
+        named[number] = _named(network.first(clip.raw[number]))
+    return Course(named, np.ones(len(clip.raw)))
 
 
-def selective(network: SelectiveNetwork, clip: Watched, gate: float) -> Course:
-    """All frames in order from an empty Memory, with one gate for all steps."""
-    network.set_gates(gate)
+def selective(network: SelectiveNetwork, clip: Watched) -> Course:
+    """All frames in order from an empty Memory, with the gates that the network has."""
+    network.reset()
     named, macs = np.zeros(len(clip.raw), np.int64), np.zeros(len(clip.raw))
     for number, (picture, live) in enumerate(clip.recording.play()):
         outputs = network.first(picture) if live is None else network.next(picture, live)
@@ -73,45 +76,74 @@ def selective(network: SelectiveNetwork, clip: Watched, gate: float) -> Course:
     return Course(named, macs)
 
 
-def _named(outputs: object) -> int:
-    scores: NDArray[np.float32] = next(iter(outputs.values()))  # type: ignore[attr-defined]
-    return int(scores.argmax())
+def _named(outputs: Mapping[str, NDArray[np.float32]]) -> int:
+    return int(next(iter(outputs.values())).argmax())
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """One gate on one clip, counted over the frames that have a name. `exact`: gate 0 on the same pictures in use; `whole`: all of the
+    network on the raw frames, of which `raw_frames` were looked at, `raw_right` of them named rightly by the gated one."""
+
+    frames: int
+    right: int
+    exact: int
+    differing: int
+    late: int
+    late_frames: int
+    raw_frames: int
+    raw_right: int
+    whole: int
+    macs: float
+
+
+def tally(course: Course, exact: Course, held: Course, clip: Watched) -> Tally:
+    """`late`: how many of the `differing`, named otherwise than by gate 0, lie in the last third, where what adds up would show."""
+    known, looked = clip.labels >= 0, (clip.labels >= 0) & (held.named >= 0)
+    differs, ends = (course.named != exact.named) & known, slice(2 * len(known) // 3, None)
+    return Tally(
+        frames=int(known.sum()),
+        right=_right(course, clip, known),
+        exact=_right(exact, clip, known),
+        differing=int(differs.sum()),
+        late=int(differs[ends].sum()),
+        late_frames=int(known[ends].sum()),
+        raw_frames=int(looked.sum()),
+        raw_right=_right(course, clip, looked),
+        whole=_right(held, clip, looked),
+        macs=float(course.macs[1:].mean()),
+    )
+
+
+def _right(course: Course, clip: Watched, frames: Mask) -> int:
+    return int(((course.named == clip.labels) & frames).sum())
 
 
 @dataclass(frozen=True, slots=True)
 class Loss:
-    """What a gate costs over clips: shares of the frames that have a name. `most`: 95 of 100 draws of as many clips cost at most so much."""
+    """Over clips, as shares of frames: rightly named; what the gate loses against gate 0, and at `most` in 95 of 100 draws of as many
+    clips; what gate and change map lose together against the whole network on the raw frames; named otherwise than by gate 0."""
 
     accuracy: float
     loss: float
     most: float
+    raw_loss: float
     differing: float
     late: float
     macs: float
 
 
-def loss_of(courses: Sequence[Course], wholes: Sequence[Course], clips: Sequence[Watched], seed: int = 0) -> Loss:
-    """Of one gate on these clips, against the whole network on the raw frames. `differing`: frames named otherwise than by it; `late`: such
-    frames in the last third of each clip, where what adds up shows."""
-    lost, counts, right, differing, late, ends = ([] for _ in range(6))  # type: ignore[var-annotated]
-    for course, held, clip in zip(courses, wholes, clips, strict=True):
-        known = clip.labels >= 0
-        ours, theirs, differs = (course.named == clip.labels)[known], (held.named == clip.labels)[known], (course.named != held.named)[known]
-        lost.append(int(theirs.sum()) - int(ours.sum()))
-        counts.append(len(ours))
-        right.append(int(ours.sum()))
-        differing.append(int(differs.sum()))
-        end = differs[2 * len(differs) // 3 :]
-        late.append(int(end.sum()))
-        ends.append(len(end))
-    losses, frames = np.array(lost), np.array(counts)
-    drawn = np.random.default_rng(seed).integers(0, len(losses), (RESAMPLINGS, len(losses)))
-    spread = losses[drawn].sum(axis=1) / frames[drawn].sum(axis=1)
+def loss_of(tallies: Sequence[Tally], seed: int = 0) -> Loss:
+    """Of one gate."""
+    lost, frames = np.array([one.exact - one.right for one in tallies]), np.array([one.frames for one in tallies])
+    drawn = np.random.default_rng(seed).integers(0, len(tallies), (RESAMPLINGS, len(tallies)))
+    spread, total = lost[drawn].sum(axis=1) / frames[drawn].sum(axis=1), float(frames.sum())
     return Loss(
-        accuracy=sum(right) / float(frames.sum()),
-        loss=float(losses.sum() / frames.sum()),
+        accuracy=sum(one.right for one in tallies) / total,
+        loss=float(lost.sum()) / total,
         most=float(np.quantile(spread, 0.95)),
-        differing=sum(differing) / float(frames.sum()),
-        late=sum(late) / float(sum(ends)),
-        macs=float(np.mean(np.concatenate([course.macs[1:] for course in courses]))),
+        raw_loss=sum(one.whole - one.raw_right for one in tallies) / float(sum(one.raw_frames for one in tallies)),
+        differing=sum(one.differing for one in tallies) / total,
+        late=sum(one.late for one in tallies) / float(sum(one.late_frames for one in tallies)),
+        macs=float(np.mean([one.macs for one in tallies])),
     )

@@ -26,6 +26,7 @@ class Attend:
         shape = (len(self._counts), grid.heads, grid.room, grid.head_dim)
         self.keys, self.values = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
         self.shift, self.dense, self.sparse = (np.zeros((len(grid.query), grid.heads, grid.head_dim), np.float32) for _ in range(3))
+        self.query_means = np.zeros_like(self.shift)
         self._sums: Sums | None = None
 
     @property
@@ -129,10 +130,15 @@ class Attend:
             self.dense[block, head] = self.attend(queries, every, int(head))[0][0]
             self.sparse[block, head] = self.attend(queries, self.kept.blocks[block, head, : self.kept.counts[block, head]], int(head))[0][0]
 
-    def key_means(self) -> Float:
-        """(true block, head, channel): the mean key of each, where there are summaries."""
-        behind = self.keys[self.grid.blocks :].transpose(0, 2, 1, 3)
-        return np.ascontiguousarray(behind.reshape(-1, self.grid.heads, self.grid.head_dim)[: self.grid.blocks])
+    def key_means(self, blocks: Whole) -> Float:
+        """(block, head, channel): the mean key of these true blocks, where there are summaries."""
+        behind, place = np.divmod(blocks, self.grid.room)
+        return np.asarray(self.keys[self.grid.blocks + behind, :, place])
+
+    def take_query_means(self, query: Plane, blocks: Whole) -> None:
+        """Bring `query_means` up to date for these blocks."""
+        for block in blocks:
+            self.query_means[block] = mean_of(tokens_of(query, self.grid.query[block], self.grid.heads))
 
     def attend(self, queries: Float, kept: Whole, head: int) -> tuple[Float, tuple[Float, Float]]:
         """(query, channel): what these queries (query, channel) get from the kept blocks; and of the true ones the sums and heights."""

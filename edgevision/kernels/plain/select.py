@@ -14,12 +14,7 @@ from edgevision.kernels.plain.attend import mean_of, tokens_of
 from edgevision.kernels.plain.exact import fma
 
 Exact = NDArray[np.float64]
-
-
-def means(plane: Plane, bounds: Whole, blocks: Whole, made: Float) -> None:
-    """Into `made` (block, head, channel) the mean token of these blocks."""
-    for block in blocks:
-        made[block] = mean_of(tokens_of(plane, bounds[block], made.shape[1]))
+STEPS = float(1 << 20)  # of a share
 
 
 def coherence(plane: Plane, bounds: Whole, blocks: Whole, made: Float) -> None:
@@ -79,14 +74,24 @@ def choose(weights: Float, fixed: Flags, budget: Budget, mask: Flags) -> None:
             mask[row] = _nearer(own, before, chosen, fixed[row] != 0, now / np.float64(1 + budget.margin))
 
 
-def keep_top(shares: Exact, order: Exact, top: int) -> None:
-    """Of each row (row, place) only the `top` largest by `order` stay, the first of equals; the others become 0."""
-    if top >= order.shape[1]:
-        return
-    least = np.partition(order, -top, axis=1)[:, -top, None]
-    above, equal = order > least, order == least
-    room = top - above.sum(axis=1, keepdims=True)
-    shares[~(above | (equal & (np.cumsum(equal, axis=1) <= room)))] = 0
+def by_basis(logits: Exact, up: Exact, rule: tuple[float, int], made: Float) -> Exact:
+    """Into `made` (row, key block) the attention that a basis gives, in units of 1 / STEPS; the sum of all rows (key block,).
+
+    `logits` (row, basis) and `up` (basis, key block) are whole numbers. `rule`: what logits are divided by, and how many places of a row's
+    softmax count, the largest, the first of equals. What is left is whole numbers of 1 / STEPS, so that sums are exact in any order.
+    """
+    unit, top = rule
+    with np.errstate(under="ignore"):
+        powers = exp(((logits - logits.max(axis=1, keepdims=True)) / unit).astype(np.float32))
+    whole = np.zeros(len(logits), np.float32)
+    for place in range(logits.shape[1]):
+        whole = whole + powers[:, place]
+    shares = np.rint(powers.astype(np.float64) / whole.astype(np.float64)[:, None] * STEPS)
+    order = np.argsort(-logits, axis=1, kind="stable")
+    np.put_along_axis(shares, order[:, top:], 0.0, axis=1)
+    exact = shares @ up
+    made[...] = exact.astype(np.float32)
+    return np.asarray(exact.sum(axis=0))
 
 
 def _best(weights: Float, fixed: Flags, budget: Budget) -> Flags:

@@ -117,7 +117,6 @@ class Predicted:
         blocks = self._grid.blocks
         self._weights = tuple(fixed_point(part) for part in (predictor.query, predictor.key, predictor.down))
         self._up = fixed_point(np.where(np.abs(predictor.up) <= _LEAST_UP, 0, np.abs(predictor.up)))
-        self._queries, self._keys = (np.zeros((blocks, tokens.heads, tokens.head_dim), np.float32) for _ in range(2))
         half = predictor.query.shape[1]
         self._asked, self._offered = (np.zeros((blocks, tokens.heads, half), np.float64) for _ in range(2))
         self._mask: Flags = np.zeros((blocks * tokens.heads, blocks), np.uint8)
@@ -132,33 +131,32 @@ class Predicted:
             return None
         grid, blocks = self._grid, self._grid.blocks
         asking, moved = (np.flatnonzero(one).astype(np.int32) for one in (seen.asking, seen.moved))
-        self._select.means(seen.query, grid.query, asking, self._queries)
-        self._keys[moved] = seen.attend.key_means()[moved]
-        weights = self.predict(asking, moved)
+        seen.attend.take_query_means(seen.query, asking)
+        weights = self.predict((asking, seen.attend.query_means[asking]), (moved, seen.attend.key_means(moved)))
         budget = Budget(share_of(self._settings.keep, blocks), margin=MARGIN * (seen.gate > 0))
         self._select.choose(weights.reshape(-1, blocks), self._free, budget, self._mask)
         wide = np.zeros((blocks, grid.heads, len(seen.attend.keys)), np.bool_)  # means are read, never looked at
         wide[:, :, :blocks] = self._pruned(self._mask.reshape(blocks, grid.heads, blocks) != 0)
         return wide
 
-    def predict(self, asking: Whole, moved: Whole) -> Float:
-        """(block, head, key block): A~ of the means at hand, in units of its fixed point; those of the blocks given are new."""
+    def predict(self, asking: tuple[Whole, Float], moved: tuple[Whole, Float]) -> Float:
+        """(block, head, key block): A~ in units of its fixed point. Of query and of key blocks: which are new, and their means."""
         (query, key, down), asked, offered = self._weights, self._asked, self._offered
-        asked[asking] = shortened(fixed_point(self._queries[asking]) @ query)  # (block, head, half)
-        offered[moved] = shortened(fixed_point(self._keys[moved]) @ key)
+        asked[asking[0]] = shortened(fixed_point(asking[1]) @ query)  # (block, head, half)
+        offered[moved[0]] = shortened(fixed_point(moved[1]) @ key)
         basis = shortened(offered.transpose(1, 2, 0) @ down)  # (head, half, basis)
-        logits = asked.transpose(1, 0, 2) @ basis  # (head, block, basis)
-        shares = softmax(logits / (_UNIT * _UNIT * np.sqrt(self._grid.head_dim)))
-        self._select.keep_top(shares.reshape(-1, shares.shape[2]), logits.reshape(-1, shares.shape[2]), self._settings.top)
-        shares = np.rint(shares * _LIMIT)
-        made = shares @ self._up  # (head, block, key block)
-        self.importance = made.sum(axis=(0, 1))
+        logits = np.matmul(asked.transpose(1, 0, 2), basis).transpose(1, 0, 2)  # (block, head, basis)
+        rows, blocks = logits.shape[0] * logits.shape[1], self._up.shape[1]
+        made = np.empty((*logits.shape[:2], blocks), np.float32)
+        rule = (_UNIT * _UNIT * float(np.sqrt(self._grid.head_dim)), self._settings.top)
+        flat = np.ascontiguousarray(logits.reshape(rows, -1))
+        self.importance = self._select.by_basis(flat, self._up, rule, made.reshape(rows, blocks))
         self.macs = (
             asked.size * (self._grid.head_dim + basis.shape[2])
             + offered.size * (self._grid.head_dim + basis.shape[2])
-            + shares.size * made.shape[2]
+            + min(self._settings.top, basis.shape[2]) * made.size
         )
-        return np.ascontiguousarray(made.transpose(1, 0, 2), np.float32)
+        return made
 
     def _pruned(self, mask: Mask) -> Mask:
         """Without the blocks that get the least attention; the later of equals go first."""
@@ -190,9 +188,3 @@ def fixed_point(values: Float) -> Exact:
 def shortened(products: Exact) -> Exact:
     """Sums of products of two fixed-point numbers as fixed-point numbers."""
     return np.asarray(np.clip(np.rint(products / _UNIT), -_LIMIT, _LIMIT))
-
-
-def softmax(logits: Exact) -> Exact:
-    """Of the last axis."""
-    powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    return np.asarray(powers / powers.sum(axis=-1, keepdims=True))
