@@ -61,6 +61,11 @@ def open_select(name: str) -> ModuleType:
     return import_module(f"edgevision.kernels.{open_backend(name).name}.select")
 
 
+def open_lack(name: str) -> ModuleType:
+    """The functions that compare kept sets: see `plain/lack.py`."""
+    return import_module(f"edgevision.kernels.{open_backend(name).name}.lack")
+
+
 def cpu_has_bf16() -> bool:
     """Whether the CPU that kernels are compiled for multiplies bf16 in one instruction."""
     from edgevision.kernels.compiled.cpu import detect

@@ -6,12 +6,14 @@ import numpy as np
 from numba import carray, types
 from numpy.typing import NDArray
 
-from edgevision.kernels.blocks import Budget, Flags, Grid, Whole
+from edgevision.kernels.blocks import LINE, Budget, Flags, Grid, Whole
 from edgevision.kernels.compiled.across import exp
 from edgevision.kernels.compiled.attend import lines
+from edgevision.kernels.compiled.cpu import detect
 from edgevision.kernels.compiled.exact import fma
 from edgevision.kernels.compiled.jit import kernel, specialize
 from edgevision.kernels.compiled.native import at
+from edgevision.kernels.compiled.product import Shape, ShapeType, weigh
 from edgevision.kernels.forms import Float, Plane
 from edgevision.kernels.plain.select import STEPS
 
@@ -167,23 +169,23 @@ def choose_rows(weights, fixed, least, most, mass, margin, mask):
 
 
 @kernel
-def attend_by_basis(logits, up, unit, top, steps, made, total):
+def attend_by_basis(logits, up, unit, top, steps, made, total, shape):
     """All rows; see `plain/select.py`."""
     size, blocks = up.shape
-    powers, found, none = np.empty(size, np.float32), np.empty(size, np.int64), np.zeros(size, np.uint8)
+    lines = (size + LINE - 1) // LINE
+    powers, found, none = np.empty(lines * LINE, np.float32), np.empty(size, np.int64), np.zeros(size, np.uint8)
     exact = np.empty(blocks, np.float64)
     total[:] = 0.0
     for row in range(logits.shape[0]):
         own = logits[row]
         number = heaviest(own, none, min(top, size), found)
         for place in range(size):
-            powers[place] = exp(np.float32((own[place] - own[found[0]]) / unit))
-        whole = np.float32(0.0)
-        for place in range(size):
-            whole += powers[place]
+            powers[place] = np.float32((own[place] - own[found[0]]) / unit)
+        powers[size:] = -np.inf
+        whole = np.float64(weigh(powers.ctypes.data, lines, np.float32(0.0), shape))
         exact[:] = 0.0
         for place in range(number):
-            share, line = np.rint(np.float64(powers[found[place]]) / np.float64(whole) * steps), up[found[place]]
+            share, line = np.rint(np.float64(powers[found[place]]) / whole * steps), up[found[place]]
             for block in range(blocks):
                 exact[block] += share * line[block]
         for block in range(blocks):
@@ -194,8 +196,8 @@ def attend_by_basis(logits, up, unit, top, steps, made, total):
 def by_basis(logits: Exact, up: Exact, rule: tuple[float, int], made: Float) -> Exact:
     """Into `made` (row, key block) the attention that a basis gives, in units of 1 / STEPS; the sum of all rows."""
     total, wide, real = np.zeros(up.shape[1]), types.float64[:, ::1], types.float64
-    signature = (wide, wide, real, _I64, real, _F32[:, ::1], real[::1])
-    specialize(attend_by_basis, signature)(logits, up, float(rule[0]), rule[1], STEPS, made, total)
+    signature = (wide, wide, real, _I64, real, _F32[:, ::1], real[::1], ShapeType(Shape(detect().lanes)))
+    specialize(attend_by_basis, signature)(logits, up, float(rule[0]), rule[1], STEPS, made, total, None)
     return total
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from edgevision.kernels.blocks import Budget, Flags, Grid, Mask, Whole
 from edgevision.kernels.forms import Float, Plane
 from edgevision.kernels.plain.activations import exp
-from edgevision.kernels.plain.attend import mean_of, tokens_of
+from edgevision.kernels.plain.attend import mean_of, summed, tokens_of, weights_of
 from edgevision.kernels.plain.exact import fma
 
 Exact = NDArray[np.float64]
@@ -81,12 +81,8 @@ def by_basis(logits: Exact, up: Exact, rule: tuple[float, int], made: Float) -> 
     softmax count, the largest, the first of equals. What is left is whole numbers of 1 / STEPS, so that sums are exact in any order.
     """
     unit, top = rule
-    with np.errstate(under="ignore"):
-        powers = exp(((logits - logits.max(axis=1, keepdims=True)) / unit).astype(np.float32))
-    whole = np.zeros(len(logits), np.float32)
-    for place in range(logits.shape[1]):
-        whole = whole + powers[:, place]
-    shares = np.rint(powers.astype(np.float64) / whole.astype(np.float64)[:, None] * STEPS)
+    powers = weights_of(((logits - logits.max(axis=1, keepdims=True)) / unit).astype(np.float32))
+    shares = np.rint(powers.astype(np.float64) / summed(powers).astype(np.float64)[:, None] * STEPS)
     order = np.argsort(-logits, axis=1, kind="stable")
     np.put_along_axis(shares, order[:, top:], 0.0, axis=1)
     exact = shares @ up

@@ -5,7 +5,7 @@
     csat.py         all tokens, compressed into a few measurements                                   METHODS 1
     hybrid.py       a fixed pattern and what pooled scores name, and a correction for the rest       METHODS 3
     selective.py    what all but csat share: sets of key blocks as a dependency graph
-    mending.py      with a gate: what sums that are held lack after a change
+    mending.py      with a gate: whether sums that are held can be mended
 
 A token is a pixel of a token map. Queries, keys, values are planes (row, column, channel), channel = head * head_dim + place; they may
 be channels of one tensor. An `Attention` is made for one layer and shared by cameras; each camera opens a state of its own.

@@ -20,14 +20,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgevision.errors import InputError
-from edgevision.kernels import open_attend, open_measurements
+from edgevision.kernels import open_attend, open_lack, open_measurements
 from edgevision.kernels.blocks import ALL, LIVE, MEND, NONE, Changes, Grid, Kept, Mask, Whole, cut
 from edgevision.kernels.forms import NO_LIVE, Float, Plane
 from edgevision.kernels.plain.commit import commit
 from edgevision.kernels.plain.compress import MOST, weights_of
 from edgevision.kernels.plain.runs import forget, scan
 from edgevision.networks.attention import AttentionState, Opening, Tokens
-from edgevision.networks.attention.mending import WORTH, assign_slots, note_changes
+from edgevision.networks.attention.mending import WORTH, assign_slots
 from edgevision.networks.attention.phi import Phi, block_means
 from edgevision.networks.attention.selective import live_blocks
 
@@ -77,6 +77,7 @@ class CsatState:
         """`query`, `key`: (rows, columns); `head`: how many, and channels of one. Raises InputError where they do not fit the method."""
         self._method, self._query, self._key, self._head = method, query, key, head
         self._opening = opening or Opening()
+        self._lack = open_lack(self._opening.backend)
         self._open(method.matrix(key))
 
     def _open(self, phi: Float) -> None:
@@ -161,8 +162,9 @@ class CsatState:
         shape = self._kept.counts.shape
         if everything or self._by.any():
             self._lacking = 0
-            if can_mend:
-                self._lacking = int(note_changes(self._attend, self._grid, (self._every, self._every), np.ones(shape, np.bool_))[0, 0])
+            if can_mend and self._attend.changes is not None:
+                sizes, same = (self._grid.keys, self._attend.moved), (self._every, self._every)
+                self._lacking = int(self._lack.note(self._attend.changes, same, np.ones(shape, np.bool_), sizes)[0, 0])
             return np.full(shape, MEND if can_mend and self._lacking <= WORTH * len(self._values[0]) else ALL, np.uint8)
         asking = live_blocks(query, self._grid.query)
         return np.where(asking[:, None], LIVE, NONE).astype(np.uint8).repeat(shape[1], axis=1)

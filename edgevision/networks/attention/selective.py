@@ -18,11 +18,11 @@ from typing import Protocol
 
 import numpy as np
 
-from edgevision.kernels import open_attend
+from edgevision.kernels import open_attend, open_lack
 from edgevision.kernels.blocks import ALL, LIVE, MEND, NONE, Attend, Changes, Kept, Mask, Whole
 from edgevision.kernels.forms import Float, Plane
 from edgevision.networks.attention import Opening, Tokens
-from edgevision.networks.attention.mending import WORTH, assign_slots, note_changes, slots_for
+from edgevision.networks.attention.mending import WORTH, assign_slots, slots_for
 
 TURNS = 8
 
@@ -96,7 +96,7 @@ class Selective:
         self._attend = open_attend(opening.backend, self._grid, self._kept, opening.crew)
         if opening.has_gate:
             self._attend.hold_sums(Changes.none(self._grid, 2 * most, slots_for(self._grid)))
-        self._keys = self._grid.keys
+        self._keys, self._lack = self._grid.keys, open_lack(opening.backend)
         self._mask = np.zeros((*self._kept.counts.shape, len(self._keys)), np.bool_)
         self._waiting, self._turn = np.zeros(self._kept.counts.shape, np.bool_), 0
         self._kept_keys, self._kept_means = (np.zeros(self._kept.counts.shape, np.int32) for _ in range(2))
@@ -110,7 +110,7 @@ class Selective:
         seen = Seen(query, key, asking, moved, everything, limit, self._attend)
         can_mend = assign_slots(self._attend.changes, moved, everything or limit <= 0)
         self._attend.pack(key, value, np.flatnonzero(moved).astype(np.int32))
-        before = self._mask
+        before = self._mask.copy()
         exchanged = self._exchange(self._chooser.choose(seen))
         corrected = self._chooser.correct(seen, exchanged)
         reached = exchanged | np.asarray((self._mask[:, :, : len(moved)] & moved).any(axis=2))
@@ -118,8 +118,9 @@ class Selective:
         running = reached | self._through_means(moved, reached, limit)
         wanted[running if corrected is None else running | corrected] = MEND if can_mend else ALL
         lacking = np.zeros(reached.shape, np.int32)
-        if can_mend:
-            lacking = note_changes(self._attend, grid, (before, self._mask), reached)
+        if can_mend and self._attend.changes is not None:
+            sizes = self._keys[: grid.blocks], self._attend.moved
+            lacking = self._lack.note(self._attend.changes, (before, self._mask), reached, sizes)
             wanted[lacking > WORTH * self._kept_keys] = ALL
         if everything:
             wanted[...], self._waiting[...] = ALL, False
@@ -132,13 +133,11 @@ class Selective:
         """Take the new sets; (block, head): whose changed."""
         if chosen is None:
             return np.zeros(self._kept.counts.shape, np.bool_)
-        exchanged = np.asarray((self._mask != chosen).any(axis=2))
+        exchanged: Mask = self._lack.exchange(self._mask, chosen, self._kept)
         if exchanged.any():
-            self._mask = chosen
-            self._kept.fill(chosen)
             blocks = self._grid.blocks
-            self._kept_keys = chosen[:, :, :blocks] @ self._keys[:blocks]
-            self._kept_means = chosen[:, :, blocks:] @ self._keys[blocks:]
+            self._kept_keys = self._mask[:, :, :blocks] @ self._keys[:blocks]
+            self._kept_means = self._mask[:, :, blocks:] @ self._keys[blocks:]
         return exchanged
 
     def _through_means(self, moved: Mask, reached: Mask, gate: float) -> Mask:
@@ -157,7 +156,7 @@ class Selective:
 
     def reset(self) -> None:
         """Forget the scene."""
-        self._mask = np.zeros_like(self._mask)
+        self._mask[...] = False
         self._waiting[...] = False
         self._attend.shift[...] = 0
         self._chooser.reset()
