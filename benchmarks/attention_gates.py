@@ -1,9 +1,10 @@
-"""What a gate costs a network of tokens in accuracy: the selective answer on every frame of clips made of pictures it was not taught on.
+r"""What a gate costs a network of tokens in accuracy: the selective answer on every frame of clips made of pictures it was not taught on.
 
 Half of the judged pictures make the clips on which the largest gate is chosen whose loss against gate 0 stays below a point in 95 of 100
 draws of the clips; the other half makes those that say what it is worth. Writes gates-DATA.json, clip by clip, and a picture.
 
-    python benchmarks/attention_gates.py --data ../shared/data/neu-det --weights benchmarks/weights --out benchmarks/weights --plot gates.png
+    python benchmarks/attention_gates.py --data ../shared/data/neu-det --weights benchmarks/weights --out benchmarks/weights \
+        --plot gates.png
     python benchmarks/attention_gates.py --read benchmarks/weights/gates-neu-det.json --plot gates.png
 """
 
@@ -78,7 +79,7 @@ def largest(rows):
 
 
 def table(rows):
-    yield "| attention | gate | accuracy | lost against gate 0 | at most | named otherwise | in the last third | lost against raw, whole | MACs |"
+    yield "| attention | gate | accuracy | lost | at most | named otherwise | in the last third | lost against raw | MACs |"
     yield "|---|---|---|---|---|---|---|---|---|"
     for row in rows:
         one = judged(row)["judged_on"]

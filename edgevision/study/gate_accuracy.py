@@ -1,9 +1,9 @@
 """How many frames a gated network names rightly: the selective answer on every frame of clips whose truth is known, gate by gate.
 
 In: a network, clips. Out: a `Course` for each gate, frame by frame, and what a gate loses. Keeps nothing. The network is given what a
-camera's would be given, by the product's own change detector and rolling refresh, in order and without a reset, so that errors may add up as
-they would in service. It is held against gate 0 on the same pictures, which is what the gate costs, and against the whole network on the
-raw frames, which is what gate and change map cost.
+camera's would be, by the product's own change detector and rolling refresh, in order and without a reset, so that errors may add up as in
+service. It is held against gate 0 on the same pictures, which is what the gate costs, and against the whole network on the raw frames,
+which is what gate and change map cost.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What a camera that stands fixed over a surface sees, made of single pictures: clips with the name of what each frame shows.
 
-In: pictures with labels, a seed. Out: frames. Keeps nothing. A piece lies still under the camera; patches of other pieces, as an arm, a tool
-or a strip beside it would, come in over an edge, stay a while and leave; then another piece takes the first one's place, pushed in from a
+In: pictures with labels, a seed. Out: frames. Keeps nothing. A piece lies still under the camera; patches of other pieces come in over an
+edge, as an arm, a tool or a strip beside it would, stay a while and leave; then another piece takes the first one's place, pushed in from a
 side, as a spot that grows, or square by square. Every frame has a sensor's noise. A patch hides 12 % of a frame at most, so a frame is
 called by the piece; while one takes the other's place it has no name, as long as neither shows on three quarters of it.
 """
@@ -73,7 +73,7 @@ def _staying(piece: Piece, pieces: Sequence[Piece], settings: ClipSettings, rand
     """A piece that lies there, visited by one patch after the other."""
     for first in range(0, settings.stay, settings.visit):
         other = pieces[int(random.integers(len(pieces)))].image
-        height, width = (int(round(random.uniform(*_SIDES) * settings.px)) for _ in range(2))
+        height, width = (round(random.uniform(*_SIDES) * settings.px) for _ in range(2))
         top, left = (int(random.integers(0, settings.px - side + 1)) for side in (height, width))
         patch = other[top : top + height, left : left + width]
         goal = tuple(int(random.integers(0, settings.px - side + 1)) for side in (height, width))

@@ -22,7 +22,7 @@ def put_aside(keys, values, slot, former_keys, former_values):
 
 @kernel
 def note_moved(keys, values, place, at, former_keys, former_values):
-    """One token of a packed block of one head, at `place`: into `former_keys` (channel, place), `former_values` (place, channel) at `at`."""
+    """One token of a packed block of one head, at `place`: to `at` of `former_keys` (channel, place), `former_values` (place, channel)."""
     for c in range(keys.shape[0]):
         former_keys[c, at] = keys[c, place]
     for c in range(values.shape[1]):

@@ -169,6 +169,20 @@ def choose_rows(weights, fixed, least, most, mass, margin, mask):
 
 
 @kernel
+def add_times(source, factor, target):
+    """The source times a factor to what is there."""
+    for place in range(source.shape[0]):
+        target[place] += factor * source[place]
+
+
+@kernel
+def below(values, top, unit, made):
+    """How far each lies below the top, in units."""
+    for place in range(values.shape[0]):
+        made[place] = np.float32((values[place] - top) / unit)
+
+
+@kernel
 def attend_by_basis(logits, up, unit, top, steps, made, total, shape):
     """All rows; see `plain/select.py`."""
     size, blocks = up.shape
@@ -179,18 +193,16 @@ def attend_by_basis(logits, up, unit, top, steps, made, total, shape):
     for row in range(logits.shape[0]):
         own = logits[row]
         number = heaviest(own, none, min(top, size), found)
-        for place in range(size):
-            powers[place] = np.float32((own[place] - own[found[0]]) / unit)
-        powers[size:] = -np.inf
+        below(own, own[found[0]], unit, powers[:size])
+        for place in range(size, lines * LINE):
+            powers[place] = -np.inf
         whole = np.float64(weigh(powers.ctypes.data, lines, np.float32(0.0), shape))
         exact[:] = 0.0
         for place in range(number):
-            share, line = np.rint(np.float64(powers[found[place]]) / whole * steps), up[found[place]]
-            for block in range(blocks):
-                exact[block] += share * line[block]
+            add_times(up[found[place]], np.rint(np.float64(powers[found[place]]) / whole * steps), exact)
+        add_times(exact, 1.0, total)
         for block in range(blocks):
             made[row, block] = np.float32(exact[block])
-            total[block] += exact[block]
 
 
 def by_basis(logits: Exact, up: Exact, rule: tuple[float, int], made: Float) -> Exact:
