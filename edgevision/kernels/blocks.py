@@ -189,10 +189,10 @@ class Attend(Protocol):
     def hold_sums(self, changes: Changes) -> None:
         """From the next run on, which must be of ALL, hold sums."""
 
-    def pack(self, key: Plane, value: Plane, blocks: Whole) -> None:
-        """Take in the keys and values of these true blocks, and make their means anew.
+    def pack(self, key: Plane, value: Plane, blocks: Whole, everything: bool) -> None:
+        """Take in the live keys and values of these true blocks, or `everything`, and make their means anew.
 
-        Of a block that has a slot only what is live is taken in, after what it was is put aside; `moved` (slot,) says how many tokens.
+        What a block that has a slot was is put aside before; `moved` (slot,) says how many tokens are live.
         """
 
     def run(self, query: Plane, target: Plane, wanted: Flags, gate: float) -> tuple[Whole, Whole]:

@@ -91,7 +91,7 @@ def test_compiled_equals_plain(size, shape, seed):
     for backend in BACKENDS:
         select = open_select(backend)
         attend = open_attend(backend, grid, Kept.room(grid, 1), 1)
-        attend.pack(key, key, every)
+        attend.pack(key, key, every, True)
         alike = np.zeros((grid.blocks, tokens.heads), np.float32)
         weights, mask = np.zeros((grid.blocks, tokens.heads, grid.blocks), np.float32), np.roll(fixed, 1, axis=1).copy()
         attend.take_query_means(query, every)

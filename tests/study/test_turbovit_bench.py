@@ -106,6 +106,11 @@ def test_explain_writes_a_page_over_the_frame(folder, capsys):
     text = out.read_text()
     assert text.count("<img") == 5  # three stages, two attentions over the whole picture
     assert "stage3_block2.attention" in text
+    (folder / "line.yaml").write_text(CONFIG.replace("net.npz}", "net.npz, attention: [unit, hybrid, sparsifiner]}"))
+    assert main([*arguments, "--frame", "3", "--json"]) == 0
+    text = out.read_text()
+    capsys.readouterr()
+    assert text.count("Why: its mean query") + text.count("Why: the predictor") == 1, "of three, two have too few blocks to choose from"
     assert main([*arguments, "--frame", "4"]) == 2
     assert "--frame is 4; " in capsys.readouterr().err
     (folder / "line.yaml").write_text("cameras: {cam: {source: {type: synthetic}}}")

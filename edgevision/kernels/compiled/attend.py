@@ -385,11 +385,11 @@ class Attend:
         every = np.arange(grid.blocks, dtype=np.int32)
         return native(probe, signature, (*arrays, self.dense, self.sparse, every, self._lanes, grid.scale, None, None), None)
 
-    def pack(self, key: Plane, value: Plane, blocks: Whole) -> None:
+    def pack(self, key: Plane, value: Plane, blocks: Whole, everything: bool) -> None:
         """Take in the keys and values of these true blocks."""
         live = (int(number) for one in (key, value) for number in (one.live.ctypes.data, one.live.strides[0]))
         self._sources[:] = *lines(key), *lines(value), *live
-        self._runs[: len(blocks), 0], self._runs[: len(blocks), 1] = blocks, 0
+        self._runs[: len(blocks), 0], self._runs[: len(blocks), 1] = blocks, everything
         self._runs[: len(blocks), 2] = self._keys[blocks]
         self._share(self._pack, len(blocks), int(self._keys[blocks].sum()), 2 * self.grid.heads * self.grid.head_dim * MOVE_PS)
 

@@ -1,4 +1,5 @@
-"""Keys and values of blocks laid out as weights of products, and means of blocks; see `plain/attend.py`. Runs are (block, 0, its tokens).
+"""Keys and values of blocks laid out as weights of products, and means of blocks; see `plain/attend.py`. Runs are (block, whether
+all of it is new, its tokens).
 
 Head after head, so that a block's transposed keys of one head, which are written from end to end for every token, stay in the first cache.
 """
@@ -46,13 +47,13 @@ def places_of(bounds, table, places):
 
 
 @kernel
-def pack_head(places, count, first, keys, values, slot, head, former_keys, former_values):
-    """One head of a block: `keys` (channel, place), `values` (place, channel). Of a block with a slot what is live; how many tokens."""
+def pack_head(places, count, first, keys, values, is_whole, slot, head, former_keys, former_values):
+    """One head of a block: `keys` (channel, place), `values` (place, channel); what is live, or all of it. How many tokens."""
     channels, moved = keys.shape[0], 0
     for place in range(count):
+        if not is_whole and places[2, place] == 0:
+            continue
         if slot >= 0:
-            if places[2, place] == 0:
-                continue
             note_moved(keys, values, place, moved, former_keys[3 * slot + FORMER, head], former_values[3 * slot + FORMER, head])
         copy(carray(at(places[0, place] + 4 * first, np.float32), (channels,)), keys[:, place])
         copy(carray(at(places[1, place] + 4 * first, np.float32), (channels,)), values[place])
@@ -65,17 +66,19 @@ def pack_head(places, count, first, keys, values, slot, head, former_keys, forme
 @kernel
 def pack(runs, begin, end, table, bounds, slots, keys, values, former_counts, former_keys, former_values):
     """Blocks runs[begin:end, 0]; `keys` (block, head, channel, place), `values` (block, head, place, channel). Summaries, where there is
-    room behind the true blocks. Of a block with a slot what is live."""
+    room behind the true blocks. What is live, or, where runs[:, 1] says so, all of a block."""
     heads, channels, room, blocks = keys.shape[1], keys.shape[2], keys.shape[3], bounds.shape[0]
     sums, places = np.empty((2, channels), np.float32), np.empty((3, room), np.int64)
     for run in range(begin, end):
-        block = runs[run, 0]
+        block, is_whole = runs[run, 0], runs[run, 1] != 0
         slot, count, moved = slots[block], places_of(bounds[block], table, places), 0
         if slot >= 0:
             put_aside(keys[block], values[block], slot, former_keys, former_values)
         for head in range(heads):
             first = head * channels
-            moved = pack_head(places, count, first, keys[block, head], values[block, head], slot, head, former_keys, former_values)
+            moved = pack_head(
+                places, count, first, keys[block, head], values[block, head], is_whole, slot, head, former_keys, former_values
+            )
             if keys.shape[0] > blocks:
                 behind, own = blocks + block // room, block % room
                 sums[:] = 0.0

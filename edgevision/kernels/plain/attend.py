@@ -48,14 +48,13 @@ class Attend:
         """From the next run on."""
         self._sums = Sums(self.grid, changes)
 
-    def pack(self, key: Plane, value: Plane, blocks: Whole) -> None:
+    def pack(self, key: Plane, value: Plane, blocks: Whole, everything: bool) -> None:
         """Take in the keys and values of these true blocks."""
         for block in blocks:
             parts = [tokens_of(plane, self.grid.key[block], self.grid.heads) for plane in (key, value)]
             slot = -1 if self._sums is None else int(self._sums.changes.slots[block])
-            live = np.ones(len(parts[0]), np.bool_)
+            live = np.logical_or(*(plane.live[places_of(self.grid.key[block])] != 0 for plane in (key, value))) | everything
             if slot >= 0 and self._sums is not None:
-                live = np.logical_or(*(plane.live[places_of(self.grid.key[block])] != 0 for plane in (key, value)))
                 self._sums.put_aside(slot, (self.keys[block], self.values[block]), (parts[0], parts[1]), live.view(np.uint8))
             for held, tokens in zip((self.keys, self.values), parts, strict=True):
                 held[block, :, np.flatnonzero(live)] = tokens[live]

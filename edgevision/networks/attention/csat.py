@@ -141,17 +141,25 @@ class CsatState:
     def _take(self, everything: bool, gate: float) -> bool:
         """The sums as floats, where they moved; `_by` says how far. Whether rows can be mended."""
         for measured, values, by in zip(self._measured, self._values, self._by, strict=True):
-            self._spread(measured.sums, self._worth, np.float32(-1.0 if everything else gate), values, by)
+            self._spread(measured.sums, self._worth, np.float32(-1.0 if everything else gate), values, by, measured.touched)
         if not (everything or self._by.any()):
             return assign_slots(self._attend.changes, np.zeros(self._grid.blocks, np.bool_), everything)
-        for seen, values in zip(self._seen, self._values, strict=True):
-            recovered = values if self._recovery is None else (self._recovery @ values.astype(np.float64)).astype(np.float32)
-            seen.values[...] = recovered.reshape(seen.values.shape)
-            seen.live[...] = self._by.any(axis=0) if self._recovery is None else 1
-        moved = np.ones(self._grid.blocks, np.bool_) if everything or self._recovery is not None else self._moved_blocks()
+        is_all = everything or self._recovery is not None
+        self._show(is_all)
+        moved = np.ones(self._grid.blocks, np.bool_) if is_all else self._moved_blocks()
         can_mend = assign_slots(self._attend.changes, moved, everything or gate <= 0)
-        self._attend.pack(self._seen[0], self._seen[1], np.flatnonzero(moved).astype(np.int32))
+        self._attend.pack(self._seen[0], self._seen[1], np.flatnonzero(moved).astype(np.int32), is_all)
         return can_mend
+
+    def _show(self, is_all: bool) -> None:
+        """The measurements as tokens, those that moved live; or what is recovered from them, all of it."""
+        rows = slice(None) if is_all else np.flatnonzero(self._by.any(axis=0))
+        for seen, values in zip(self._seen, self._values, strict=True):
+            seen.live[...] = is_all or self._by.any(axis=0)
+            if self._recovery is None:
+                seen.values[0, rows] = values[rows]
+            else:
+                seen.values[...] = (self._recovery @ values.astype(np.float64)).astype(np.float32).reshape(seen.values.shape)
 
     def _moved_blocks(self) -> Mask:
         """(block of measurements,): which have one that moved."""
@@ -196,6 +204,10 @@ class CsatState:
     def kept(self) -> Mask:
         """(head, query block, key block): every query looks at every measurement."""
         return np.ones((self._head[0], len(self._grid.query), self._grid.blocks), np.bool_)
+
+    def scores(self) -> Float | None:
+        """Nothing is chosen."""
+        return None
 
     @property
     def macs(self) -> int:

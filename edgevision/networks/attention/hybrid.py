@@ -124,6 +124,11 @@ class Pooled:
         self._turn, self.is_dense, self.macs = 0, False, 0
 
     @property
+    def scores(self) -> Float | None:
+        """Of mean queries with mean keys."""
+        return None if self.is_dense else self._weights
+
+    @property
     def note(self) -> str:
         """Whether it runs dense for the time being."""
         return "dense for a while: its probes were too far off" if self.is_dense else ""

@@ -56,6 +56,10 @@ class Chooser(Protocol):
     def macs(self) -> int:
         """Of the last choice."""
 
+    @property
+    def scores(self) -> Float | None:
+        """(block, head, key block): what the last choice went by; None where none was made."""
+
     def choose(self, seen: Seen) -> Mask | None:
         """(block, head, key block), with blocks of summaries where there are; None where nothing is exchanged. No row is empty."""
 
@@ -69,7 +73,7 @@ class Chooser(Protocol):
 class Fixed:
     """Keeps what it is told, whatever the tokens say."""
 
-    macs = 0
+    macs, scores = 0, None
 
     def __init__(self, mask: Mask, note: str = "") -> None:
         self._mask, self.note = mask, note
@@ -109,7 +113,7 @@ class Selective:
         asking = live_blocks(query, grid.query, everything)
         seen = Seen(query, key, asking, moved, everything, limit, self._attend)
         can_mend = assign_slots(self._attend.changes, moved, everything or limit <= 0)
-        self._attend.pack(key, value, np.flatnonzero(moved).astype(np.int32))
+        self._attend.pack(key, value, np.flatnonzero(moved).astype(np.int32), everything)
         before = self._mask.copy()
         exchanged = self._exchange(self._chooser.choose(seen))
         corrected = self._chooser.correct(seen, exchanged)
@@ -164,6 +168,15 @@ class Selective:
     def kept(self) -> Mask:
         """(head, query block, key block)."""
         return self._mask[:, :, : self._grid.blocks].transpose(1, 0, 2).copy()
+
+    def scores(self) -> Float | None:
+        """(head, query block, key block), as shares of a row's largest; what is no number is worth as much."""
+        found = self._chooser.scores
+        if found is None:
+            return None
+        known = np.where(np.isfinite(found), found, 0)
+        largest = np.maximum(known.max(axis=2, keepdims=True), np.finfo(np.float32).tiny)
+        return np.where(np.isfinite(found), known / largest, 1).transpose(1, 0, 2).astype(np.float32)
 
     @property
     def macs(self) -> int:
