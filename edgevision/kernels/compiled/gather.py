@@ -71,4 +71,4 @@ def attend_each(todo: Whole, planes: tuple[Plane, Plane, Plane], kept: Whole, sc
     """Into `made` (query, head, channel) for the (query, head) of `todo` (row, 2)."""
     table = np.array([(*lines(plane), plane.width) for plane in planes], np.int64)
     signature = (_TABLE, types.int64[:, ::1], _CUBE, types.float32, types.float32[:, :, ::1], ShapeType(Shape(detect().lanes)))
-    specialize(gather_each, signature)(todo, table, kept, scale, made, None)
+    specialize(gather_each, signature)(np.ascontiguousarray(todo), table, np.ascontiguousarray(kept), scale, made, None)

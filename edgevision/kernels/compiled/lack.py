@@ -71,7 +71,8 @@ def exchange(mask: Mask, chosen: Mask, kept: Kept) -> Mask:
 def note(changes: Changes, masks: tuple[Mask, Mask], reached: Mask, sizes: tuple[Whole, Whole]) -> Whole:
     """Into `changes` what the rows that are `reached` (block, head) lack, after packing; (block, head): how many keys that is."""
     lacking, moved = np.zeros(reached.shape, np.int32), np.ascontiguousarray(sizes[1])
+    before, after, rows, keys = (np.ascontiguousarray(one) for one in (*masks, reached, sizes[0]))
     signature = (_MASK, _MASK, _FLAGS, _LINE, _LINE, _LINE, _CUBE, _TABLE, _TABLE)
-    given = changes.slots, sizes[0], moved, changes.sources, changes.counts, lacking
-    specialize(note_sources, signature)(*masks, reached, *given)
+    given = changes.slots, keys, moved, changes.sources, changes.counts, lacking
+    specialize(note_sources, signature)(before, after, rows, *given)
     return lacking

@@ -1,4 +1,4 @@
-"""Keys and values of blocks laid out as weights of products, and means of blocks; see `plain/attend.py`. Runs are (block, whether
+"""Keys and values of blocks laid out as weights of products, and means of blocks; see `plain/pack.py`. Runs are (block, whether
 all of it is new, its tokens).
 
 Head after head, so that a block's transposed keys of one head, which are written from end to end for every token, stay in the first cache.

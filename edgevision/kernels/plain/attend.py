@@ -9,9 +9,10 @@ import numpy as np
 from edgevision.kernels.blocks import ALL, CHUNK, FORMER, LINE, MEND, SAFE, Changes, Flags, Grid, Kept, Mask, Whole
 from edgevision.kernels.forms import Float, Plane
 from edgevision.kernels.plain.activations import exp
-from edgevision.kernels.plain.commit import Indices, commit
+from edgevision.kernels.plain.commit import commit
 from edgevision.kernels.plain.exact import fma
 from edgevision.kernels.plain.mend import FIRST, TOP, Sums, mended
+from edgevision.kernels.plain.pack import mean_of, places_of, tokens_of
 from edgevision.kernels.plain.runs import forget, scan
 from edgevision.kernels.plain.store import decode
 
@@ -184,26 +185,6 @@ def is_kept(kept: Whole, blocks: int) -> Mask:
     made = np.zeros(blocks, np.bool_)
     made[kept[kept < blocks]] = True
     return made
-
-
-def places_of(bounds: Whole) -> tuple[Indices, Indices]:
-    """(rows, columns) of a block's tokens, row by row."""
-    rows, columns = np.mgrid[bounds[0] : bounds[1], bounds[2] : bounds[3]]
-    return rows.reshape(-1), columns.reshape(-1)
-
-
-def tokens_of(plane: Plane, bounds: Whole, heads: int) -> Float:
-    """(token, head, channel): a block's tokens, row by row."""
-    rows, columns = places_of(bounds)
-    return decode(plane.values[rows, columns], plane.store).reshape(len(rows), heads, -1)
-
-
-def mean_of(tokens: Float) -> Float:
-    """(head, channel): the tokens, added one after another, divided by their number."""
-    total = np.zeros(tokens.shape[1:], np.float32)
-    for token in tokens:
-        total = total + token
-    return np.asarray(total / np.float32(len(tokens)))
 
 
 def weights_of(below: Float) -> Float:

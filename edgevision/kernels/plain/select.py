@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from edgevision.kernels.blocks import Budget, Flags, Grid, Mask, Whole
 from edgevision.kernels.forms import Float, Plane
 from edgevision.kernels.plain.activations import exp
-from edgevision.kernels.plain.attend import mean_of, summed, tokens_of, weights_of
+from edgevision.kernels.plain.attend import summed, weights_of
 from edgevision.kernels.plain.exact import fma
+from edgevision.kernels.plain.pack import mean_of, tokens_of
 
 Exact = NDArray[np.float64]
 STEPS = float(1 << 20)  # of a share
