@@ -27,7 +27,7 @@ from edgevision.study.gate_accuracy import Tally, loss_of, selective, tally, wat
 from edgevision.study.surface_clip import ClipSettings, Piece, surface_clip
 from edgevision.study.train.surfaces import crop, load_surface, resized
 
-GATES = (0.0, 0.02, 0.05, 0.1, 0.2)
+GATES = "0,0.02,0.05"
 CASES = {"dense": {}, "sparsifiner": {"sparsifiner": {"keep": 0.1}}, "hybrid": {"hybrid": {"keep": 0.1}}, "csat": {"measurements": 64}}
 POINT = 0.01
 CROPS = 2
@@ -52,9 +52,9 @@ def clips_of(pieces, count, px, first):
     return [watch(surface_clip(pieces, settings, first + seed), ChangeSettings(), recompute.keyframe_s) for seed in range(count)]
 
 
-def rows_of(kind, network, halves):
+def rows_of(kind, network, halves, ladder):
     wholes, exact = [[whole(network, clip, WHOLE_EVERY) for clip in clips] for clips in halves], None
-    for gate in GATES:
+    for gate in ladder:
         network.set_gates(gate)
         courses = [[selective(network, clip) for clip in clips] for clips in halves]
         exact = exact or courses
@@ -124,7 +124,7 @@ def measured(arguments):
         settings = RecomputeSettings.model_validate({"network": "turbovit", "turbovit": {"weights": weights, **CASES[kind]}})
         network = load_for_frames(settings, px, px)
         halves = [clips_of(pieces, arguments.clips, px, 1000 * number) for number, pieces in enumerate(pieces_of(surface, px))]
-        for row in rows_of(kind, network, halves):
+        for row in rows_of(kind, network, halves, sorted({0.0, *map(float, arguments.gates.split(","))})):
             rows.append(row)
             print(kind, row["gate"], *judged(row).values(), f"{time.perf_counter() - began:.0f} s", flush=True)
             (arguments.out / f"gates-{surface.name}.json").write_text(json.dumps(rows) + "\n")
@@ -138,6 +138,7 @@ def main():
     parser.add_argument("--out", type=Path)
     parser.add_argument("--read", type=Path, metavar="JSON", help="what was measured before")
     parser.add_argument("--plot", type=Path)
+    parser.add_argument("--gates", default=GATES)
     parser.add_argument("--methods", default="sparsifiner,hybrid,csat")
     parser.add_argument("--clips", type=int, default=12, help="to choose on, and as many to judge on")
     arguments = parser.parse_args()
