@@ -112,7 +112,9 @@ def test_explain_writes_a_page_over_the_frame(folder, capsys):
     (folder / "line.yaml").write_text(CONFIG.replace("net.npz}", "small.npz, attention: [unit, hybrid, sparsifiner]}"))
     assert main([*arguments, "--frame", "3", "--json"]) == 0
     capsys.readouterr()
-    assert out.read_text().count("Why: its mean query") == 1, "one has enough blocks to choose from"
+    text = out.read_text()
+    assert "Why: its mean query" in text
+    assert text.count("<img") == 6, "one attention of three has enough blocks to choose from, and says why"
     assert main([*arguments, "--frame", "4"]) == 2
     assert "--frame is 4; " in capsys.readouterr().err
     (folder / "line.yaml").write_text("cameras: {cam: {source: {type: synthetic}}}")
