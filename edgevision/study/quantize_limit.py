@@ -66,17 +66,25 @@ def held_to(limit: float, make: Callable[[Way], float], model: Path, out: Path, 
 
 
 def _kept_float(limit: float, make: Callable[[Way], float], held: Held, layers: Sequence[Any]) -> Held:
-    """With the first of these layers, the most lossy first, float: as many as their losses say, more where that is not enough."""
+    """With the first of these layers, the most lossy first, float: as many as their losses say, more where that is not enough.
+
+    Of all that was tried the one that loses least, where none holds the limit; that may be none float.
+    """
     shares = np.cumsum([layer.macs for layer in layers]) / max(sum(layer.macs for layer in layers), 1.0)
     most = int(np.searchsorted(shares, MOST_SHARE, side="right"))
     count = min(needed([layer.loss for layer in layers], held.before, limit * AIM), most)
+    tried = [(held.before, held)]
     for _ in range(ROUNDS if count else 0):
         kept = tuple(layer.name for layer in layers[:count])
-        held = replace(held, way=replace(held.way, kept=kept), share=float(shares[count - 1]))
-        if make(held.way) <= limit or count == most:
+        one = replace(held, way=replace(held.way, kept=kept), share=float(shares[count - 1]))
+        tried.append((make(one.way), one))
+        if tried[-1][0] <= limit or count == most:
             break
         count = min(2 * count, most)
-    return held
+    best = min(tried, key=lambda loss_and_held: loss_and_held[0])[1]
+    if best is not tried[-1][1]:
+        make(best.way)
+    return best
 
 
 def needed(losses: Sequence[float], before: float, aim: float) -> int:

@@ -153,8 +153,10 @@ def test_as_many_layers_as_their_losses_ask_for():
         ([0.004], [Way()], ()),
         ([0.02, 0.004], [Way(), Way(is_plain=True)], ()),
         ([0.02, 0.03, 0.02, 0.004], [Way(), Way(is_plain=True), Way(), Way(kept=("first",))], ("first",)),
-        ([0.03, 0.02, 0.006, 0.006], [Way(), *(Way(is_plain=True, kept=names) for names in ((), ("first",), ("first", "second")))],
+        ([0.03, 0.02, 0.006, 0.0055], [Way(), *(Way(is_plain=True, kept=names) for names in ((), ("first",), ("first", "second")))],
          ("first", "second")),
+        ([0.03, 0.02, 0.025, 0.021, 0.02],
+         [Way(), *(Way(is_plain=True, kept=names) for names in ((), ("first",), ("first", "second"), ()))], ()),
     ],
 )  # fmt: skip
 def test_what_is_tried_until_the_limit_is_held(losses, calls, kept, monkeypatch):

@@ -15,8 +15,6 @@ import openvino as ov
 from numpy.typing import NDArray
 
 WITH_WEIGHTS = ("Convolution", "GroupConvolution", "MatMul")
-_ONE_THREAD = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": 1}
-
 Answer = list[NDArray[np.float32]]
 
 
@@ -36,7 +34,7 @@ def layers_of(model: Any) -> tuple[Layer, ...]:
 
 def answers(model: Any, samples: Sequence[NDArray[np.float32]]) -> list[Answer]:
     """The outputs for each sample, in the file's order."""
-    compiled = ov.Core().compile_model(model, "CPU", _ONE_THREAD)
+    compiled = _compiled(model)
     found = []
     for x in samples:
         told = compiled([x])
@@ -59,6 +57,10 @@ def with_one_quantised(plain: Any, quantised: Callable[[], Any], name: str) -> A
                 if reader.get_node().get_friendly_name() != name:
                     reader.replace_source_output(node.input_value(0))
     return model
+
+
+def _compiled(model: Any) -> Any:
+    return ov.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": 1})
 
 
 def _weighted(model: Any) -> list[Any]:
@@ -89,7 +91,7 @@ def _values(output: Any) -> NDArray[np.float32]:
     node = output.get_node()
     if node.get_type_name() == "Constant":
         return np.asarray(node.get_data(), np.float32)
-    compiled = ov.Core().compile_model(ov.Model([output], []), "CPU", _ONE_THREAD)
+    compiled = _compiled(ov.Model([output], []))
     return np.array(compiled([])[compiled.outputs[0]], np.float32)
 
 
