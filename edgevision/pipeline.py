@@ -138,7 +138,7 @@ class Pipeline:
         if audit is not None and audit.trouble is not None and said is Verdict.OK:
             said, reason = Verdict.WARN, audit.trouble
         watch.lap("audit")
-        self._detector.commit(change, live, protected(marked, (height, width)))
+        self._take_up(change, live, protected(marked, (height, width)))
         if self._belt is not None:
             self._belt.commit()
         watch.lap("compare")
@@ -158,6 +158,13 @@ class Pipeline:
         laps, spent_ms = inspection.timing_ms, (time.perf_counter() - since) * 1e3
         timing_ms = {**laps, **{stage: laps.get(stage, 0.0) + spent_ms for stage in ("judge", "total")}}
         return replace(inspection, events=events, timing_ms=timing_ms)
+
+    def _take_up(self, change: ChangeMap, live: Mask, protect: Mask | None) -> None:
+        """The next frame is compared with what was used for this one, or, where each is shown its template, with that again."""
+        if self._showing.goes_back:
+            self._detector.pass_by(change, protect)
+        else:
+            self._detector.commit(change, live, protect)
 
     def _on_belt(self, frame: Frame, network: CameraNetwork) -> Seen:
         """The frame as it lies on the belt, what was used and computed moved along; the frame itself where nothing moves."""

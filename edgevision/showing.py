@@ -36,18 +36,25 @@ class Showing:
         """A frame just as the camera gave it, beside what is in use; valid until the next call."""
         return self._raw.of(image)
 
+    @property
+    def goes_back(self) -> bool:
+        """Whether the template is taken again before each frame, so that none is compared with another."""
+        return self._template == "each"
+
     def make_ready(self, network: CameraNetwork, decoder: Decoder, like: Image) -> None:
         """Call it before each frame. Raises InputError, BadFrame for a template that does not fit."""
         if self._template == "none":
             return
         if self._detector.is_fresh:
             self.begin(network, like)
-        elif self._away is not None:
-            self._return(network, decoder, self._away)
+        elif self._away is not None and self._detector.golden is not None:
+            network.next(self._used.of(self._detector.golden.mean, self._away), self._away)
+            self._away = None
+            decoder.reset()
 
     def note(self, live: Mask) -> None:
         """What the network was just given at these pixels is no longer the template."""
-        if self._template == "each":
+        if self.goes_back:
             self._away = live
 
     def begin(self, network: CameraNetwork, like: Image) -> None:
@@ -64,11 +71,3 @@ class Showing:
         network.first(self._used.of(change.corrected))
         self._detector.commit(change, change.live)
         self._away = None
-
-    def _return(self, network: CameraNetwork, decoder: Decoder, live: Mask) -> None:
-        """Take the template again where the last part differed from it: the next one is compared with nothing else."""
-        self._away = None
-        change = self._detector.restore(live)
-        network.next(self._used.of(change.corrected, live), live)
-        self._detector.commit(change, change.live)
-        decoder.reset()

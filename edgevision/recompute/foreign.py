@@ -1,7 +1,9 @@
 """Foreign mode: while a scene stays busy the whole network runs in OpenVINO, where that is faster than recomputing most of it.
 
 In: the bound steps and the input's plane, which stays `x_used`. Out: whether to, and the network's outputs. Keeps by network the compiled
-model and the break-even, by camera the last frames' costs. The steps' own planes are stale meanwhile; a `first` of x_used ends it.
+model and the break-even, by camera the last frames' costs. The steps' own planes are stale meanwhile; a whole run of x_used ends it.
+
+Busy is also who asks for one whole run after the other, each picture being a scene of its own: then these are OpenVINO's.
 
 Nothing is compiled or measured before a scene is busy. Then the model is compiled beside the camera's work, and timed on four frames
 against the steps' own time on the same frames. The break-even so found is kept on disk.
@@ -113,6 +115,8 @@ class Foreign:
         self._input = np.zeros(0, entrance.store.dtype)
         self._samples: list[float] = []
         self._busy: deque[bool] = deque(maxlen=_OF_FRAMES)
+        self._wholes: deque[bool] = deque(maxlen=_OF_FRAMES)  # of the last calls: was it `first`
+        self._is_for_wholes = False
         self._calm = self._frames = 0
         self._optimism = 1.0
         self.is_on = False
@@ -123,10 +127,33 @@ class Foreign:
         """Call after all steps ran whole."""
         self._times.learn()
 
+    def takes_whole(self) -> bool:
+        """Call in each `first`, with the input taken in: whether it is to be OpenVINO's. It `is_on` then."""
+        self._wholes.append(True)
+        if not self._is_for_wholes or self._network.has_failed or sum(self._wholes) < _BUSY_FRAMES:
+            return False
+        self._enter(self._times.dense_s)
+        return True
+
+    def watch_whole(self, ours: Callable[[], Arrays]) -> None:
+        """Call after a `first` was run by the steps, with what they answer: perhaps the next one is OpenVINO's."""
+        if self._network.has_failed or sum(self._wholes) < _BUSY_FRAMES:
+            return
+        share, dense_s = self._network.share(), self._times.dense_s
+        if share is not None and not share * _ENTER < 1:
+            return
+        if self._network.compiled is None:
+            self._network.want()
+        elif share is None:
+            self._try(dense_s, dense_s)
+        elif not self._is_for_wholes:
+            self._is_for_wholes = self._agrees(ours())
+
     def watch(self, taken: int, spent_s: float, ours: Callable[[], Arrays]) -> None:
         """Call after the steps ran selectively, `taken` pixels of the input having changed, with what this took and what they answer:
         perhaps the next call is foreign.
         """
+        self._wholes.append(False)
         is_light = not spent_s > _QUESTION * self._times.dense_s and not self._times.has_news
         if not taken or self._network.has_failed or is_light:  # looked at no closer, which costs as much as a light frame
             self._busy.append(False)
@@ -170,16 +197,18 @@ class Foreign:
             self._busy.clear()  # they were busy by no measure yet
 
     def _enter(self, cost_s: float) -> None:
-        self._forecast = self._forecast or Forecast(self._steps, self._entrance)
-        foreseen = self._times.of_shares(self._forecast.shares(self._entrance))
-        self._optimism = min(1.0, cost_s / foreseen) if foreseen > 0 else 1.0
+        if not self.is_on:
+            self._forecast = self._forecast or Forecast(self._steps, self._entrance)
+            foreseen = self._times.of_shares(self._forecast.shares(self._entrance))
+            self._optimism = min(1.0, cost_s / foreseen) if foreseen > 0 else 1.0
         self._calm = self._frames = 0
         self.outputs = {}
         self.is_on = True
 
     def is_over(self) -> bool:
-        """Call in foreign mode, with the input taken in: whether the scene has been calm long enough for a `first` to pay."""
+        """Call in foreign mode, with the input taken in: whether the scene has been calm long enough for a whole run to pay."""
         self._frames += 1
+        self._wholes.append(False)
         if self._forecast is None or (self._calm == 0 and self._frames % _LOOK_EVERY and self._entrance.live_px):
             return False
         foreseen_s = self._optimism * self._times.of_shares(self._forecast.shares(self._entrance))

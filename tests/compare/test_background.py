@@ -41,18 +41,18 @@ def test_the_same_frame_again_is_still(dtype, shape):
     image = (np.arange(np.prod(shape)).reshape(shape) % 90 + 60).astype(dtype) * (1 if dtype == np.uint8 else 257)
     detector = ev.ChangeDetector()
     detector.update(image)
-    before = detector._background.used.copy()
+    before = detector._open().used.copy()
     change = detector.update(image)
     assert not change.live.any()
     assert change.fraction == 0
-    assert (detector._background.used == before).all()
+    assert (detector._open().used == before).all()
 
 
 def test_noise_is_still_and_soon_known(random):
     detector, scene = ev.ChangeDetector(), textured()
     shares = [detector.update(camera(scene, random)).fraction for _ in range(30)]
     assert max(shares[1:]) < 0.003
-    assert detector._background.noise[90] == pytest.approx(2.0, rel=0.2)
+    assert detector._open().noise[90] == pytest.approx(2.0, rel=0.2)
 
 
 def test_a_part_that_leaves_is_live_in_the_next_frame_and_gone_from_what_was_used(random):
@@ -64,7 +64,7 @@ def test_a_part_that_leaves_is_live_in_the_next_frame_and_gone_from_what_was_use
     assert not detector.update(camera(with_part, random)).live[42:58, 52:78].any()
     change = detector.update(camera(scene, random))
     assert change.live[40:60, 50:80].all()
-    used = detector._background.used.reshape(scene.shape)[40:60, 50:80]
+    used = detector._open().used.reshape(scene.shape)[40:60, 50:80]
     assert abs(used - scene[40:60, 50:80]).max() < 14
 
 
@@ -163,7 +163,7 @@ def test_forced_rows_are_live_and_become_used(random):
     assert change.live[10:14].all()
     assert change.fraction >= 4 / 120
     detector.commit(change, change.live)
-    used = detector._background.used.reshape(scene.shape)
+    used = detector._open().used.reshape(scene.shape)
     assert (used[10:14] == change.corrected[10:14]).all()
 
 
