@@ -20,6 +20,7 @@ from edgevision.compare import golden
 from edgevision.compare.background import ChangeDetector
 from edgevision.compare.belt import Belt, Seen
 from edgevision.compare.image import checked
+from edgevision.compare.policy import AllPolicy
 from edgevision.compare.settings import ChangeSettings
 from edgevision.config import CameraConfig, Config, builtin_registry, load
 from edgevision.errors import BadFrame, ConfigError, EngineFault, InputError
@@ -58,6 +59,7 @@ class Pipeline:
         self._showing = Showing(settings, self._detector)
         self._refresh = RollingRefresh(settings.recompute.keyframe_s)
         self.tracks = Tracks(settings.judge)
+        self._is_blind = isinstance(policy, AllPolicy) and settings.compare.global_fraction == 1.0  # nothing hangs on what has changed
         self._network: CameraNetwork | None = None
         self._decoder: Decoder | None = None
         self._audits: Audits | None = None
@@ -100,7 +102,7 @@ class Pipeline:
             network, decoder, audits = self._stages_for(height, width)
             is_dense = audits.is_dense(frame.ts)
             self._showing.make_ready(network, decoder, frame.image)
-            rows = slice(0, height) if is_dense else self._refresh.rows(frame.ts, height)
+            rows = slice(0, height) if is_dense or self._is_blind else self._refresh.rows(frame.ts, height)
             seen = self._on_belt(frame, network)
             change = self._detector.measure(seen.picture, frame.ts, rows)
             watch.lap("compare")

@@ -153,6 +153,11 @@ class ChangeDetector:
             samples = self._fit_light(background, flat)
         refuse_colours(background.scratch.samples, samples, self.settings.colour_limit)
         limits = self._limits(background, flat, samples)
+        if self._is_forced(background, force_rows):
+            background.is_stale = True
+            return self._partial(background, image, flat, *self._everything(background))
+        if background.is_stale:
+            self._renew(background)
         found = self._find(background, flat, limits)
         if background.began_golden:
             self._refuse_alien(background, found)
@@ -230,7 +235,8 @@ class ChangeDetector:
             if background.golden is None:
                 background.restart_reference(pending.corrected)
         else:
-            self._refresh_tolerances(background, chosen, runs, count)
+            if not background.is_stale:
+                self._refresh_tolerances(background, chosen, runs, count)
             if background.frames % POINTS_EVERY == 0:
                 background.steady.choose(self._kernels, background.used, background.allowed)
             self._learn(background, pending, protect)
@@ -270,6 +276,7 @@ class ChangeDetector:
 
     def _renew(self, background: Background) -> None:
         """All that follows from what is used, all of which is new."""
+        background.is_stale = False
         self._set_tolerances(background, (0, background.shape[0]))
         background.steady.choose(self._kernels, background.used, background.allowed, CELLS[0])
 
@@ -361,6 +368,17 @@ class ChangeDetector:
         scratch = background.scratch
         frame = (flat, background.used, background.tolerance, background.lamp.light, limits, background.channels, background.span)
         return int(self._kernels.find_weak(*frame, scratch.rows, scratch.weak, scratch.points))
+
+    def _is_forced(self, background: Background, rows: slice | None) -> bool:
+        """Whether all of the frame is live whatever it shows, and nothing else hangs on what it shows: then nothing is looked for."""
+        is_all = rows is not None and rows.indices(background.shape[0])[:2] == (0, background.shape[0])
+        return is_all and self.settings.global_fraction == 1.0 and not background.began_golden and not background.dazzled
+
+    def _everything(self, background: Background) -> tuple[LiveMask, int]:
+        """All that is allowed, live."""
+        taken = background.pool.take()
+        np.copyto(taken.mask, background.allowed, casting="unsafe")
+        return taken, int(self._kernels.find_extents(*taken))
 
     def _grow(self, background: Background, flat: Image, extra: int, found: int, force_rows: slice | None) -> tuple[LiveMask, int]:
         """The weak pixels that hold: beside a seed, in a large enough group, widened; with what hold, confirm and force add or take."""

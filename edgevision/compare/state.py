@@ -66,6 +66,7 @@ class Background:
         self.noise = np.full(measure.LEVELS, measure.NOISE_GUESS)
         self.finer = 8 - self.level_shift
         self.depth = (self.level_shift, (measure.LEVELS << self.level_shift) - 1)
+        self.is_stale = False  # the tolerances are of an earlier picture in use: nothing was looked for since
         self.began_golden = False  # the golden picture itself was the first frame, so that `used` is it and what differed from it
         self.golden = None if golden is None else GoldenView(golden, image, self.allowed, self.level_shift, settings)
         self.steady = Steady((height, width), self.channels, self.level_shift, settings.steady_px)

@@ -344,8 +344,9 @@ def test_the_forecast_of_a_small_change_is_small(tmp_path, random):
 def test_openvino_reads_the_plane_as_it_is_held(unet, random, store):
     graph = read_graph(unet)
     x = random.standard_normal((48, 64, 3)).astype(np.float32)
-    request, array = compile_whole(graph, Tensor(graph.input, 48, 64, 3, store=store), "f32", 1).request()
-    array[...] = encode(x, store)
+    whole = compile_whole(graph, Tensor(graph.input, 48, 64, 3, store=store), "f32", 1)
+    request, array = whole.request()
+    whole.feed(array, encode(x, store))
     request.infer()
     held = decode(encode(x, store), store).transpose(2, 0, 1)[None]
     assert np.allclose(request.get_output_tensor(0).data, openvinos(unet, np.ascontiguousarray(held)), atol=1e-5)
