@@ -170,7 +170,7 @@ class ChangeDetector:
 
     def _begin(self, image: Image, flat: Image) -> ChangeMap:
         """The first frame: all of it."""
-        if may_wait(self.settings):
+        if self.golden is None and may_wait(self.settings):
             check_first(image, self.settings)
             change = whole(flat.reshape(image.shape))
             self._pending = _Pending(change, flat, flat, change.live, len(flat))
@@ -220,7 +220,7 @@ class ChangeDetector:
         """
         pending = self._last(change)
         if self._background is None:
-            self._first, self._pending = FirstFrame(pending.image.copy(), change.corrected.shape), None
+            self._first, self._pending = FirstFrame(pending.image, change.corrected.shape), None
             return
         background = self._open()
         scratch = background.scratch

@@ -5,7 +5,6 @@ In: a frame. Out: whether it shows anything; the ChangeMap of a whole run. Where
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,22 +18,18 @@ from edgevision.records import ChangeMap, Image, Scene
 DARK_LEVELS = 2  # from black, and from white: so near, a value says nothing
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class FirstFrame:
     """A copy of it, (row, column x channel), and the shape in which it came."""
 
-    flat: Image
-    shape: tuple[int, ...]
-
-    @property
-    def dtype(self) -> Any:
-        """Of its values."""
-        return self.flat.dtype
+    def __init__(self, flat: Image, shape: tuple[int, ...]) -> None:
+        self.flat = flat.copy()
+        self.shape: tuple[int, ...] = shape
+        self.dtype: Any = flat.dtype
 
 
 def may_wait(settings: ChangeSettings) -> bool:
-    """Whether the first frame is compared with nothing, and all of it counts."""
-    return settings.reference == "running" and settings.roi is None and not settings.ignore
+    """Whether all of a frame counts, so that nothing has to be drawn to say whether it shows anything."""
+    return settings.roi is None and not settings.ignore
 
 
 def check_first(image: Image, settings: ChangeSettings) -> None:
@@ -45,7 +40,8 @@ def check_first(image: Image, settings: ChangeSettings) -> None:
     down, across = steps_of(height, width, channels)
     samples = image[::down, ::across]
     low, high = DARK_LEVELS << level_shift, (256 << level_shift) - 1 - (DARK_LEVELS << level_shift)
-    refuse_blind(samples.size, (np.count_nonzero(samples <= low), np.count_nonzero(samples >= high)), settings.blind_fraction)
+    dark, bright = int(np.count_nonzero(samples <= low)), int(np.count_nonzero(samples >= high))
+    refuse_blind(samples.size, (dark, bright), settings.blind_fraction)
 
 
 def refuse_blind(seen: int, blind: tuple[int, int], limit: float) -> None:

@@ -35,7 +35,7 @@ _BUSY_FRAMES, _OF_FRAMES, _CALM_FRAMES = 4, 6, 4
 _ENTER, _LEAVE = 1.05, 0.75  # of the foreign time
 _LOOK_EVERY = 4
 _TRIALS = 4
-_WAY = "fed as floats"  # how OpenVINO is given the input: a break-even of another way is none of this
+_WAY = "as written, fed floats"  # how OpenVINO is given file and input: a break-even of another way is none of this
 _TINY = 1e-6
 _FAR_OFF = 0.05  # mean difference from the steps' own answer, of its largest value: rounding stays far below
 

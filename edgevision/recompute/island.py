@@ -24,7 +24,7 @@ from edgevision.kernels.forms import Backend, Plane
 from edgevision.kernels.plain.runs import forget
 from edgevision.kernels.plain.store import decode, encode
 from edgevision.recompute.copies import TensorOf
-from edgevision.recompute.graph import Graph, read_graph
+from edgevision.recompute.graph import Graph, as_written, read_graph
 from edgevision.recompute.memory import Memory
 from edgevision.recompute.plan import IslandStep, Tensor
 
@@ -108,7 +108,8 @@ def compile_whole(graph: Graph, entrance: Tensor, precision: str, threads: int) 
     settings: dict[str, Any] = {"INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY", "ENABLE_CPU_PINNING": False}
     if precision != "int8":
         settings["INFERENCE_PRECISION_HINT"] = precision
-    steps, kind = PrePostProcessor(again.model), entrance.store.kind
+    model = as_written(graph.path, graph.shapes[graph.input]) if precision == "int8" else again.model
+    steps, kind = PrePostProcessor(model), entrance.store.kind
     if kind != "u8":  # as an operator of its own the way from bytes to floats would take as long as the network
         steps.input().tensor().set_layout(Layout("NHWC")).set_element_type({"f32": Type.f32, "bf16": Type.bf16}[kind])
         steps.input().model().set_layout(Layout("NCHW"))

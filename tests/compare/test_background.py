@@ -362,3 +362,60 @@ def test_prepare_compiles_and_forgets_nothing(random):
 def test_a_threshold_that_is_none_is_refused(wrong):
     with pytest.raises(ValueError, match="pixel_threshold"):
         ev.ChangeSettings(pixel_threshold=wrong)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_a_first_frame_that_waits_is_a_first_frame(random, dtype):
+    """Nothing is worked out before a second one comes; then all is as if it had been (a ROI of the whole picture does not wait)."""
+    scene = textured()
+    frames = [camera(scene, random).astype(dtype) * (1 if dtype == np.uint8 else 257) for _ in range(6)]
+    frames[3][30:60, 40:80] = frames[3].max()
+    whole = ev.ChangeSettings(roi=((0, 0), (159, 0), (159, 119), (0, 119)))
+    waits, draws = ev.ChangeDetector(), ev.ChangeDetector(whole)
+    for frame in frames:
+        ours, theirs = waits.update(frame), draws.update(frame)
+        assert (ours.live == theirs.live).all()
+        assert (ours.foreground == theirs.foreground).all()
+        assert (ours.corrected[ours.live] == theirs.corrected[theirs.live]).all()
+        assert (ours.gain, ours.offset, ours.full_reason) == (theirs.gain, theirs.offset, theirs.full_reason)
+    assert ours.fraction < 1
+
+
+@pytest.mark.parametrize("level", [0, 255])
+def test_a_blind_first_frame_is_refused_and_forgotten(level):
+    detector = ev.ChangeDetector()
+    with pytest.raises(BadFrame, match=r"100\.0% of its samples"):
+        detector.update(np.full((40, 50, 3), level, np.uint8))
+    assert detector.update(np.full((30, 50), 100, np.uint8)).full_reason == "first"
+
+
+def test_a_frame_that_is_passed_by_leaves_what_was_used(random):
+    scene = textured()
+    detector = ev.ChangeDetector()
+    settled(detector, scene, random)
+    used = detector._open().used.copy()
+    part = camera(scene, random)
+    part[30:60, 40:80] = 250
+    for _ in range(2):
+        change = detector.measure(part)
+        assert change.live[32:58, 42:78].all()
+        detector.pass_by(change)
+        assert (detector._open().used == used).all()
+    with pytest.raises(InputError, match="is not the one last measured"):
+        detector.pass_by(change)
+
+
+def test_where_all_is_taken_nothing_is_looked_for_and_looking_again_is_right(random):
+    scene = textured()
+    forced, looking = (ev.ChangeDetector(ev.ChangeSettings(global_fraction=1.0)) for _ in range(2))
+    frames = [camera(scene, random) for _ in range(8)]
+    for frame in frames[:4]:
+        change = forced.measure(frame, force_rows=slice(0, 120))
+        assert change.live.all()
+        assert change.fraction == 1.0
+        forced.commit(change, change.live)
+        other = looking.measure(frame)
+        looking.commit(other, np.ones_like(other.live))
+    for frame in frames[4:]:
+        frame[30:60, 40:80] = 250
+        assert (forced.update(frame).live == looking.update(frame).live).all()

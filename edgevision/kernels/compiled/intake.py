@@ -100,7 +100,7 @@ def code_table(table, coded, given, kind):
 
 @kernel
 def take_frame(picture, runs, count, lines, line, room, given, kind, coded, order):
-    """`picture` (row, column, channel), 8-bit; `coded` as `code_table` makes it. Beyond its ends the picture's last row and column stand."""
+    """`picture` (row, column, channel), 8-bit; `coded` as `code_table` makes it. Beyond the picture its last row and column stand."""
     last_row, width = picture.shape[0] - 1, picture.shape[1]
     for run in range(count):
         row, start, stop = np.int64(runs[run, 0]), np.int64(runs[run, 1]), np.int64(runs[run, 2])
@@ -176,7 +176,7 @@ def bind(intake: Intake, target: Plane) -> Callable[[NDArray[Any], Runs, int], N
         if intake.resize is None or is_corner(intake.resize):
             code = specialize(take_frame, (_FRAME, *into, dtype[:, ::1], types.int64[::1]))
             coded = np.zeros((channels, 256), held.dtype)
-            table = intake.table if intake.resize is None else intake.table + np.float32(0)  # as mixing has it: no zero is negative
+            table = intake.table if intake.resize is None else intake.table + np.float32(0)  # as mixing has it: no zero is below 0
             specialize(code_table, (types.float32[:, ::1], dtype[:, ::1], into[5], into[6]))(table, coded, numbers(target.store), kind)
             extra = (coded, order)
         else:
