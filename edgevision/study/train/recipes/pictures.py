@@ -20,11 +20,11 @@ from edgevision.study.train.recipes.variation import REPEATED, Bytes, Variation
 
 LONGEST_PX = 320  # larger pictures are shown to the network at a half, a third, ... of their size
 SET_IN = 0.5  # of the views: with another picture's defect in it
-SET_IN_SHARE = 0.12  # of a picture, at most: larger defects cannot be set into another
+SET_IN_SHARE = 0.4  # of a picture, at most: larger defects cannot be set into another
 MARGIN_PX = 6
 LABELS = MappingProxyType({"magnetic_tile": magnetic_tile.CLASSES[1:], "cookie": ("broken",)})
-DRAWN = MappingProxyType({"magnetic_tile": {"pit": 1, "fray": 2, "crack": 3, "stain": 4, "patch": 5}})  # on good pictures, and as what
-DRAWN_SHARE = 0.4  # of the views, where defects are drawn
+DRAWN = MappingProxyType({"magnetic_tile": {"pit": 1, "fray": 2, "crack": 3, "stain": 4, "patch": 5}})  # and as what
+DRAWN_SHARE = 0.5  # of the views, where defects are drawn
 
 
 def labels_of(layout: str) -> tuple[str, ...]:
@@ -65,15 +65,15 @@ def filled_up(lesson: Lesson) -> Lesson:
 
 
 class PictureLessons:
-    """Views of photographed surfaces: good ones and each label of the bad ones about equally often."""
+    """Views of photographed surfaces: as many of good ones as of bad ones, and of these each label about equally often."""
 
     def __init__(self, lessons: Sequence[Lesson], px: int, variation: Variation, drawn: Mapping[str, int] | None = None) -> None:
         self._px, self._variation, self._drawn = px, variation, drawn or {}
         good = [lesson for lesson in lessons if not lesson.is_bad]
         labels = sorted({int(value) for lesson in lessons for value in np.unique(lesson.marks) if 0 < value < REPEATED})
         self._kinds = [[lesson for lesson in lessons if (lesson.marks == label).any()] for label in labels]
-        self._kinds += [good] * max(1, len(labels) // 2) if good else []
-        self._good = good
+        self._kinds += [good] * len(labels) if good else []
+        self._all = list(lessons)
         self._small = [piece for lesson in lessons for piece in _pieces(lesson)]
 
     def draw(self, rng: np.random.Generator, count: int) -> list[Lesson]:
@@ -81,10 +81,10 @@ class PictureLessons:
         return [self._one(rng) for _ in range(count)]
 
     def _one(self, rng: np.random.Generator) -> Lesson:
-        if self._drawn and self._good and rng.random() < DRAWN_SHARE:
-            plain = self._good[int(rng.integers(len(self._good)))]
-            lesson = drawn_on(plain.image, rng, self._drawn)
-            marks = np.where(plain.marks == REPEATED, REPEATED, lesson.marks).astype(np.uint8)
+        if self._drawn and rng.random() < DRAWN_SHARE:
+            under = self._all[int(rng.integers(len(self._all)))]
+            lesson = drawn_on(under.image, rng, self._drawn)
+            marks = np.where((lesson.marks > 0) & (under.marks != REPEATED), lesson.marks, under.marks)
             return view_of(Lesson(lesson.image, marks, True), self._px, rng, self._variation)
         kind = self._kinds[int(rng.integers(len(self._kinds)))]
         lesson = kind[int(rng.integers(len(kind)))]
