@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgevision.compare import measure
-from edgevision.compare.area import allowed_pixels
+from edgevision.compare.area import allowed_pixels, where_allowed
 from edgevision.compare.first import FirstFrame, check_first, may_wait, refuse_blind, whole
 from edgevision.compare.golden import Golden
 from edgevision.compare.golden import load as load_golden
@@ -189,12 +189,11 @@ class ChangeDetector:
     def as_allowed(self, image: Image) -> Image:
         """The frame where changes count and, outside the ROI and in ignored polygons, what was used there; `image` itself without such."""
         background = self._background
-        if background is None or background.frames == 0 or background.allowed_px == background.allowed.size:
-            return image
-        used = background.used.reshape(image.shape)
-        mask = background.allowed.astype(bool)
-        mixed: Image = np.where(mask if image.ndim == 2 else mask[:, :, None], image, used)
-        return mixed
+        return image if background is None or background.frames == 0 else where_allowed(image, background.used, background.allowed)
+
+    def in_light(self, image: Image) -> Image:
+        """All of the frame last measured as `corrected` has it at live pixels: in the light of what it was compared with."""
+        return image if self._background is None else self._background.lamp.relit(self._kernels, image)
 
     def missed(self, change: ChangeMap, live: Mask, levels: float, random: np.random.Generator) -> float:
         """Of the last measured frame, the share that is not handed over with `live` although it is further than `levels` off; sampled."""
@@ -243,15 +242,16 @@ class ChangeDetector:
         self._end(background)
 
     def pass_by(self, change: ChangeMap, protect: Mask | None = None) -> None:
-        """Instead of `commit`: the network goes back to what it used before, with which the next frame is compared as if this one had not
-        been. Noise is learnt from it.
-        """
+        """Instead of `commit`: the next frame, after `go_back`, is compared with what this one was. Noise is learnt from it."""
         pending, background = self._last(change), self._open()
         self._renew_tolerances(background)
         if change.full_reason is None:
             self._learn(background, pending, protect)
-        background.lamp.reset()
         self._end(background)
+
+    def go_back(self) -> None:
+        """The next frame's light does not depend on the last one's: for who passes by each, and compares all with the same."""
+        self._open().lamp.reset()
 
     def _end(self, background: Background) -> None:
         background.frames += 1
