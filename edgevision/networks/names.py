@@ -22,11 +22,12 @@ from pathlib import Path
 import numpy as np
 
 from edgevision.errors import InputError
-from edgevision.kernels.forms import Float, Plane
+from edgevision.kernels.forms import Float
 from edgevision.kernels.plain.runs import scan
 from edgevision.networks.attention import Opening
 from edgevision.networks.attention.csat import Csat, CsatState, plane
 from edgevision.networks.turbovit import NORM_EPSILON
+from edgevision.records import Mask
 
 SCHEMA = "edgevision.names/1"
 GRAMS = (2, 3, 4)
@@ -86,11 +87,11 @@ class NamedState:
         """(name,) shares; `tokens` (row, column, channel)."""
         return self._answer(tokens, np.ones(self._head.size, np.bool_), True)
 
-    def next(self, tokens: Plane) -> Float:
-        """The same where tokens are live: only those are read."""
-        return self._answer(tokens.values, tokens.live != 0, False)
+    def next(self, tokens: Float, live: Mask) -> Float:
+        """The same where tokens are `live` (row, column): only those are read."""
+        return self._answer(tokens, live, False)
 
-    def _answer(self, tokens: Float, live: np.ndarray[tuple[int, ...], np.dtype[np.bool_]], everything: bool) -> Float:
+    def _answer(self, tokens: Float, live: Mask, everything: bool) -> Float:
         seen = normed(np.asarray(tokens[live], np.float32))
         for part, weights in ((self._key, self._head.key), (self._value, self._head.value)):
             part.values[live] = projected(seen, weights)

@@ -54,6 +54,11 @@ class TurboViTSettings(Settings):
         description="Height and width of its input, to which frames are stretched; whole units, 32 px with the default ones. Left out: the "
         "frame's own size, filled up, or for a classifier the size that it was trained on.",
     )
+    output: Literal["answer", "tokens"] = Field(
+        "answer",
+        description="What it gives: its own head's answer, or the last block's tokens, at which a head that is asked by name looks "
+        "(`segment.kind: names`).",
+    )
     attention: tuple[Literal["unit", "dense", "sparsifiner", "csat", "hybrid"], ...] = Field(
         (),
         max_length=16,
