@@ -129,8 +129,8 @@ class CameraConfig(Settings):
         gives_tokens = self.recompute.network == "turbovit" and self.recompute.turbovit.output == "tokens"
         if gives_tokens != (self.segment.kind == "names"):
             raise ValueError(
-                f"segment.kind is {self.segment.kind} and recompute.turbovit.output {self.recompute.turbovit.output}: a head asked by name, "
-                "and nothing else, reads a turbovit's tokens; use names, network turbovit and output tokens together, or none of them"
+                f"segment.kind is {self.segment.kind} and recompute.turbovit.output {self.recompute.turbovit.output}: a head asked by "
+                "name, and nothing else, reads a turbovit's tokens; use names, network turbovit and output tokens together, or none of them"
             )
         return self
 

@@ -316,7 +316,9 @@ class Pipeline:
         return self._network, self._decoder, self._audits
 
     def _new_second_look(self, audits: Audits, network: CameraNetwork) -> SecondLook:
-        return SecondLook(audits, self._new_decoder(network, self._size_px), self._rules[0], self.settings.segment.kind not in ("boxes", "names"))
+        return SecondLook(
+            audits, self._new_decoder(network, self._size_px), self._rules[0], self.settings.segment.kind not in ("boxes", "names")
+        )
 
     def _new_decoder(self, network: CameraNetwork, size_px: tuple[int, int]) -> Decoder:
         return decoder_for(self.settings.segment, size_px, facts_of(network, *size_px))

@@ -36,7 +36,7 @@ class TurboViTSpec:
     `unit` is the side, in tokens, of the windows in which `unit` attention stays; it halves with every pooling. `block` is that of the
     blocks of keys which other attentions keep or leave, the same in all stages. `head`: `class` gives
     `scores` (1, labels), shares that add up to one; `segmentation` gives `defect` (1, labels, H / 4, W / 4), a probability each; `tokens`
-    ends with the last block, for what looks at its tokens: (1, channels, rows, columns).
+    ends with the last block, for what looks at its tokens (1, channels, rows, columns).
     """
 
     depths: tuple[int, ...] = (1, 2, 7, 2)

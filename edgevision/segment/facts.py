@@ -34,8 +34,8 @@ class Placement:
 class NetworkFacts:
     """What the network's file says of itself, and how frames are given to it. The settings come before `labels` and `threshold`.
 
-    `span_px` is what its input covers, where that is more than the frame; `placement` None means that its input is the frame. `sha256` is of
-    its file.
+    `span_px` is what its input covers, where that is more than the frame; `placement` None means that its input is the frame. `sha256` is
+    that of its file.
     """
 
     labels: tuple[str, ...] = ()

@@ -43,7 +43,8 @@ class NamesDecoder:
             raise InputError(f"segment.output is {name!r}; it must be one of {', '.join(outputs)}; name the one to decode")
         tokens, size = outputs[name], (len(self._head.key), *self._head.size)
         if tokens.shape != (1, *size):
-            raise InputError(f"output {name!r} has shape {tokens.shape}; the head was taught on {(1, *size)}; set recompute.turbovit.size_px")
+            where = "set recompute.turbovit.size_px"
+            raise InputError(f"output {name!r} has shape {tokens.shape}; the head was taught on {(1, *size)}; {where}")
         whole = (0, 0, size[2], size[1])
         box = changed.get(name, whole) if self._is_filled else whole
         if box is not None:

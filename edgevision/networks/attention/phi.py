@@ -1,4 +1,4 @@
-"""Phi, what compresses tokens into measurements (METHODS 1): block means, single tokens spread evenly, random or learned; fitted to any map.
+"""Phi, what compresses tokens into measurements (METHODS 1): block means, tokens spread evenly, random or learned; fitted to any map.
 
 In: a number of measurements and a map's size. Out: a matrix (measurement, token), tokens row by row. Keeps nothing. A learned Phi is
 nested: its first m rows serve every smaller m, and so do those of `spread_tokens`, with which learning begins. METHODS begins with means;
@@ -60,8 +60,13 @@ def block_means(measurements: int, size: Size) -> Float:
 
 
 def spread_tokens(measurements: int, size: Size) -> Float:
-    """Each measurement one token. Any first m lie evenly over the map, on no grid that a network's own could beat with: Halton's points."""
+    """Each measurement one token. Any first m lie evenly over the map, on no grid that a network's own could beat with: Halton's points.
+
+    Raises InputError for more measurements than tokens.
+    """
     tall, wide = size
+    if measurements > tall * wide:
+        raise InputError(f"measurements is {measurements}; a map of {tall} x {wide} has at most {tall * wide} tokens")
     rows: dict[int, None] = {}  # in the order in which they were found
     number = 0
     while len(rows) < measurements:

@@ -148,8 +148,11 @@ class HybridAttention(TokenAttention):
 
 
 class CsatAttention(TokenAttention):
-    """METHODS 1: `phi` (measurement, row, column of keys), nested; the first `count` rows are used, single tokens to begin with. While it is taught as many as are drawn
-    anew at each step, all or a half, a quarter, ... of them: else the network would know how to live with all of them alone."""
+    """METHODS 1: `phi` (measurement, row, column of keys), nested; the first `count` rows are used, single tokens to begin with.
+
+    While it is taught as many as are drawn anew at each step, all or a half, a quarter, ... of them: else the network would know how to
+    live with all of them alone.
+    """
 
     def __init__(self, tokens: Tokens, measurements: int) -> None:
         super().__init__(tokens)
