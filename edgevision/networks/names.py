@@ -22,6 +22,7 @@ import zipfile
 import zlib
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -206,13 +207,13 @@ def read_names(path: Path) -> NamedHead:
         with np.load(path, allow_pickle=False) as opened:
             said = json.loads(str(opened["said"]))
             is_known = said["schema"] == SCHEMA
-            arrays = [np.asarray(opened[name], np.float32) for name in WEIGHTS] if is_known else []
+            arrays: dict[str, Any] = {name: np.asarray(opened[name], np.float32) for name in WEIGHTS} if is_known else {}
             memory = Remembered(*(np.asarray(opened[name]) for name in MEMORY)) if is_known else None
         if memory is None:
             raise InputError(f"{path}: schema is '{said['schema']}'; this version reads '{SCHEMA}'; {remedy}")
         rows, columns = (int(side) for side in said["size"])
         names, measurements, network = tuple(said["names"]), int(said["measurements"]), str(said["network"])
-        return NamedHead(names, *arrays, measurements=measurements, size=(rows, columns), network=network, memory=memory)
+        return NamedHead(names, **arrays, measurements=measurements, size=(rows, columns), network=network, memory=memory)
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file; {remedy}") from error
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:

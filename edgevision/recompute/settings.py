@@ -69,6 +69,11 @@ class TurboViTSettings(Settings):
     )
     hybrid: HybridSettings = Field(HybridSettings(), description="For attention `hybrid`: what is kept, and what is done about the rest.")
     measurements: int = Field(256, description="For csat: into how many measurements a layer's tokens are compressed; at most its tokens.")
+    phi: Literal["means", "tokens"] = Field(
+        "means",
+        description="For csat, where the weights hold no measurements that were learnt: each the mean of a block of tokens, or one token, "
+        "spread evenly; tokens come nearer to dense attention where they differ much, as on textures.",
+    )
     recovery: Literal["none", "denoise", "token"] = Field(
         "none",
         description="For csat: `denoise` what was found by soft thresholds of `sparsity`; `token`: look at tokens recovered from the "
