@@ -6,7 +6,7 @@ taken to lie about their mean, all names with one covariance S, drawn a little t
     like(e, name) = e . w + b,      w = S^-1 mean of the name,  b = -w . mean / 2,      e the mean of the tokens
 
 A name that was added answers where it leads every other name by more than its margin, which may be below 0. It is set so that of the
-others' crops in the memory at most one in a hundred goes over, each judged by what was learnt from other pictures than its own. There is
+others' crops in the memory at most one in two hundred goes over, each judged by what was learnt from other pictures than its own. There is
 nothing random in it, and no step size: ten pictures are too few for either.
 """
 
@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 EVEN = 0.01  # share of the covariance that is equal for all channels
-LOST = 0.01  # of the crops of other names
+LOST = 0.005  # of the crops of other names
 FOLDS = 5
 Whole = NDArray[np.int64]
 Wide = NDArray[np.float64]
