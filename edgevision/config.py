@@ -135,6 +135,15 @@ class CameraConfig(Settings):
         return self
 
     @model_validator(mode="after")
+    def _known_marks_were_taught(self) -> CameraConfig:
+        if self.judge.known_px and self.compare.reference != "golden":
+            raise ValueError(
+                f"judge.known_px is {self.judge.known_px} and compare.reference is running, which shows no old marks; set "
+                "compare.reference: golden, or leave known_px out"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _template_is_taught(self) -> CameraConfig:
         if self.recompute.template != "none" and self.compare.reference != "golden":
             raise ValueError(

@@ -102,7 +102,7 @@ class Pipeline:
         try:
             network, decoder, audits = self._stages_for(height, width)
             is_dense = audits.is_dense(frame.ts)
-            self._showing.make_ready(network, decoder, frame.image)
+            self._showing.make_ready(network, frame.image)
             rows = slice(0, height) if is_dense else self._refresh.rows(frame.ts, height)
             seen = self._on_belt(frame, network)
             change = self._detector.measure(seen.picture, frame.ts, rows)
@@ -115,7 +115,8 @@ class Pipeline:
             is_full = change.full_reason is not None
             is_whole = is_full or is_dense
             picture = self._showing.used(change.corrected, None if is_whole else live)
-            outputs = network.first(picture) if is_whole else network.next(picture, live)
+            taken = live if is_whole else self._showing.renewed(live)
+            outputs = network.first(picture) if is_whole else network.next(picture, taken)
             self._outputs, self._change = outputs, change
             self._showing.note(live)
             elapsed_ms = watch.lap("recompute")
@@ -124,7 +125,7 @@ class Pipeline:
         except (BadFrame, InputError) as error:
             return self.not_inspected(str(error), frame.ts, frame.seq, frame.part_id, frame.job_id)
         try:
-            audits.check_engine(picture, outputs, live, frame.ts)
+            audits.check_engine(picture, outputs, taken, frame.ts)
             watch.lap("audit")
             marked = decoder.decode(outputs, network.changed)
             regions = displaced(marked, seen.off_px, (height, width))
@@ -194,7 +195,7 @@ class Pipeline:
             missed = audits.check_input(partial(self._detector.missed, change, live), frame.ts)
         if not audits.is_map_due(frame.ts):
             return None if missed is None else Audit(None, missed)
-        audit = second.look(frame, self._showing.raw(self._detector.as_allowed(picture)), change, answer)
+        audit = second.look(frame, self._showing.raw(self._detector.as_allowed(self._showing.lit(picture))), change, answer)
         return audit._replace(trouble=audit.trouble or missed)
 
     def _unusable(self, frame: Frame, error: EngineFault | InputError) -> Inspection:
@@ -267,9 +268,12 @@ class Pipeline:
             self._network.reset()
             self._decoder.reset()
 
-    def shown(self, image: Image) -> Image:
-        """This raw frame as the network is given it, uint8; beside its template where it is shown one. Valid until the next call."""
-        return self._showing.raw(image)
+    def shown(self, image: Image, as_taken: bool = False) -> Image:
+        """All of the frame inspected last as the network is given it, uint8; beside its template, and in its light, where it is shown one.
+
+        `as_taken`: in its own light even there. Valid until the next call.
+        """
+        return self._showing.raw(image if as_taken else self._showing.lit(image))
 
     @property
     def size_px(self) -> tuple[int, int]:

@@ -1,7 +1,11 @@
 """How a camera's network is shown its frames: as they are, or each beside the picture of a part without defects.
 
 In: frames, live pixels. Out: pictures for the network. Keeps the room for them and, for `recompute.template: each`, where the last part
-differed from its template.
+differed from its template: the next one is compared with the template alone, and what the network holds of the last is taken out of it in
+the same run that puts the next one in.
+
+Beside a template a frame is shown in the template's light. That is part of how such a network is asked, be it asked whole or in part:
+what is gone must not be told from a lamp that has dimmed.
 """
 
 from __future__ import annotations
@@ -13,7 +17,6 @@ from edgevision.config import CameraConfig
 from edgevision.errors import InputError
 from edgevision.recompute.camera_network import CameraNetwork
 from edgevision.records import Image, Mask
-from edgevision.segment.decoders import Decoder
 
 
 class Showing:
@@ -33,17 +36,32 @@ class Showing:
         return self._used.of(image, live)
 
     def raw(self, image: Image) -> Image:
-        """A frame just as the camera gave it, beside what is in use; valid until the next call."""
+        """A frame all over, beside what is in use; valid until the next call."""
         return self._raw.of(image)
 
-    def make_ready(self, network: CameraNetwork, decoder: Decoder, like: Image) -> None:
+    def lit(self, image: Image) -> Image:
+        """All of the frame that was measured last: as the camera gave it, or in its template's light."""
+        return image if self._template == "none" else self._detector.in_light(image)
+
+    def make_ready(self, network: CameraNetwork, like: Image) -> None:
         """Call it before each frame. Raises InputError, BadFrame for a template that does not fit."""
         if self._template == "none":
             return
         if self._detector.is_fresh:
             self.begin(network, like)
         elif self._away is not None:
-            self._return(network, decoder, self._away)
+            change = self._detector.restore(self._away)
+            self._detector.commit(change, change.live)
+
+    def renewed(self, live: Mask) -> Mask:
+        """Where the picture in use differs from that which the network was given last: `live`, and where that was not the template.
+
+        Call it after `used` for live pixels: there the picture becomes the template again.
+        """
+        if self._away is None or not isinstance(self._used, BesideTemplate):
+            return live
+        self._used.put_back(self._away & ~live)
+        return self._away | live
 
     def note(self, live: Mask) -> None:
         """What the network was just given at these pixels is no longer the template."""
@@ -64,11 +82,3 @@ class Showing:
         network.first(self._used.of(change.corrected))
         self._detector.commit(change, change.live)
         self._away = None
-
-    def _return(self, network: CameraNetwork, decoder: Decoder, live: Mask) -> None:
-        """Take the template again where the last part differed from it: the next one is compared with nothing else."""
-        self._away = None
-        change = self._detector.restore(live)
-        network.next(self._used.of(change.corrected, live), live)
-        self._detector.commit(change, change.live)
-        decoder.reset()

@@ -127,3 +127,31 @@ def test_defects_in_a_row_leave_nothing_behind(line):
         draw_defects(np.random.default_rng(number), image, 2)
         pipe.inspect(frame(image, number))
     assert pipe.inspect(frame(template, 9)).regions == ()
+
+
+def test_the_last_board_leaves_no_bit_behind(line):
+    line.write_text(re.sub(r"gate: \S+", "gate: 0", line.read_text()))
+    template, image = board(1)
+    pipe, fresh = (ev.Pipeline.from_config(line) for _ in range(2))
+    other = template.copy()
+    draw_defects(np.random.default_rng(3), other, 4)
+    for number, one in enumerate((other, board(2)[1], other)):  # the second is refused, and is not what the network holds
+        pipe.inspect(frame(one, number))
+    pipe.inspect(frame(image, 3))
+    fresh.inspect(frame(image, 3))
+    assert all((value == fresh.outputs[name]).all() for name, value in pipe.outputs.items())
+
+
+def test_the_whole_network_is_asked_in_the_templates_light(line):
+    template, _ = board(1)
+    dim = np.clip(template * 0.7 + 20, 0, 255).astype(np.uint8)
+    pipe = ev.Pipeline.from_config(line)
+    pipe.inspect(frame(dim))
+    lit, taken = (pipe.shown(dim, as_taken=way)[..., 2].copy() for way in (False, True))
+    assert np.median(lit) <= 3 < 20 < np.median(taken)
+
+
+def test_old_marks_need_a_reference_that_shows_them(tmp_path):
+    (tmp_path / "line.yaml").write_text("cameras: {cam: {source: {type: synthetic}, judge: {known_px: 16}}}")
+    with pytest.raises(ConfigError, match=r"judge\.known_px is 16 and compare\.reference is running"):
+        load(tmp_path / "line.yaml")

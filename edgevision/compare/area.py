@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from edgevision.compare.settings import ChangeSettings
 from edgevision.errors import InputError
+from edgevision.records import Image
 
 
 def allowed_pixels(settings: ChangeSettings, height: int, width: int) -> NDArray[np.uint8]:
@@ -23,6 +24,15 @@ def allowed_pixels(settings: ChangeSettings, height: int, width: int) -> NDArray
     if not allowed.any():
         raise InputError("compare.ignore covers the whole of what compare.roi leaves; nothing could ever be live: make it smaller")
     return allowed
+
+
+def where_allowed(image: Image, other: Image, allowed: NDArray[np.uint8]) -> Image:
+    """The image (H, W[, C]) where pixels count, the other one, of the same values, elsewhere; the image itself where all of them count."""
+    if allowed.all():
+        return image
+    mask = allowed.astype(np.bool_)
+    mixed: Image = np.where(mask if image.ndim == 2 else mask[:, :, None], image, other.reshape(image.shape))
+    return mixed
 
 
 def span_of(allowed: NDArray[np.uint8], channels: int) -> tuple[int, int, int, int]:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgevision.compare import measure
-from edgevision.compare.area import allowed_pixels, span_of
+from edgevision.compare.area import allowed_pixels, span_of, where_allowed
 from edgevision.compare.belt import entering, move
 from edgevision.compare.golden import Golden
 from edgevision.compare.golden import load as load_golden
@@ -304,12 +304,11 @@ class ChangeDetector:
     def as_allowed(self, image: Image) -> Image:
         """The frame where changes count and, outside the ROI and in ignored polygons, what was used there; `image` itself without such."""
         background = self._background
-        if background is None or background.frames == 0 or background.allowed_px == background.allowed.size:
-            return image
-        used = background.used.reshape(image.shape)
-        mask = background.allowed.astype(bool)
-        mixed: Image = np.where(mask if image.ndim == 2 else mask[:, :, None], image, used)
-        return mixed
+        return image if background is None or background.frames == 0 else where_allowed(image, background.used, background.allowed)
+
+    def in_light(self, image: Image) -> Image:
+        """All of the frame last measured as `corrected` has it at live pixels: in the light of what it was compared with."""
+        return image if self._background is None else self._background.lamp.relit(self._kernels, image)
 
     def missed(self, change: ChangeMap, live: Mask, levels: float, random: np.random.Generator) -> float:
         """Of the last measured frame, the share that is not handed over with `live` although it is further than `levels` off; sampled."""

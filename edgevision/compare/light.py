@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from edgevision.compare.masks import zeros_on_line
 from edgevision.compare.measure import LEVELS, NOISE_BINS, RESIDUAL_BINS, quantile
 from edgevision.errors import BadFrame
+from edgevision.records import Image
 
 OFFSET_PRIOR = 0.02  # how strongly an offset is doubted: little where the line explains all of the picture,
 OFFSET_DOUBT = 30.0  # much while it does not: a gain that varies by place looks like one
@@ -219,6 +220,18 @@ class Lamp:
         if self.has_places and self._spread != self._whole:
             self._spread = self._whole
             self._by_place(kernels)
+
+    def relit(self, kernels: ModuleType, image: Image) -> Image:
+        """All of an image (H, W[, C]) in this light; the image itself where that changes nothing."""
+        if self.is_identity:
+            return image
+        self.extend(kernels)
+        height, width = image.shape[:2]
+        flat = np.ascontiguousarray(image).reshape(height, -1)
+        runs = np.array([(row, 0, width) for row in range(height)], np.int32)
+        corrected = np.empty_like(flat)
+        kernels.correct_runs(flat, self.light, runs, height, self._channels, corrected)
+        return corrected.reshape(image.shape)
 
     def _see(self, grid: Grid, line: Line | None = None) -> NDArray[np.int64]:
         """Count the samples' residuals, and keep them: in the light of a line, or else in that found so far."""

@@ -20,7 +20,8 @@ class ChangeSettings(Settings):
     """When a pixel counts as changed. Levels are gray levels of an 8-bit picture, whatever the camera's depth."""
 
     pixel_threshold: float | str = Field(
-        "auto", description="How far a pixel must move to be live: auto, '<k> sigma' of the measured noise, or a number of gray levels."
+        "auto",
+        description="How far a pixel must move to be live: auto, '<k> sigma' of the measured noise, or a number of gray levels; 0: at all.",
     )
     noise_sigma: float | None = Field(None, ge=0, le=50, description="The camera's noise in gray levels; empty: measured from the stream.")
     adjust: AdjustSettings = Field(AdjustSettings(), description="Slow self-adjustment of the thresholds that stand on the noise.")
@@ -105,8 +106,8 @@ class ChangeSettings(Settings):
             number = measure.sigmas_of(value) if isinstance(value, str) else value
         except ValueError as error:
             raise ValueError(f"is {value!r}; give auto, '<k> sigma' or a number of gray levels") from error
-        if not 0 < number <= 255:
-            raise ValueError(f"is {value}; it must be above 0 and at most 255")
+        if not 0 <= number <= 255 or (number == 0 and isinstance(value, str)):
+            raise ValueError(f"is {value}; it must be above 0 and at most 255, or the number 0: any difference at all")
         return value
 
     @field_validator("ignore", "roi")

@@ -25,6 +25,7 @@ class BesideTemplate:
         self._bits = EightBits(bits)
         self._template = _gray(self._bits.of(template)).copy()
         self._room = np.zeros((*self._template.shape, CHANNELS), np.uint8)
+        self._home = np.dstack([self._template, self._template, np.zeros_like(self._template)])
 
     def of(self, image: Image, live: Mask | None = None) -> Image:
         """(H, W, 3) uint8, valid at live pixels (None: everywhere) until the next call."""
@@ -39,6 +40,10 @@ class BesideTemplate:
             template = self._template.reshape(-1, 1)[places]
             self._room.reshape(-1, CHANNELS)[places] = cv2.merge([gray, template, cv2.absdiff(gray, template)])[:, 0]
         return self._room
+
+    def put_back(self, gone: Mask) -> None:
+        """The template beside itself again at these pixels of what `of` gave last."""
+        cv2.copyTo(self._home, gone.view(np.uint8), self._room)
 
 
 def _gray(image: NDArray[Any]) -> NDArray[np.uint8]:

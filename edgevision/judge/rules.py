@@ -13,7 +13,8 @@ import cv2
 import numpy as np
 from pydantic import ConfigDict, Field, model_validator
 
-from edgevision.records import ChangeMap, Defect, Frame, Mask, Polygon, Region, Scene, Settings, Verdict
+from edgevision.judge.known import is_known
+from edgevision.records import ChangeMap, Defect, Frame, Image, Mask, Polygon, Region, Scene, Settings, Verdict
 
 Corner = Annotated[int, Field(ge=-100_000, le=100_000)]
 Zone = Annotated[tuple[tuple[Corner, Corner], ...], Field(min_length=3, max_length=256)]
@@ -36,8 +37,22 @@ class JudgeSettings(Settings):
     min_foreground: float = Field(
         0.0, ge=0.0, le=1.0, description="A region counts only where this share of it differs from compare.reference; 0: anywhere."
     )
+    known_px: int = Field(
+        0,
+        ge=0,
+        le=200,
+        description="A region that looks like what compare.golden shows within so many pixels of it was there before, and is no defect; 0: "
+        "not looked at.",
+    )
     edge_margin_px: int = Field(0, ge=0, le=10_000, description="Regions whose middle is nearer to the frame's edge do not count.")
     k_of_n: tuple[int, int] = Field((3, 5), description="A defect is told once it was seen in k of its last n frames.")
+    grown_k: int = Field(
+        0,
+        ge=0,
+        le=64,
+        description="A defect that has grown by area_step since it was first seen is told once it was seen in so many of its last n "
+        "frames; 0: as any other.",
+    )
     raise_s: float = Field(0.0, ge=0.0, le=3600.0, alias="raise", description="A defect is told once it has been there so many seconds.")
     clear_s: float = Field(0.6, ge=0.0, le=3600.0, alias="clear", description="A defect ends after so many seconds unseen.")
     clear_frames: int = Field(3, ge=1, le=10_000, description="A defect ends after so many inspected frames unseen, at the earliest.")
@@ -64,6 +79,8 @@ class JudgeSettings(Settings):
         k, n = self.k_of_n
         if not 1 <= k <= n <= 64:
             raise ValueError(f"k_of_n is [{k}, {n}]; it must be 1 <= k <= n <= 64")
+        if self.grown_k > k:
+            raise ValueError(f"grown_k is {self.grown_k} and k_of_n is [{k}, {n}]; what grows is told sooner: set it to at most {k}")
         for name in self.zones:
             if not NAME.fullmatch(name):
                 raise ValueError(f"zones has {name!r}; a zone's name is 1 to 32 of a-z, 0-9, _ and -; rename it")
@@ -83,13 +100,13 @@ class AreaScoreRule:
 
     def judge(self, regions: tuple[Region, ...], frame: Frame, change: ChangeMap) -> tuple[Defect, ...]:
         """The defects among the regions, in their order."""
-        height, width = frame.image.shape[:2]
-        return tuple(defect for region in regions if (defect := self._defect(region, width, height, change)) is not None)
+        return tuple(defect for region in regions if (defect := self._defect(region, frame.image, change)) is not None)
 
-    def _defect(self, region: Region, width: int, height: int, change: ChangeMap) -> Defect | None:
+    def _defect(self, region: Region, image: Image, change: ChangeMap) -> Defect | None:
         if region.score < self.settings.warn or region.area_px < self.settings.min_area_px:
             return None
         x, y = region.centroid_px
+        height, width = image.shape[:2]
         margin = self.settings.edge_margin_px
         if not (margin <= x <= width - margin and margin <= y <= height - margin):
             return None
@@ -97,6 +114,8 @@ class AreaScoreRule:
         if zone is None and self.settings.zones:
             return None
         if self.settings.min_foreground and share_of(region, change.foreground) < self.settings.min_foreground:
+            return None
+        if self.settings.known_px and change.golden is not None and is_known(region.box_px, image, change.golden, self.settings.known_px):
             return None
         is_ng = region.score >= self.settings.ng
         level, limit = (Verdict.NG, self.settings.ng) if is_ng else (Verdict.WARN, self.settings.warn)

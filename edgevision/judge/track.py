@@ -30,6 +30,7 @@ class Track:
         self.step: Point | None = None  # its motion from the last frame to this one, where both showed it
         self.size_px = _size(observation.defect.region)
         self.area_px = float(observation.defect.region.area_px)  # the largest lately
+        self.first_area_px = observation.defect.region.area_px
         self.ts_first = self.ts_last = self.ts_unseen = ts
         self.frames = 1
         self.missed = 0
@@ -115,6 +116,10 @@ class Track:
         self.frames += later.frames
         self.history, self.missed = later.history, later.missed
         self.is_held = self.is_restored = False
+
+    def has_grown(self, step: float) -> bool:
+        """Is its area larger by this share than when it was first seen?"""
+        return self.defect.region.area_px >= self.first_area_px * (1.0 + step)
 
     def is_broken(self, share: float) -> bool:
         """Does the last frame show less than this share of the largest area seen lately?"""

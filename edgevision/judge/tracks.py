@@ -209,13 +209,18 @@ class Tracks:
         if track.missed or track.is_held:
             return None
         if track.told is None:
-            k = 1 if is_part else self.settings.k_of_n[0]
+            k = 1 if is_part else self._sightings_due(track)
             is_due = sum(track.history) >= k and (is_part or ts - track.ts_first >= self.settings.raise_s)
             if not is_due or self._is_rejoined(track, ts):
                 return None
             return self._event(track, Phase.NEW, ts, None, track.defect)
         reason = self._update_reason(track, track.told, ts)
         return None if reason is None else self._event(track, Phase.UPDATE, ts, reason, track.defect)
+
+    def _sightings_due(self, track: Track) -> int:
+        """In how many of its last frames a defect must have been seen to be told: what grows is no dirt."""
+        k, grown_k = self.settings.k_of_n[0], self.settings.grown_k
+        return grown_k if grown_k and track.has_grown(self.settings.area_step) else k
 
     def _is_rejoined(self, track: Track, ts: float) -> bool:
         """Is this a lost defect whose part has started to move since? If so, that one goes on instead."""

@@ -15,7 +15,6 @@ import numpy as np
 from edgevision.errors import InputError, UnsupportedNetwork
 from edgevision.kernels.forms import NO_LIVE, Backend, Float, Plane
 from edgevision.kernels.plain.runs import forget
-from edgevision.kernels.plain.store import decode
 from edgevision.networks.attention import AttentionState
 from edgevision.recompute.memory import Memory
 from edgevision.recompute.plan import AttentionStep, Plan
@@ -76,18 +75,6 @@ class BoundAttention:
         moved = target.live_px
         target.live[...], target.extent[...], target.live_px = before
         return moved
-
-    def open_gate(self) -> None:
-        """Let everything through: the next call is a `first`."""
-        if self.gate is not None:
-            self.gate[0] = -1.0
-
-    def learn_gate(self, gate: float) -> None:
-        """The gate in the output's own units: its share of the range seen now."""
-        if self.gate is not None:
-            values = decode(self.target.values, self.target.store)
-            scale = float(values.max()) - float(values.min())
-            self.gate[0] = gate * scale if np.isfinite(scale) else 0.0
 
 
 def _beside(plane: Plane) -> Plane:

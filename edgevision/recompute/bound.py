@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from edgevision.kernels.forms import Backend, Broadcast, Chain, Combine, Convolve, Feed, Float, Form, Link, Plane, Pool, Reach, Runs, Store
-from edgevision.kernels.plain.store import decode
 from edgevision.recompute.memory import GAP_PX, Memory
 from edgevision.recompute.plan import Ref, Step
 from edgevision.recompute.runs import reach, same
@@ -86,18 +85,6 @@ class BoundStep:
         moved = int(np.count_nonzero(target.live[top:bottom]))
         target.live[top:bottom] = before
         return moved
-
-    def open_gate(self) -> None:
-        """Let everything through: the next call is a `first`."""
-        if self.gate is not None:
-            self.gate[0] = -1.0
-
-    def learn_gate(self, gate: float) -> None:
-        """The gate in the output's own units: its share of the range seen now."""
-        if self.gate is not None:
-            values = decode(self.target.values, self.target.store)
-            scale = float(values.max()) - float(values.min())
-            self.gate[0] = gate * scale if np.isfinite(scale) else 0.0
 
 
 def bind_step(step: Step, packed: object, memory: Memory, backend: Backend) -> BoundStep:

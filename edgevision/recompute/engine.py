@@ -34,6 +34,7 @@ from edgevision.recompute.attention import BoundAttention, attention_bytes, bind
 from edgevision.recompute.bound import BoundStep, bind_step, join
 from edgevision.recompute.copies import TensorOf
 from edgevision.recompute.foreign import Foreign, ForeignNetwork
+from edgevision.recompute.gate import learn_gate, open_gate
 from edgevision.recompute.graph import Graph, read_graph
 from edgevision.recompute.intake import Entrance
 from edgevision.recompute.island import Island, bind_island, compile_island
@@ -277,11 +278,11 @@ class SelectiveNetwork:
         """All steps on the input in use."""
         for step in self._steps:
             if not isinstance(step, Island):
-                step.open_gate()
+                open_gate(step.gate)
         self._advance(True)
         for step in self._steps:
             if not isinstance(step, Island):
-                step.learn_gate(self.plan.gates[step.step.name])
+                learn_gate(step.gate, self.plan.gates[step.step.name], step.target)
         self._mode, self._has_moved = "full", False
         if self._foreign is not None:
             self._foreign.leave()

@@ -22,7 +22,7 @@ from edgevision.config import Config, builtin_registry, load
 from edgevision.daemon.build import share_folder
 from edgevision.daemon.build_worker import identity_of
 from edgevision.daemon.messages import Composer
-from edgevision.errors import BadFrame, ConfigError, EndOfStream
+from edgevision.errors import ConfigError
 from edgevision.pipeline import Pipeline
 from edgevision.publish.broker import EmbeddedBroker
 from edgevision.publish.mqtt import Publisher
@@ -33,12 +33,12 @@ from edgevision.recompute.settings import RecomputeSettings
 from edgevision.records import Event, Frame, Inspection, Phase
 from edgevision.study.peers.openvino_dense import OpenVinoDense
 from edgevision.study.picture import draw_event
+from edgevision.study.replay import sound_frames
 from edgevision.study.truth import Score, score_events
 from edgevision.study.turbovit_export import dense_file
 from edgevision.study.view import DemoView
 from edgevision.study.waiting import loading_bar
 
-WAIT_S = 1.0
 DRAIN_S = 30.0
 
 
@@ -139,15 +139,7 @@ class Demo:
     def _stream(self) -> Iterator[Frame]:
         source = self.line_settings.model_copy(update={"frames": self.frames, "realtime": False})
         with Camera(self.camera_id, "synthetic", source, CameraSettings(lossless=True)) as camera:
-            while True:
-                try:
-                    frame = camera.next(WAIT_S)
-                except EndOfStream:
-                    return
-                except BadFrame:
-                    continue
-                if frame is not None:
-                    yield frame
+            yield from sound_frames(camera)
 
     def _tell(self, frame: Frame, inspection: Inspection) -> None:
         drafts = self.composer.compose(inspection)

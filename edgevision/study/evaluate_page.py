@@ -83,8 +83,17 @@ def _drawn(case: Case, inspection: Inspection, image: Image) -> NDArray[np.uint8
         tint = COLOURS.get(defect.level, (200, 200, 200))
         cv2.rectangle(shown, (x1 - 3, y1 - 3), (x2 + 2, y2 + 2), tint, 1)
         said = f"{defect.region.label} {defect.region.score:.2f}"
-        cv2.putText(shown, said, (x1, max(12, y1 - 6)), cv2.FONT_HERSHEY_SIMPLEX, 0.45, tint, 1, cv2.LINE_AA)
+        _write(shown, said, (x1, y1), tint)
     return shown
+
+
+def _write(picture: NDArray[np.uint8], words: str, corner: tuple[int, int], tint: tuple[int, int, int]) -> None:
+    """Above that corner of a box, or as near as all of it can be read; on a dark rim, as a picture may be of any lightness."""
+    (width, height), _ = cv2.getTextSize(words, cv2.FONT_HERSHEY_SIMPLEX, 0.45, 1)
+    x = max(2, min(corner[0], picture.shape[1] - width - 2))
+    y = corner[1] - 6 if corner[1] > height + 8 else corner[1] + height + 4
+    for ink, thick in (((20, 20, 20), 3), (tint, 1)):
+        cv2.putText(picture, words, (x, y), cv2.FONT_HERSHEY_SIMPLEX, 0.45, ink, thick, cv2.LINE_AA)
 
 
 def _cards(report: dict[str, Any]) -> list[Card]:
@@ -97,7 +106,9 @@ def _cards(report: dict[str, Any]) -> list[Card]:
         cards.append(Card(f"{report['found_within']:+d}", "pictures after the first label, at worst, until it was found", level))
     if "false_alarms" in report:
         cards.append(Card(str(report["false_alarms"]), "events where nothing was labelled", "poor" if report["false_alarms"] else "good"))
-    cards.append(Card(f"{report['times_faster']:.1f}x", f"faster than the whole network in OpenVINO ({report['precision']})"))
+    faster: float = report["times_faster"]
+    words = f"the speed of the whole network in OpenVINO ({report['precision']})"
+    cards.append(Card(f"{faster:.1f}x", words, "plain" if faster >= 1 else "poor"))
     differences = report["verdict_differences"]
     cards.append(
         Card(str(differences), f"of {report['frames']} verdicts other than the whole network's", "poor" if differences else "good")

@@ -14,14 +14,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edgevision.errors import BadFrame, EndOfStream, InputError
+from edgevision.errors import InputError
 from edgevision.pipeline import Pipeline
 from edgevision.recompute.attention import BoundAttention
 from edgevision.recompute.engine import SelectiveNetwork
 from edgevision.recompute.load import span_px_of
 from edgevision.records import Image, Inspection
 from edgevision.study.picture import colour
-from edgevision.study.replay import WAIT_S, open_camera, pipeline_for
+from edgevision.study.replay import open_camera, pipeline_for, sound_frames
 from edgevision.study.report import Card, Section, check_page, figures, heat_over, page, picture, table, write_whole
 
 GREEN, WHITE = (90, 200, 60), (255, 255, 255)
@@ -77,15 +77,8 @@ def _seen(task: ExplainTask, pipeline: Pipeline) -> Seen:
 def _frames(task: ExplainTask, pipeline: Pipeline) -> Iterator[tuple[Image, Inspection]]:
     """Every frame that can be read, with what is said of it."""
     with open_camera(pipeline, task.recording) as camera:
-        while True:
-            try:
-                frame = camera.next(WAIT_S)
-            except EndOfStream:
-                return
-            except BadFrame:
-                continue
-            if frame is not None:
-                yield frame.image, pipeline.inspect(frame)
+        for frame in sound_frames(camera):
+            yield frame.image, pipeline.inspect(frame)
 
 
 def _layers(network: SelectiveNetwork) -> list[dict[str, Any]]:

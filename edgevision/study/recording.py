@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,10 @@ from numpy.typing import NDArray
 
 from edgevision.capture.camera import Camera, CameraSettings
 from edgevision.compare.background import ChangeDetector, ChangeSettings
-from edgevision.errors import BadFrame, EndOfStream, InputError
+from edgevision.errors import BadFrame, InputError
 from edgevision.recompute.refresh import RollingRefresh
 from edgevision.records import Frame, Image, Mask
-from edgevision.study.replay import WAIT_S, kind_of
+from edgevision.study.replay import kind_of, sound_frames
 
 
 class Deltas:
@@ -128,15 +129,4 @@ def read_frames(clip: Path, count: int, lost: Callable[[BadFrame], None] = lambd
     source = {"path": str(clip)} | ({"part_id": "stem"} if clip.is_dir() else {})
     camera = Camera(clip.name, kind_of(clip), source, CameraSettings(lossless=True))
     with camera:
-        left = count
-        while left > 0:
-            try:
-                frame = camera.next(WAIT_S)
-            except EndOfStream:
-                return
-            except BadFrame as error:
-                lost(error)
-                continue
-            if frame is not None:
-                left -= 1
-                yield frame
+        yield from islice(sound_frames(camera, lost), count)

@@ -7,7 +7,7 @@ golden run. Times are left out of the lines, so that a golden file holds on any 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self, TextIO
@@ -20,7 +20,7 @@ from edgevision.capture.camera import Camera, CameraCounters
 from edgevision.config import CameraConfig, Config, builtin_registry, load
 from edgevision.errors import BadFrame, EndOfStream, InputError, Unavailable
 from edgevision.pipeline import Pipeline
-from edgevision.records import Inspection, Settings
+from edgevision.records import Frame, Inspection, Settings
 from edgevision.registry import Chosen, Registry, nearest
 
 WAIT_S = 1.0
@@ -170,19 +170,36 @@ def open_camera(pipeline: Pipeline, recording: Path) -> Camera:
     return Camera(pipeline.camera, kind_of(recording), {"path": str(recording)}, settings)
 
 
+def to_the_end(camera: Camera) -> Iterator[Frame | BadFrame]:
+    """What an opened camera gives until it ends: frames, and in the place of one that must not be inspected, why."""
+    while True:
+        try:
+            frame: Frame | BadFrame | None = camera.next(WAIT_S)
+        except EndOfStream:
+            return
+        except BadFrame as error:
+            frame = error
+        if frame is not None:
+            yield frame
+
+
+def sound_frames(camera: Camera, lost: Callable[[BadFrame], None] = lambda error: None) -> Iterator[Frame]:
+    """The frames of an opened camera until it ends; `lost` is told of each that must not be inspected."""
+    for seen in to_the_end(camera):
+        if isinstance(seen, BadFrame):
+            lost(seen)
+        else:
+            yield seen
+
+
 def inspections(pipeline: Pipeline, camera: Camera) -> Iterator[Inspection]:
     """Every frame's Inspection, in order. A frame that cannot be read is NOT_INSPECTED in its place."""
     with camera:
-        while True:
-            try:
-                frame = camera.next(WAIT_S)
-            except EndOfStream:
-                return
-            except BadFrame as error:
-                yield pipeline.not_inspected(str(error), 0.0, error.seq, error.part_id)
-                continue
-            if frame is not None:
-                yield pipeline.inspect(frame)
+        for seen in to_the_end(camera):
+            if isinstance(seen, BadFrame):
+                yield pipeline.not_inspected(str(seen), 0.0, seen.seq, seen.part_id)
+            else:
+                yield pipeline.inspect(seen)
 
 
 def as_line(inspection: Inspection, recording: Path) -> str:

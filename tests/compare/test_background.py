@@ -362,3 +362,15 @@ def test_prepare_compiles_and_forgets_nothing(random):
 def test_a_threshold_that_is_none_is_refused(wrong):
     with pytest.raises(ValueError, match="pixel_threshold"):
         ev.ChangeSettings(pixel_threshold=wrong)
+
+
+def test_at_threshold_0_every_difference_is_live(random):
+    zeros = {"hysteresis": 1, "faint_sigmas": 0, "despeckle": 1, "min_area": 1, "grow_px": 0, "vibration_px": 0, "steady_px": 0}
+    detector = ev.ChangeDetector(ev.ChangeSettings(pixel_threshold=0, photometric="none", settle_frames=0, global_fraction=1, **zeros))
+    scene = camera(textured(), random)
+    detector.update(scene)
+    for share in (0.001, 0.3, 0.99):
+        frame = scene.copy()
+        frame[random.random(scene.shape[:2]) < share] += 1
+        assert (detector.update(frame).live == (frame != scene).reshape(*scene.shape[:2], -1).any(axis=2)).all()
+        scene = frame

@@ -71,6 +71,7 @@ def test_regions_at_the_edge_do_not_count():
     [
         ({"warn": 0.8, "ng": 0.5}, "must not exceed ng"),
         ({"k_of_n": (4, 3)}, "1 <= k <= n"),
+        ({"k_of_n": (2, 4), "grown_k": 3}, "at most 2"),
         ({"zones": {"Station 1": SQUARE["station"]}}, "zone's name"),
         ({"zones": {"a": ((0, 0), (1, 1))}}, "at least 3"),
     ],

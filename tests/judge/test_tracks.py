@@ -6,6 +6,7 @@ import itertools
 import json
 import random
 from collections import defaultdict
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -268,3 +269,18 @@ def test_law_a_restart_between_two_frames_adds_no_event(line_class, seed, cut):
     again.restore(json.loads(json.dumps(tracks.snapshot())))
     assert again.open == tracks.open
     check_order(events + [event for ts, defects in frames[cut:] for event in again.update(defects, ts)])
+
+
+def of_area(area_px: int) -> Defect:
+    defect = square(50, 50)
+    return replace(defect, region=replace(defect.region, area_px=area_px))
+
+
+def test_what_grows_is_told_sooner_than_what_stays_as_it_is():
+    settings = JudgeSettings(k_of_n=(4, 6), grown_k=2, area_step=0.5, max_speed_px_s=0)
+    for areas, told_at in (((100, 140, 151), 2), ((100, 150), 1), ((100, 120, 90, 110), 3), ((200, 100, 140, 160), 3)):
+        tracks, numbers = Tracks(settings), []
+        for number, area_px in enumerate(areas):
+            events = tracks.update([of_area(area_px)], float(number))
+            numbers += [number for event in events if event.phase is Phase.NEW]
+        assert numbers == [told_at]

@@ -21,6 +21,7 @@ from edgevision.study.train.recipes.fit import FitSettings  # noqa: E402
 from edgevision.study.train.recipes.lessons import Lesson, batch_images, tensors  # noqa: E402
 from edgevision.study.train.recipes.pictures import PictureLessons, set_in  # noqa: E402
 from edgevision.study.train.recipes.variation import OUTSIDE, Variation, lit, viewed  # noqa: E402
+from edgevision.study.train.recipes.wear import MistakenLessons  # noqa: E402
 
 STILL = Variation(turn_deg=0, is_flipped=False, scale=(1.0, 1.0), bend_px=0, gain=1, ramp=0, noise=0, blur_px=0)
 
@@ -58,6 +59,33 @@ def test_a_defect_set_into_another_picture_is_as_much_darker_there():
     assert (after.marks == 3).sum() == 36
     assert after.image[after.marks == 3].mean() == pytest.approx(110, abs=25)
     assert after.image[after.marks == 0].mean() > 195
+
+
+def test_a_defect_is_set_where_the_surface_is_like_its_own():
+    dark = np.full((64, 64, 3), 100, np.uint8)
+    marks = np.zeros((64, 64), np.uint8)
+    dark[30:36, 30:36], marks[30:36, 30:36] = 50, 1
+    (piece,) = PictureLessons([Lesson(dark, marks, True)], 32, STILL)._small
+    halves = np.full((80, 120, 3), 200, np.uint8)
+    halves[:, 60:] = 100
+    for seed in range(5):
+        after = set_in(Lesson(halves, np.zeros((80, 120), np.uint8), False), piece, np.random.default_rng(seed), tries=40)
+        assert np.flatnonzero(after.marks.any(axis=0)).min() >= 60
+
+
+def test_places_that_a_network_marks_without_cause_are_learnt_again():
+    class Bright(torch.nn.Module):
+        def forward(self, images):
+            return 4 * torch.nn.functional.avg_pool2d(images[:, :1], 2)
+
+    image, marks = np.full((192, 256, 3), 20, np.uint8), np.zeros((192, 256), np.uint8)
+    image[40:52, 60:72] = image[140:152, 200:212] = 250
+    marks[140:152, 200:212] = 1
+    mistaken = MistakenLessons(Bright(), [Lesson(image, marks, True)])
+    assert mistaken.count == 1
+    for view in mistaken.draw(np.random.default_rng(0), 4):
+        assert view.image.max() > 120
+        assert view.is_marked
 
 
 def test_a_network_goes_on_from_a_file_as_the_file_answers(tmp_path):

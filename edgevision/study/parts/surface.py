@@ -1,8 +1,8 @@
 """Pictures of surfaces that nobody photographed: ground, brushed, cast or granular, whole or with a defect. In: a random generator.
 Out: the picture and, pixel by pixel, what is wrong with it. Keeps nothing: the same generator state gives the same picture.
 
-What a good surface shows, too, is drawn unmarked: streaks, faint smudges, dust, dark chips in a granular part, light that falls from a
-side. A defect is drawn by `surface_defects`.
+What a good surface shows, too, is drawn unmarked: streaks, dark chips in a granular part, light that falls from a side, and what
+`surface_marks` draws. A defect is drawn by `surface_defects`.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from edgevision.records import Image
 from edgevision.study.parts.surface_defects import LABELS, draw_defect
+from edgevision.study.parts.surface_marks import mark_harmlessly
 
 __all__ = ["GROUNDS", "LABELS", "Sample", "SurfaceStyle", "good_surface", "grain", "make", "photographed", "pictures", "sequence"]
 
@@ -81,13 +82,15 @@ def pictures(rng: np.random.Generator) -> Iterator[tuple[str, Image]]:
         yield f"sample/surface-{number:02d}.png", sample.image
 
 
-def good_surface(rng: np.random.Generator, style: SurfaceStyle, size_px: tuple[int, int]) -> tuple[Floats, Bools]:
-    """The lightness (H, W) of a good surface in even light, and where the part lies."""
+def good_surface(
+    rng: np.random.Generator, style: SurfaceStyle, size_px: tuple[int, int], *, has_marks: bool = True
+) -> tuple[Floats, Bools]:
+    """The lightness (H, W) of a good surface in even light, perhaps with harmless marks, and where the part lies."""
     texture = _texture(rng, style, size_px)
     surface = np.asarray(style.lightness * (1 + style.contrast * texture), np.float32)
     part = np.ones(size_px, np.bool_) if style.fills else _outline(rng, style, size_px)
-    for _ in range(int(rng.integers(4))):
-        _smudge(surface, rng)
+    if has_marks:
+        mark_harmlessly(surface, rng, is_upright=style.is_upright)
     if style.ground == "granular":
         _chips(surface, part, rng)
     if not part.all():
@@ -120,13 +123,13 @@ def sequence(rng: np.random.Generator, size_px: tuple[int, int] = (360, 480)) ->
     """What a fixed camera sees of a standing surface: it is good, gets a pit, then a crack, and is at last exchanged for a good one."""
     style = SurfaceStyle(ground="ground", lightness=115.0, contrast=0.1, fills=True, is_upright=True, tint=(1.0, 1.0, 1.0))
     lamp = int(rng.integers(2**32))
-    first, part = good_surface(rng, style, size_px)
+    first, part = good_surface(rng, style, size_px, has_marks=False)
     pitted, cracked, marks = first.copy(), first.copy(), [np.zeros(size_px, np.uint8) for _ in range(3)]
     for surface, seen, labels in ((pitted, marks[1], ("pit",)), (cracked, marks[2], ("pit", "crack"))):
         again = np.random.default_rng(lamp + 1)
         for label in labels:
             draw_defect(surface, part, seen, again, label)
-    last = good_surface(rng, style, size_px)[0]
+    last = good_surface(rng, style, size_px, has_marks=False)[0]
     for surface, seen in ((first, marks[0]), (pitted, marks[1]), (cracked, marks[2]), (last, marks[0])):
         for _ in range(STANDING):
             yield Sample(photographed(surface, style, rng, np.random.default_rng(lamp)), seen)
@@ -188,16 +191,6 @@ def _bench(surface: Floats, part: Bools, style: SurfaceStyle, rng: np.random.Gen
     surface *= 1 + np.float32(rng.uniform(-0.4, 0.4)) * np.exp(-inside / np.float32(width))
     bench = style.lightness * rng.uniform(0.02, 0.45) * (1 + rng.uniform(0, 0.2) * grain(rng, part.shape, 1.2, 1.2))
     surface[~part] = bench[~part]
-
-
-def _smudge(surface: Floats, rng: np.random.Generator) -> None:
-    """A faint mark that every good part may have."""
-    height, width = surface.shape
-    y, x = rng.uniform(0, height), rng.uniform(0, width)
-    rows, columns = np.ogrid[:height, :width]
-    sigma = rng.uniform(3, 40, 2)
-    spot = np.exp(-((rows - y) ** 2) / (2 * sigma[0] ** 2) - (columns - x) ** 2 / (2 * sigma[1] ** 2))
-    surface *= (1 + rng.uniform(-0.08, 0.05) * spot).astype(np.float32)
 
 
 def _chips(surface: Floats, part: Bools, rng: np.random.Generator) -> None:

@@ -38,6 +38,11 @@ def _place(part: Bools, rng: np.random.Generator) -> tuple[int, int]:
     return row, column
 
 
+def _rim(part: Bools) -> Bools:
+    """The part's outermost pixels; where it fills the picture, the picture's own edge is its rim."""
+    return np.asarray(part & (cv2.erode(part.astype(np.uint8), np.ones((3, 3), np.uint8), borderValue=0) == 0))
+
+
 def _scale(part: Bools) -> float:
     """How large defects are drawn: 1 in a picture of 224 x 224."""
     return float(np.sqrt(part.size)) / 224
@@ -92,9 +97,11 @@ def _line(shape: tuple[int, int], points: Floats, width: float, rng: np.random.G
 
 
 def _crack(surface: Floats, part: Bools, rng: np.random.Generator, is_upright: bool) -> Bools:
-    """A dark line that wanders, perhaps forked, perhaps gaping."""
-    start, size = _place(part, rng), _scale(part)
-    heading, width = rng.uniform(0, 2 * np.pi), rng.uniform(0.8, 3.5) * (3 if rng.random() < 0.2 else 1)
+    """A dark line that wanders, perhaps forked, perhaps gaping; it often begins at the rim, and often follows the grain."""
+    start, size = _place(_rim(part) if rng.random() < 0.4 else part, rng), _scale(part)
+    along = rng.normal(0, 0.2) + (np.pi / 2 if is_upright else 0) + np.pi * int(rng.integers(2))
+    heading = along if rng.random() < 0.4 else rng.uniform(0, 2 * np.pi)
+    width = rng.uniform(0.8, 3.5) * (3 if rng.random() < 0.2 else 1)
     points = _walk(part.shape, start, rng.uniform(25, 230) * size, rng.uniform(0.1, 0.4), heading, rng)
     line = _line(part.shape, points, width * max(0.8, size), rng)
     if rng.random() < 0.3:
@@ -132,10 +139,13 @@ def _stain(surface: Floats, part: Bools, rng: np.random.Generator, is_upright: b
 
 
 def _fray(surface: Floats, part: Bools, rng: np.random.Generator, is_upright: bool) -> Bools:
-    """A piece out of the part's rim, rough inside; where the part fills the picture, the picture's own edge is the rim."""
+    """A piece out of the part's rim, rough inside; or a place, at the rim or within, that the tool never reached."""
+    return _bite(surface, part, rng) if rng.random() < 0.5 else _bare(surface, part, rng)
+
+
+def _bite(surface: Floats, part: Bools, rng: np.random.Generator) -> Bools:
     size = _scale(part)
-    inner = cv2.erode(part.astype(np.uint8), np.ones((3, 3), np.uint8), borderValue=0)
-    centre = _place(part & (inner == 0), rng)
+    centre = _place(_rim(part), rng)
     bite = _lump(part.shape, centre, rng.uniform(5, 38) * size, rng, 0.35)
     outside = surface[~part]
     bottom = float(np.median(outside)) if outside.size else float(np.median(surface)) * rng.uniform(0.1, 0.5)
@@ -143,6 +153,26 @@ def _fray(surface: Floats, part: Bools, rng: np.random.Generator, is_upright: bo
     share = np.float32(rng.uniform(0.5, 1.0)) * bite * part
     surface += share * (bottom * (1 + np.float32(rng.uniform(0, 0.5)) * rough) - surface)
     return (bite > HALF) & part
+
+
+def _bare(surface: Floats, part: Bools, rng: np.random.Generator) -> Bools:
+    """Matt, without the grain, mostly darker than the rest, with soft shapes of its own; some with a line or a rough seam around them."""
+    size, shape = _scale(part), part.shape
+    place = _rim(part) if rng.random() < 0.6 else part
+    area = _lump(shape, _place(place, rng), rng.uniform(5, 60) * size, rng, 0.3)
+    for _ in range(int(rng.integers(3))):  # grown together from several
+        area = np.maximum(area, _lump(shape, _place(area * part > HALF if (area * part > HALF).any() else part, rng),
+                                      rng.uniform(4, 35) * size, rng, 0.3))  # fmt: skip
+    soft = cv2.GaussianBlur(area, (0, 0), float(rng.uniform(0.5, 1.5)))
+    level = cv2.blur(surface, (31, 31)) * np.float32(np.clip(np.exp(rng.normal(-0.2, 0.25)), 0.35, 1.3))
+    hills = cv2.resize(rng.standard_normal((4, 4)).astype(np.float32), shape[::-1], interpolation=cv2.INTER_CUBIC)
+    fine = rng.standard_normal(shape, np.float32)
+    matt = level * (1 + np.float32(rng.uniform(0, 0.12)) * hills + np.float32(rng.uniform(0.005, 0.04)) * fine)
+    surface += soft * (matt - surface)
+    if rng.random() < 0.5:
+        seam = np.clip(4 * soft * (1 - soft), 0, 1) * (1 if rng.random() < 0.5 else np.clip(1 + hills, 0, 1))
+        surface *= 1 + np.float32(rng.uniform(0.05, 0.5) * (-1 if rng.random() < 0.7 else 1)) * seam
+    return (area > HALF) & part
 
 
 def _patch(surface: Floats, part: Bools, rng: np.random.Generator, is_upright: bool) -> Bools:
@@ -162,8 +192,9 @@ def _patch(surface: Floats, part: Bools, rng: np.random.Generator, is_upright: b
             area = np.ascontiguousarray(area.T)
     smooth = cv2.blur(surface, (15, 15))
     change = rng.uniform(2.0, 4.0) if rng.random() < 0.65 else rng.uniform(0.0, 0.3)
-    streaks = cv2.resize(rng.standard_normal((max(2, height // 30), width // 2), np.float32), (width, height))
-    added = streaks * np.float32(rng.uniform(0.0, 0.15)) * smooth if change > 1 else np.float32(0)
+    streaks = cv2.resize(rng.standard_normal((max(2, height // int(rng.integers(30, 200))), width // 2), np.float32), (width, height))
+    streaks = np.maximum(streaks - np.float32(rng.uniform(-1, 1.5)), -1) if rng.random() < 0.5 else streaks
+    added = streaks * np.float32(rng.uniform(0.0, 0.3)) * smooth if change > 1 else np.float32(0)
     lighter = np.float32(1 + rng.normal(0, 0.12))
     worked = (smooth + (surface - smooth) * np.float32(change) + added) * lighter
     soft = cv2.GaussianBlur(area.astype(np.float32), (0, 0), float(rng.uniform(0.6, 3))) * part

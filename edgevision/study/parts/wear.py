@@ -1,7 +1,8 @@
 """Pictures of a ball screw that nobody photographed, while it wears. In: a random generator. Out: pictures with the pitting marked.
 
 Drawn unmarked is what such a screw shows besides: turns with their gloss, grinding marks, grease, flakes and specks in it, scratches along
-the thread, light that fades. Pitting is what breaks out of the running track: dark, rough lumps, a little lit inside, that grow.
+the thread, light that fades; beside the track, where no ball wipes it off, thick grease with chips, lumps and dimples. Pitting is what
+breaks out of the running track: dark, rough lumps, a little lit inside, that grow.
 `make` gives any screw; `series` one screw over time. Keeps nothing: the same generator state gives the same pictures.
 """
 
@@ -21,6 +22,7 @@ __all__ = ["LABELS", "Sample", "Screw", "SeriesSettings", "make", "pictures", "r
 Floats = NDArray[np.float32]
 LABELS = ("pitting",)
 BAD_SHARE = 0.75
+FILLED_SHARE = 0.6  # of the screws: with thick grease beside the track
 NEW_DARK, NEW_RADIUS_PX = 0.3, 2.0
 FAULT_GAINS = (1.02, 1.0, 0.8)  # blue, green, red of a camera whose white balance has slipped
 
@@ -58,6 +60,8 @@ class SeriesSettings:
 def make(rng: np.random.Generator, size_px: tuple[int, int] = (208, 208), *, is_bad: bool | None = None) -> Sample:
     """One picture of (height, width) of any screw; `is_bad` left out: mostly with pitting."""
     screw = random_screw(rng, size_px)
+    if rng.random() < FILLED_SHARE:
+        screw = filled(screw, rng)
     shade, marks = np.ones(size_px, np.float32), np.zeros(size_px, np.uint8)
     if rng.random() < BAD_SHARE if is_bad is None else is_bad:
         for _ in range(1 + int(rng.random() < 0.4)):
@@ -112,6 +116,22 @@ def random_screw(rng: np.random.Generator, size_px: tuple[int, int], slope: floa
     _scratches(albedo, rng, slope)
     _specks(albedo, tint, rng)
     return Screw(albedo, tint, track, slope)
+
+
+def filled(screw: Screw, rng: np.random.Generator) -> Screw:
+    """The screw with thick grease beside its track. What lies in grease is dark and may look like pitting, but its edges are soft."""
+    shape = (screw.track.shape[0], screw.track.shape[1])
+    beside = cv2.GaussianBlur(1 - screw.track, (0, 0), float(rng.uniform(1, 4)))
+    thick = np.asarray(beside * np.clip(rng.uniform(0.3, 1.2) + 0.5 * grain(rng, shape, 12, 40), 0, 1) * rng.uniform(0.5, 1), np.float32)
+    smooth = cv2.GaussianBlur(screw.albedo, (0, 0), float(rng.uniform(3, 9))) * np.float32(rng.uniform(0.6, 1.3))
+    smooth *= 1 + np.float32(rng.uniform(0, 0.15)) * grain(rng, shape, rng.uniform(4, 20), rng.uniform(6, 50))
+    albedo = screw.albedo + thick * (smooth - screw.albedo)
+    tint = screw.tint * (1 - thick[..., None] * np.array([rng.uniform(0.1, 0.55), rng.uniform(0, 0.18), 0], np.float32))
+    places = np.argwhere(beside > 0.5)
+    for _ in range(int(rng.integers(0, 13)) if len(places) else 0):
+        row, column = places[int(rng.integers(len(places)))]
+        _lump(albedo, tint, (float(row), float(column)), rng)
+    return Screw(np.asarray(albedo, np.float32), np.asarray(tint, np.float32), screw.track, screw.slope)
 
 
 def draw_pitting(shade: Floats, marks: NDArray[np.uint8], centre: tuple[int, int], radius: float, rng: np.random.Generator) -> None:
@@ -234,6 +254,16 @@ def _specks(albedo: Floats, tint: Floats, rng: np.random.Generator) -> None:
         shadow = np.roll(cv2.GaussianBlur(flake, (0, 0), 1.0), (1, 2), axis=(0, 1)) * (1 - flake)
         albedo *= (1 - np.float32(rng.uniform(0, 0.5)) * shadow) * (1 + np.float32(rng.uniform(-0.05, 0.6)) * flake)
         tint *= 1 - flake[..., None] * np.array([rng.uniform(0, 0.5), rng.uniform(0, 0.1), 0], np.float32)
+
+
+def _lump(albedo: Floats, tint: Floats, centre: tuple[float, float], rng: np.random.Generator) -> None:
+    """A chip, a dimple or dried grease: mostly dark, with a soft edge, lit on one side, of another colour."""
+    radius = float(np.exp(rng.uniform(np.log(1.5), np.log(15))))
+    body = _rough((albedo.shape[0], albedo.shape[1]), centre, radius, rng)
+    soft = cv2.GaussianBlur(body, (0, 0), float(rng.uniform(0.8 + radius / 12, 1 + radius / 4)))
+    lit = np.roll(soft, (int(rng.integers(-1, 2)) * max(1, round(radius / 2)), max(1, round(radius / 2))), axis=(0, 1)) * (1 - soft)
+    albedo *= (1 - np.float32(rng.uniform(-0.15, 0.8)) * soft) * (1 + np.float32(rng.uniform(0, 0.5)) * lit)
+    tint *= 1 - soft[..., None] * np.array([rng.uniform(-0.3, 0.4), rng.uniform(-0.1, 0.15), 0], np.float32)
 
 
 def _rough(shape: tuple[int, int], centre: tuple[float, float], radius: float, rng: np.random.Generator) -> Floats:

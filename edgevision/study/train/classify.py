@@ -10,7 +10,6 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import numpy as np
@@ -20,6 +19,7 @@ from pydantic import Field
 
 from edgevision.errors import InputError
 from edgevision.records import Settings
+from edgevision.study.train.checkpoint import keep, restore
 from edgevision.study.train.lessons import LESSONS, Batch, Lesson
 from edgevision.study.train.surfaces import JUDGED_CROPS, Surface, judged_crops, learnt_batch
 from edgevision.study.train.turbovit import IMAGE, TrainedTurboViT
@@ -60,21 +60,12 @@ class Taught:
     curve: list[tuple[int, float, float, float]] = field(default_factory=list)
 
     def save(self, path: Path) -> None:
-        """Written beside, then renamed: a run that is killed leaves the last one whole."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        state = {"network": self.network.state_dict(), "optimiser": self.optimiser.state_dict()}
-        state |= {"step": self.step, "seconds": self.seconds, "curve": self.curve}
-        torch.save(state, path.with_suffix(".part"))
-        path.with_suffix(".part").replace(path)
+        """Raises OSError."""
+        keep(path, self.network, self.optimiser, step=self.step, seconds=self.seconds, curve=self.curve)
 
     def load(self, path: Path) -> None:
         """Raises InputError for a file of another network."""
-        try:
-            state: dict[str, Any] = torch.load(path, weights_only=True)
-            self.network.load_state_dict(state["network"])
-            self.optimiser.load_state_dict(state["optimiser"])
-        except (OSError, RuntimeError, KeyError, EOFError, ValueError, UnpicklingError) as error:
-            raise InputError(f"{path}: not a checkpoint of this network ({type(error).__name__}); delete it to begin anew") from error
+        state = restore(path, self.network, self.optimiser)
         self.step, self.seconds, self.curve = int(state["step"]), float(state["seconds"]), list(state["curve"])
 
 

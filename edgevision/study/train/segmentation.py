@@ -13,7 +13,6 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import cv2
@@ -24,9 +23,9 @@ from pydantic import Field
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from torch.nn import functional
 
-from edgevision.errors import InputError
 from edgevision.networks.unet import UNetSpec
 from edgevision.records import Settings
+from edgevision.study.train.checkpoint import keep, restore
 from edgevision.study.train.deliver import assess, deliver
 from edgevision.study.train.network import TrainedUNet, normalised
 from edgevision.study.train.samples import Crops, crops_of_line
@@ -61,17 +60,10 @@ class _Run:
     seconds: float = 0.0
 
     def save(self, path: Path) -> None:
-        state = {"network": self.network.state_dict(), "optimiser": self.optimiser.state_dict(), "step": self.step, "seconds": self.seconds}
-        torch.save(state, path.with_suffix(".part"))
-        path.with_suffix(".part").replace(path)
+        keep(path, self.network, self.optimiser, step=self.step, seconds=self.seconds)
 
     def load(self, path: Path) -> None:
-        try:
-            state: dict[str, Any] = torch.load(path, weights_only=True)
-            self.network.load_state_dict(state["network"])
-            self.optimiser.load_state_dict(state["optimiser"])
-        except (OSError, RuntimeError, KeyError, EOFError, ValueError, UnpicklingError) as error:
-            raise InputError(f"{path}: not a checkpoint of this network ({type(error).__name__}); delete it to begin anew") from error
+        state = restore(path, self.network, self.optimiser)
         self.step, self.seconds = int(state["step"]), float(state["seconds"])
 
 

@@ -8,8 +8,6 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from pickle import UnpicklingError
-from typing import Any
 
 import cv2
 import numpy as np
@@ -18,8 +16,8 @@ from pydantic import Field
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import nn
 
-from edgevision.errors import InputError
 from edgevision.records import Settings
+from edgevision.study.train.checkpoint import keep, restore
 
 BatchLoss = Callable[[nn.Module, np.random.Generator], torch.Tensor]
 WARM_STEPS = 100
@@ -58,17 +56,10 @@ class _Run:
         self.curve: list[tuple[int, float]] = []
 
     def save(self, path: Path) -> None:
-        state = {"network": self.network.state_dict(), "optimiser": self.optimiser.state_dict(), "mean": self.mean}
-        torch.save({**state, "step": self.step, "seconds": self.seconds, "curve": self.curve}, path.with_suffix(".part"))
-        path.with_suffix(".part").replace(path)
+        keep(path, self.network, self.optimiser, mean=self.mean, step=self.step, seconds=self.seconds, curve=self.curve)
 
     def load(self, path: Path) -> None:
-        try:
-            state: dict[str, Any] = torch.load(path, weights_only=True)
-            self.network.load_state_dict(state["network"])
-            self.optimiser.load_state_dict(state["optimiser"])
-        except (OSError, RuntimeError, KeyError, EOFError, ValueError, UnpicklingError) as error:
-            raise InputError(f"{path}: not a checkpoint of this network ({type(error).__name__}); delete it to begin anew") from error
+        state = restore(path, self.network, self.optimiser)
         self.mean, self.step, self.seconds = state["mean"], int(state["step"]), float(state["seconds"])
         self.curve = [(int(step), float(loss)) for step, loss in state["curve"]]
 

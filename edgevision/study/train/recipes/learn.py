@@ -38,11 +38,10 @@ class Learnt:
     threshold: float = THRESHOLD
 
 
-def learn_made(out: Path, settings: FitSettings, *, is_shown: bool = True) -> Learnt:
-    """Learn generated surfaces from nothing."""
-    torch.manual_seed(settings.seed)
-    network = new_network(MADE_LABELS)
+def learn_made(out: Path, settings: FitSettings, begin: Path | None = None, *, is_shown: bool = True) -> Learnt:
+    """Learn generated surfaces, from nothing or from what the file `begin` knows."""
     lessons = MadeLessons(MADE_PX, settings.seed, Variation(turn_deg=20, is_quartered=True))
+    network = begun(MADE_LABELS, begin, lessons, settings.seed)
     fitted = fit(network, settings, out / "training", of_lessons(lessons, MADE_BATCH, len(MADE_LABELS)), is_shown=is_shown)
     return Learnt(network, MADE_LABELS, 1, fitted)
 

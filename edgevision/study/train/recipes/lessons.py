@@ -24,7 +24,8 @@ MADE_POOL, MADE_FIRST, MADE_A_BATCH = 360, 48, 2
 MADE_PX = 208
 HARD, FOCAL, DICE_PX = 1.5, 20.0, 20.0  # how much less what is right counts; weight of the focal part; pixels that steady Dice
 TOP, LOWEST = 0.002, -20.0  # of a picture's pixels, by which the whole is judged; a logit that is not to be looked at
-ANYWHERE = 0.3
+ANYWHERE = 0.6  # weight of whether anything is wrong in a view
+KIND = 0.3  # weight of which of the labels a wrong pixel has
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,12 +114,20 @@ def predicted(network: nn.Module, images: torch.Tensor, lessons: Sequence[Lesson
 
 
 def marked_loss(network: nn.Module, lessons: Sequence[Lesson], labels: int) -> torch.Tensor:
-    """The loss of a batch whose defects are marked: by label, of anything being wrong at a pixel, and anywhere in a view."""
+    """The loss of a batch whose defects are marked: by label, of anything being wrong at a pixel, and anywhere in a view; and of which."""
     images, targets, weights = tensors(lessons, labels)
     logits = predicted(network, images, lessons)
     anything, wrong = logits.amax(dim=1, keepdim=True), targets.sum(dim=1, keepdim=True).clamp(max=1)
     anywhere = functional.binary_cross_entropy_with_logits(highest(anything, weights), wrong.flatten(1).amax(dim=1).ceil())
-    return pixel_loss(logits, targets, weights) + pixel_loss(anything, wrong, weights) + ANYWHERE * anywhere
+    told = pixel_loss(logits, targets, weights) + pixel_loss(anything, wrong, weights)
+    return told + ANYWHERE * anywhere + KIND * kind_loss(logits, targets * weights)
+
+
+def kind_loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Cross entropy between the labels where one is, each label alike, however small: a hole is not a short crack."""
+    entropy = -(functional.log_softmax(logits, dim=1) * targets).sum(dim=(0, 2, 3))
+    pixels = targets.sum(dim=(0, 2, 3))
+    return (entropy / pixels.clamp(min=1)).sum() / (pixels > 0).sum().clamp(min=1)
 
 
 def pixel_loss(logits: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:

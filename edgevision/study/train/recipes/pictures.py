@@ -5,6 +5,7 @@ the pictures.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from types import MappingProxyType
 
 import cv2
@@ -20,11 +21,12 @@ from edgevision.study.train.recipes.variation import REPEATED, Bytes, Variation
 
 LONGEST_PX = 320  # larger pictures are shown to the network at a half, a third, ... of their size
 SET_IN = 0.5  # of the views: with another picture's defect in it
-SET_IN_SHARE = 0.12  # of a picture, at most: larger defects cannot be set into another
+SET_IN_SHARE = 0.4  # of a picture, at most: larger defects cannot be set into another
 MARGIN_PX = 6
+LEAST_LEVELS = 2.0
 LABELS = MappingProxyType({"magnetic_tile": magnetic_tile.CLASSES[1:], "cookie": ("broken",)})
-DRAWN = MappingProxyType({"magnetic_tile": {"pit": 1, "fray": 2, "crack": 3, "stain": 4, "patch": 5}})  # on good pictures, and as what
-DRAWN_SHARE = 0.4  # of the views, where defects are drawn
+DRAWN = MappingProxyType({"magnetic_tile": {"pit": 1, "fray": 2, "crack": 3, "stain": 4, "patch": 5}})  # and as what
+DRAWN_SHARE = 0.5  # of the views, where defects are drawn
 
 
 def labels_of(layout: str) -> tuple[str, ...]:
@@ -65,15 +67,18 @@ def filled_up(lesson: Lesson) -> Lesson:
 
 
 class PictureLessons:
-    """Views of photographed surfaces: good ones and each label of the bad ones about equally often."""
+    """Views of photographed surfaces: as many of good ones as of bad ones, and of these each label about equally often."""
 
-    def __init__(self, lessons: Sequence[Lesson], px: int, variation: Variation, drawn: Mapping[str, int] | None = None) -> None:
-        self._px, self._variation, self._drawn = px, variation, drawn or {}
+    def __init__(
+        self, lessons: Sequence[Lesson], px: int, variation: Variation, drawn: Mapping[str, int] | None = None, tries: int = 1
+    ) -> None:
+        """`tries`: places looked at before a defect is set into another picture, where the surface is most like the one it comes from."""
+        self._px, self._variation, self._drawn, self._tries = px, variation, drawn or {}, tries
         good = [lesson for lesson in lessons if not lesson.is_bad]
         labels = sorted({int(value) for lesson in lessons for value in np.unique(lesson.marks) if 0 < value < REPEATED})
         self._kinds = [[lesson for lesson in lessons if (lesson.marks == label).any()] for label in labels]
-        self._kinds += [good] * max(1, len(labels) // 2) if good else []
-        self._good = good
+        self._kinds += [good] * len(labels) if good else []
+        self._all = list(lessons)
         self._small = [piece for lesson in lessons for piece in _pieces(lesson)]
 
     def draw(self, rng: np.random.Generator, count: int) -> list[Lesson]:
@@ -81,15 +86,15 @@ class PictureLessons:
         return [self._one(rng) for _ in range(count)]
 
     def _one(self, rng: np.random.Generator) -> Lesson:
-        if self._drawn and self._good and rng.random() < DRAWN_SHARE:
-            plain = self._good[int(rng.integers(len(self._good)))]
-            lesson = drawn_on(plain.image, rng, self._drawn)
-            marks = np.where(plain.marks == REPEATED, REPEATED, lesson.marks).astype(np.uint8)
+        if self._drawn and rng.random() < DRAWN_SHARE:
+            under = self._all[int(rng.integers(len(self._all)))]
+            lesson = drawn_on(under.image, rng, self._drawn)
+            marks = np.where((lesson.marks > 0) & (under.marks != REPEATED), lesson.marks, under.marks)
             return view_of(Lesson(lesson.image, marks, True), self._px, rng, self._variation)
         kind = self._kinds[int(rng.integers(len(self._kinds)))]
         lesson = kind[int(rng.integers(len(kind)))]
         if self._small and rng.random() < SET_IN:
-            lesson = set_in(lesson, self._small[int(rng.integers(len(self._small)))], rng)
+            lesson = set_in(lesson, self._small[int(rng.integers(len(self._small)))], rng, self._tries)
         return view_of(lesson, self._px, rng, self._variation)
 
 
@@ -111,6 +116,21 @@ def drawn_on(image: Bytes, rng: np.random.Generator, labels: Mapping[str, int]) 
     return Lesson(changed, marks, True)
 
 
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A defect cut out. `ratio` (h, w, 3): how much lighter or darker than the colour beside it, `around` (3,); `own` (h, w) marks."""
+
+    ratio: NDArray[np.float32]
+    own: Bytes
+    around: NDArray[np.float32]
+
+
+def _unlike(patch: Bytes, colour: NDArray[np.float32]) -> float:
+    """By how much a patch's colours differ from this one, as ratios; a patch of more than one surface differs, too."""
+    ratios = np.log((patch.reshape(-1, 3) + LEAST_LEVELS) / (colour + LEAST_LEVELS))
+    return float(np.abs(ratios).mean())
+
+
 def _part(gray: NDArray[np.float32]) -> NDArray[np.bool_]:
     """Where the part lies, if it stands out from what is around it; else the whole picture."""
     soft = np.clip(cv2.GaussianBlur(gray, (0, 0), 5), 0, 255).astype(np.uint8)
@@ -120,8 +140,8 @@ def _part(gray: NDArray[np.float32]) -> NDArray[np.bool_]:
     return np.asarray(split > 0) if stands_out else np.ones(gray.shape, np.bool_)
 
 
-def _pieces(lesson: Lesson) -> list[tuple[NDArray[np.float32], Bytes]]:
-    """The small defects of a picture: how much lighter or darker than what lies around them (h, w, 3), and their marks (h, w)."""
+def _pieces(lesson: Lesson) -> list[Piece]:
+    """The small defects of a picture."""
     pieces = []
     wrong = (lesson.marks > 0) & (lesson.marks < REPEATED)
     count, areas, stats, _ = cv2.connectedComponentsWithStats(wrong.astype(np.uint8))
@@ -133,21 +153,27 @@ def _pieces(lesson: Lesson) -> list[tuple[NDArray[np.float32], Bytes]]:
         patch, own = lesson.image[rows, columns].astype(np.float32), areas[rows, columns] == number
         around = patch[~own & (lesson.marks[rows, columns] == 0)]
         if len(around) >= 8:
-            ratio = np.clip((patch + 2) / (np.median(around, axis=0) + 2), 0.1, 4).astype(np.float32)
-            pieces.append((ratio, np.where(own, lesson.marks[rows, columns], 0).astype(np.uint8)))
+            usual = np.median(around, axis=0)
+            ratio = np.clip((patch + LEAST_LEVELS) / (usual + LEAST_LEVELS), 0.1, 4).astype(np.float32)
+            pieces.append(Piece(ratio, np.where(own, lesson.marks[rows, columns], 0).astype(np.uint8), usual.astype(np.float32)))
     return pieces
 
 
-def set_in(lesson: Lesson, piece: tuple[NDArray[np.float32], Bytes], rng: np.random.Generator) -> Lesson:
-    """The picture with another's defect at a random place, mirrored at random, as much lighter or darker than what it lies on."""
+def set_in(lesson: Lesson, piece: Piece, rng: np.random.Generator, tries: int = 1) -> Lesson:
+    """The picture with another's defect at a random place, mirrored at random, as much lighter or darker than what it lies on.
+
+    Of `tries` places it is the one whose colour is nearest to that which the defect lay in: a defect of one kind of surface is not
+    taught on another.
+    """
     flip = tuple(slice(None, None, -1 if rng.integers(2) else 1) for _ in range(2))
-    ratio, own = piece[0][flip], piece[1][flip]
+    ratio, own = piece.ratio[flip], piece.own[flip]
     height, width = own.shape
     rows, columns = lesson.marks.shape[0] - height, lesson.marks.shape[1] - width
     if rows <= 0 or columns <= 0:
         return lesson
-    y, x = int(rng.integers(rows)), int(rng.integers(columns))
-    place = (slice(y, y + height), slice(x, x + width))
+    corners = [(int(rng.integers(rows)), int(rng.integers(columns))) for _ in range(tries)]
+    places = [(slice(y, y + height), slice(x, x + width)) for y, x in corners]
+    place = min(places, key=lambda one: _unlike(lesson.image[one], piece.around)) if tries > 1 else places[0]
     image, marks = lesson.image.copy(), lesson.marks.copy()
     share = cv2.GaussianBlur((own > 0).astype(np.float32), (0, 0), 1.2)[..., None] * np.float32(rng.uniform(0.7, 1.15))
     image[place] = np.clip(image[place] * (1 + np.clip(1.6 * share, 0, 1) * (ratio - 1)), 0, 255).astype(np.uint8)

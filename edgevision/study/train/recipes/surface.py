@@ -63,7 +63,7 @@ def train(task: SurfaceTask, *, is_shown: bool = True) -> dict[str, Any]:
         learnt = learn_few(good, bad, task.out, task.settings, begin, is_shown=is_shown)
         return _delivered(task, learnt, largest([*good, *bad]), "plain", len(good) + len(bad))
     if task.data is None:
-        return _delivered(task, learn_made(task.out, task.settings, is_shown=is_shown), MADE_SIZE_PX, "", 0)
+        return _delivered(task, learn_made(task.out, task.settings, task.begin, is_shown=is_shown), MADE_SIZE_PX, "", 0)
     layout, cases = open_set(task.data, SETS)
     cases = chosen(cases, task.groups, task.data)
     if layout == "neu_det":
