@@ -102,7 +102,7 @@ def _add_replay(verbs: Verbs) -> None:
 
 def _add_gates(verbs: Verbs) -> None:
     gates = _verb(verbs, "gates", _gates, "find a gate for each step of a network: the least work for a limit of disagreement")
-    gates.add_argument("network", metavar="NET", help="an .onnx or .xml file, or `default`")
+    gates.add_argument("network", metavar="NET", help="an .onnx or .xml file, an .npz of turbovit, `default`, or `turbovit` with --config")
     gates.add_argument("--clip", type=Path, required=True, metavar="VIDEO", help="a video file or a folder of images of the scene")
     gates.add_argument("--limit", type=float, default=0.005, metavar="DISAGREEMENT", help="mean over frames, as a share (default 0.005)")
     gates.add_argument(
@@ -110,6 +110,10 @@ def _add_gates(verbs: Verbs) -> None:
     )
     gates.add_argument("--out", type=Path, metavar="FILE", help="the gate file, for recompute.gate (default ./NET.gates.json)")
     gates.add_argument("--plot", type=Path, metavar="FILE.png", help="draw the curve")
+    gates.add_argument(
+        "--truth", type=Path, metavar="FILE", help="what each frame shows, a label a line or a folder of masks: adds accuracy"
+    )
+    gates.add_argument("--points", type=float, default=1.0, metavar="N", help="with --truth: how much of it a gate may lose (default 1)")
     gates.add_argument("--config", type=Path, metavar="FILE", help="the YAML file whose compare settings are used (default: all defaults)")
     gates.add_argument("--camera", metavar="ID", help="which camera of the configuration")
     gates.add_argument("--json", action="store_true", help="print one JSON object")
@@ -171,7 +175,16 @@ def _gates(arguments: argparse.Namespace) -> int:
 
     out = arguments.out or Path(f"{Path(arguments.network).stem}.gates.json")
     task = GateTask(
-        arguments.network, arguments.clip, arguments.limit, arguments.frames, out, arguments.plot, arguments.config, arguments.camera
+        arguments.network,
+        arguments.clip,
+        arguments.limit,
+        arguments.frames,
+        out,
+        arguments.plot,
+        arguments.config,
+        arguments.camera,
+        arguments.truth,
+        arguments.points / 100,
     )
     report = find(task, is_quiet=arguments.json)
     text = report.pop("text")

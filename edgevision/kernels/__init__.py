@@ -61,6 +61,16 @@ def open_select(name: str) -> ModuleType:
     return import_module(f"edgevision.kernels.{open_backend(name).name}.select")
 
 
+def open_lack(name: str) -> ModuleType:
+    """The functions that compare kept sets: see `plain/lack.py`."""
+    return import_module(f"edgevision.kernels.{open_backend(name).name}.lack")
+
+
+def open_gather(name: str) -> ModuleType:
+    """Attention where each query has keys of its own: see `plain/gather.py`."""
+    return import_module(f"edgevision.kernels.{open_backend(name).name}.gather")
+
+
 def cpu_has_bf16() -> bool:
     """Whether the CPU that kernels are compiled for multiplies bf16 in one instruction."""
     from edgevision.kernels.compiled.cpu import detect

@@ -172,6 +172,7 @@ class Attend(Protocol):
     shift: Float
     dense: Float
     sparse: Float
+    query_means: Float
 
     @property
     def size_bytes(self) -> int:
@@ -188,10 +189,10 @@ class Attend(Protocol):
     def hold_sums(self, changes: Changes) -> None:
         """From the next run on, which must be of ALL, hold sums."""
 
-    def pack(self, key: Plane, value: Plane, blocks: Whole) -> None:
-        """Take in the keys and values of these true blocks, and make their means anew.
+    def pack(self, key: Plane, value: Plane, blocks: Whole, everything: bool) -> None:
+        """Take in the live keys and values of these true blocks, or `everything`, and make their means anew.
 
-        Of a block that has a slot only what is live is taken in, after what it was is put aside; `moved` (slot,) says how many tokens.
+        What a block that has a slot was is put aside before; `moved` (slot,) says how many tokens are live.
         """
 
     def run(self, query: Plane, target: Plane, wanted: Flags, gate: float) -> tuple[Whole, Whole]:
@@ -208,5 +209,8 @@ class Attend(Protocol):
         """Into `dense` and `sparse` what the middle query of the blocks that are `asked` (block, head) gets from all true blocks, and from
         those that it keeps; no shift is added."""
 
-    def key_means(self) -> Float:
-        """(true block, head, channel): the mean key of each, where there are summaries."""
+    def key_means(self, blocks: Whole) -> Float:
+        """(block, head, channel): the mean key of these true blocks, where there are summaries."""
+
+    def take_query_means(self, query: Plane, blocks: Whole) -> None:
+        """Bring `query_means` (block, head, channel) up to date for these blocks."""

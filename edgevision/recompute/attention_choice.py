@@ -54,7 +54,8 @@ def words_of(attention: Attention, tokens: Tokens) -> str:
     if isinstance(attention, Sparsifiner | Hybrid) and tokens.blocks[0] * tokens.blocks[1] < LEAST_BLOCKS:
         return attention.open(tokens, "plain").note
     if isinstance(attention, Sparsifiner):
-        return f"keeps {attention.settings.keep:g}" + (", predictor not trained" if attention.predictor is None else "")
+        each = ", each query its own" if attention.settings.exact else ""
+        return f"keeps {attention.settings.keep:g}{each}" + (", predictor not trained" if attention.predictor is None else "")
     if isinstance(attention, Hybrid):
         return f"keeps {attention.settings.keep:g}, correction {attention.settings.correction}"
     if isinstance(attention, Csat):

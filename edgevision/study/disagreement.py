@@ -46,7 +46,10 @@ class Scale:
 
 
 def probable_outputs(graph: Graph) -> frozenset[str]:
-    """The outputs that are probabilities: made by a sigmoid or softmax, perhaps moved about since."""
+    """The outputs that are probabilities: made by a sigmoid or softmax, perhaps moved about since. All of a network of tokens, which has no
+    nodes."""
+    if not graph.nodes:
+        return frozenset(graph.outputs)
     makers = {output: node for node in graph.nodes for output in node.outputs}
 
     def is_probable(tensor: str) -> bool:

@@ -135,8 +135,19 @@ def _looked_at(seen: Seen) -> Iterator[Section]:
         drawn = _outlined(heat_over(seen.image, _on_frame(share, seen)), one, block, seen)
         heads, blocks = kept.shape[0], kept[:, block].sum(axis=1)
         caption = f"White: the tokens that ask. Red: all {heads} heads look there; yellow: few. {blocks.min()} to {blocks.max()} blocks."
+        shown = [picture(drawn, caption), *_why(one, block, seen)]
         words = f"{kind}, {kept.mean():.1%} of the blocks kept, {one.live_fraction:.1%} of the queries run. {one.state.note}".rstrip()
-        yield Section(one.step.name, words, [figures(picture(drawn, caption))])
+        yield Section(one.step.name, words, [figures(*shown)])
+
+
+def _why(one: BoundAttention, block: int, seen: Seen) -> list[str]:
+    """What the choice went by, for the block that asks: nothing where none is made."""
+    scores = one.state.scores()
+    if scores is None:
+        return []
+    by = "the predictor's attention" if one.step.attention.kind == "sparsifiner" else "its mean query's attention to mean keys"
+    drawn = _outlined(heat_over(seen.image, _on_frame(_by_token(scores[:, block].mean(axis=0), one), seen)), one, block, seen)
+    return [picture(drawn, f"Why: {by}, as a share of the largest, mean of all heads; the reddest are kept.")]
 
 
 def _table(rows: list[dict[str, Any]]) -> Section:

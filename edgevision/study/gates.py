@@ -2,7 +2,9 @@
 
 In: a network, a clip, a limit. Out: a gate file, a report, perhaps a plot. Every second block of frames is searched on (`gate_search`), the
 others, held out, say what the gates are worth: should the limit be passed there, the search's own limit is lowered and it is run again.
-The disagreement is between the gated and the exact network on the same pictures in use (`recording`, `rehearsal`, `disagreement`).
+The disagreement is between the gated and the exact network on the same pictures in use (`recording`, `rehearsal`, `disagreement`). Where
+the truth of the frames is given, too, each set of gates also has an accuracy (`frame_truth`), and the report names the largest of the one
+gates for all that loses at most `points` on the frames searched on, with what it loses on the others.
 """
 
 from __future__ import annotations
@@ -12,16 +14,18 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from edgevision.errors import InputError, UnsupportedNetwork
+from edgevision.networks.turbovit_weights import read_turbovit
 from edgevision.recompute.engine import SelectiveNetwork
 from edgevision.recompute.gate_file import GateFile, write_gates
 from edgevision.recompute.graph import read_metadata
-from edgevision.recompute.load import load_for_frames, network_path
+from edgevision.recompute.load import DEFAULT, TURBOVIT, load_for_frames, network_path
 from edgevision.recompute.settings import RecomputeSettings
+from edgevision.study.frame_truth import read_truth
 from edgevision.study.gate_curve import check_plot, draw
 from edgevision.study.gate_search import Found, Gates, Point, find_gates, scaled
 from edgevision.study.recording import Recording, record
@@ -39,7 +43,8 @@ FAR_BELOW = 4
 
 @dataclass(frozen=True, slots=True)
 class GateTask:
-    """What is asked for. `network` is a path or `default`; `out` None writes no file; settings are those of the configuration's camera."""
+    """What is asked for. `network` is a path, `default`, or `turbovit`, the configuration's own; `out` None writes no file; settings are
+    those of the configuration's camera. `points`: what may be lost of the accuracy, as a share."""
 
     network: str
     clip: Path
@@ -49,6 +54,8 @@ class GateTask:
     plot: Path | None = None
     config: Path | None = None
     camera: str | None = None
+    truth: Path | None = None
+    points: float = 0.01
 
 
 def find(task: GateTask, is_quiet: bool = False) -> dict[str, Any]:
@@ -69,7 +76,9 @@ def find(task: GateTask, is_quiet: bool = False) -> dict[str, Any]:
             settings.recompute.keyframe_s,
             lambda number: bar.update(reading, completed=number),
         )
-        rehearsal = Rehearsal(_network(task, settings.recompute, recording), recording)
+        network = _network(task, settings.recompute, recording)
+        truth = None if task.truth is None else read_truth(task.truth, network, recording.frames, recording.size_px)
+        rehearsal = Rehearsal(network, recording, truth)
         bar.remove_task(reading)
         searching = bar.add_task("searching", total=ROUNDS * (len(rehearsal.steps) + 6) + 7)
         found, limits, trials = _search(rehearsal, task.limit, lambda: bar.advance(searching))
@@ -90,6 +99,7 @@ def find(task: GateTask, is_quiet: bool = False) -> dict[str, Any]:
         "frozen": rehearsal.frozen(),
         "uniform_equal_macs_share": equal_share(rows["uniform"], rows["tuned"]["disagreement"]),
         "gates": dict(found.tuned.gates),
+        "within_points": within_points(rows["uniform"], task.points) if truth is not None else None,
         **rows,
         "seconds": time.perf_counter() - began,
     }
@@ -129,6 +139,19 @@ def _rows(rehearsal: Rehearsal, found: Found, told: Callable[[], None]) -> dict[
     }
 
 
+def within_points(uniform: Sequence[Mapping[str, Any]], points: float) -> dict[str, float]:
+    """The largest gate of the ladder up to which none loses more than `points` on the frames searched on, and what it loses on the others.
+
+    `uniform`: rows by gate, ascending, the exact one first, all with an accuracy.
+    """
+    exact, best = uniform[0], uniform[0]
+    for row in uniform:
+        if exact["searched"]["accuracy"] - row["searched"]["accuracy"] > points:
+            break
+        best = row
+    return {"points": points, "gate": best["gate"], "lost": exact["accuracy"] - best["accuracy"], "macs_share": best["macs_share"]}
+
+
 def equal_share(uniform: Sequence[Mapping[str, float]], disagreement: float) -> float:
     """The work that one gate for all would need for this disagreement: between two of the ladder's, along its logarithm."""
     known = [row for row in uniform if row["disagreement"] > 0]
@@ -143,7 +166,11 @@ def _check(task: GateTask) -> None:
         raise InputError(f"limit is {task.limit:g}; it must be above 0 and below 1: a disagreement, as a share of how far the output moves")
     if task.frames < LEAST_FRAMES:
         raise InputError(f"frames is {task.frames}; it must be {LEAST_FRAMES} or more, as half of them are held out")
-    read_metadata(network_path(RecomputeSettings(network=_named(task))))  # a file that cannot be read is told before the clip is
+    if not 0 <= task.points < 1:
+        raise InputError(f"points is {task.points:g}; it must be at least 0 and below 1: what may be lost of the accuracy, as a share")
+    if task.network != TURBOVIT:  # a file that cannot be read is told before the clip is
+        path = network_path(chosen(RecomputeSettings(), task.network))
+        read_turbovit(path) if path.suffix == ".npz" else read_metadata(path)
     out = task.out
     if out is not None and (out.is_dir() or not os.access(out if out.exists() else out.parent, os.W_OK)):
         raise InputError(f"{out}: cannot be written; name a file in a folder that is there and may be written")
@@ -151,17 +178,24 @@ def _check(task: GateTask) -> None:
         check_plot(task.plot)
 
 
-def _named(task: GateTask) -> Literal["default"] | Path:
-    return "default" if task.network == "default" else Path(task.network)
+def chosen(settings: RecomputeSettings, network: str) -> RecomputeSettings:
+    """The settings with the network that a path names; `.npz` is a network of tokens."""
+    if network in (DEFAULT, TURBOVIT):
+        return settings.model_copy(update={"network": network})
+    if Path(network).suffix == ".npz":
+        tokens = settings.turbovit.model_copy(update={"weights": Path(network)})
+        return settings.model_copy(update={"network": TURBOVIT, "turbovit": tokens})
+    return settings.model_copy(update={"network": Path(network)})
 
 
 def _network(task: GateTask, settings: RecomputeSettings, recording: Recording) -> SelectiveNetwork:
     """The network that was named, for frames like these. Raises UnsupportedNetwork when nothing in it could have a gate."""
-    named = _named(task)
-    changes = {"network": named, "gate": 0.0, "engine": "selective", "foreign": "never"}
-    network = load_for_frames(settings.model_copy(update=changes), *recording.size_px)
+    changes = {"gate": 0.0, "engine": "selective", "foreign": "never"}
+    network = load_for_frames(chosen(settings, task.network).model_copy(update=changes), *recording.size_px)
     if not isinstance(network, SelectiveNetwork) or network.plan.dense_macs == 0:
-        raise UnsupportedNetwork(f"{named}: no convolution of it runs selectively, so no gate saves work; `edgevision plan` says why")
+        raise UnsupportedNetwork(
+            f"{task.network}: no convolution of it runs selectively, so no gate saves work; `edgevision plan` says why"
+        )
     return network
 
 
@@ -182,7 +216,7 @@ def text_of(report: Mapping[str, Any]) -> str:
     exact, tuned, uniform = report["uniform"][0], report["tuned"], report["uniform_at_limit"]
     lines = [
         f"{Path(report['network']).name} on {report['clip']}: {report['frames']} frames; figures of those held out",
-        f"{'gates':<24}{'MACs':>8}{'disagreement':>14}{'worst':>9}{'flips':>9}{'ms':>8}",
+        f"{'gates':<24}{'MACs':>8}{'disagreement':>14}{'worst':>9}{'flips':>9}{'ms':>8}" + ("  accuracy" if "accuracy" in tuned else ""),
         *(_line(f"{row['gate']:g} for all" if row["gate"] else "exact", row) for row in report["uniform"]),
         _line(f"{uniform['gate']:g} for all, at limit", uniform),
         _line("tuned by step", tuned),
@@ -191,6 +225,12 @@ def text_of(report: Mapping[str, Any]) -> str:
         f"{report['uniform_equal_macs_share']:.2%}; "
         f"{report['trials']} trials, {report['seconds']:.0f} s",
     ]
+    if report["within_points"]:
+        within = report["within_points"]
+        lines.append(
+            f"accuracy: {within['gate']:g} for all is the largest that loses at most {100 * within['points']:g} points on the frames "
+            f"searched on; on the others it loses {100 * within['lost']:.2f} and needs {within['macs_share']:.2%} of the work"
+        )
     if report["limit"] > report["frozen"] / FAR_BELOW:
         lines.append(f"limit {report['limit']:g} is not far below that: give a lower one, or a clip in which more happens")
     if len(report["limits_searched"]) > 1:
@@ -203,5 +243,5 @@ def text_of(report: Mapping[str, Any]) -> str:
 def _line(name: str, row: Mapping[str, float]) -> str:
     return (
         f"{name:<24}{row['macs_share']:>8.2%}{row['disagreement']:>14.5f}{row['disagreement_worst']:>9.4f}"
-        f"{row['flips']:>9.5f}{row['ms_mean']:>8.2f}"
+        f"{row['flips']:>9.5f}{row['ms_mean']:>8.2f}" + (f"{row['accuracy']:>10.2%}" if "accuracy" in row else "")
     )

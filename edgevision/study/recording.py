@@ -5,7 +5,7 @@ What is kept of each frame is which pixels were live and what they became; nothi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -92,11 +92,26 @@ def record(
     """
     if not clip.exists():
         raise InputError(f"{clip}: no such file or folder; give a video file or a folder of images, with --clip")
+    recording, has_moved = record_frames(read_frames(clip, frames[1]), settings, keyframe_s, told)
+    if recording is None or recording.frames < frames[0]:
+        found = recording.frames if recording else 0
+        raise InputError(f"{clip}: {found} frames could be used; at least {frames[0]} are needed: give a longer clip, or more --frames")
+    if not has_moved:
+        raise InputError(
+            f"{clip}: nothing moves in its first {recording.frames} frames; give a clip in which something does, or more --frames"
+        )
+    return recording
+
+
+def record_frames(
+    frames: Iterable[Frame], settings: ChangeSettings, keyframe_s: float = 0.0, told: Callable[[int], None] = lambda number: None
+) -> tuple[Recording | None, bool]:
+    """The same of any frames, None where there are none that can be read; and whether anything moved, but for the refresh."""
     detector, refresh = ChangeDetector(settings), RollingRefresh(keyframe_s)
     recording: Recording | None = None
     used: Image = np.zeros(0, np.uint8)
-    has_moved = False  # other than by the refresh
-    for frame in read_frames(clip, frames[1]):
+    has_moved = False
+    for frame in frames:
         try:
             rows = refresh.rows(frame.ts, frame.image.shape[0])
             change = detector.measure(frame.image, frame.ts, rows)
@@ -111,14 +126,7 @@ def record(
         has_moved = has_moved or (recording.frames > 0 and bool(np.delete(live, slice(0, 0) if rows is None else rows, axis=0).any()))
         recording.add(used, None if is_full else live)
         told(recording.frames)
-    if recording is None or recording.frames < frames[0]:
-        found = recording.frames if recording else 0
-        raise InputError(f"{clip}: {found} frames could be used; at least {frames[0]} are needed: give a longer clip, or more --frames")
-    if not has_moved:
-        raise InputError(
-            f"{clip}: nothing moves in its first {recording.frames} frames; give a clip in which something does, or more --frames"
-        )
-    return recording
+    return recording, has_moved
 
 
 def read_frames(clip: Path, count: int, lost: Callable[[BadFrame], None] = lambda error: None) -> Iterator[Frame]:

@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 
 from edgevision.recompute.engine import SelectiveNetwork
 from edgevision.recompute.load import threshold_of
-from edgevision.recompute.plan import Step
+from edgevision.recompute.plan import AttentionStep, Step
 from edgevision.records import Image, Mask
 from edgevision.study.disagreement import Disagreement, Scale, Span, disagreement, probable_outputs, scale_of
+from edgevision.study.frame_truth import FrameTruth
 from edgevision.study.gate_search import Gates, Point
 from edgevision.study.recording import Deltas, Recording
 
@@ -44,16 +45,18 @@ class Turn:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Run:
-    """One set of gates, a row a frame: `answers` (frame, 4) as in `Disagreement`, `shares` of the dense macs, `ms`; NaN if not counted."""
+    """One set of gates, a row a frame: `answers` (frame, 4) as in `Disagreement`, `shares` of the dense macs, `ms`, `scores` against the
+    truth; NaN if not counted or not known."""
 
     answers: NDArray[np.float64]
     shares: NDArray[np.float64]
     ms: NDArray[np.float64]
+    scores: NDArray[np.float64]
 
     @classmethod
     def empty(cls, frames: int) -> Run:
         """Nothing counted yet."""
-        return cls(np.full((frames, 4), np.nan), np.full(frames, np.nan), np.full(frames, np.nan))
+        return cls(np.full((frames, 4), np.nan), *(np.full(frames, np.nan) for _ in range(3)))
 
     def row(self, frames: Frames) -> dict[str, float]:
         """Means over these frames, and the worst disagreement."""
@@ -68,15 +71,15 @@ class Run:
             "ms_mean": float(np.nanmean(ms)),
             "ms_p50": float(np.nanmedian(ms)),
             "ms_p99": float(np.nanpercentile(ms, 99)),
-        }
+        } | ({} if np.isnan(self.scores[frames]).all() else {"accuracy": float(np.nanmean(self.scores[frames]))})
 
 
 class Rehearsal:
     """One network and one recording of at least LEAST_FRAMES frames, on which any set of gates is measured."""
 
-    def __init__(self, network: SelectiveNetwork, recording: Recording) -> None:
-        self.network, self._recording = network, recording
-        self.steps = [step.name for step in network.plan.steps if isinstance(step, Step)]
+    def __init__(self, network: SelectiveNetwork, recording: Recording, truth: FrameTruth | None = None) -> None:
+        self.network, self._recording, self._truth = network, recording, truth
+        self.steps = [step.name for step in network.plan.steps if isinstance(step, Step | AttentionStep)]
         block = np.arange(recording.frames) // max(1, recording.frames // BLOCKS)
         self._is_run = block % 2 == 0
         self.searched, self.held_out = self._is_run & (block >= 2), ~self._is_run & (block >= 2)
@@ -118,7 +121,8 @@ class Rehearsal:
 
     def _row(self, run: Run) -> dict[str, Any]:
         searched = run.row(self.searched)
-        return {**run.row(self.held_out), "searched": {key: searched[key] for key in ("macs_share", "disagreement")}}
+        kept = ("macs_share", "disagreement", "accuracy")
+        return {**run.row(self.held_out), "searched": {key: searched[key] for key in kept if key in searched}}
 
     def frozen(self) -> float:
         """What an answer that stays as it was on the first frame would disagree by, on the held-out blocks: limits must be far below."""
@@ -143,6 +147,8 @@ class Rehearsal:
                 last = disagreement(outputs, turn.exact, self._scales)
             if turn.is_counted:
                 run.answers[turn.number], run.shares[turn.number], run.ms[turn.number] = last, costs.macs / dense, seconds * 1e3
+                if is_judged and self._truth is not None:
+                    run.scores[turn.number] = self._truth.score(outputs, turn.number)
         return run
 
     def _turns(self, wanted: Frames) -> Iterator[Turn]:

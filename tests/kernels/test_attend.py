@@ -37,7 +37,7 @@ def attended(backend: str, tokens: Tokens, kept: np.ndarray, planes: list[Plane]
     attend = open_attend(backend, grid, sets, 1, lanes)
     if has_sums:
         attend.hold_sums(Changes.none(grid, 2 * grid.blocks, grid.blocks))
-    attend.pack(planes[1], planes[2], np.arange(grid.blocks, dtype=np.int32))
+    attend.pack(planes[1], planes[2], np.arange(grid.blocks, dtype=np.int32), True)
     return attend
 
 

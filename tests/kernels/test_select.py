@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from edgevision.kernels import open_attend, open_select
 from edgevision.kernels.blocks import Budget, Kept
 from edgevision.kernels.forms import NO_LIVE, Plane
+from edgevision.kernels.plain.select import STEPS
 from edgevision.networks.attention import Tokens
 
 BACKENDS = ("plain", "compiled")
@@ -60,10 +61,13 @@ def test_tokens_are_alike_when_they_point_one_way(backend):
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_only_the_top_places_of_a_row_stay_the_first_of_equals(backend):
-    order, shares = np.array([[1.0, 3.0, 3.0, 3.0], [-np.inf, -np.inf, -np.inf, 0.0]]), np.ones((2, 4))
-    open_select(backend).keep_top(shares, order, 2)
-    assert shares.tolist() == [[0, 1, 1, 0], [1, 0, 0, 1]]
+def test_only_the_top_places_of_a_row_count_the_first_of_equals(backend):
+    logits, up = np.array([[0.0, 3.0, 3.0, 3.0], [-9e9, -9e9, -9e9, 0.0]]), np.diag([1.0, 2.0, 4.0, 8.0])
+    made = np.zeros((2, 4), np.float32)
+    total = open_select(backend).by_basis(logits, up, (1.0, 2), made)
+    third = np.rint(STEPS / (3 + np.exp(-3.0)))
+    assert made.tolist() == [[0, 2 * third, 4 * third, 0], [0, 0, 0, 8 * STEPS]]
+    assert total.tolist() == made.sum(axis=0).tolist()
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -87,13 +91,16 @@ def test_compiled_equals_plain(size, shape, seed):
     for backend in BACKENDS:
         select = open_select(backend)
         attend = open_attend(backend, grid, Kept.room(grid, 1), 1)
-        attend.pack(key, key, every)
-        means, alike = np.zeros((grid.blocks, *shape), np.float32), np.zeros((grid.blocks, tokens.heads), np.float32)
+        attend.pack(key, key, every, True)
+        alike = np.zeros((grid.blocks, tokens.heads), np.float32)
         weights, mask = np.zeros((grid.blocks, tokens.heads, grid.blocks), np.float32), np.roll(fixed, 1, axis=1).copy()
-        select.means(query, grid.query, every, means)
+        attend.take_query_means(query, every)
         select.coherence(key, grid.key, every, alike)
-        select.rank(means, attend.keys, grid, weights)
+        select.rank(attend.query_means, attend.keys, grid, weights)
         select.choose(weights.reshape(-1, grid.blocks), fixed, budget, mask)
-        found.append((means, alike, weights, mask))
+        logits, up = np.rint(5 * alike.astype(np.float64)), np.rint(9 * np.random.default_rng(seed).random((tokens.heads, grid.blocks)))
+        made = np.zeros((grid.blocks, grid.blocks), np.float32)
+        total = select.by_basis(logits, up, (2.5, 3), made)
+        found.append((attend.query_means, attend.key_means(every[1:]), alike, weights, mask, made, total))
     for own, other in zip(*found, strict=True):
         assert own.tobytes() == other.tobytes()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -106,6 +107,14 @@ def test_explain_writes_a_page_over_the_frame(folder, capsys):
     text = out.read_text()
     assert text.count("<img") == 5  # three stages, two attentions over the whole picture
     assert "stage3_block2.attention" in text
+    spec = replace(SPEC, block=4)
+    write_turbovit(folder / "small.npz", spec, random_turbovit(spec).weights, {"labels": "scratch, stain", "mean": "0.5", "std": "0.25"})
+    (folder / "line.yaml").write_text(CONFIG.replace("net.npz}", "small.npz, attention: [unit, hybrid, sparsifiner]}"))
+    assert main([*arguments, "--frame", "3", "--json"]) == 0
+    capsys.readouterr()
+    text = out.read_text()
+    assert "Why: its mean query" in text
+    assert text.count("<img") == 6, "one attention of three has enough blocks to choose from, and says why"
     assert main([*arguments, "--frame", "4"]) == 2
     assert "--frame is 4; " in capsys.readouterr().err
     (folder / "line.yaml").write_text("cameras: {cam: {source: {type: synthetic}}}")

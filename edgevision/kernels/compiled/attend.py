@@ -12,13 +12,14 @@ from numba import carray, types
 from numpy.typing import NDArray
 
 from edgevision.errors import InputError
-from edgevision.kernels.blocks import ALL, CHUNK, FORMER, LINE, MEND, NEWER, NONE, SAFE, WHOLE, Changes, Flags, Grid, Kept, Whole
+from edgevision.kernels.blocks import ALL, CHUNK, LINE, MEND, NONE, SAFE, Changes, Flags, Grid, Kept, Whole
 from edgevision.kernels.compiled.chain import COST_PS, work
 from edgevision.kernels.compiled.cpu import detect
 from edgevision.kernels.compiled.crew import Crew
 from edgevision.kernels.compiled.jit import kernel, specialize
-from edgevision.kernels.compiled.mend import Sums, hold, is_sound, mend, note_moved, put_aside
+from edgevision.kernels.compiled.mend import Sums, hold, is_sound, mend
 from edgevision.kernels.compiled.native import NativeKernel, at, native
+from edgevision.kernels.compiled.pack import copy, mean_tokens, pack
 from edgevision.kernels.compiled.product import TALL, Shape, ShapeType, multiply, peak, weigh
 from edgevision.kernels.compiled.runs import forget, scan
 from edgevision.kernels.compiled.share import STATUS
@@ -26,18 +27,10 @@ from edgevision.kernels.forms import Float, Plane
 from edgevision.kernels.plain.mend import TOP
 
 QUERY, QUERY_ROW, QUERY_PIXEL, LIVE_BYTES, LIVE_ROW, TARGET, TARGET_ROW, TARGET_PIXEL, MARKS, MARKS_ROW = range(10)
-KEY, KEY_ROW, KEY_PIXEL, VALUE, VALUE_ROW, VALUE_PIXEL, KEY_LIVE, KEY_LIVE_ROW, VALUE_LIVE, VALUE_LIVE_ROW = range(10)
 SCORES = 5_000  # floats of scores that wait between the two products, so that they stay in the cache
 MAC_PS, MOVE_PS = 12, 600  # about what a multiply-accumulate takes, and what packing a number
 _LINE, _TABLE, _FLAGS = types.int64[::1], types.int32[:, ::1], types.uint8[:, ::1]
 _FLOATS = types.float32[:, :, :, ::1]
-
-
-@kernel
-def copy(source, target):
-    """All of the source."""
-    for c in range(source.shape[0]):
-        target[c] = source[c]
 
 
 @kernel
@@ -52,50 +45,6 @@ def settled(made, total, shift, target):
     """What a query gets: divided by its weights, and shifted."""
     for c in range(target.shape[0]):
         target[c] = made[c] / total + shift[c]
-
-
-@kernel
-def pack(runs, begin, end, table, bounds, slots, keys, values, former_counts, former_keys, former_values):
-    """Blocks runs[begin:end, 0]; `keys` (block, head, channel, place), `values` (block, head, place, channel). Summaries, where there is
-    room behind the true blocks. Of a block with a slot what is live."""
-    heads, channels, room, blocks = keys.shape[1], keys.shape[2], keys.shape[3], bounds.shape[0]
-    sums = np.empty((2, heads * channels), np.float32)
-    for run in range(begin, end):
-        block, place, moved = runs[run, 0], 0, 0
-        slot, has_means = slots[block], keys.shape[0] > blocks
-        if slot >= 0:
-            put_aside(keys[block], values[block], slot, former_keys, former_values)
-        sums[:] = 0.0
-        for row in range(bounds[block, 0], bounds[block, 1]):
-            for column in range(bounds[block, 2], bounds[block, 3]):
-                key = carray(at(table[KEY] + row * table[KEY_ROW] + column * table[KEY_PIXEL], np.float32), (heads * channels,))
-                value = carray(at(table[VALUE] + row * table[VALUE_ROW] + column * table[VALUE_PIXEL], np.float32), (heads * channels,))
-                if has_means:
-                    for c in range(heads * channels):
-                        sums[0, c] += key[c]
-                        sums[1, c] += value[c]
-                is_live = carray(at(table[KEY_LIVE] + row * table[KEY_LIVE_ROW] + column, np.uint8), (1,))[0] != 0
-                is_live |= carray(at(table[VALUE_LIVE] + row * table[VALUE_LIVE_ROW] + column, np.uint8), (1,))[0] != 0
-                if slot < 0 or is_live:
-                    if slot >= 0:
-                        note_moved(keys[block], values[block], place, slot, moved, former_keys, former_values, FORMER)
-                    for head in range(heads):
-                        first = head * channels
-                        copy(key[first : first + channels], keys[block, head, :, place])
-                        copy(value[first : first + channels], values[block, head, place])
-                    if slot >= 0:
-                        note_moved(keys[block], values[block], place, slot, moved, former_keys, former_values, NEWER)
-                        moved += 1
-                place += 1
-        if slot >= 0:
-            former_counts[3 * slot + FORMER] = former_counts[3 * slot + NEWER] = moved
-            former_counts[3 * slot + WHOLE] = place
-        if has_means:
-            behind, own = blocks + block // room, block % room
-            for head in range(heads):
-                for c in range(channels):
-                    keys[behind, head, c, own] = sums[0, head * channels + c] / np.float32(place)
-                    values[behind, head, own, c] = sums[1, head * channels + c] / np.float32(place)
 
 
 @kernel
@@ -201,16 +150,17 @@ def unlike(kept, log_counts, bias):
 
 
 @kernel
-def choose(places, count, table, is_all, is_live, chosen, order):
-    """Which queries of a chunk, by place: all, or those that are live, or those that are not; how many."""
-    number = 0
+def told_apart(places, count, table, live, live_order, still, still_order):
+    """Which queries of a chunk are live, and which are not: their places in the picture, and in the chunk; how many are live."""
+    number, others = 0, 0
     for place in range(count):
         y, x = places[place, 0], places[place, 1]
-        live = carray(at(table[LIVE_BYTES] + y * table[LIVE_ROW] + x, np.uint8), (1,))
-        if is_all or (live[0] != 0) == is_live:
-            chosen[number, 0], chosen[number, 1] = y, x
-            order[number] = place
+        if carray(at(table[LIVE_BYTES] + y * table[LIVE_ROW] + x, np.uint8), (1,))[0] != 0:
+            live[number, 0], live[number, 1], live_order[number] = y, x, place
             number += 1
+        else:
+            still[others, 0], still[others, 1], still_order[others] = y, x, place
+            others += 1
     return number
 
 
@@ -239,8 +189,9 @@ def attend(
     """runs[begin:end]. `sizes`, `changed` (block, head): of the kept sets, of the changes; `ran` (2, run, head): queries that ran whole,
     and that were mended; `lanes` of a vector."""
     heads, channels, dims, room, most = keys.shape[1], keys.shape[2], values.shape[3], keys.shape[3], kept.shape[2]
-    places, chosen, true = np.empty((CHUNK, 2), np.int64), np.empty((CHUNK + 1, 2), np.int64), log_counts.shape[0]
-    order, is_run, redone = np.empty(CHUNK + 1, np.int64), np.empty(CHUNK, np.uint8), np.empty(CHUNK + 1, np.int64)
+    places, live, still = np.empty((CHUNK, 2), np.int64), np.empty((CHUNK + 1, 2), np.int64), np.empty((CHUNK, 2), np.int64)
+    order, live_order, still_order = np.arange(CHUNK), np.empty(CHUNK + 1, np.int64), np.empty(CHUNK, np.int64)
+    is_run, true = np.empty(CHUNK, np.uint8), log_counts.shape[0]
     queries, made = np.empty((CHUNK + 1, channels), np.float32), np.empty((CHUNK + 1, dims + 1), np.float32)
     strip, bias = np.empty((CHUNK, heads * channels), np.float32), np.empty((keys.shape[0] - log_counts.shape[0]) * room, np.float32)
     space, tops = np.empty(max(SCORES, TALL * max(most, changes.shape[2]) * room), np.float32), np.empty(CHUNK + 1, np.float32)
@@ -250,47 +201,49 @@ def attend(
         for place in range(count):
             y, x = bounds[block, 0] + (first + place) // width, bounds[block, 2] + (first + place) % width
             places[place, 0], places[place, 1], is_run[place] = y, x, 0
-            strip[place] = carray(at(table[TARGET] + y * table[TARGET_ROW] + x * table[TARGET_PIXEL], np.float32), (heads * channels,))
+            copy(carray(at(table[TARGET] + y * table[TARGET_ROW] + x * table[TARGET_PIXEL], np.float32), (heads * channels,)), strip[place])
+        lives = told_apart(places, count, table, live, live_order, still, still_order)
         for head in range(heads):
-            want = wanted[block, head]
+            want, left, right = wanted[block, head], head * channels, (head + 1) * channels
             ran[0, run, head] = ran[1, run, head] = 0
             if want == NONE:
                 continue
-            seen, own = kept[block, head, : sizes[block, head]], strip[:, head * channels : (head + 1) * channels]
-            held, height = sums[block, head, first:], heights[block, head, first:]
+            seen, held, height = kept[block, head, : sizes[block, head]], sums[block, head, first:], heights[block, head, first:]
             if bias.shape[0] > 0:
                 unlike(seen, log_counts, bias)
-            again = 0
+            number = lives
             if want == MEND:
-                number, change = choose(places, count, table, False, False, chosen, order), changes[block, head, : changed[block, head]]
-                gather(chosen, number, table, head, channels, scale, queries)
+                change, mending = changes[block, head, : changed[block, head]], count - lives
+                gather(still, mending, table, head, channels, scale, queries)
                 mend(
-                    queries, order, number, change, counts[:true], keys, values, former_counts, former_keys, former_values, head, held,
-                    height, space, made, lanes, shape, adding,
+                    queries, still_order, mending, change, counts[:true], keys, values, former_counts, former_keys, former_values, head,
+                    held, height, space, made, lanes, shape, adding,
                 )  # fmt: skip
                 tail = seen[true_of(seen, keys, bias) :]
                 if tail.shape[0] > 0:
-                    add_summaries(queries, number, tail, counts, keys, values, head, bias, space, made, order, height, lanes, shape, adding)
-                ran[1, run, head] = number
-                for row in range(number):
-                    is_run[order[row]] = 1
-                    if is_sound(made[row, dims], height[order[row]], safe):
-                        settled(made[row], made[row, dims], shift[block, head], own[order[row]])
+                    add_summaries(
+                        queries, mending, tail, counts, keys, values, head, bias, space, made, still_order, height, lanes, shape, adding
+                    )
+                ran[1, run, head] = mending
+                for row in range(mending):
+                    place = still_order[row]
+                    is_run[place] = 1
+                    if is_sound(made[row, dims], height[place], safe):
+                        settled(made[row], made[row, dims], shift[block, head], strip[place, left:right])
                     else:
-                        redone[again] = order[row]
-                        again += 1
-            number = choose(places, count, table, want == ALL, True, chosen, order)
-            for row in range(again):
-                chosen[number], order[number] = places[redone[row]], redone[row]
-                number += 1
+                        live[number, 0], live[number, 1], live_order[number] = places[place, 0], places[place, 1], place
+                        number += 1
+            elif want == ALL:
+                number = count
             if number == 0:
                 continue
-            gather(chosen, number, table, head, channels, scale, queries)
-            look(queries, number, seen, counts, keys, values, head, bias, space, made, tops, lanes, shape, adding, order, held, height)
+            asked, chosen = (places, order) if want == ALL else (live, live_order)
+            gather(asked, number, table, head, channels, scale, queries)
+            look(queries, number, seen, counts, keys, values, head, bias, space, made, tops, lanes, shape, adding, chosen, held, height)
             ran[0, run, head] = number
             for row in range(number):
-                is_run[order[row]] = 1
-                settled(made[row], made[row, dims], shift[block, head], own[order[row]])
+                is_run[chosen[row]] = 1
+                settled(made[row], made[row, dims], shift[block, head], strip[chosen[row], left:right])
         for place in range(count):
             if is_run[place] != 0:
                 y, x = places[place, 0], places[place, 1]
@@ -364,15 +317,18 @@ class Attend:
         asking = len(grid.query)
         self.shift, self.dense, self.sparse = (np.zeros((asking, grid.heads, grid.head_dim), np.float32) for _ in range(3))
         self._asked, self._wanted = (np.zeros((asking, grid.heads), np.uint8) for _ in range(2))
-        runs = int((-(-self._queries // CHUNK)).sum()), grid.heads * -(-asking // CHUNK), grid.blocks
+        runs = int((-(-self._queries // CHUNK)).sum()), grid.heads * -(-asking // CHUNK), grid.blocks, asking
         self._runs = np.zeros((max(runs), 3), np.int32)
         self._ran = np.zeros((2, len(self._runs), grid.heads), np.int32)
         self._table, self._sources, self._gate = np.zeros(10, np.int64), np.zeros(10, np.int64), np.zeros(1, np.float32)
         self._sums = Sums(grid, dims)
         self._work = specialize(work, (_LINE, _TABLE, *[types.int64] * 3, _LINE, _LINE))
         self._made: list[NativeKernel] = []  # whose blocks of arguments the links point to
+        self._nothing = np.zeros(0, np.int64)
         self._pack, self._attend = self._link(self._made_pack()), self._link(self._made_attend())
-        self._probe: NDArray[np.int64] | None = None
+        self._asking = np.zeros(3, np.int64)
+        self.query_means = np.zeros((asking, grid.heads, grid.head_dim), np.float32)
+        self._probe, self._means = self._nothing, self._nothing
 
     @property
     def size_bytes(self) -> int:
@@ -429,11 +385,11 @@ class Attend:
         every = np.arange(grid.blocks, dtype=np.int32)
         return native(probe, signature, (*arrays, self.dense, self.sparse, every, self._lanes, grid.scale, None, None), None)
 
-    def pack(self, key: Plane, value: Plane, blocks: Whole) -> None:
+    def pack(self, key: Plane, value: Plane, blocks: Whole, everything: bool) -> None:
         """Take in the keys and values of these true blocks."""
         live = (int(number) for one in (key, value) for number in (one.live.ctypes.data, one.live.strides[0]))
         self._sources[:] = *lines(key), *lines(value), *live
-        self._runs[: len(blocks), 0], self._runs[: len(blocks), 1] = blocks, 0
+        self._runs[: len(blocks), 0], self._runs[: len(blocks), 1] = blocks, everything
         self._runs[: len(blocks), 2] = self._keys[blocks]
         self._share(self._pack, len(blocks), int(self._keys[blocks].sum()), 2 * self.grid.heads * self.grid.head_dim * MOVE_PS)
 
@@ -464,14 +420,24 @@ class Attend:
         firsts = range(0, blocks, CHUNK)
         runs = [(head, first, min(first + CHUNK, blocks)) for head in range(self.grid.heads) for first in firsts]
         self._runs[: len(runs)] = runs
-        if self._probe is None:
+        if self._probe is self._nothing:
             self._probe = self._link(self._made_probe())
         self._share(self._probe, len(runs), blocks, self._query_ps(self.grid.blocks))
 
-    def key_means(self) -> Float:
-        """(true block, head, channel): the mean key of each, where there are summaries."""
-        behind = self.keys[self.grid.blocks :].transpose(0, 3, 1, 2)
-        return np.ascontiguousarray(behind.reshape(-1, self.grid.heads, self.grid.head_dim)[: self.grid.blocks])
+    def key_means(self, blocks: Whole) -> Float:
+        """(block, head, channel): the mean key of these true blocks, where there are summaries."""
+        behind, place = np.divmod(blocks, self.grid.room)
+        return np.asarray(self.keys[self.grid.blocks + behind, :, :, place])
+
+    def take_query_means(self, query: Plane, blocks: Whole) -> None:
+        """Bring `query_means` up to date for these blocks."""
+        if self._means is self._nothing:
+            one, number = types.float32[:, :, ::1], types.int64
+            arrays = (self._asking, self.grid.query, self.query_means)
+            self._means = self._link(native(mean_tokens, (_TABLE, number, number, _LINE, _TABLE, one), arrays, None))
+        self._asking[:] = lines(query)
+        self._runs[: len(blocks), 0], self._runs[: len(blocks), 1], self._runs[: len(blocks), 2] = blocks, 0, self._queries[blocks]
+        self._share(self._means, len(blocks), int(self._queries[blocks].sum()), self.grid.heads * self.grid.head_dim * MOVE_PS // 4)
 
     def _see(self, query: Plane) -> None:
         self._table[:TARGET] = *lines(query), query.live.ctypes.data, query.live.strides[0]
@@ -482,6 +448,8 @@ class Attend:
 
     def _share(self, link: NDArray[np.int64], count: int, tokens: int, token_ps: int) -> None:
         """A kernel over the first runs, `tokens` tokens together."""
+        if not count:
+            return
         link[COST_PS] = token_ps
         has_help = self._crew.hold()
         crew = self._crew if has_help else self._alone

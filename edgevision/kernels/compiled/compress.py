@@ -116,7 +116,7 @@ def _hold_some(source, steps, chosen, first, count, inverse, held, words):
 
 
 @kernel
-def measure(runs, begin, end, job, chosen, weights, own, held, words, sums, inverse, shape):
+def measure(runs, begin, end, job, chosen, weights, own, reached, held, words, sums, inverse, shape):
     """Panels `runs[begin:end, 0]`. `job`: the map's address, bytes from row to row and column to column, columns, channels, tokens, and
     how many of `chosen` are to be taken in, or -1 for all tokens anew."""
     rows, width = weights.shape[0], held.shape[2]
@@ -135,24 +135,37 @@ def measure(runs, begin, end, job, chosen, weights, own, held, words, sums, inve
         else:
             _hold_some(job[0], steps, chosen[: job[6]], first, count, inverse, held[panel], words[panel])
             for row in range(rows):
-                tile(own[row].ctypes.data, words[panel].ctypes.data, here + row * TILE * step, step, job[6], shape)
+                if reached[row] != 0:
+                    tile(own[row].ctypes.data, words[panel].ctypes.data, here + row * TILE * step, step, job[6], shape)
 
 
 @kernel
-def twice(weights, chosen, count, words):
-    """The chosen tokens' columns of `weights` (token, measurement) as words (tile row, word, TILE), each number twice."""
+def twice(weights, chosen, count, words, reached, touched):
+    """The chosen tokens' columns of `weights` (token, measurement) as words (tile row, word, TILE), each number twice.
+
+    `reached` (tile row,): which have one that is not 0; to `touched` (measurement,) come those in them.
+    """
+    reached[:] = 0
     for k in range(count):
         column = weights[chosen[k]]
         for row in range(words.shape[0]):
+            some = np.int32(0)
             for place in range(min(TILE, column.shape[0] - row * TILE)):
                 value = np.int32(column[row * TILE + place])
                 words[row, k, place] = (value & _LOW) | (value << _HALF)
+                some |= value
+            reached[row] |= np.uint8(some != 0)
+    for place in range(touched.shape[0]):
+        touched[place] |= reached[place // TILE]
 
 
 @kernel
-def spread(sums, worth, gate, values, by):
+def spread(sums, worth, gate, values, by, touched):
     """See `plain/compress.py`."""
     for row in range(values.shape[0]):
+        by[row] = 0.0
+        if touched[row] == 0:
+            continue
         unit, most = worth[row], np.float32(0)
         for c in range(values.shape[1]):
             most = max(most, abs(np.float32(sums[row, c]) * unit - values[row, c]))
@@ -174,7 +187,8 @@ def _together(link, runs, count, shares, board, system):
 class Measurements:
     """Weighted sums of the tokens of one map, kept up to date. `weights` (measurement, token): see `plain/compress.py`.
 
-    `sums` (measurement, channel), int32. Keeps each token's last value in steps, so that what it added can be taken back exactly.
+    `sums` (measurement, channel), int32; `touched` (measurement,): which the last taking may have moved. Keeps each token's last value in
+    steps, so that what it added can be taken back exactly.
     """
 
     def __init__(self, weights: Whole, channels: int, step: float, crew: Crew) -> None:
@@ -189,12 +203,13 @@ class Measurements:
         self._tokens, self._channels, self._crew = tokens, channels, crew
         self._runs = np.array([(place, 0, 1) for place in range(panels)], np.int32)
         self._job, self._chosen = np.zeros(7, np.int64), np.zeros(words, np.int64)
+        self._reached, self.touched = np.ones(rows, np.uint8), np.ones(count, np.uint8)
         cube = types.int32[:, :, ::1]
         signature = (
-            types.int32[:, ::1], types.int64, types.int64, _LINE, _LINE, cube, cube, cube, cube, types.int32[:, ::1], types.float32,
-            ShapeType(Shape(lanes)),
+            types.int32[:, ::1], types.int64, types.int64, _LINE, _LINE, cube, cube, types.uint8[::1], cube, cube, types.int32[:, ::1],
+            types.float32, ShapeType(Shape(lanes)),
         )  # fmt: skip
-        arrays = (self._job, self._chosen, self._weights, self._own, self._held, self._words, self._padded)
+        arrays = (self._job, self._chosen, self._weights, self._own, self._reached, self._held, self._words, self._padded)
         self._kernel = native(measure, signature, (*arrays, np.float32(1.0 / step), None), arrays)
         self._link = np.array(self._kernel.over(self._runs), np.int64)
         self._start = specialize(_together, (_LINE, types.int32[:, ::1], types.int64, types.int64, _LINE, _LINE))
@@ -206,20 +221,23 @@ class Measurements:
 
     def take_all(self, tokens: Plane) -> None:
         """Measure every token anew."""
+        self.touched[:] = 1
         self._measure(tokens, -1)
 
     def take(self, tokens: Plane, chosen: NDArray[np.int64]) -> None:
-        """Take in the `chosen` tokens, numbered row by row, and take back what they were before."""
+        """Take in the `chosen` tokens, by number, and take back what they were before; `touched` says which sums that may move."""
+        self.touched[:] = 0
         for begin in range(0, len(chosen), len(self._chosen)):
             part = chosen[begin : begin + len(self._chosen)]
             self._chosen[: len(part)] = part
-            twice(self._columns, self._chosen, len(part), self._own)
+            twice(self._columns, self._chosen, len(part), self._own, self._reached, self.touched)
             self._measure(tokens, len(part))
 
     def _measure(self, tokens: Plane, count: int) -> None:
         down, right, _ = tokens.values.strides
         self._job[:] = tokens.values.ctypes.data, down, right, tokens.width, self._channels, self._tokens, count
-        macs = self._padded.size * (self._tokens if count < 0 else 2 * count)
+        rows = len(self._reached) if count < 0 else int(self._reached.sum())
+        macs = rows * TILE * self._padded.shape[1] * (self._tokens if count < 0 else 2 * count)
         is_shared = self._crew.threads > 1 and macs * MAC_NS > WORTH_SHARING_NS and self._crew.hold()
         try:
             shares = len(self._runs) if is_shared else 1

@@ -21,23 +21,35 @@ def put_aside(keys, values, slot, former_keys, former_values):
 
 
 @kernel
-def note_moved(keys, values, place, slot, at, former_keys, former_values, which):
-    """One token of a packed block (head, ...), at `place`: FORMER or NEWER number `at` of the slot."""
-    for head in range(keys.shape[0]):
-        for c in range(keys.shape[1]):
-            former_keys[3 * slot + which, head, c, at] = keys[head, c, place]
-        for c in range(values.shape[2]):
-            former_values[3 * slot + which, head, at, c] = values[head, place, c]
+def note_moved(keys, values, place, at, former_keys, former_values):
+    """One token of a packed block of one head, at `place`: to `at` of `former_keys` (channel, place), `former_values` (place, channel)."""
+    for c in range(keys.shape[0]):
+        former_keys[c, at] = keys[c, place]
+    for c in range(values.shape[1]):
+        former_values[at, c] = values[place, c]
+
+
+@kernel
+def moved_over(source, target):
+    """All of the source."""
+    for c in range(source.shape[0]):
+        target[c] = source[c]
+
+
+@kernel
+def turned(values):
+    """Their signs."""
+    for place in range(values.shape[0]):
+        values[place] = -values[place]
 
 
 @kernel
 def hold(made, weights, tops, places, number, dims, sums, heights):
     """What rows got when they ran whole; `made` (row, channel and more) holds all weights behind the channels."""
     for row in range(number):
-        own, height = sums[places[row]], heights[places[row]]
+        height = heights[places[row]]
         height[TOP], height[HELD], height[FIRST], height[TIMES] = tops[row], weights[row], made[row, dims], np.float32(0.0)
-        for c in range(own.shape[0]):
-            own[c] = made[row, c]
+        moved_over(made[row, :dims], sums[places[row]])
 
 
 @kernel
@@ -58,8 +70,7 @@ def mend(
         rows = min(number - begin, most)
         even = rows + rows % 2
         for row in range(rows):
-            for c in range(dims):
-                made[begin + row, c] = sums[places[begin + row], c]
+            moved_over(sums[places[begin + row]], made[begin + row, :dims])
         made[begin + rows : begin + even, :dims] = 0.0
         for j in range(changes.shape[0]):
             source = abs(changes[j]) - 1
@@ -85,9 +96,7 @@ def mend(
                     total += part
                 else:
                     total -= part
-                    own = scores[row, room * j : room * j + count]
-                    for place in range(count):
-                        own[place] = -own[place]
+                    turned(scores[row, room * j : room * j + count])
             height[HELD], height[TIMES] = total, height[TIMES] + np.float32(1.0)
             made[begin + row, dims] = total
         for j in range(changes.shape[0]):
@@ -109,9 +118,7 @@ def mend(
                 adding,
             )
         for row in range(rows):
-            own = sums[places[begin + row]]
-            for c in range(dims):
-                own[c] = made[begin + row, c]
+            moved_over(made[begin + row, :dims], sums[places[begin + row]])
         begin += rows
 
 

@@ -6,13 +6,16 @@ import numpy as np
 from numba import carray, types
 from numpy.typing import NDArray
 
-from edgevision.kernels.blocks import Budget, Flags, Grid, Whole
+from edgevision.kernels.blocks import LINE, Budget, Flags, Grid, Whole
 from edgevision.kernels.compiled.across import exp
 from edgevision.kernels.compiled.attend import lines
+from edgevision.kernels.compiled.cpu import detect
 from edgevision.kernels.compiled.exact import fma
 from edgevision.kernels.compiled.jit import kernel, specialize
 from edgevision.kernels.compiled.native import at
+from edgevision.kernels.compiled.product import Shape, ShapeType, weigh
 from edgevision.kernels.forms import Float, Plane
+from edgevision.kernels.plain.select import STEPS
 
 Exact = NDArray[np.float64]
 _I64, _F32 = types.int64, types.float32
@@ -34,18 +37,6 @@ def add_up(source, bounds, sums, squares):
                 squares[c] = fma(token[c], token[c], squares[c])
             count += 1
     return np.float32(count)
-
-
-@kernel
-def mean_tokens(source, bounds, blocks, made):
-    """Into `made` (block, head, channel)."""
-    heads, channels = made.shape[1], made.shape[2]
-    sums, squares = np.empty(heads * channels, np.float32), np.empty(0, np.float32)
-    for block in blocks:
-        count = add_up(source, bounds[block], sums, squares)
-        for head in range(heads):
-            for c in range(channels):
-                made[block, head, c] = sums[head * channels + c] / count
 
 
 @kernel
@@ -102,7 +93,24 @@ def worth(weights, chosen):
 
 
 @kernel
-def take_best(weights, fixed, least, most, mass, chosen):
+def heaviest(weights, fixed, most, found):
+    """Into `found` the `most` heaviest, one at least, that are not fixed, the first of equals before the others; how many there are."""
+    number = 0
+    for block in range(weights.shape[0]):
+        weight = weights[block]
+        if fixed[block] != 0 or (number == most and not weight > weights[found[number - 1]]):
+            continue
+        place = number if number < most else number - 1
+        while place > 0 and weight > weights[found[place - 1]]:
+            found[place] = found[place - 1]
+            place -= 1
+        found[place] = block
+        number = min(number + 1, most)
+    return number
+
+
+@kernel
+def take_best(weights, fixed, least, most, mass, chosen, found):
     """The fixed ones, then the heaviest, the first of equals, until the budget is used."""
     count, total = 0, 0.0
     for block in range(weights.shape[0]):
@@ -110,18 +118,13 @@ def take_best(weights, fixed, least, most, mass, chosen):
         count += chosen[block]
         total += np.float64(weights[block])
     held = worth(weights, chosen)
-    while count < most:
-        if mass < 1 and count >= least and held >= mass * total:
-            break
-        best = -1
-        for block in range(weights.shape[0]):
-            if chosen[block] == 0 and (best < 0 or weights[block] > weights[best]):
-                best = block
-        if best < 0:
-            break
-        chosen[best] = 1
-        held += np.float64(weights[best])
-        count += 1
+    if count >= most:
+        return
+    for place in range(heaviest(weights, fixed, most - count, found)):
+        if mass < 1 and count + place >= least and held >= mass * total:
+            return
+        chosen[found[place]] = 1
+        held += np.float64(weights[found[place]])
 
 
 @kernel
@@ -148,9 +151,9 @@ def come_nearer(weights, fixed, best, enough, made):
 @kernel
 def choose_rows(weights, fixed, least, most, mass, margin, mask):
     """All rows."""
-    chosen = np.empty(weights.shape[1], np.uint8)
+    chosen, found = np.empty(weights.shape[1], np.uint8), np.empty(weights.shape[1], np.int64)
     for row in range(weights.shape[0]):
-        take_best(weights[row], fixed[row], least, most, mass, chosen)
+        take_best(weights[row], fixed[row], least, most, mass, chosen, found)
         if margin > 0:
             is_kept, lacks = False, False
             for block in range(chosen.shape[0]):
@@ -166,33 +169,48 @@ def choose_rows(weights, fixed, least, most, mass, margin, mask):
 
 
 @kernel
-def keep_largest(shares, order, top):
-    """All rows."""
-    stays = np.empty(order.shape[1], np.uint8)
-    for row in range(order.shape[0]):
-        stays[:] = 0
-        for _ in range(min(top, order.shape[1])):
-            best, largest = -1, -np.inf
-            for place in range(order.shape[1]):
-                if stays[place] == 0 and (order[row, place] > largest or best < 0):
-                    best, largest = place, order[row, place]
-            stays[best] = 1
-        for place in range(order.shape[1]):
-            if stays[place] == 0:
-                shares[row, place] = 0.0
+def add_times(source, factor, target):
+    """The source times a factor to what is there."""
+    for place in range(source.shape[0]):
+        target[place] += factor * source[place]
 
 
-def keep_top(shares: Exact, order: Exact, top: int) -> None:
-    """Of each row (row, place) only the `top` largest by `order` stay, the first of equals; the others become 0."""
-    if top < order.shape[1]:
-        wide = types.float64[:, ::1]
-        specialize(keep_largest, (wide, wide, _I64))(shares, order, top)
+@kernel
+def below(values, top, unit, made):
+    """How far each lies below the top, in units."""
+    for place in range(values.shape[0]):
+        made[place] = np.float32((values[place] - top) / unit)
 
 
-def means(plane: Plane, bounds: Whole, blocks: Whole, made: Float) -> None:
-    """Into `made` (block, head, channel) the mean token of these blocks."""
-    source = types.UniTuple(_I64, 3)
-    specialize(mean_tokens, (source, _TABLE, _LINE, _F32[:, :, ::1]))(lines(plane), bounds, blocks, made)
+@kernel
+def attend_by_basis(logits, up, unit, top, steps, made, total, shape):
+    """All rows; see `plain/select.py`."""
+    size, blocks = up.shape
+    lines = (size + LINE - 1) // LINE
+    powers, found, none = np.empty(lines * LINE, np.float32), np.empty(size, np.int64), np.zeros(size, np.uint8)
+    exact = np.empty(blocks, np.float64)
+    total[:] = 0.0
+    for row in range(logits.shape[0]):
+        own = logits[row]
+        number = heaviest(own, none, min(top, size), found)
+        below(own, own[found[0]], unit, powers[:size])
+        for place in range(size, lines * LINE):
+            powers[place] = -np.inf
+        whole = np.float64(weigh(powers.ctypes.data, lines, np.float32(0.0), shape))
+        exact[:] = 0.0
+        for place in range(number):
+            add_times(up[found[place]], np.rint(np.float64(powers[found[place]]) / whole * steps), exact)
+        add_times(exact, 1.0, total)
+        for block in range(blocks):
+            made[row, block] = np.float32(exact[block])
+
+
+def by_basis(logits: Exact, up: Exact, rule: tuple[float, int], made: Float) -> Exact:
+    """Into `made` (row, key block) the attention that a basis gives, in units of 1 / STEPS; the sum of all rows."""
+    total, wide, real = np.zeros(up.shape[1]), types.float64[:, ::1], types.float64
+    signature = (wide, wide, real, _I64, real, _F32[:, ::1], real[::1], ShapeType(Shape(detect().lanes)))
+    specialize(attend_by_basis, signature)(logits, up, float(rule[0]), rule[1], STEPS, made, total, None)
+    return total
 
 
 def coherence(plane: Plane, bounds: Whole, blocks: Whole, made: Float) -> None:

@@ -9,9 +9,10 @@ import numpy as np
 from edgevision.kernels.blocks import ALL, CHUNK, FORMER, LINE, MEND, SAFE, Changes, Flags, Grid, Kept, Mask, Whole
 from edgevision.kernels.forms import Float, Plane
 from edgevision.kernels.plain.activations import exp
-from edgevision.kernels.plain.commit import Indices, commit
+from edgevision.kernels.plain.commit import commit
 from edgevision.kernels.plain.exact import fma
 from edgevision.kernels.plain.mend import FIRST, TOP, Sums, mended
+from edgevision.kernels.plain.pack import mean_of, places_of, tokens_of
 from edgevision.kernels.plain.runs import forget, scan
 from edgevision.kernels.plain.store import decode
 
@@ -26,6 +27,7 @@ class Attend:
         shape = (len(self._counts), grid.heads, grid.room, grid.head_dim)
         self.keys, self.values = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
         self.shift, self.dense, self.sparse = (np.zeros((len(grid.query), grid.heads, grid.head_dim), np.float32) for _ in range(3))
+        self.query_means = np.zeros_like(self.shift)
         self._sums: Sums | None = None
 
     @property
@@ -47,14 +49,13 @@ class Attend:
         """From the next run on."""
         self._sums = Sums(self.grid, changes)
 
-    def pack(self, key: Plane, value: Plane, blocks: Whole) -> None:
+    def pack(self, key: Plane, value: Plane, blocks: Whole, everything: bool) -> None:
         """Take in the keys and values of these true blocks."""
         for block in blocks:
             parts = [tokens_of(plane, self.grid.key[block], self.grid.heads) for plane in (key, value)]
             slot = -1 if self._sums is None else int(self._sums.changes.slots[block])
-            live = np.ones(len(parts[0]), np.bool_)
+            live = np.logical_or(*(plane.live[places_of(self.grid.key[block])] != 0 for plane in (key, value))) | everything
             if slot >= 0 and self._sums is not None:
-                live = np.logical_or(*(plane.live[places_of(self.grid.key[block])] != 0 for plane in (key, value)))
                 self._sums.put_aside(slot, (self.keys[block], self.values[block]), (parts[0], parts[1]), live.view(np.uint8))
             for held, tokens in zip((self.keys, self.values), parts, strict=True):
                 held[block, :, np.flatnonzero(live)] = tokens[live]
@@ -129,10 +130,15 @@ class Attend:
             self.dense[block, head] = self.attend(queries, every, int(head))[0][0]
             self.sparse[block, head] = self.attend(queries, self.kept.blocks[block, head, : self.kept.counts[block, head]], int(head))[0][0]
 
-    def key_means(self) -> Float:
-        """(true block, head, channel): the mean key of each, where there are summaries."""
-        behind = self.keys[self.grid.blocks :].transpose(0, 2, 1, 3)
-        return np.ascontiguousarray(behind.reshape(-1, self.grid.heads, self.grid.head_dim)[: self.grid.blocks])
+    def key_means(self, blocks: Whole) -> Float:
+        """(block, head, channel): the mean key of these true blocks, where there are summaries."""
+        behind, place = np.divmod(blocks, self.grid.room)
+        return np.asarray(self.keys[self.grid.blocks + behind, :, place])
+
+    def take_query_means(self, query: Plane, blocks: Whole) -> None:
+        """Bring `query_means` up to date for these blocks."""
+        for block in blocks:
+            self.query_means[block] = mean_of(tokens_of(query, self.grid.query[block], self.grid.heads))
 
     def attend(self, queries: Float, kept: Whole, head: int) -> tuple[Float, tuple[Float, Float]]:
         """(query, channel): what these queries (query, channel) get from the kept blocks; and of the true ones the sums and heights."""
@@ -179,26 +185,6 @@ def is_kept(kept: Whole, blocks: int) -> Mask:
     made = np.zeros(blocks, np.bool_)
     made[kept[kept < blocks]] = True
     return made
-
-
-def places_of(bounds: Whole) -> tuple[Indices, Indices]:
-    """(rows, columns) of a block's tokens, row by row."""
-    rows, columns = np.mgrid[bounds[0] : bounds[1], bounds[2] : bounds[3]]
-    return rows.reshape(-1), columns.reshape(-1)
-
-
-def tokens_of(plane: Plane, bounds: Whole, heads: int) -> Float:
-    """(token, head, channel): a block's tokens, row by row."""
-    rows, columns = places_of(bounds)
-    return decode(plane.values[rows, columns], plane.store).reshape(len(rows), heads, -1)
-
-
-def mean_of(tokens: Float) -> Float:
-    """(head, channel): the tokens, added one after another, divided by their number."""
-    total = np.zeros(tokens.shape[1:], np.float32)
-    for token in tokens:
-        total = total + token
-    return np.asarray(total / np.float32(len(tokens)))
 
 
 def weights_of(below: Float) -> Float:

@@ -51,6 +51,7 @@ class Measurements:
     def __init__(self, weights: Whole, channels: int, step: float, crew: object = None) -> None:
         self._weights, self._step = weights, step
         self.sums = np.zeros((len(weights), channels), np.int32)
+        self.touched = np.ones(len(weights), np.uint8)
         self.size_bytes = self.sums.nbytes
 
     def take_all(self, tokens: Plane) -> None:
@@ -58,19 +59,21 @@ class Measurements:
         self.sums[...] = measured(self._weights, whole(tokens.values.reshape(-1, self.sums.shape[1]), self._step))
 
     def take(self, tokens: Plane, chosen: NDArray[np.int64]) -> None:
-        """Take in the `chosen` tokens, numbered row by row, and take back what they were before."""
+        """Take in the `chosen` tokens, by number, and take back what they were before; `touched` says which sums that may move."""
         self.take_all(tokens)
 
 
-def spread(sums: Sums, worth: NDArray[np.float32], gate: float, values: NDArray[np.float32], by: NDArray[np.float32]) -> None:
+def spread(
+    sums: Sums, worth: NDArray[np.float32], gate: float, values: NDArray[np.float32], by: NDArray[np.float32], touched: NDArray[np.uint8]
+) -> None:
     """Sums as floats, `worth` of a unit each (measurement,), into `values` (measurement, channel), where a value moved at all, or with a
     gate by more than it; the others keep their old values. `by` (measurement,): how far a value of it moved at most, 0 where
     none was taken.
 
-    A gate below 0 takes all.
+    A gate below 0 takes all. Only measurements that are `touched` are looked at.
     """
     new = sums.astype(np.float32) * worth[:, None]
     by[...] = np.abs(new - values).max(axis=1)
-    taken = by > gate
+    taken = (by > gate) & (touched != 0)
     values[taken] = new[taken]
     by[~taken] = 0

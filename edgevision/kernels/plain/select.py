@@ -10,16 +10,12 @@ from numpy.typing import NDArray
 from edgevision.kernels.blocks import Budget, Flags, Grid, Mask, Whole
 from edgevision.kernels.forms import Float, Plane
 from edgevision.kernels.plain.activations import exp
-from edgevision.kernels.plain.attend import mean_of, tokens_of
+from edgevision.kernels.plain.attend import summed, weights_of
 from edgevision.kernels.plain.exact import fma
+from edgevision.kernels.plain.pack import mean_of, tokens_of
 
 Exact = NDArray[np.float64]
-
-
-def means(plane: Plane, bounds: Whole, blocks: Whole, made: Float) -> None:
-    """Into `made` (block, head, channel) the mean token of these blocks."""
-    for block in blocks:
-        made[block] = mean_of(tokens_of(plane, bounds[block], made.shape[1]))
+STEPS = float(1 << 20)  # of a share
 
 
 def coherence(plane: Plane, bounds: Whole, blocks: Whole, made: Float) -> None:
@@ -79,14 +75,20 @@ def choose(weights: Float, fixed: Flags, budget: Budget, mask: Flags) -> None:
             mask[row] = _nearer(own, before, chosen, fixed[row] != 0, now / np.float64(1 + budget.margin))
 
 
-def keep_top(shares: Exact, order: Exact, top: int) -> None:
-    """Of each row (row, place) only the `top` largest by `order` stay, the first of equals; the others become 0."""
-    if top >= order.shape[1]:
-        return
-    least = np.partition(order, -top, axis=1)[:, -top, None]
-    above, equal = order > least, order == least
-    room = top - above.sum(axis=1, keepdims=True)
-    shares[~(above | (equal & (np.cumsum(equal, axis=1) <= room)))] = 0
+def by_basis(logits: Exact, up: Exact, rule: tuple[float, int], made: Float) -> Exact:
+    """Into `made` (row, key block) the attention that a basis gives, in units of 1 / STEPS; the sum of all rows (key block,).
+
+    `logits` (row, basis) and `up` (basis, key block) are whole numbers. `rule`: what logits are divided by, and how many places of a row's
+    softmax count, the largest, the first of equals. What is left is whole numbers of 1 / STEPS, so that sums are exact in any order.
+    """
+    unit, top = rule
+    powers = weights_of(((logits - logits.max(axis=1, keepdims=True)) / unit).astype(np.float32))
+    shares = np.rint(powers.astype(np.float64) / summed(powers).astype(np.float64)[:, None] * STEPS)
+    order = np.argsort(-logits, axis=1, kind="stable")
+    np.put_along_axis(shares, order[:, top:], 0.0, axis=1)
+    exact = shares @ up
+    made[...] = exact.astype(np.float32)
+    return np.asarray(exact.sum(axis=0))
 
 
 def _best(weights: Float, fixed: Flags, budget: Budget) -> Flags:

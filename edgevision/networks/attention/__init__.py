@@ -2,10 +2,11 @@
 
     dense.py        `unit`: the tokens of one's own block; `dense`: all                              METHODS 5
     sparsifiner.py  a small predictor names what is worth a look                                     METHODS 2
+    each.py         the same with keys for each query alone; fixed_point.py its numbers
     csat.py         all tokens, compressed into a few measurements                                   METHODS 1
     hybrid.py       a fixed pattern and what pooled scores name, and a correction for the rest       METHODS 3
     selective.py    what all but csat share: sets of key blocks as a dependency graph
-    mending.py      with a gate: what sums that are held lack after a change
+    mending.py      with a gate: whether sums that are held can be mended
 
 A token is a pixel of a token map. Queries, keys, values are planes (row, column, channel), channel = head * head_dim + place; they may
 be channels of one tensor. An `Attention` is made for one layer and shared by cameras; each camera opens a state of its own.
@@ -113,6 +114,9 @@ class AttentionState(Protocol):
 
     def kept(self) -> NDArray[np.bool_]:
         """(head, query block, key block): who looks at whom since the last run."""
+
+    def scores(self) -> Float | None:
+        """(head, query block, key block): what the last choice went by, as a share of each row's largest; None where none is made."""
 
     @property
     def macs(self) -> int:

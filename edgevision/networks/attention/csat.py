@@ -20,14 +20,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgevision.errors import InputError
-from edgevision.kernels import open_attend, open_measurements
+from edgevision.kernels import open_attend, open_lack, open_measurements
 from edgevision.kernels.blocks import ALL, LIVE, MEND, NONE, Changes, Grid, Kept, Mask, Whole, cut
 from edgevision.kernels.forms import NO_LIVE, Float, Plane
 from edgevision.kernels.plain.commit import commit
 from edgevision.kernels.plain.compress import MOST, weights_of
 from edgevision.kernels.plain.runs import forget, scan
 from edgevision.networks.attention import AttentionState, Opening, Tokens
-from edgevision.networks.attention.mending import WORTH, assign_slots, note_changes
+from edgevision.networks.attention.mending import WORTH, assign_slots
 from edgevision.networks.attention.phi import Phi, block_means
 from edgevision.networks.attention.selective import live_blocks
 
@@ -77,6 +77,7 @@ class CsatState:
         """`query`, `key`: (rows, columns); `head`: how many, and channels of one. Raises InputError where they do not fit the method."""
         self._method, self._query, self._key, self._head = method, query, key, head
         self._opening = opening or Opening()
+        self._lack = open_lack(self._opening.backend)
         self._open(method.matrix(key))
 
     def _open(self, phi: Float) -> None:
@@ -140,17 +141,25 @@ class CsatState:
     def _take(self, everything: bool, gate: float) -> bool:
         """The sums as floats, where they moved; `_by` says how far. Whether rows can be mended."""
         for measured, values, by in zip(self._measured, self._values, self._by, strict=True):
-            self._spread(measured.sums, self._worth, np.float32(-1.0 if everything else gate), values, by)
+            self._spread(measured.sums, self._worth, np.float32(-1.0 if everything else gate), values, by, measured.touched)
         if not (everything or self._by.any()):
             return assign_slots(self._attend.changes, np.zeros(self._grid.blocks, np.bool_), everything)
-        for seen, values in zip(self._seen, self._values, strict=True):
-            recovered = values if self._recovery is None else (self._recovery @ values.astype(np.float64)).astype(np.float32)
-            seen.values[...] = recovered.reshape(seen.values.shape)
-            seen.live[...] = self._by.any(axis=0) if self._recovery is None else 1
-        moved = np.ones(self._grid.blocks, np.bool_) if everything or self._recovery is not None else self._moved_blocks()
+        is_all = everything or self._recovery is not None
+        self._show(is_all)
+        moved = np.ones(self._grid.blocks, np.bool_) if is_all else self._moved_blocks()
         can_mend = assign_slots(self._attend.changes, moved, everything or gate <= 0)
-        self._attend.pack(self._seen[0], self._seen[1], np.flatnonzero(moved).astype(np.int32))
+        self._attend.pack(self._seen[0], self._seen[1], np.flatnonzero(moved).astype(np.int32), is_all)
         return can_mend
+
+    def _show(self, is_all: bool) -> None:
+        """The measurements as tokens, those that moved live; or what is recovered from them, all of it."""
+        rows = slice(None) if is_all else np.flatnonzero(self._by.any(axis=0))
+        for seen, values in zip(self._seen, self._values, strict=True):
+            seen.live[...] = is_all or self._by.any(axis=0)
+            if self._recovery is None:
+                seen.values[0, rows] = values[rows]
+            else:
+                seen.values[...] = (self._recovery @ values.astype(np.float64)).astype(np.float32).reshape(seen.values.shape)
 
     def _moved_blocks(self) -> Mask:
         """(block of measurements,): which have one that moved."""
@@ -161,8 +170,9 @@ class CsatState:
         shape = self._kept.counts.shape
         if everything or self._by.any():
             self._lacking = 0
-            if can_mend:
-                self._lacking = int(note_changes(self._attend, self._grid, (self._every, self._every), np.ones(shape, np.bool_))[0, 0])
+            if can_mend and self._attend.changes is not None:
+                sizes, same = (self._grid.keys, self._attend.moved), (self._every, self._every)
+                self._lacking = int(self._lack.note(self._attend.changes, same, np.ones(shape, np.bool_), sizes)[0, 0])
             return np.full(shape, MEND if can_mend and self._lacking <= WORTH * len(self._values[0]) else ALL, np.uint8)
         asking = live_blocks(query, self._grid.query)
         return np.where(asking[:, None], LIVE, NONE).astype(np.uint8).repeat(shape[1], axis=1)
@@ -194,6 +204,10 @@ class CsatState:
     def kept(self) -> Mask:
         """(head, query block, key block): every query looks at every measurement."""
         return np.ones((self._head[0], len(self._grid.query), self._grid.blocks), np.bool_)
+
+    def scores(self) -> Float | None:
+        """Nothing is chosen."""
+        return None
 
     @property
     def macs(self) -> int:

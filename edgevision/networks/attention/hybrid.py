@@ -118,11 +118,15 @@ class Pooled:
         self._settings, self._grid, self._select = settings, tokens.grid(), open_select(backend)
         blocks, heads = self._grid.blocks, tokens.heads
         self._static = static_blocks(tokens.blocks, settings.sink, settings.window)
-        self._queries = np.zeros((blocks, heads, tokens.head_dim), np.float32)
         self._alike = np.ones((blocks, heads), np.float32)
         self._weights = np.zeros((blocks, heads, blocks), np.float32)
         self._mask: Flags = np.zeros((blocks * heads, blocks), np.uint8)
         self._turn, self.is_dense, self.macs = 0, False, 0
+
+    @property
+    def scores(self) -> Float | None:
+        """Of mean queries with mean keys."""
+        return None if self.is_dense else self._weights
 
     @property
     def note(self) -> str:
@@ -138,13 +142,13 @@ class Pooled:
         if self.is_dense:
             self._mask[...] = 1
         else:
-            self._select.means(seen.query, grid.query, np.flatnonzero(seen.asking).astype(np.int32), self._queries)
+            seen.attend.take_query_means(seen.query, np.flatnonzero(seen.asking).astype(np.int32))
             self._select.coherence(seen.key, grid.key, np.flatnonzero(seen.moved).astype(np.int32), self._alike)
-            self._select.rank(self._queries, seen.attend.keys, grid, self._weights)
+            self._select.rank(seen.attend.query_means, seen.attend.keys, grid, self._weights)
             fixed = (self._static[:, None] | ~(settings.coherence <= self._alike.T)[None]).reshape(-1, blocks)
             budget = Budget(share_of(settings.keep, blocks), share_of(settings.least, blocks), settings.mass, MARGIN * (seen.gate > 0))
             self._select.choose(self._weights.reshape(-1, blocks), fixed.astype(np.uint8), budget, self._mask)
-            self.macs = self._queries.size * blocks
+            self.macs = seen.attend.query_means.size * blocks
         summaries = len(seen.attend.keys) - blocks
         is_low_rank = settings.correction == "low_rank"
         wide = np.full((blocks, grid.heads, blocks + summaries), is_low_rank)

@@ -18,11 +18,11 @@ from typing import Protocol
 
 import numpy as np
 
-from edgevision.kernels import open_attend
+from edgevision.kernels import open_attend, open_lack
 from edgevision.kernels.blocks import ALL, LIVE, MEND, NONE, Attend, Changes, Kept, Mask, Whole
 from edgevision.kernels.forms import Float, Plane
 from edgevision.networks.attention import Opening, Tokens
-from edgevision.networks.attention.mending import WORTH, assign_slots, note_changes, slots_for
+from edgevision.networks.attention.mending import WORTH, assign_slots, slots_for
 
 TURNS = 8
 
@@ -56,6 +56,10 @@ class Chooser(Protocol):
     def macs(self) -> int:
         """Of the last choice."""
 
+    @property
+    def scores(self) -> Float | None:
+        """(block, head, key block): what the last choice went by; None where none was made."""
+
     def choose(self, seen: Seen) -> Mask | None:
         """(block, head, key block), with blocks of summaries where there are; None where nothing is exchanged. No row is empty."""
 
@@ -69,7 +73,7 @@ class Chooser(Protocol):
 class Fixed:
     """Keeps what it is told, whatever the tokens say."""
 
-    macs = 0
+    macs, scores = 0, None
 
     def __init__(self, mask: Mask, note: str = "") -> None:
         self._mask, self.note = mask, note
@@ -96,7 +100,7 @@ class Selective:
         self._attend = open_attend(opening.backend, self._grid, self._kept, opening.crew)
         if opening.has_gate:
             self._attend.hold_sums(Changes.none(self._grid, 2 * most, slots_for(self._grid)))
-        self._keys = self._grid.keys
+        self._keys, self._lack = self._grid.keys, open_lack(opening.backend)
         self._mask = np.zeros((*self._kept.counts.shape, len(self._keys)), np.bool_)
         self._waiting, self._turn = np.zeros(self._kept.counts.shape, np.bool_), 0
         self._kept_keys, self._kept_means = (np.zeros(self._kept.counts.shape, np.int32) for _ in range(2))
@@ -109,8 +113,8 @@ class Selective:
         asking = live_blocks(query, grid.query, everything)
         seen = Seen(query, key, asking, moved, everything, limit, self._attend)
         can_mend = assign_slots(self._attend.changes, moved, everything or limit <= 0)
-        self._attend.pack(key, value, np.flatnonzero(moved).astype(np.int32))
-        before = self._mask
+        self._attend.pack(key, value, np.flatnonzero(moved).astype(np.int32), everything)
+        before = self._mask.copy()
         exchanged = self._exchange(self._chooser.choose(seen))
         corrected = self._chooser.correct(seen, exchanged)
         reached = exchanged | np.asarray((self._mask[:, :, : len(moved)] & moved).any(axis=2))
@@ -118,8 +122,9 @@ class Selective:
         running = reached | self._through_means(moved, reached, limit)
         wanted[running if corrected is None else running | corrected] = MEND if can_mend else ALL
         lacking = np.zeros(reached.shape, np.int32)
-        if can_mend:
-            lacking = note_changes(self._attend, grid, (before, self._mask), reached)
+        if can_mend and self._attend.changes is not None:
+            sizes = self._keys[: grid.blocks], self._attend.moved
+            lacking = self._lack.note(self._attend.changes, (before, self._mask), reached, sizes)
             wanted[lacking > WORTH * self._kept_keys] = ALL
         if everything:
             wanted[...], self._waiting[...] = ALL, False
@@ -132,13 +137,11 @@ class Selective:
         """Take the new sets; (block, head): whose changed."""
         if chosen is None:
             return np.zeros(self._kept.counts.shape, np.bool_)
-        exchanged = np.asarray((self._mask != chosen).any(axis=2))
+        exchanged: Mask = self._lack.exchange(self._mask, chosen, self._kept)
         if exchanged.any():
-            self._mask = chosen
-            self._kept.fill(chosen)
             blocks = self._grid.blocks
-            self._kept_keys = chosen[:, :, :blocks] @ self._keys[:blocks]
-            self._kept_means = chosen[:, :, blocks:] @ self._keys[blocks:]
+            self._kept_keys = self._mask[:, :, :blocks] @ self._keys[:blocks]
+            self._kept_means = self._mask[:, :, blocks:] @ self._keys[blocks:]
         return exchanged
 
     def _through_means(self, moved: Mask, reached: Mask, gate: float) -> Mask:
@@ -157,7 +160,7 @@ class Selective:
 
     def reset(self) -> None:
         """Forget the scene."""
-        self._mask = np.zeros_like(self._mask)
+        self._mask[...] = False
         self._waiting[...] = False
         self._attend.shift[...] = 0
         self._chooser.reset()
@@ -165,6 +168,15 @@ class Selective:
     def kept(self) -> Mask:
         """(head, query block, key block)."""
         return self._mask[:, :, : self._grid.blocks].transpose(1, 0, 2).copy()
+
+    def scores(self) -> Float | None:
+        """(head, query block, key block), as shares of a row's largest; what is no number is worth as much."""
+        found = self._chooser.scores
+        if found is None:
+            return None
+        known = np.where(np.isfinite(found), found, 0)
+        largest = np.maximum(known.max(axis=2, keepdims=True), np.finfo(np.float32).tiny)
+        return np.where(np.isfinite(found), known / largest, 1).transpose(1, 0, 2).astype(np.float32)
 
     @property
     def macs(self) -> int:

@@ -24,7 +24,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import BaseModel, Field
 
 from edgevision.errors import InputError
@@ -33,11 +32,11 @@ from edgevision.kernels.blocks import Budget, Flags, Mask, Whole
 from edgevision.kernels.forms import Float
 from edgevision.networks.attention import AttentionState, Opening, Tokens
 from edgevision.networks.attention.dense import dense_instead
+from edgevision.networks.attention.each import EachState
+from edgevision.networks.attention.fixed_point import UNIT, fixed_point, shortened
 from edgevision.networks.attention.hybrid import MARGIN, share_of
 from edgevision.networks.attention.selective import Seen, Selective
 
-Exact = NDArray[np.float64]  # whole numbers below 2^53, so that sums of products are exact in any order
-_UNIT, _LIMIT = 256.0, float(1 << 20)  # of fixed-point numbers: what 1 is, and the largest
 _LEAST_UP = 0.02
 _NEIGHBOUR = 0.25
 
@@ -47,6 +46,10 @@ class SparsifinerSettings(BaseModel, frozen=True, extra="forbid"):
 
     keep: float = Field(0.25, gt=0, le=1, description="Key blocks that a block of queries keeps, as a share of all.")
     top: int = Field(8, ge=1, description="Places of each row of the predictor's low-rank attention that count.")
+    exact: bool = Field(
+        False,
+        description="Each query keeps keys of its own, as in the paper, not its block's: slower than dense, to see what sharing costs.",
+    )
     prune: float = Field(0.0, ge=0, lt=1, description="Share of the blocks that are left out for good, those that get the least attention.")
 
 
@@ -71,9 +74,24 @@ class Predictor:
         up = np.where(away == 0, 1.0, np.where(away == 1, _NEIGHBOUR, 0.0)).astype(np.float32)
         return cls(stretched, stretched, np.eye(rows * columns, dtype=np.float32), up)
 
-    def check(self, tokens: Tokens) -> None:
-        """Raises InputError where it was learned for other tokens."""
-        blocks, half = tokens.blocks[0] * tokens.blocks[1], self.query.shape[1]
+    @classmethod
+    def start_each(cls, tokens: Tokens, seed: int = 0) -> Predictor:
+        """The same for single tokens: each place of the basis is a block's mean, and stands for the block's tokens."""
+        whole, grid = cls.start(tokens, seed), tokens.grid()
+        where = np.zeros((tokens.keys, grid.blocks), np.float32)
+        number = np.arange(tokens.keys).reshape(tokens.key)
+        for block, (top, bottom, left, right) in enumerate(grid.key):
+            where[number[top:bottom, left:right].reshape(-1), block] = 1
+        return cls(whole.query, whole.key, where / where.sum(axis=0), np.ascontiguousarray(whole.up @ where.T))
+
+    @property
+    def lasting_up(self) -> Float:
+        """What counts of `up`."""
+        return np.asarray(np.where(np.abs(self.up) <= _LEAST_UP, 0, np.abs(self.up)))
+
+    def check(self, tokens: Tokens, is_exact: bool = False) -> None:
+        """Raises InputError where it was learned for other tokens. `is_exact`: for single ones, not for blocks."""
+        blocks, half = tokens.keys if is_exact else tokens.blocks[0] * tokens.blocks[1], self.query.shape[1]
         wanted = {
             "query": (tokens.head_dim, half),
             "key": (tokens.head_dim, half),
@@ -101,6 +119,10 @@ class Sparsifiner:
         dense = dense_instead(tokens, opening)
         if dense is not None:
             return dense
+        if self.settings.exact:
+            each = self.predictor or Predictor.start_each(tokens)
+            each.check(tokens, is_exact=True)
+            return EachState(tokens, self.settings, each, backend)
         predictor = self.predictor or Predictor.start(tokens)
         predictor.check(tokens)
         most = share_of(self.settings.keep, tokens.blocks[0] * tokens.blocks[1])
@@ -116,13 +138,13 @@ class Predicted:
         self._settings, self._grid, self._select = settings, tokens.grid(), open_select(backend)
         blocks = self._grid.blocks
         self._weights = tuple(fixed_point(part) for part in (predictor.query, predictor.key, predictor.down))
-        self._up = fixed_point(np.where(np.abs(predictor.up) <= _LEAST_UP, 0, np.abs(predictor.up)))
-        self._queries, self._keys = (np.zeros((blocks, tokens.heads, tokens.head_dim), np.float32) for _ in range(2))
+        self._up = fixed_point(predictor.lasting_up)
         half = predictor.query.shape[1]
         self._asked, self._offered = (np.zeros((blocks, tokens.heads, half), np.float64) for _ in range(2))
         self._mask: Flags = np.zeros((blocks * tokens.heads, blocks), np.uint8)
         self._free: Flags = np.zeros_like(self._mask)
         self.importance = np.zeros(blocks, np.float64)
+        self.scores: Float | None = None
         self.macs = 0
 
     def choose(self, seen: Seen) -> Mask | None:
@@ -132,33 +154,32 @@ class Predicted:
             return None
         grid, blocks = self._grid, self._grid.blocks
         asking, moved = (np.flatnonzero(one).astype(np.int32) for one in (seen.asking, seen.moved))
-        self._select.means(seen.query, grid.query, asking, self._queries)
-        self._keys[moved] = seen.attend.key_means()[moved]
-        weights = self.predict(asking, moved)
+        seen.attend.take_query_means(seen.query, asking)
+        weights = self.scores = self.predict((asking, seen.attend.query_means[asking]), (moved, seen.attend.key_means(moved)))
         budget = Budget(share_of(self._settings.keep, blocks), margin=MARGIN * (seen.gate > 0))
         self._select.choose(weights.reshape(-1, blocks), self._free, budget, self._mask)
         wide = np.zeros((blocks, grid.heads, len(seen.attend.keys)), np.bool_)  # means are read, never looked at
         wide[:, :, :blocks] = self._pruned(self._mask.reshape(blocks, grid.heads, blocks) != 0)
         return wide
 
-    def predict(self, asking: Whole, moved: Whole) -> Float:
-        """(block, head, key block): A~ of the means at hand, in units of its fixed point; those of the blocks given are new."""
+    def predict(self, asking: tuple[Whole, Float], moved: tuple[Whole, Float]) -> Float:
+        """(block, head, key block): A~ in units of its fixed point. Of query and of key blocks: which are new, and their means."""
         (query, key, down), asked, offered = self._weights, self._asked, self._offered
-        asked[asking] = shortened(fixed_point(self._queries[asking]) @ query)  # (block, head, half)
-        offered[moved] = shortened(fixed_point(self._keys[moved]) @ key)
+        asked[asking[0]] = shortened(fixed_point(asking[1]) @ query)  # (block, head, half)
+        offered[moved[0]] = shortened(fixed_point(moved[1]) @ key)
         basis = shortened(offered.transpose(1, 2, 0) @ down)  # (head, half, basis)
-        logits = asked.transpose(1, 0, 2) @ basis  # (head, block, basis)
-        shares = softmax(logits / (_UNIT * _UNIT * np.sqrt(self._grid.head_dim)))
-        self._select.keep_top(shares.reshape(-1, shares.shape[2]), logits.reshape(-1, shares.shape[2]), self._settings.top)
-        shares = np.rint(shares * _LIMIT)
-        made = shares @ self._up  # (head, block, key block)
-        self.importance = made.sum(axis=(0, 1))
+        logits = np.matmul(asked.transpose(1, 0, 2), basis).transpose(1, 0, 2)  # (block, head, basis)
+        rows, blocks = logits.shape[0] * logits.shape[1], self._up.shape[1]
+        made = np.empty((*logits.shape[:2], blocks), np.float32)
+        rule = (UNIT * UNIT * float(np.sqrt(self._grid.head_dim)), self._settings.top)
+        flat = np.ascontiguousarray(logits.reshape(rows, -1))
+        self.importance = self._select.by_basis(flat, self._up, rule, made.reshape(rows, blocks))
         self.macs = (
             asked.size * (self._grid.head_dim + basis.shape[2])
             + offered.size * (self._grid.head_dim + basis.shape[2])
-            + shares.size * made.shape[2]
+            + min(self._settings.top, basis.shape[2]) * made.size
         )
-        return np.ascontiguousarray(made.transpose(1, 0, 2), np.float32)
+        return made
 
     def _pruned(self, mask: Mask) -> Mask:
         """Without the blocks that get the least attention; the later of equals go first."""
@@ -178,21 +199,4 @@ class Predicted:
 
     def reset(self) -> None:
         """Forget the scene."""
-        self._mask[...] = 0
-
-
-def fixed_point(values: Float) -> Exact:
-    """Whole numbers of 1/256, within limits; not a number becomes 0."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        return np.asarray(np.clip(np.rint(np.nan_to_num(np.asarray(values, np.float64)) * _UNIT), -_LIMIT, _LIMIT))
-
-
-def shortened(products: Exact) -> Exact:
-    """Sums of products of two fixed-point numbers as fixed-point numbers."""
-    return np.asarray(np.clip(np.rint(products / _UNIT), -_LIMIT, _LIMIT))
-
-
-def softmax(logits: Exact) -> Exact:
-    """Of the last axis."""
-    powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    return np.asarray(powers / powers.sum(axis=-1, keepdims=True))
+        self._mask[...], self.scores = 0, None

@@ -8,13 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgevision.errors import InputError
-from edgevision.kernels import open_attend, open_select
+from edgevision.kernels import open_attend
 from edgevision.kernels.blocks import ALL, Kept
 from edgevision.kernels.forms import NO_LIVE, Plane
 from edgevision.networks.attention import Tokens
 from edgevision.networks.attention.dense import Dense, Unit
 from edgevision.networks.attention.hybrid import Hybrid, HybridSettings, static_blocks
-from edgevision.networks.attention.sparsifiner import Predictor, Sparsifiner, SparsifinerSettings, softmax
+from edgevision.networks.attention.sparsifiner import Predictor, Sparsifiner, SparsifinerSettings
 
 LAYER = Tokens((7, 9), (7, 9), 2, 6, 2)  # 20 blocks, ragged at both ends
 POOLED = Tokens((4, 5), (8, 10), 2, 6, 2)
@@ -25,6 +25,7 @@ METHODS = {
     "hybrid_p": Hybrid(HybridSettings(keep=0.5, mass=0.8, window=1)),
     "hybrid_delta": Hybrid(HybridSettings(keep=0.2, correction="delta")),
     "sparsifiner": Sparsifiner(),
+    "exact": Sparsifiner(SparsifinerSettings(keep=0.2, exact=True)),
     "pruned": Sparsifiner(SparsifinerSettings(keep=0.2, prune=0.25)),
 }
 
@@ -188,7 +189,7 @@ def over_kept(layer: Layer) -> np.ndarray:
     kept = Kept.room(grid, grid.blocks)
     kept.fill(layer.state.kept().transpose(1, 0, 2))
     attend, target = open_attend("compiled", grid, kept, 1), plane(np.zeros(layer.target.values.shape))
-    attend.pack(layer.key, layer.value, np.arange(grid.blocks, dtype=np.int32))
+    attend.pack(layer.key, layer.value, np.arange(grid.blocks, dtype=np.int32), True)
     attend.run(layer.query, target, np.full(kept.counts.shape, ALL, np.uint8), 0.0)
     return target.values
 
@@ -286,13 +287,43 @@ def test_the_predictors_mask_is_the_papers_on_pooled_tokens():
     asked, offered = means[0] @ predictor.query, means[1] @ predictor.key
     logits = asked @ (offered.T @ predictor.down)
     up = np.where(np.abs(predictor.up) <= 0.02, 0, np.abs(predictor.up))
-    shares = softmax(logits / 2)
-    open_select("plain").keep_top(shares, logits, 2)
+    powers = np.exp(logits / 2)
+    shares = np.where(logits >= np.sort(logits, axis=1)[:, -2:-1], powers / powers.sum(axis=1, keepdims=True), 0)
     predicted = shares @ up
     kept = layer.state.kept()[0]
     assert (kept.sum(axis=1) == 4).all()
     worst_kept, best_dropped = np.where(kept, predicted, np.inf).min(axis=1), np.where(kept, -np.inf, predicted).max(axis=1)
     assert (worst_kept >= best_dropped - 0.05).all()
+
+
+def test_each_query_keeps_what_the_paper_says_and_attends_to_that_alone():
+    """By floats, written out, with a predictor of single tokens; queries apart whose keys are worth the same within the fixed point."""
+    tokens = Tokens((6, 6), (6, 6), 1, 4, 2)
+    random = np.random.default_rng(1)
+    predictor = Predictor(*(random.standard_normal(shape).astype(np.float32) for shape in ((4, 2), (4, 2), (36, 5), (5, 36))))
+    layer = Layer(Sparsifiner(SparsifinerSettings(keep=0.25, top=3, exact=True), predictor), tokens)
+    layer.run()
+    query, key, value = (one.values.reshape(36, 4).astype(np.float64) for one in (layer.query, layer.key, layer.value))
+    logits = (query @ predictor.query) @ ((key @ predictor.key).T @ predictor.down)
+    powers = np.exp(logits / 2 - (logits / 2).max(axis=1, keepdims=True))
+    shares = np.where(logits >= np.sort(logits, axis=1)[:, -3, None], powers / powers.sum(axis=1, keepdims=True), 0)
+    worth = shares @ np.where(np.abs(predictor.up) <= 0.02, 0, np.abs(predictor.up))
+    order = np.sort(worth, axis=1)
+    is_clear = order[:, -9] - order[:, -10] > 0.02
+    assert is_clear.sum() > 12
+    scores = np.where(worth >= order[:, -9, None], query @ key.T / 2, -np.inf)
+    weights = np.exp(scores - scores.max(axis=1, keepdims=True))
+    wanted = weights @ value / weights.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(layer.target.values.reshape(36, 4)[is_clear], wanted[is_clear], atol=1e-5)
+
+
+def test_single_tokens_that_keep_all_are_dense():
+    dense, layer = Layer(Dense(), POOLED), Layer(Sparsifiner(SparsifinerSettings(keep=1, exact=True)), POOLED)
+    dense.run()
+    layer.run()
+    np.testing.assert_allclose(layer.target.values, dense.target.values, atol=2e-6)
+    with pytest.raises(InputError, match=r"the predictor's down is \(20, 20\); these tokens need \(80, 20\)"):
+        Sparsifiner(SparsifinerSettings(exact=True), Predictor.start(POOLED)).open(POOLED)
 
 
 def test_pruned_blocks_are_looked_at_by_nobody_and_look_at_themselves():
