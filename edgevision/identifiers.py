@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import secrets
-import uuid
 
 
 def uuid7(now_s: float, generator: random.Random | None = None) -> str:
@@ -16,4 +15,5 @@ def uuid7(now_s: float, generator: random.Random | None = None) -> str:
     chance = secrets.randbits(74) if generator is None else generator.getrandbits(74)
     version_and_upper = 0x7000 | chance >> 62
     variant_and_lower = 0x8000_0000_0000_0000 | chance & 0x3FFF_FFFF_FFFF_FFFF
-    return str(uuid.UUID(int=milliseconds << 80 | version_and_upper << 64 | variant_and_lower))
+    digits = f"{milliseconds << 80 | version_and_upper << 64 | variant_and_lower:032x}"
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"

@@ -20,6 +20,7 @@ from edgevision.compare import golden
 from edgevision.compare.background import ChangeDetector
 from edgevision.compare.belt import Belt, Seen
 from edgevision.compare.image import checked
+from edgevision.compare.policy import AllPolicy
 from edgevision.compare.settings import ChangeSettings
 from edgevision.config import CameraConfig, Config, builtin_registry, load
 from edgevision.errors import BadFrame, ConfigError, EngineFault, InputError
@@ -59,6 +60,7 @@ class Pipeline:
         self._showing = Showing(settings, self._detector)
         self._refresh = RollingRefresh(settings.recompute.keyframe_s)
         self.tracks = Tracks(settings.judge)
+        self._is_blind = isinstance(policy, AllPolicy) and settings.compare.global_fraction == 1.0  # nothing hangs on what has changed
         self._network: CameraNetwork | None = None
         self._decoder: Decoder | None = None
         self._audits: Audits | None = None
@@ -103,7 +105,7 @@ class Pipeline:
             network, decoder, audits = self._stages_for(height, width)
             is_dense = audits.is_dense(frame.ts)
             self._showing.make_ready(network, frame.image)
-            rows = slice(0, height) if is_dense else self._refresh.rows(frame.ts, height)
+            rows = slice(0, height) if is_dense or self._is_blind else self._refresh.rows(frame.ts, height)
             seen = self._on_belt(frame, network)
             change = self._detector.measure(seen.picture, frame.ts, rows)
             watch.lap("compare")
@@ -142,7 +144,7 @@ class Pipeline:
         if audit is not None and audit.trouble is not None and said is Verdict.OK:
             said, reason = Verdict.WARN, audit.trouble
         watch.lap("audit")
-        self._detector.commit(change, live, protected(marked, (height, width)))
+        self._take_up(change, live, protected(marked, (height, width)))
         if self._belt is not None:
             self._belt.commit()
         watch.lap("compare")
@@ -162,6 +164,13 @@ class Pipeline:
         laps, spent_ms = inspection.timing_ms, (time.perf_counter() - since) * 1e3
         timing_ms = {**laps, **{stage: laps.get(stage, 0.0) + spent_ms for stage in ("judge", "total")}}
         return replace(inspection, events=events, timing_ms=timing_ms)
+
+    def _take_up(self, change: ChangeMap, live: Mask, protect: Mask | None) -> None:
+        """The next frame is compared with what was used for this one, or, where each is shown its template, with that again."""
+        if self._showing.goes_back:
+            self._detector.pass_by(change, protect)
+        else:
+            self._detector.commit(change, live, protect)
 
     def _on_belt(self, frame: Frame, network: CameraNetwork) -> Seen:
         """The frame as it lies on the belt, what was used and computed moved along; the frame itself where nothing moves."""

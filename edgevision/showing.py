@@ -39,6 +39,11 @@ class Showing:
         """A frame all over, beside what is in use; valid until the next call."""
         return self._raw.of(image)
 
+    @property
+    def goes_back(self) -> bool:
+        """Whether the template is taken again before each frame, so that none is compared with another."""
+        return self._template == "each"
+
     def lit(self, image: Image) -> Image:
         """All of the frame that was measured last: as the camera gave it, or in its template's light."""
         return image if self._template == "none" else self._detector.in_light(image)
@@ -50,8 +55,7 @@ class Showing:
         if self._detector.is_fresh:
             self.begin(network, like)
         elif self._away is not None:
-            change = self._detector.restore(self._away)
-            self._detector.commit(change, change.live)
+            self._detector.go_back()
 
     def renewed(self, live: Mask) -> Mask:
         """Where the picture in use differs from that which the network was given last: `live`, and where that was not the template.
@@ -65,7 +69,7 @@ class Showing:
 
     def note(self, live: Mask) -> None:
         """What the network was just given at these pixels is no longer the template."""
-        if self._template == "each":
+        if self.goes_back:
             self._away = live
 
     def begin(self, network: CameraNetwork, like: Image) -> None:

@@ -14,20 +14,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgevision.compare import measure
-from edgevision.compare.area import allowed_pixels, span_of, where_allowed
-from edgevision.compare.belt import entering, move
+from edgevision.compare.area import allowed_pixels, where_allowed
+from edgevision.compare.first import FirstFrame, check_first, may_wait, refuse_blind, whole
 from edgevision.compare.golden import Golden
 from edgevision.compare.golden import load as load_golden
 from edgevision.compare.golden_view import GoldenView
 from edgevision.compare.image import checked, read_only
-from edgevision.compare.light import Lamp, refuse_colours
-from edgevision.compare.masks import LiveMask, MaskPool, ShownMask
+from edgevision.compare.light import refuse_colours
+from edgevision.compare.masks import LiveMask
 from edgevision.compare.missed import missed_share
-from edgevision.compare.restless import EVERY, Restless
-from edgevision.compare.scratch import Scratch
+from edgevision.compare.restless import EVERY
 from edgevision.compare.settings import ChangeSettings
-from edgevision.compare.settle import TILE_PX, Settle
-from edgevision.compare.steady import CELLS, Steady
+from edgevision.compare.settle import TILE_PX
+from edgevision.compare.state import BANDS, CALIBRATION_FRAMES, NOISE_MEMORY_FRAMES, Background
+from edgevision.compare.steady import CELLS
 from edgevision.compare.warm_up import warm_up_frames
 from edgevision.errors import BadFrame, InputError
 from edgevision.kernels.compiled import change as compiled
@@ -35,128 +35,11 @@ from edgevision.records import ChangeMap, Image, Mask, Scene
 
 __all__ = ["Background", "ChangeDetector", "ChangeSettings", "allowed_pixels"]
 
-BANDS = 64
-NOISE_MEMORY_FRAMES = 64
-NOISE_EVERY = 8
-CHANGE_SIGMAS = 7.0
-NOISE_ROOM = 1.5
-SPREAD_GUESS_LEVELS = 1.5
 LEAST_SAMPLES = 50
-CALIBRATION_FRAMES = 4
 POINTS_EVERY = 4
 DAZZLED_SHARE = 0.25
 DAZZLED_FRAMES = 30
 BELT_VIBRATION_PX = 1.0  # two frames of a belt, each half a pixel off at most
-
-
-class Background:
-    """The state of one camera's change map. Built from its first frame, seen as (row, column x channel)."""
-
-    def __init__(self, settings: ChangeSettings, image: Image, golden: Golden | None = None) -> None:
-        height, width = image.shape[:2]
-        self.shape = image.shape
-        self.dtype = image.dtype
-        self.channels = 1 if image.ndim == 2 else image.shape[2]
-        bits = 8 if image.dtype == np.uint8 else settings.bits or 16
-        self.level_shift = bits - 8
-        flat = (height, width * self.channels)
-        self.allowed = allowed_pixels(settings, height, width)
-        self.allowed_px = int(self.allowed.sum())
-        self.span = span_of(self.allowed, self.channels)
-        self.settle = Settle(height, width, settings.settle_frames)
-        self.used = np.zeros(flat, image.dtype)
-        self.tolerance = np.zeros(flat, image.dtype)
-        self.restless = Restless(flat, self.level_shift)
-        self.corrected = np.zeros(flat, image.dtype)
-        self.noise_counts = np.zeros((measure.NOISE_BINS, measure.RESIDUAL_BINS))
-        self.faint_counts = np.zeros(measure.FAINT_BINS)
-        self.mean = np.zeros(flat, np.uint16)  # in 1/256 of a gray level, as is the spread
-        self.spread = np.zeros(flat, np.uint16)
-        self.raw_foreground = np.zeros((height + 2, width + 2), np.uint8)
-        self.foreground = ShownMask(height, width)
-        self.streak = np.zeros((height, width) if settings.confirm_frames > 1 else (1, 1), np.uint8)
-        self.held = np.zeros((height, width) if settings.hold_frames else (1, 1), np.uint8)
-        self.frames = 0
-        self.bright = self.bright_before = 0.0  # saturated share of the samples, now and when the network last ran whole
-        self.dazzled = 0
-        self.noise = np.full(measure.LEVELS, measure.NOISE_GUESS)
-        self.finer = 8 - self.level_shift
-        self.depth = (self.level_shift, (measure.LEVELS << self.level_shift) - 1)
-        self.began_golden = False  # the golden picture itself was the first frame, so that `used` is it and what differed from it
-        self.golden = None if golden is None else GoldenView(golden, image, self.allowed, self.level_shift, settings)
-        self.steady = Steady((height, width), self.channels, self.level_shift, settings.steady_px)
-        self.lamp = Lamp((height, width, self.channels), image.dtype, self.level_shift, self.span)
-        self.pool = MaskPool(height, width)
-        self.scratch = Scratch(height, width, self.channels, image.dtype)
-        self.set_tables(settings)
-        self.restart_reference(image.reshape(flat))
-
-    @property
-    def noise_measured(self) -> float:
-        """The whole picture's noise as measured so far (gray levels, one sigma), at least the least that is believed."""
-        return max(measure.noise_of(self.noise_counts.sum(axis=0)), measure.NOISE_LEAST)
-
-    def set_tables(self, settings: ChangeSettings, is_anew: bool = False) -> None:
-        """The tables by gray level, from the noise measured so far or given; kept while the noise moves by less than an eighth."""
-        if settings.noise_sigma is None:
-            noise = settings.adjust.in_force(measure.noise_by_level(self.noise_counts), self.noise_measured)
-        else:
-            noise = np.full(measure.LEVELS, settings.noise_sigma)
-        if not is_anew and self.frames >= CALIBRATION_FRAMES and np.abs(noise - self.noise).max() < self.noise.max() / 8:
-            return
-        self.noise = noise
-        self.restless.set_threshold(settings.pixel_threshold, settings.hysteresis)
-        weak = settings.hysteresis * measure.strong_levels(settings.pixel_threshold, noise)
-        self.weak_table = measure.to_table(weak, self.level_shift)
-        self.tables = (self.weak_table, measure.to_table(measure.EDGE_SIGMAS * noise, self.level_shift), self.level_shift)
-        self.cut = min(2 * int(self.weak_table.max()), np.iinfo(self.dtype).max - 1)
-        self.stale_bands = BANDS
-
-    def learn_noise(self, residuals: NDArray[np.int64], settings: ChangeSettings) -> None:
-        """Take one frame's residual counts (gray bin, |residual|) into the slow memory, without those that are changes, not noise."""
-        if not residuals[:, 1:].any():
-            return  # the same frame again: it says nothing
-        limit = (
-            math.ceil(CHANGE_SIGMAS * max(measure.noise_of(self.noise_counts.sum(axis=0)), NOISE_ROOM))
-            if self.frames > 1
-            else measure.RESIDUAL_BINS - 2
-        )
-        self.noise_counts *= 1 - 1 / NOISE_MEMORY_FRAMES
-        self.noise_counts[:, : limit + 1] += residuals[:, : limit + 1]
-        if self.frames < NOISE_EVERY or self.frames % NOISE_EVERY == 0:
-            self.set_tables(settings)
-
-    def restart_reference(self, corrected: Image) -> None:
-        """This frame is the reference, as if it had always been so."""
-        np.left_shift(corrected, self.finer, out=self.mean, dtype=np.uint16)
-        self.spread[:] = round(SPREAD_GUESS_LEVELS * 256)
-        self.raw_foreground[:] = 0
-        self.foreground.clear()
-
-    def shift(self, down_px: int, right_px: int, flat: Image) -> None:
-        """What was used, and what was said of it, moves along; what newly enters is used as `flat` shows it.
-
-        The light stays: a lamp is uneven by the place it shines on, whatever lies there.
-        """
-        self.settle.shift(down_px, right_px)
-        for axis, pixels in enumerate((down_px, right_px)):
-            if pixels == 0:
-                continue
-            used, shown = (array.reshape(self.shape) for array in (self.used, flat))
-            move(used, pixels, axis)
-            entered = entering(pixels, self.shape[axis])
-            np.moveaxis(used, axis, 0)[entered] = np.moveaxis(shown, axis, 0)[entered]
-            for said in (self.raw_foreground[1:-1, 1:-1], self.foreground.mask, self.streak, self.held):
-                if said.shape == self.shape[:2]:
-                    move(said, pixels, axis)
-                    np.moveaxis(said, axis, 0)[entered] = 0
-        self.foreground.rewritten()
-
-    def band(self) -> tuple[int, int]:
-        """The rows whose slow work is due on this frame: every row that holds allowed pixels once in BANDS frames."""
-        top, bottom = self.span[:2]
-        k = self.frames % BANDS
-        return top + k * (bottom - top) // BANDS, top + (k + 1) * (bottom - top) // BANDS
 
 
 class _Pending(NamedTuple):
@@ -193,12 +76,13 @@ class ChangeDetector:
     def reset(self) -> None:
         """Forget everything: the next frame is a first frame."""
         self._background: Background | None = None
+        self._first: FirstFrame | None = None  # all there is before a second frame makes a background of it
         self._pending: _Pending | None = None
 
     @property
     def is_fresh(self) -> bool:
         """Whether nothing was measured since it was made or reset."""
-        return self._background is None
+        return self._background is None and self._first is None and self._pending is None
 
     def teach(self, golden: Golden) -> None:
         """Judge against this picture from now on, where `compare.reference` is golden. Forgets everything."""
@@ -258,13 +142,10 @@ class ChangeDetector:
 
     def measure(self, image: Image, ts: float | None = None, force_rows: slice | None = None) -> ChangeMap:
         """What differs from the frame the network last used. Rows in `force_rows` are live whatever they show. Commits nothing."""
-        flat = checked(image, self._background)
-        background = self._background
-        if background is None or background.frames == 0:
-            background = Background(self.settings, image, self.golden)
-            self._sample(background, flat, flat)
-            self._background = background
-            return self._whole(background, image, flat, Scene.NORMAL, "first")
+        flat = checked(image, self._background or self._first)
+        if self._first is None and (self._background is None or self._background.frames == 0):
+            return self._begin(image, flat)
+        background = self._open()
         samples = self._fit_light(background, flat)
         steadied = self._steadied(background, image, flat)
         if steadied is not None:
@@ -272,6 +153,11 @@ class ChangeDetector:
             samples = self._fit_light(background, flat)
         refuse_colours(background.scratch.samples, samples, self.settings.colour_limit)
         limits = self._limits(background, flat, samples)
+        if self._is_forced(background, force_rows):
+            background.is_stale = True
+            return self._partial(background, image, flat, *self._everything(background))
+        if background.is_stale:
+            self._renew(background)
         found = self._find(background, flat, limits)
         if background.began_golden:
             self._refuse_alien(background, found)
@@ -282,24 +168,23 @@ class ChangeDetector:
         taken, live_px = self._grow(background, flat, limits[0], found, force_rows)
         return self._partial(background, image, flat, taken, live_px)
 
-    def restore(self, live: Mask) -> ChangeMap:
-        """The golden picture again at these pixels, to be committed: for who began with it, and compares each frame with it alone."""
-        background = self._open()
-        if background.golden is None:
-            raise InputError("there is no golden picture to go back to; set compare.reference: golden and compare.golden")
-        background.lamp.reset()
-        mean = background.golden.mean
-        flat = read_only(mean.reshape(background.used.shape))
-        change = ChangeMap(live, read_only(background.scratch.none), 0.0, 1.0, 0.0, Scene.NORMAL, mean)
-        extents = LiveMask(np.ascontiguousarray(live), background.scratch.first, background.scratch.last)
-        self._kernels.find_extents(*extents)
-        count = int(self._kernels.find_runs(*extents, background.scratch.runs))
-        self._pending = _Pending(change, flat, flat, live, count)
-        return change
+    def _begin(self, image: Image, flat: Image) -> ChangeMap:
+        """The first frame: all of it."""
+        if self.golden is None and may_wait(self.settings):
+            check_first(image, self.settings)
+            change = whole(flat.reshape(image.shape))
+            self._pending = _Pending(change, flat, flat, change.live, len(flat))
+            return change
+        background = Background(self.settings, image, self.golden)
+        self._sample(background, flat, flat)
+        self._background = background
+        return self._whole(background, image, flat, Scene.NORMAL, "first")
 
     def complete(self, change: ChangeMap, live: Mask) -> None:
         """Make `change.corrected` valid at `live` too, for a policy that goes beyond `change.live`. It must be the last measured."""
-        self._fill(self._last(change), live)
+        pending = self._last(change)
+        if change.full_reason is None:
+            self._fill(pending, live)
 
     def as_allowed(self, image: Image) -> Image:
         """The frame where changes count and, outside the ROI and in ignored polygons, what was used there; `image` itself without such."""
@@ -322,10 +207,10 @@ class ChangeDetector:
 
         The next commit must hand that to the network. The running reference stays: it is what the camera usually sees at each place.
         """
-        if self._background is not None and self._background.frames:
-            self._background.shift(down_px, right_px, checked(image, self._background))
-            self._set_tolerances(self._background, (0, self._background.shape[0]))
-            self._background.steady.choose(self._kernels, self._background.used, self._background.allowed, CELLS[0])
+        if self._first is not None or (self._background is not None and self._background.frames):
+            background = self._open()
+            background.shift(down_px, right_px, checked(image, background))
+            self._renew(background)
 
     def commit(self, change: ChangeMap, live: Mask, protect: Mask | None = None) -> None:
         """These pixels of the last measured frame were handed to the network; all of them where `full_reason` is set.
@@ -333,6 +218,9 @@ class ChangeDetector:
         The reference learns elsewhere, but not at `protect`: the pixels under defects.
         """
         pending = self._last(change)
+        if self._background is None:
+            self._first, self._pending = FirstFrame(pending.image, change.corrected.shape), None
+            return
         background = self._open()
         scratch = background.scratch
         is_whole = change.full_reason is not None
@@ -342,22 +230,55 @@ class ChangeDetector:
             chosen, runs, count = live, scratch.chosen_runs, self._fill(pending, live)
         self._kernels.take_used(pending.corrected, runs, count, background.channels, background.used)
         if is_whole:
-            self._set_tolerances(background, (0, background.shape[0]))
-            background.steady.choose(self._kernels, background.used, background.allowed, CELLS[0])
+            self._renew(background)
             if background.golden is None:
                 background.restart_reference(pending.corrected)
         else:
-            self._refresh_tolerances(background, chosen, runs, count)
+            if not background.is_stale:
+                self._refresh_tolerances(background, chosen, runs, count)
             if background.frames % POINTS_EVERY == 0:
                 background.steady.choose(self._kernels, background.used, background.allowed)
             self._learn(background, pending, protect)
+        self._end(background)
+
+    def pass_by(self, change: ChangeMap, protect: Mask | None = None) -> None:
+        """Instead of `commit`: the next frame, after `go_back`, is compared with what this one was. Noise is learnt from it."""
+        pending, background = self._last(change), self._open()
+        self._renew_tolerances(background)
+        if change.full_reason is None:
+            self._learn(background, pending, protect)
+        self._end(background)
+
+    def go_back(self) -> None:
+        """The next frame's light does not depend on the last one's: for who passes by each, and compares all with the same."""
+        self._open().lamp.reset()
+
+    def _end(self, background: Background) -> None:
         background.frames += 1
         self._pending = None
 
     def _open(self) -> Background:
+        if self._first is not None:
+            self._background, self._first = self._of_first(self._first), None
         if self._background is None:
             raise InputError("no frame was measured yet; call measure first")
         return self._background
+
+    def _of_first(self, first: FirstFrame) -> Background:
+        """What stands once the first frame was committed."""
+        background = Background(self.settings, first.flat.reshape(first.shape))
+        self._sample(background, first.flat, first.flat)
+        background.bright_before = background.bright
+        background.used = first.flat
+        self._renew(background)
+        background.frames = 1
+        return background
+
+    def _renew(self, background: Background) -> None:
+        """All that follows from what is used, all of which is new."""
+        background.is_stale = False
+        self._set_tolerances(background, (0, background.shape[0]))
+        background.steady.choose(self._kernels, background.used, background.allowed, CELLS[0])
 
     def _last(self, change: ChangeMap) -> _Pending:
         if self._pending is None or self._pending.change is not change:
@@ -369,11 +290,7 @@ class ChangeDetector:
         scratch = background.scratch
         place = ((background.allowed, background.tables[1]), background.depth, background.channels, *grid_of(background))
         n, seen, dark, bright = self._kernels.gather(flat, used, *place, scratch.samples)
-        for count, what, remedy in ((dark, "black", "lens cap, lamp and cable"), (bright, "saturated", "exposure, gain and lamp")):
-            if seen and count >= self.settings.blind_fraction * seen:
-                limit = f"the limit is {self.settings.blind_fraction:.1%}"
-                share = f"{count / seen:.1%} of its samples"
-                raise BadFrame(f"the picture is {what}: {share}, {limit} (compare.blind_fraction); check {remedy}")
+        refuse_blind(seen, (dark, bright), self.settings.blind_fraction)
         background.bright = bright / max(seen, 1)
         return int(n)
 
@@ -451,6 +368,17 @@ class ChangeDetector:
         scratch = background.scratch
         frame = (flat, background.used, background.tolerance, background.lamp.light, limits, background.channels, background.span)
         return int(self._kernels.find_weak(*frame, scratch.rows, scratch.weak, scratch.points))
+
+    def _is_forced(self, background: Background, rows: slice | None) -> bool:
+        """Whether all of the frame is live whatever it shows, and nothing else hangs on what it shows: then nothing is looked for."""
+        is_all = rows is not None and rows.indices(background.shape[0])[:2] == (0, background.shape[0])
+        return is_all and self.settings.global_fraction == 1.0 and not background.began_golden and not background.dazzled
+
+    def _everything(self, background: Background) -> tuple[LiveMask, int]:
+        """All that is allowed, live."""
+        taken = background.pool.take()
+        np.copyto(taken.mask, background.allowed, casting="unsafe")
+        return taken, int(self._kernels.find_extents(*taken))
 
     def _grow(self, background: Background, flat: Image, extra: int, found: int, force_rows: slice | None) -> tuple[LiveMask, int]:
         """The weak pixels that hold: beside a seed, in a large enough group, widened; with what hold, confirm and force add or take."""
@@ -570,9 +498,13 @@ class ChangeDetector:
             self._set_tolerances(background, rows)
 
     def _refresh_tolerances(self, background: Background, live: Mask, runs: NDArray[np.int32], count: int) -> None:
-        """Around what was committed and, while the noise tables have just moved, in the band that is due."""
+        """Around what was committed, and where they are due anyway."""
         place = (background.allowed, live, runs, count, background.scratch.steep, background.tolerance)
         self._kernels.refresh_tolerances(background.used, background.channels, *self._rules(background), *place)
+        self._renew_tolerances(background)
+
+    def _renew_tolerances(self, background: Background) -> None:
+        """In the band that is due, while the noise tables have just moved."""
         if background.stale_bands:
             background.stale_bands -= 1
             self._set_tolerances(background, background.band())

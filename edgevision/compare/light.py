@@ -9,12 +9,14 @@ mains light draws under a rolling shutter. A part is none of these: what few row
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from types import ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edgevision.compare.image import read_only
 from edgevision.compare.masks import zeros_on_line
 from edgevision.compare.measure import LEVELS, NOISE_BINS, RESIDUAL_BINS, quantile
 from edgevision.errors import BadFrame
@@ -387,14 +389,16 @@ def _interpolated(at: NDArray[Any], values: NDArray[np.float64]) -> NDArray[np.f
     return np.stack([np.interp(at, along, column) for column in wider.T], axis=1)
 
 
+@cache
 def _surfaces() -> NDArray[np.float64]:
     """(zone, 6): constant, slopes and curvatures at the middles of the zones."""
     y, x = (axis.ravel() for axis in np.meshgrid(*(np.linspace(-1, 1, count) for count in ZONES), indexing="ij"))
-    return np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=1)
+    return read_only(np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=1))
 
 
+@cache
 def _waves() -> NDArray[np.float64]:
     """(band, cycles x 5): for each number of cycles in the picture an orthonormal basis of constant, wave and first overtone."""
     at = 2 * np.pi * (np.arange(BANDS[0]) + 0.5) / BANDS[0]
     bases = [np.stack([np.ones_like(at), *(f(k * c * at) for k in (1, 2) for f in (np.cos, np.sin))], axis=1) for c in CYCLES]
-    return np.concatenate([np.linalg.qr(base)[0] for base in bases], axis=1)
+    return read_only(np.concatenate([np.linalg.qr(base)[0] for base in bases], axis=1))

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from edgevision.records import Mask
 
 KEPT = 4
+FEW = 3  # a row that is picked out costs as much as so many in one piece
 LINE_BYTES = 64
 
 
@@ -65,7 +66,10 @@ class ShownMask:
         """The mask as it is now, read-only; also as `shown` until the next one."""
         copy, _, editions = self._pool.take()
         rows = np.flatnonzero(editions != self.editions)
-        copy[rows] = self.mask[rows]
+        if len(rows) * FEW > len(editions):
+            copy[...] = self.mask
+        else:
+            copy[rows] = self.mask[rows]
         editions[rows] = self.editions[rows]
         self.shown = copy.view()
         self.shown.setflags(write=False)

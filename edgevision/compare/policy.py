@@ -32,8 +32,8 @@ class AllPolicy:
     """The whole frame, as a dense network would take it."""
 
     def select(self, change: ChangeMap) -> Mask:
-        """True everywhere."""
-        return np.ones_like(change.live, subok=False)
+        """True everywhere; `change.live` itself where it is."""
+        return change.live if change.fraction == 1.0 else np.ones_like(change.live, subok=False)
 
 
 class NonePolicy:

@@ -26,10 +26,8 @@ class Scratch:
         self.chosen_runs = np.zeros_like(self.runs)
         self.steep = np.zeros(width * channels, np.int32)
         self.queue = np.zeros(height * width, np.int32)
-        area = height * width * channels / SAMPLES
-        down = max(1, min(int(math.sqrt(area)), height // SAMPLE_ROWS))
-        self.steps = odd(down), odd(max(1, int(area / down)))
-        self.faint_step = odd(max(1, int(2 * math.sqrt(area))))
+        self.steps = steps_of(height, width, channels)
+        self.faint_step = odd(max(1, int(2 * math.sqrt(height * width * channels / SAMPLES))))
         samples = (height // self.steps[0] + 1) * (width // self.steps[1] + 1) * channels
         self.samples = np.zeros((5, samples), np.int32)
         self.faint = np.zeros(measure.FAINT_BINS, np.int64)
@@ -38,6 +36,13 @@ class Scratch:
         self.first = np.zeros(height, np.int32)
         self.last = np.zeros(height, np.int32)
         self.none = np.zeros((height, width), np.bool_)
+
+
+def steps_of(height: int, width: int, channels: int) -> tuple[int, int]:
+    """How many rows and columns on the next sample lies."""
+    area = height * width * channels / SAMPLES
+    down = max(1, min(int(math.sqrt(area)), height // SAMPLE_ROWS))
+    return odd(down), odd(max(1, int(area / down)))
 
 
 def odd(step: int) -> int:

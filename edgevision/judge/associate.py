@@ -37,7 +37,9 @@ class Observation:
 
     def holds(self, point: Point, margin_px: float) -> bool:
         """Does the point lie in a piece, or within the margin of one?"""
-        return any(_distance(point, polygon) <= margin_px for polygon in self.polygons)
+        if _gap(self.defect.region.box_px, (*point, *point)) > margin_px:  # most are far off, and that is soon seen
+            return False
+        return any(_comes_near((point,), polygon, margin_px) for polygon in self.polygons)
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +192,7 @@ def _worth(pairs: list[Pair], expected: Sequence[Expectation]) -> int:
     return sum(2 if expected[track].is_told else 1 for track, _ in pairs)
 
 
-def _gap(one: Box, other: Box) -> float:
+def _gap(one: Box, other: Box | tuple[float, float, float, float]) -> float:
     """Distance between two boxes, 0 where they meet."""
     x = max(one[0] - other[2], other[0] - one[2], 0)
     y = max(one[1] - other[3], other[1] - one[3], 0)
@@ -200,11 +202,12 @@ def _gap(one: Box, other: Box) -> float:
 def _touch(one: Defect, other: Defect, gap_px: float) -> bool:
     """Do the outlines come closer than the gap? Boxes alone would join a slanting scratch with whatever lies beside it."""
     first, second = one.region.polygon, other.region.polygon
-    return any(_distance(corner, second) <= gap_px for corner in first) or any(_distance(corner, first) <= gap_px for corner in second)
+    return _comes_near(first, second, gap_px) or _comes_near(second, first, gap_px)
 
 
-def _distance(point: tuple[float, float], polygon: Polygon) -> float:
-    """From a point to a polygon, 0 inside."""
+def _comes_near(points: Iterable[Point], polygon: Polygon, gap_px: float) -> bool:
+    """Does any of the points lie in the polygon, or within the gap of it?"""
     if not polygon:
-        return math.inf
-    return max(0.0, -float(cv2.pointPolygonTest(np.asarray(polygon, np.float32), point, True)))
+        return False
+    outline = np.asarray(polygon, np.float32)
+    return any(-cv2.pointPolygonTest(outline, point, True) <= gap_px for point in points)

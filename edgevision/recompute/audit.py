@@ -90,7 +90,7 @@ class MapAudit:
 
     def __init__(self, net: CameraNetwork, settings: AuditSettings = AuditSettings()) -> None:  # noqa: B008
         self._settings = settings
-        self._twin = net.sibling()
+        self._twin = net.sibling(has_foreign=False)  # its whole runs are to be our own, however many follow each other
         self._frames = 0
         self._last_ts: float | None = None
 

@@ -65,5 +65,5 @@ class CameraNetwork(Protocol):
     def used(self) -> NDArray[np.float32]:
         """A copy of the input in use, (1, C, H, W)."""
 
-    def sibling(self) -> Self:
-        """The same network for another camera, with a Memory of its own."""
+    def sibling(self, has_foreign: bool = True) -> Self:
+        """The same network for another camera, with a Memory of its own. Without `has_foreign`: never whole in OpenVINO instead."""

@@ -192,9 +192,12 @@ class SelectiveNetwork:
         limit = Limit(means.get("memory_limit_mb"), means.get("memories", 1), means.get("may_move", False))
         return cls(Network.load(graph, plan, kernels, threads, limit, foreign), means.get("progress"))
 
-    def sibling(self) -> SelectiveNetwork:
-        """The same network for another camera: weights and kernels are shared, Memory is its own and empty."""
-        twin = SelectiveNetwork(self._network)
+    def sibling(self, has_foreign: bool = True) -> SelectiveNetwork:
+        """The same network for another camera: weights and kernels are shared, Memory is its own and empty.
+
+        Without `has_foreign` it never runs in OpenVINO as a whole.
+        """
+        twin = SelectiveNetwork(self._network if has_foreign else replace(self._network, foreign=None))
         if self._preprocess is not None:
             twin.set_preprocess(self._preprocess)
         return twin
@@ -272,7 +275,13 @@ class SelectiveNetwork:
             self._follow()
         self._entrance.take_all(x, self._memory.begin)
         self._shift_px = (0, 0)
-        return self._run_all()
+        if self._foreign is None:
+            return self._run_all()
+        if self._foreign.takes_whole():
+            return self._run_foreign(self._foreign)
+        outputs = self._run_all()
+        self._foreign.watch_whole(self._results)
+        return outputs
 
     def _run_all(self) -> Outputs:
         """All steps on the input in use."""
@@ -366,9 +375,15 @@ class SelectiveNetwork:
         """OpenVINO's answer while the scene is busy. Memory but for the input is stale; when the scene calms down all steps run once."""
         if foreign.is_over():
             return self._run_all()
-        self._mode = "foreign" if taken or not foreign.outputs else "cached"
-        if self._mode == "foreign":
-            foreign.run()
+        if taken or not foreign.outputs:
+            return self._run_foreign(foreign)
+        self._mode = "cached"
+        return self._ended()
+
+    def _run_foreign(self, foreign: Foreign) -> Outputs:
+        self._mode, self._has_moved = "foreign", False
+        self._memory.begin()
+        foreign.run()
         return self._ended()
 
     def reset(self) -> None:
@@ -381,6 +396,11 @@ class SelectiveNetwork:
         if self._foreign is not None:
             self._foreign.leave()
         self._mode = "cached"
+
+    def wait(self) -> None:
+        """Until OpenVINO's model of the whole network is compiled, where it was found to be wanted: for who measures."""
+        if self._network.foreign is not None:
+            self._network.foreign.wait()
 
     def verify(self, window: tuple[float, float, float, float] = (0.0, 0.0, 1.0, 1.0)) -> dict[str, int]:
         """Recompute a patch, (x1, y1, x2, y2) as shares of the picture, of every step: how many pixels moved, by step; {} if sound.

@@ -1,7 +1,9 @@
 """Foreign mode: while a scene stays busy the whole network runs in OpenVINO, where that is faster than recomputing most of it.
 
 In: the bound steps and the input's plane, which stays `x_used`. Out: whether to, and the network's outputs. Keeps by network the compiled
-model and the break-even, by camera the last frames' costs. The steps' own planes are stale meanwhile; a `first` of x_used ends it.
+model and the break-even, by camera the last frames' costs. The steps' own planes are stale meanwhile; a whole run of x_used ends it.
+
+Busy is also who asks for one whole run after the other, each picture being a scene of its own: then these are OpenVINO's.
 
 Nothing is compiled or measured before a scene is busy. Then the model is compiled beside the camera's work, and timed on four frames
 against the steps' own time on the same frames. The break-even so found is kept on disk.
@@ -33,6 +35,7 @@ _BUSY_FRAMES, _OF_FRAMES, _CALM_FRAMES = 4, 6, 4
 _ENTER, _LEAVE = 1.05, 0.75  # of the foreign time
 _LOOK_EVERY = 4
 _TRIALS = 4
+_WAY = "as written, fed floats"  # how OpenVINO is given file and input: a break-even of another way is none of this
 _TINY = 1e-6
 _FAR_OFF = 0.05  # mean difference from the steps' own answer, of its largest value: rounding stays far below
 
@@ -55,7 +58,8 @@ class ForeignNetwork:
     def input_bytes(self) -> int:
         """What each camera's copy of the input takes. What OpenVINO itself takes is not known before it runs."""
         tensor = self.entrance
-        return tensor.height * tensor.width * tensor.channels * tensor.store.dtype.itemsize
+        value_bytes = 4 if tensor.store.kind == "u8" else tensor.store.dtype.itemsize  # bytes are fed as floats
+        return tensor.height * tensor.width * tensor.channels * value_bytes
 
     def share(self) -> float | None:
         """OpenVINO's time as a share of our dense time, None while it is not known."""
@@ -99,7 +103,7 @@ class ForeignNetwork:
         from edgevision.kernels.compiled.jit import cache_folder
 
         shape = f"{self.entrance.channels}x{self.entrance.height}x{self.entrance.width}"
-        return Notebook(cache_folder(), [self.graph.sha256, shape, self._precision, str(self._threads), *machine()])
+        return Notebook(cache_folder(), [self.graph.sha256, shape, self._precision, str(self._threads), _WAY, *machine()])
 
 
 class Foreign:
@@ -113,6 +117,8 @@ class Foreign:
         self._input = np.zeros(0, entrance.store.dtype)
         self._samples: list[float] = []
         self._busy: deque[bool] = deque(maxlen=_OF_FRAMES)
+        self._wholes: deque[bool] = deque(maxlen=_OF_FRAMES)  # of the last calls: was it `first`
+        self._is_for_wholes = False
         self._calm = self._frames = 0
         self._optimism = 1.0
         self.is_on = False
@@ -123,10 +129,33 @@ class Foreign:
         """Call after all steps ran whole."""
         self._times.learn()
 
+    def takes_whole(self) -> bool:
+        """Call in each `first`, with the input taken in: whether it is to be OpenVINO's. It `is_on` then."""
+        self._wholes.append(True)
+        if not self._is_for_wholes or self._network.has_failed or sum(self._wholes) < _BUSY_FRAMES:
+            return False
+        self._enter(self._times.dense_s)
+        return True
+
+    def watch_whole(self, ours: Callable[[], Arrays]) -> None:
+        """Call after a `first` was run by the steps, with what they answer: perhaps the next one is OpenVINO's."""
+        if self._network.has_failed or sum(self._wholes) < _BUSY_FRAMES:
+            return
+        share, dense_s = self._network.share(), self._times.dense_s
+        if share is not None and not share * _ENTER < 1:
+            return
+        if self._network.compiled is None:
+            self._network.want()
+        elif share is None:
+            self._try(dense_s, dense_s)
+        elif not self._is_for_wholes:
+            self._is_for_wholes = self._agrees(ours())
+
     def watch(self, taken: int, spent_s: float, ours: Callable[[], Arrays]) -> None:
         """Call after the steps ran selectively, `taken` pixels of the input having changed, with what this took and what they answer:
         perhaps the next call is foreign.
         """
+        self._wholes.append(False)
         is_light = not spent_s > _QUESTION * self._times.dense_s and not self._times.has_news
         if not taken or self._network.has_failed or is_light:  # looked at no closer, which costs as much as a light frame
             self._busy.append(False)
@@ -170,16 +199,18 @@ class Foreign:
             self._busy.clear()  # they were busy by no measure yet
 
     def _enter(self, cost_s: float) -> None:
-        self._forecast = self._forecast or Forecast(self._steps, self._entrance)
-        foreseen = self._times.of_shares(self._forecast.shares(self._entrance))
-        self._optimism = min(1.0, cost_s / foreseen) if foreseen > 0 else 1.0
+        if not self.is_on:
+            self._forecast = self._forecast or Forecast(self._steps, self._entrance)
+            foreseen = self._times.of_shares(self._forecast.shares(self._entrance))
+            self._optimism = min(1.0, cost_s / foreseen) if foreseen > 0 else 1.0
         self._calm = self._frames = 0
         self.outputs = {}
         self.is_on = True
 
     def is_over(self) -> bool:
-        """Call in foreign mode, with the input taken in: whether the scene has been calm long enough for a `first` to pay."""
+        """Call in foreign mode, with the input taken in: whether the scene has been calm long enough for a whole run to pay."""
         self._frames += 1
+        self._wholes.append(False)
         if self._forecast is None or (self._calm == 0 and self._frames % _LOOK_EVERY and self._entrance.live_px):
             return False
         foreseen_s = self._optimism * self._times.of_shares(self._forecast.shares(self._entrance))
@@ -198,8 +229,7 @@ class Foreign:
         began = time.perf_counter()
         if self._request is None:
             self._request, self._input = self._network.compiled.request()
-        for channel in range(self._input.shape[2]):  # few, and far faster than all at once: NumPy's inner loop is over rows then
-            np.copyto(self._input[:, :, channel], self._entrance.values[:, :, channel])
+        self._network.compiled.feed(self._input, self._entrance.values)
         self._request.infer()
         arrays = (self._request.get_output_tensor(place).data for place in range(len(self._network.graph.outputs)))
         self.outputs = {name: np.asarray(array, np.float32) for name, array in zip(self._network.graph.outputs, arrays, strict=True)}

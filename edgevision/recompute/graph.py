@@ -86,6 +86,13 @@ def read_graph(path: str | Path, input_shape: Shape | None = None) -> Graph:
     return _flatten(model, file, weights)
 
 
+def as_written(path: str | Path, input_shape: Shape) -> Model:
+    """The model in `path` with its input fixed, and nothing folded: OpenVINO would not know any more which weights are bytes."""
+    model = parse(Path(path))
+    _fix_shape(model, Path(path), input_shape)
+    return model
+
+
 def read_metadata(path: str | Path) -> dict[str, str]:
     """What the network file says of itself, before its size is fixed. Raises UnsupportedNetwork, one line."""
     file = Path(path)

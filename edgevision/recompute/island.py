@@ -22,9 +22,9 @@ from openvino.preprocess import PrePostProcessor
 from edgevision.errors import UnsupportedNetwork
 from edgevision.kernels.forms import Backend, Plane
 from edgevision.kernels.plain.runs import forget
-from edgevision.kernels.plain.store import encode
+from edgevision.kernels.plain.store import decode, encode
 from edgevision.recompute.copies import TensorOf
-from edgevision.recompute.graph import Graph, read_graph
+from edgevision.recompute.graph import Graph, as_written, read_graph
 from edgevision.recompute.memory import Memory
 from edgevision.recompute.plan import IslandStep, Tensor
 
@@ -67,18 +67,32 @@ def _key(port: Any) -> tuple[str, int]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Whole:
-    """A whole network compiled, its input read as a plane holds it: (row, column, channel), in the plane's own numbers."""
+    """A whole network compiled. Its input is read as a plane holds it, (row, column, channel); bytes, as what they stand for."""
 
     compiled: Any
     entrance: Tensor
 
     def request(self) -> tuple[Any, NDArray[Any]]:
-        """An infer request of one camera, and the array (row, column, channel) that it reads."""
-        tensor = self.entrance
-        array = np.zeros((1, tensor.height, tensor.width, tensor.channels), tensor.store.dtype)
+        """An infer request of one camera, and the array (row, column, channel) that it reads, to be written by `feed`."""
+        tensor, store = self.entrance, self.entrance.store
         request = self.compiled.create_infer_request()
-        request.set_input_tensor(_tensor(array, tensor.store.kind))
+        if store.kind == "u8":
+            planes = np.zeros((1, tensor.channels, tensor.height, tensor.width), np.float32)
+            request.set_input_tensor(_tensor(planes, "f32"))
+            return request, planes[0].transpose(1, 2, 0)
+        array = np.zeros((1, tensor.height, tensor.width, tensor.channels), store.dtype)
+        request.set_input_tensor(_tensor(array, store.kind))
         return request, array[0]
+
+    def feed(self, array: NDArray[Any], held: NDArray[Any]) -> None:
+        """Write what a plane holds. Channel by channel: they are few, and NumPy's inner loop is then over rows."""
+        store = self.entrance.store
+        table = decode(np.arange(256, dtype=np.uint8), store) if store.kind == "u8" else None
+        for channel in range(array.shape[2]):
+            if table is None:
+                np.copyto(array[:, :, channel], held[:, :, channel])
+            else:
+                np.take(table, held[:, :, channel], out=array[:, :, channel], mode="clip")
 
 
 def _tensor(array: NDArray[Any], kind: str) -> Any:
@@ -94,14 +108,13 @@ def compile_whole(graph: Graph, entrance: Tensor, precision: str, threads: int) 
     settings: dict[str, Any] = {"INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY", "ENABLE_CPU_PINNING": False}
     if precision != "int8":
         settings["INFERENCE_PRECISION_HINT"] = precision
-    steps = PrePostProcessor(again.model)
-    store = entrance.store
-    steps.input().tensor().set_layout(Layout("NHWC")).set_element_type({"f32": Type.f32, "bf16": Type.bf16, "u8": Type.u8}[store.kind])
-    steps.input().model().set_layout(Layout("NCHW"))
-    if store.kind != "f32":
+    model = as_written(graph.path, graph.shapes[graph.input]) if precision == "int8" else again.model
+    steps, kind = PrePostProcessor(model), entrance.store.kind
+    if kind != "u8":  # as an operator of its own the way from bytes to floats would take as long as the network
+        steps.input().tensor().set_layout(Layout("NHWC")).set_element_type({"f32": Type.f32, "bf16": Type.bf16}[kind])
+        steps.input().model().set_layout(Layout("NCHW"))
+    if kind == "bf16":
         steps.input().preprocess().convert_element_type(Type.f32)
-    if store.kind == "u8":
-        steps.input().preprocess().mean(float(store.zero)).scale(1.0 / store.scale)
     try:
         compiled = Core().compile_model(steps.build(), "CPU", settings)
     except RuntimeError as error:

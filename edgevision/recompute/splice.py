@@ -126,8 +126,8 @@ class SpliceNetwork:
         backend = means.get("backend", "compiled")
         return cls(SharedNetwork(graph, crops, plan, entry, open_backend(backend) if isinstance(backend, str) else backend, limit))
 
-    def sibling(self) -> SpliceNetwork:
-        """The same network for another camera: compiled models are shared, Memory is its own and empty."""
+    def sibling(self, has_foreign: bool = True) -> SpliceNetwork:
+        """The same network for another camera: compiled models are shared, Memory is its own and empty. There is no foreign mode here."""
         twin = SpliceNetwork(self._shared)
         if self._preprocess is not None:
             twin.set_preprocess(self._preprocess)

@@ -90,18 +90,23 @@ class BoxDecoder:
             raise InputError(f"{said}; a grid is (1, 4, rows, columns) and (1, C, rows, columns); set segment.boxes.layout")
         rows, columns = reaches.shape[2:]
         height, width = self._placement.input_px
-        cells = self._worth(scores[0].reshape(scores.shape[1], -1))
-        row, column = np.divmod(cells, columns)
+        row, column = np.divmod(self._worth(scores[0]), columns)
         y, x = (row + 0.5) * (height / rows), (column + 0.5) * (width / columns)
-        left, up, right, down = np.maximum(reaches[0].reshape(4, -1)[:, cells], 0)
+        left, up, right, down = np.maximum(reaches[0][:, row, column], 0)
         corners = np.stack([x - left, y - up, x + right, y + down], axis=1)
-        return corners.astype(np.float32), np.ascontiguousarray(scores[0].reshape(scores.shape[1], -1)[:, cells].T)
+        return corners.astype(np.float32), np.ascontiguousarray(scores[0][:, row, column].T)
 
     def _worth(self, scores: Floats) -> NDArray[np.int64]:
-        """The cells of (values, cell) that may be likely enough, and those that hold NaN; all where values are no probabilities yet."""
+        """The cells of (values, row, column) that may be likely enough, and those that hold NaN; all where values are no probabilities yet.
+
+        Read as they lie in memory, which for the engine's maps is cell by cell.
+        """
         if self.settings.is_logits:
-            return np.arange(scores.shape[1])
-        return np.flatnonzero(~(scores[int(self._layout.objectness) :].max(axis=0) < self._threshold))
+            return np.arange(scores[0].size)
+        own = scores[int(self._layout.objectness) :]
+        if abs(own.strides[0]) > abs(own.strides[2]):
+            return np.flatnonzero(~(own.max(axis=0) < self._threshold))
+        return np.unique(np.flatnonzero(~(own.transpose(1, 2, 0) < self._threshold)) // len(own))
 
     def _name_labels(self, count: int, name: str) -> None:
         if not self._labels:
@@ -127,16 +132,25 @@ class BoxDecoder:
         corners = self._corners(np.asarray(boxes[likely], np.float64))
         if not np.isfinite(corners).all():
             raise EngineFault("segment: a likely box of the network's output is no number; reset the network and run it whole")
-        labels, values = scores[likely].argmax(axis=1), best[likely]
-        kept: list[int] = []
-        for label in np.unique(labels):
-            own = np.flatnonzero(labels == label)
-            sides = np.hstack([corners[own, :2], corners[own, 2:] - corners[own, :2]])
-            chosen = cv2.dnn.NMSBoxes(sides.tolist(), values[own].tolist(), 0.0, self._layout.overlap)
-            kept += own[np.asarray(chosen, np.int64).reshape(-1)].tolist()
-        regions = [self._region(corners[index], self._labels[int(labels[index])], float(values[index])) for index in sorted(kept)]
+        labels, values = scores[likely].argmax(axis=1).tolist(), best[likely].tolist()
+        kept = sorted(self._kept(corners, labels, values))
+        height, width = self._shape_px
+        boxes_px = np.clip(np.rint(corners[kept]), 0, (width, height, width, height)).astype(np.int64).tolist()
+        regions = (self._region(box, self._labels[labels[k]], values[k]) for box, k in zip(boxes_px, kept, strict=True))
         shown = [region for region in regions if region is not None][: self.settings.max_regions]
         return tuple(sorted(shown, key=lambda region: (region.box_px[1], region.box_px[0], region.box_px, region.label)))
+
+    def _kept(self, corners: NDArray[np.float64], labels: list[int], values: list[float]) -> list[int]:
+        """Those that no likelier one of their label overlaps."""
+        sides = np.concatenate([corners[:, :2], corners[:, 2:] - corners[:, :2]], axis=1).tolist()
+        of_label: dict[int, list[int]] = {}
+        for place, label in enumerate(labels):
+            of_label.setdefault(label, []).append(place)
+        kept: list[int] = []
+        for own in of_label.values():
+            chosen = cv2.dnn.NMSBoxes([sides[place] for place in own], [values[place] for place in own], 0.0, self._layout.overlap)
+            kept += [own[int(place)] for place in chosen]
+        return kept
 
     def _corners(self, boxes: NDArray[np.float64]) -> NDArray[np.float64]:
         """x1, y1, x2, y2 in frame pixels, where they reach beyond it, too."""
@@ -145,13 +159,13 @@ class BoxDecoder:
         if not self._layout.corners and not is_grid:
             boxes = np.hstack([boxes[:, :2] - boxes[:, 2:] / 2, boxes[:, :2] + boxes[:, 2:] / 2])
         if self._layout.normalised and not is_grid:
-            boxes = boxes * np.tile(placement.input_px[::-1], 2)
-        return np.asarray((boxes - np.tile(placement.offset[::-1], 2)) * np.tile(placement.scale[::-1], 2))
+            boxes = boxes * (*placement.input_px[::-1], *placement.input_px[::-1])
+        offset, scale = placement.offset[::-1], placement.scale[::-1]
+        return np.asarray((boxes - (*offset, *offset)) * (*scale, *scale))
 
-    def _region(self, corners: NDArray[np.float64], label: str, score: float) -> Region | None:
+    def _region(self, box_px: list[int], label: str, score: float) -> Region | None:
         """None where it is too small, or beside the frame."""
-        height, width = self._shape_px
-        x1, y1, x2, y2 = (int(edge) for edge in np.clip(np.rint(corners), 0, (width, height, width, height)))
+        x1, y1, x2, y2 = box_px
         area_px = max(0, x2 - x1) * max(0, y2 - y1)
         if area_px == 0 or area_px < self.settings.min_area_px:
             return None

@@ -61,8 +61,13 @@ def exact(settings: CameraConfig) -> CameraConfig:
         "global_fraction": 1.0, "golden_fraction": 1.0,
     }  # fmt: skip
     compare = settings.compare.model_copy(update=zeros)
-    selective = {"gate": 0.0, "policy": Chosen("threshold"), "audit_every": 0, "audit_every_s": 0.0, "keyframe_s": 0.0}
-    return settings.model_copy(update={"compare": compare, "recompute": settings.recompute.model_copy(update=selective)})
+    zeros_too = {"gate": 0.0, "policy": Chosen("threshold"), "audit_every": 0, "audit_every_s": 0.0, "keyframe_s": 0.0}
+    return settings.model_copy(update={"compare": compare, "recompute": settings.recompute.model_copy(update=zeros_too)})
+
+
+def selective(settings: CameraConfig) -> CameraConfig:
+    """The camera without foreign mode."""
+    return settings.model_copy(update={"recompute": settings.recompute.model_copy(update={"foreign": "never"})})
 
 
 def drawn(pictures: Iterable[tuple[str, Image]], folder: Path, template: Path | None = None) -> Iterator[Case]:
@@ -84,7 +89,11 @@ def template_of(recipe: Recipe) -> Path | None:
 
 
 def agreement(cases: Sequence[Case], line: Line) -> Agreement:
-    """Each Case through the camera, and whole in OpenVINO: its references and templates taught as `evaluate` does it."""
+    """Each Case through the camera, and whole in OpenVINO: its references and templates taught as `evaluate` does it.
+
+    The camera itself never runs whole in OpenVINO meanwhile: it would be compared with itself.
+    """
+    line = replace(line, settings=selective(line.settings))
     differences, live, refused = list[Difference](), list[float](), 0
     stands: dict[tuple[int, ...], Stand] = {}
     with tempfile.TemporaryDirectory() as folder:

@@ -41,18 +41,18 @@ def test_the_same_frame_again_is_still(dtype, shape):
     image = (np.arange(np.prod(shape)).reshape(shape) % 90 + 60).astype(dtype) * (1 if dtype == np.uint8 else 257)
     detector = ev.ChangeDetector()
     detector.update(image)
-    before = detector._background.used.copy()
+    before = detector._open().used.copy()
     change = detector.update(image)
     assert not change.live.any()
     assert change.fraction == 0
-    assert (detector._background.used == before).all()
+    assert (detector._open().used == before).all()
 
 
 def test_noise_is_still_and_soon_known(random):
     detector, scene = ev.ChangeDetector(), textured()
     shares = [detector.update(camera(scene, random)).fraction for _ in range(30)]
     assert max(shares[1:]) < 0.003
-    assert detector._background.noise[90] == pytest.approx(2.0, rel=0.2)
+    assert detector._open().noise[90] == pytest.approx(2.0, rel=0.2)
 
 
 def test_a_part_that_leaves_is_live_in_the_next_frame_and_gone_from_what_was_used(random):
@@ -64,7 +64,7 @@ def test_a_part_that_leaves_is_live_in_the_next_frame_and_gone_from_what_was_use
     assert not detector.update(camera(with_part, random)).live[42:58, 52:78].any()
     change = detector.update(camera(scene, random))
     assert change.live[40:60, 50:80].all()
-    used = detector._background.used.reshape(scene.shape)[40:60, 50:80]
+    used = detector._open().used.reshape(scene.shape)[40:60, 50:80]
     assert abs(used - scene[40:60, 50:80]).max() < 14
 
 
@@ -163,7 +163,7 @@ def test_forced_rows_are_live_and_become_used(random):
     assert change.live[10:14].all()
     assert change.fraction >= 4 / 120
     detector.commit(change, change.live)
-    used = detector._background.used.reshape(scene.shape)
+    used = detector._open().used.reshape(scene.shape)
     assert (used[10:14] == change.corrected[10:14]).all()
 
 
@@ -362,6 +362,63 @@ def test_prepare_compiles_and_forgets_nothing(random):
 def test_a_threshold_that_is_none_is_refused(wrong):
     with pytest.raises(ValueError, match="pixel_threshold"):
         ev.ChangeSettings(pixel_threshold=wrong)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_a_first_frame_that_waits_is_a_first_frame(random, dtype):
+    """Nothing is worked out before a second one comes; then all is as if it had been (a ROI of the whole picture does not wait)."""
+    scene = textured()
+    frames = [camera(scene, random).astype(dtype) * (1 if dtype == np.uint8 else 257) for _ in range(6)]
+    frames[3][30:60, 40:80] = frames[3].max()
+    whole = ev.ChangeSettings(roi=((0, 0), (159, 0), (159, 119), (0, 119)))
+    waits, draws = ev.ChangeDetector(), ev.ChangeDetector(whole)
+    for frame in frames:
+        ours, theirs = waits.update(frame), draws.update(frame)
+        assert (ours.live == theirs.live).all()
+        assert (ours.foreground == theirs.foreground).all()
+        assert (ours.corrected[ours.live] == theirs.corrected[theirs.live]).all()
+        assert (ours.gain, ours.offset, ours.full_reason) == (theirs.gain, theirs.offset, theirs.full_reason)
+    assert ours.fraction < 1
+
+
+@pytest.mark.parametrize("level", [0, 255])
+def test_a_blind_first_frame_is_refused_and_forgotten(level):
+    detector = ev.ChangeDetector()
+    with pytest.raises(BadFrame, match=r"100\.0% of its samples"):
+        detector.update(np.full((40, 50, 3), level, np.uint8))
+    assert detector.update(np.full((30, 50), 100, np.uint8)).full_reason == "first"
+
+
+def test_a_frame_that_is_passed_by_leaves_what_was_used(random):
+    scene = textured()
+    detector = ev.ChangeDetector()
+    settled(detector, scene, random)
+    used = detector._open().used.copy()
+    part = camera(scene, random)
+    part[30:60, 40:80] = 250
+    for _ in range(2):
+        change = detector.measure(part)
+        assert change.live[32:58, 42:78].all()
+        detector.pass_by(change)
+        assert (detector._open().used == used).all()
+    with pytest.raises(InputError, match="is not the one last measured"):
+        detector.pass_by(change)
+
+
+def test_where_all_is_taken_nothing_is_looked_for_and_looking_again_is_right(random):
+    scene = textured()
+    forced, looking = (ev.ChangeDetector(ev.ChangeSettings(global_fraction=1.0)) for _ in range(2))
+    frames = [camera(scene, random) for _ in range(8)]
+    for frame in frames[:4]:
+        change = forced.measure(frame, force_rows=slice(0, 120))
+        assert change.live.all()
+        assert change.fraction == 1.0
+        forced.commit(change, change.live)
+        other = looking.measure(frame)
+        looking.commit(other, np.ones_like(other.live))
+    for frame in frames[4:]:
+        frame[30:60, 40:80] = 250
+        assert (forced.update(frame).live == looking.update(frame).live).all()
 
 
 def test_at_threshold_0_every_difference_is_live(random):

@@ -301,7 +301,7 @@ def test_plain_and_compiled_say_the_same(seed, dtype, colour, width, keywords):
         for detector, change in zip(ours, (a, b), strict=True):
             detector.commit(change, change.live if chosen is None else chosen, protect)
         for name in ("used", "tolerance", "mean", "spread", "raw_foreground", "noise_counts", "streak", "held"):
-            assert (getattr(ours[0]._background, name) == getattr(ours[1]._background, name)).all(), name
+            assert (getattr(ours[0]._open(), name) == getattr(ours[1]._open(), name)).all(), name
 
 
 @settings(max_examples=60, deadline=None)

@@ -344,8 +344,9 @@ def test_the_forecast_of_a_small_change_is_small(tmp_path, random):
 def test_openvino_reads_the_plane_as_it_is_held(unet, random, store):
     graph = read_graph(unet)
     x = random.standard_normal((48, 64, 3)).astype(np.float32)
-    request, array = compile_whole(graph, Tensor(graph.input, 48, 64, 3, store=store), "f32", 1).request()
-    array[...] = encode(x, store)
+    whole = compile_whole(graph, Tensor(graph.input, 48, 64, 3, store=store), "f32", 1)
+    request, array = whole.request()
+    whole.feed(array, encode(x, store))
     request.infer()
     held = decode(encode(x, store), store).transpose(2, 0, 1)[None]
     assert np.allclose(request.get_output_tensor(0).data, openvinos(unet, np.ascontiguousarray(held)), atol=1e-5)
@@ -383,3 +384,59 @@ def test_a_quantised_file_runs_as_it_is(tmp_path, random, fast_openvino, noteboo
     assert net.costs.mode == "foreign"
     truth = openvino.Core().compile_model(str(path), "CPU")(net.used())[0]
     assert np.allclose(out, truth, atol=0.02 * np.ptp(truth))
+
+
+def test_who_asks_for_whole_runs_alone_gets_openvinos_and_is_told_so(unet, random, fast_openvino, notebook):
+    net = SelectiveNetwork.load(unet, foreign="auto")
+    modes = []
+    for _ in range(12):
+        x = picture(random, net)
+        out = net.first(x)["defect"].copy()
+        modes.append(net.costs.mode)
+        assert np.allclose(out, openvinos(unet, x), atol=1e-5)
+        net.reset()
+        net.wait()
+    assert modes[:4] == ["full"] * 4
+    assert modes[-1] == "foreign"
+    net.first(picture(random, net))
+    assert net.changed == {"defect": (0, 0, 32, 24)}
+    assert net.verify() == {}
+    x = picture(random, net)
+    out = net.next(x, np.ones(net.input_shape[2:], bool))["defect"]
+    assert np.allclose(out, openvinos(unet, x), atol=1e-5)
+    for _ in range(12):  # calm: the steps run again, and first() is theirs while next() is what is asked for
+        live = np.zeros(net.input_shape[2:], bool)
+        live[:1, :1] = True
+        net.next(picture(random, net), live)
+    assert net.costs.mode == "partial"
+    net.first(picture(random, net))
+    assert net.costs.mode == "full"
+    twin = net.sibling()
+    twin.first(net.used())
+    assert same_memory(net, twin)
+
+
+def test_a_twin_for_audits_never_runs_in_openvino(unet, random, fast_openvino, notebook):
+    twin = SelectiveNetwork.load(unet, foreign="auto").sibling(has_foreign=False)
+    for _ in range(8):
+        twin.first(picture(random, twin))
+        twin.wait()
+        assert twin.costs.mode == "full"
+
+
+def test_whole_runs_stay_ours_where_that_is_faster(unet, random, notebook, monkeypatch):
+    monkeypatch.setattr(foreign.ForeignNetwork, "share", lambda self: 1.0)
+    net = SelectiveNetwork.load(unet, foreign="auto")
+    for _ in range(8):
+        net.first(picture(random, net))
+        assert net.costs.mode == "full"
+    assert net._network.foreign.compiled is None
+
+
+def test_openvino_is_given_a_quantised_file_as_it_is_written(tmp_path):
+    """Once its constants are folded, weights are floats, and it runs twice as long."""
+    path = write_qdq(tmp_path / "qdq.onnx")
+    graph = read_graph(path)
+    whole = compile_whole(graph, Tensor(graph.input, *graph.shapes[graph.input][2:], 3, store=Store("u8", 0.02, 128)), "int8", 1)
+    kinds = {node.get_rt_info()["runtimePrecision"].astype(str) for node in whole.compiled.get_runtime_model().get_ops()}
+    assert kinds & {"i8", "u8"}

@@ -111,3 +111,22 @@ def test_a_wrong_frame_is_refused(echo, frame):
     net.set_preprocess(Preprocess())
     with pytest.raises(InputError, match="the frame is"):
         net.first(frame)
+
+
+@pytest.mark.parametrize("std", [1.0, -2.0])
+def test_a_frame_in_the_corner_is_copied_as_it_would_be_mixed(echo, random, std):
+    """By the table alone: the same bits as the oracle, which mixes each pixel with itself; its last row and column go on."""
+    frame = random.integers(0, 256, (13, 21, 3), dtype=np.uint8)
+    frame[0, :4] = 0  # where a table that divides by a negative number holds -0
+    live = random.random((13, 21)) < 0.3
+    answers = []
+    for backend in ("plain", "compiled"):
+        net = SelectiveNetwork.load(echo, backend=backend)
+        net.set_preprocess(Preprocess(scale=1, std=(std,), frame_px=(13, 21), resize="corner"))
+        (first,) = (value.copy() for value in net.first(frame).values())
+        (then,) = (value.copy() for value in net.next(255 - frame, live).values())
+        answers.append((first, then))
+    expected = np.pad(frame[:, :, ::-1].astype(np.float32) / np.float32(std), ((0, 3), (0, 3), (0, 0)), mode="edge")
+    assert (answers[0][0][0].transpose(1, 2, 0) == expected).all()
+    for oracle, ours in zip(*answers, strict=True):
+        assert oracle.tobytes() == ours.tobytes()

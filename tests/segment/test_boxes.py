@@ -209,3 +209,22 @@ def test_outputs_that_are_no_grid_are_named():
     decoder = BoxDecoder(of(BoxSettings(layout="grid")), (16, 24))
     with pytest.raises(InputError, match=r"have shapes \(1, 4, 2, 4\) and \(1, 2, 2, 3\); a grid is"):
         decoder.decode(outputs, {})
+
+
+@pytest.mark.parametrize("objectness", [False, True])
+def test_a_grid_says_the_same_however_it_lies_in_memory(objectness):
+    rng = np.random.default_rng(5)
+    scores = rng.random((1, 5, 20, 30), np.float32) ** 4
+    reaches = rng.uniform(1, 12, (1, 4, 20, 30)).astype(np.float32)
+    names = ("a", "b", "c", "d", "e")[int(objectness) :]
+    decoder = BoxDecoder(of(BoxSettings(layout="grid", objectness=objectness), labels=names), (160, 240), facts((160, 240), (160, 240)))
+    outputs = {"scores": scores, "boxes": reaches}
+    by_cell = {name: np.ascontiguousarray(value.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2) for name, value in outputs.items()}
+    found = decoder.decode(outputs, {})
+    decoder.reset()
+    assert found
+    assert decoder.decode(by_cell, {}) == found
+    by_cell["scores"][0, 2, 7, 9] = np.nan
+    decoder.reset()
+    with pytest.raises(EngineFault, match="holds NaN"):
+        decoder.decode(by_cell, {})

@@ -17,7 +17,7 @@ from edgevision.kernels.compiled.exact import fma
 from edgevision.kernels.compiled.jit import kernel, specialize
 from edgevision.kernels.compiled.native import at
 from edgevision.kernels.compiled.store import HELD, KINDS, encoded, numbers
-from edgevision.kernels.forms import Float, Intake, Plane, Runs
+from edgevision.kernels.forms import Float, Intake, Plane, Resize, Runs
 
 _RUNS, _LINES, _TENSOR, _FRAME = types.int32[:, ::1], types.UniTuple(types.int64, 5), types.float32[:, :, ::1], types.uint8[:, :, :]
 
@@ -92,15 +92,25 @@ def take_tensor(picture, runs, count, lines, line, room, given, kind):
 
 
 @kernel
-def take_frame(picture, runs, count, lines, line, room, given, kind, table, order):
-    """`picture` (row, column, channel), 8-bit; `table` (channel, 256)."""
+def code_table(table, coded, given, kind):
+    """What each 8-bit value comes to, (channel, 256), as the plane holds it."""
+    for c in range(table.shape[0]):
+        code_line(table[c], coded[c], given, kind)
+
+
+@kernel
+def take_frame(picture, runs, count, lines, line, room, given, kind, coded, order):
+    """`picture` (row, column, channel), 8-bit; `coded` as `code_table` makes it. Beyond the picture its last row and column stand."""
+    last_row, width = picture.shape[0] - 1, picture.shape[1]
     for run in range(count):
         row, start, stop = np.int64(runs[run, 0]), np.int64(runs[run, 1]), np.int64(runs[run, 2])
+        top, end = min(row, last_row), min(stop, width)
         for c in range(order.shape[0]):
-            values, channel = table[c], order[c]
-            for column in range(start, stop):
-                line[column - start] = values[picture[row, column, channel]]
-            code_line(line[: stop - start], room[0][c], given, kind)
+            codes, channel, values = coded[c], order[c], room[0][c]
+            for column in range(start, end):
+                values[column - start] = codes[picture[top, column, channel]]
+            for column in range(max(start, width), stop):
+                values[column - start] = codes[picture[top, width - 1, channel]]
         keep(stop - start, row, start, lines, room, kind)
 
 
@@ -162,20 +172,31 @@ def bind(intake: Intake, target: Plane) -> Callable[[NDArray[Any], Runs, int], N
         code = specialize(take_tensor, (_TENSOR, *into))
         extra: tuple[NDArray[Any], ...] = ()
     else:
-        extra = (intake.table, np.array(intake.order, np.int64))
-        signature = (_FRAME, *into, types.float32[:, ::1], types.int64[::1])
-        if intake.resize is None:
-            code = specialize(take_frame, signature)
+        order = np.array(intake.order, np.int64)
+        if intake.resize is None or is_corner(intake.resize):
+            code = specialize(take_frame, (_FRAME, *into, dtype[:, ::1], types.int64[::1]))
+            coded = np.zeros((channels, 256), held.dtype)
+            table = intake.table if intake.resize is None else intake.table + np.float32(0)  # as mixing has it: no zero is below 0
+            specialize(code_table, (types.float32[:, ::1], dtype[:, ::1], into[5], into[6]))(table, coded, numbers(target.store), kind)
+            extra = (coded, order)
         else:
-            one, pairs = types.float32[::1], types.int64[:, ::1]
-            code = specialize(take_resized, (*signature, pairs, pairs, one, one, one))
-            extra += _resize_tables(intake)
+            one, pairs, table_type = types.float32[::1], types.int64[:, ::1], types.float32[:, ::1]
+            code = specialize(take_resized, (_FRAME, *into, table_type, types.int64[::1], pairs, pairs, one, one, one))
+            extra = (intake.table, order, *_resize_tables(intake))
 
     def take(picture: NDArray[Any], runs: Runs, count: int, keep: Plane = target) -> None:
         code(picture, runs, count, lines, line, room, given, kind, *extra)
 
     given = numbers(target.store)
     return take
+
+
+def is_corner(resize: Resize) -> bool:
+    """Whether nothing is mixed: the picture lies in the corner as it is, its last row and column repeated."""
+    return all(
+        not axis.share.any() and np.array_equal(axis.first, np.minimum(np.arange(len(axis.first)), axis.first.max()))
+        for axis in (resize.rows, resize.columns)
+    )
 
 
 def _resize_tables(intake: Intake) -> tuple[NDArray[Any], ...]:
