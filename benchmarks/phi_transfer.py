@@ -1,5 +1,6 @@
 """How a Phi that was learnt on one surface does on another: the squared error of its attention beside dense attention on the same tokens,
-as a share of the dense answer's square, mean of the layers; beside it that of block means, which nobody taught.
+as a share of the dense answer's square, mean of the layers; beside it that of single tokens spread evenly, with which learning begins, and
+that of block means.
 
     python benchmarks/phi_transfer.py --weights weights/neu-det-csat.npz ../shared/data/neu-det ../shared/data/magnetic-tile
 """
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import torch
 
+from edgevision.networks.attention.phi import block_means
 from edgevision.networks.turbovit_weights import read_turbovit
 from edgevision.study.train.classify import Exam
 from edgevision.study.train.course import last_common
@@ -19,6 +21,12 @@ from edgevision.study.train.token_attention import Choice, attentions
 from edgevision.study.train.turbovit import TrainedTurboViT, load_weights
 
 MEASUREMENTS = (16, 32, 64, 128)
+
+
+def measure_means(network):
+    for module in network.attention.values():
+        means = block_means(module.count, module.tokens.key)
+        module.phi.data = torch.from_numpy(means).unflatten(1, module.tokens.key)
 
 
 def error_of(network, exam):
@@ -44,12 +52,14 @@ def main():
         surface, exam = load_surface(folder), None
         for count in MEASUREMENTS:
             row = []
-            for weights in (found.weights, bare):
+            for weights in (found.weights, bare, None):
                 network = TrainedTurboViT(found.spec, attentions(found.spec, Choice("csat", measurements=count)))
-                load_weights(network, weights).eval()
+                load_weights(network, bare if weights is None else weights).eval()
+                if weights is None:
+                    measure_means(network)
                 exam = exam or Exam.of(network, surface, found.spec.trained_px, last_common(network), each=1)
                 row.append(error_of(network, exam))
-            print(f"{surface.name}, m {count}: learnt {row[0]:.3f}, means {row[1]:.3f}", flush=True)
+            print(f"{surface.name}, m {count}: learnt {row[0]:.3f}, tokens {row[1]:.3f}, means {row[2]:.3f}", flush=True)
 
 
 if __name__ == "__main__":

@@ -125,6 +125,16 @@ class CameraConfig(Settings):
         return self
 
     @model_validator(mode="after")
+    def _names_have_tokens(self) -> CameraConfig:
+        gives_tokens = self.recompute.network == "turbovit" and self.recompute.turbovit.output == "tokens"
+        if gives_tokens != (self.segment.kind == "names"):
+            raise ValueError(
+                f"segment.kind is {self.segment.kind} and recompute.turbovit.output {self.recompute.turbovit.output}: a head asked by "
+                "name, and nothing else, reads a turbovit's tokens; use names, network turbovit and output tokens together, or none of them"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _known_marks_were_taught(self) -> CameraConfig:
         if self.judge.known_px and self.compare.reference != "golden":
             raise ValueError(

@@ -31,13 +31,14 @@ from edgevision.recompute.arguments import Progress
 from edgevision.recompute.audit import Audit, Audits, AuditSettings
 from edgevision.recompute.camera_network import CameraNetwork
 from edgevision.recompute.engine import SelectiveNetwork
-from edgevision.recompute.load import labels_of, load_for_frames, span_px_of, threshold_of
+from edgevision.recompute.load import labels_of, load_for_frames, network_path, span_px_of, threshold_of
 from edgevision.recompute.refresh import RollingRefresh
 from edgevision.records import ChangeMap, Defect, Event, Frame, Image, Inspection, Mask, Region, Verdict
 from edgevision.registry import Registry
 from edgevision.second_look import Answer, SecondLook, with_audit
 from edgevision.segment.decoders import Decoder, decoder_for
 from edgevision.segment.facts import NetworkFacts, Placement
+from edgevision.segment.names import check_asked
 from edgevision.showing import Showing
 
 Found = tuple[tuple[Region, ...], tuple[Defect, ...]]
@@ -82,6 +83,8 @@ class Pipeline:
         if camera not in loaded.cameras:
             raise ConfigError(f"camera is {camera!r}; it must be one of {', '.join(loaded.cameras)}")
         settings = loaded.cameras[camera]
+        if settings.segment.kind == "names":
+            check_asked(settings.segment, network_path(settings.recompute))
         chosen = settings.recompute.policy
         policy = registry.build("policy", chosen.type, chosen.settings)
         rules = tuple(registry.build("rule", rule.type, rule.settings) for rule in settings.rules)
@@ -326,7 +329,9 @@ class Pipeline:
         return self._network, self._decoder, self._audits
 
     def _new_second_look(self, audits: Audits, network: CameraNetwork) -> SecondLook:
-        return SecondLook(audits, self._new_decoder(network, self._size_px), self._rules[0], self.settings.segment.kind != "boxes")
+        return SecondLook(
+            audits, self._new_decoder(network, self._size_px), self._rules[0], self.settings.segment.kind not in ("boxes", "names")
+        )
 
     def _new_decoder(self, network: CameraNetwork, size_px: tuple[int, int]) -> Decoder:
         return decoder_for(self.settings.segment, size_px, facts_of(network, *size_px))
@@ -436,7 +441,7 @@ def facts_of(network: CameraNetwork, height: int, width: int) -> NetworkFacts:
     """What a decoder must know of the network that watches frames of (height, width)."""
     said, settings = network.metadata, network.preprocess
     placement = Placement.of((height, width), network.input_shape[2:], settings.resize if settings is not None else "stretch")
-    return NetworkFacts(labels_of(said), threshold_of(said), span_px_of(network, height, width), placement, said)
+    return NetworkFacts(labels_of(said), threshold_of(said), span_px_of(network, height, width), placement, said, network.sha256)
 
 
 def _only_camera(config: Config) -> str:

@@ -33,7 +33,8 @@ class Answer:
 class SecondLook:
     """One camera's. Without `has_maps` what the answers show is compared, and not their values.
 
-    A detector's are pixels and logits, most of them of places where nothing is: they stray without meaning anything.
+    A detector's are pixels and logits, most of them of places where nothing is, and tokens are numbers that only a head reads: they stray
+    without meaning anything.
     """
 
     def __init__(self, audits: Audits, decoder: Decoder, rule: Rule, has_maps: bool = True) -> None:

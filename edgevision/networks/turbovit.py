@@ -35,7 +35,8 @@ class TurboViTSpec:
 
     `unit` is the side, in tokens, of the windows in which `unit` attention stays; it halves with every pooling. `block` is that of the
     blocks of keys which other attentions keep or leave, the same in all stages. `head`: `class` gives
-    `scores` (1, labels), shares that add up to one; `segmentation` gives `defect` (1, labels, H / 4, W / 4), a probability each.
+    `scores` (1, labels), shares that add up to one; `segmentation` gives `defect` (1, labels, H / 4, W / 4), a probability each; `tokens`
+    ends with the last block, for what looks at its tokens (1, channels, rows, columns).
     """
 
     depths: tuple[int, ...] = (1, 2, 7, 2)
@@ -46,7 +47,7 @@ class TurboViTSpec:
     kinds: tuple[str, ...] = ("unit", "unit", "dense", "dense")
     unit: int = 8
     block: int = 8
-    head: Literal["class", "segmentation"] = "class"
+    head: Literal["class", "segmentation", "tokens"] = "class"
     labels: tuple[str, ...] = tuple(f"class_{index}" for index in range(1000))
     trained_px: int = 224
     decoder_dim: int = 64
@@ -142,6 +143,8 @@ def layers(spec: TurboViTSpec) -> tuple[Layer, ...]:
             steps += _block(steps[-1], spec, (stage, block), Layer("", "attention", (), 0, kind=kind, unit=unit), is_pooling)
             unit, kind = unit // 2 if is_pooling else unit, spec.kinds[stage]
         ends.append(steps[-1])
+    if spec.head == "tokens":
+        return tuple(steps)
     return (*steps, *(_class_head(steps[-1], spec) if spec.head == "class" else _segmentation_head(ends, spec)))
 
 

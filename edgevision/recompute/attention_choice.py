@@ -13,7 +13,7 @@ from edgevision.networks.attention import Attention, Tokens
 from edgevision.networks.attention.csat import Csat
 from edgevision.networks.attention.dense import LEAST_BLOCKS, Dense, Unit
 from edgevision.networks.attention.hybrid import Hybrid
-from edgevision.networks.attention.phi import Phi
+from edgevision.networks.attention.phi import Phi, spread_tokens
 from edgevision.networks.attention.sparsifiner import Predictor, Sparsifiner
 from edgevision.networks.turbovit import Layer, layers, sizes
 from edgevision.networks.turbovit_weights import TurboViT, Weights
@@ -64,9 +64,12 @@ def words_of(attention: Attention, tokens: Tokens) -> str:
 
 
 def _csat(settings: TurboViTSettings, learned: Weights, tokens: Tokens) -> Attention:
-    """Measures with the Phi that was learned, `phi` (measurement, row, column of keys), or with block means."""
-    phi = learned.get("phi")
-    held = None if phi is None else Phi(phi.reshape(len(phi), -1), (phi.shape[1], phi.shape[2]))
+    """Measures with the Phi that was learned, `phi` (measurement, row, column of keys), or with the one that the settings name."""
+    phi, held = learned.get("phi"), None
+    if phi is not None:
+        held = Phi(phi.reshape(len(phi), -1), (phi.shape[1], phi.shape[2]))
+    elif settings.phi == "tokens" and 0 < settings.measurements <= tokens.keys:
+        held = Phi(spread_tokens(settings.measurements, tokens.key), tokens.key)
     return Csat(settings.measurements, held, settings.recovery, settings.sparsity)
 
 

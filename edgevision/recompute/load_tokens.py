@@ -31,6 +31,8 @@ def load_tokens(settings: RecomputeSettings, gates: Gates, frame_px: tuple[int, 
         raise UnsupportedNetwork(
             f"{network.path}: compare.motion is shift, but turbovit's tokens know their places in the picture; leave motion out"
         )
+    if settings.turbovit.output == "tokens":
+        network = replace(network, spec=replace(network.spec, head="tokens"))
     made = open_tokens(network, settings.turbovit, size_px, gates, settings.threads, means)
     preprocess = Preprocess.from_metadata(made.metadata, network.path)
     if size_px != frame_px:

@@ -54,6 +54,11 @@ class TurboViTSettings(Settings):
         description="Height and width of its input, to which frames are stretched; whole units, 32 px with the default ones. Left out: the "
         "frame's own size, filled up, or for a classifier the size that it was trained on.",
     )
+    output: Literal["answer", "tokens"] = Field(
+        "answer",
+        description="What it gives: its own head's answer, or the last block's tokens, at which a head that is asked by name looks "
+        "(`segment.kind: names`).",
+    )
     attention: tuple[Literal["unit", "dense", "sparsifiner", "csat", "hybrid"], ...] = Field(
         (),
         max_length=16,
@@ -64,6 +69,11 @@ class TurboViTSettings(Settings):
     )
     hybrid: HybridSettings = Field(HybridSettings(), description="For attention `hybrid`: what is kept, and what is done about the rest.")
     measurements: int = Field(256, description="For csat: into how many measurements a layer's tokens are compressed; at most its tokens.")
+    phi: Literal["means", "tokens"] = Field(
+        "means",
+        description="For csat, where the weights hold no measurements that were learnt: each the mean of a block of tokens, or one token, "
+        "spread evenly; tokens come nearer to dense attention where they differ much, as on textures.",
+    )
     recovery: Literal["none", "denoise", "token"] = Field(
         "none",
         description="For csat: `denoise` what was found by soft thresholds of `sparsity`; `token`: look at tokens recovered from the "

@@ -13,6 +13,7 @@ from edgevision.segment.anomaly import AnomalyDecoder
 from edgevision.segment.boxes import BoxDecoder
 from edgevision.segment.classes import ClassDecoder
 from edgevision.segment.facts import NetworkFacts
+from edgevision.segment.names import NamesDecoder
 from edgevision.segment.segmentation import SegmentationDecoder
 from edgevision.segment.settings import SegmentSettings
 
@@ -35,6 +36,8 @@ def decoder_for(settings: SegmentSettings, shape_px: tuple[int, int], facts: Net
         return ClassDecoder(settings, shape_px, facts)
     if settings.kind == "anomaly":
         return AnomalyDecoder(settings, shape_px, facts)
+    if settings.kind == "names":
+        return NamesDecoder(settings, shape_px, facts)
     if settings.kind == "segmentation":
         return SegmentationDecoder(settings, shape_px, facts.labels, facts.threshold, facts.span_px)
-    raise InputError(f"segment.kind is {settings.kind!r}; it must be one of segmentation, boxes, class, anomaly")
+    raise InputError(f"segment.kind is {settings.kind!r}; it must be one of segmentation, boxes, class, anomaly, names")

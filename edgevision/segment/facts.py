@@ -34,7 +34,8 @@ class Placement:
 class NetworkFacts:
     """What the network's file says of itself, and how frames are given to it. The settings come before `labels` and `threshold`.
 
-    `span_px` is what its input covers, where that is more than the frame; `placement` None means that its input is the frame.
+    `span_px` is what its input covers, where that is more than the frame; `placement` None means that its input is the frame. `sha256` is
+    that of its file.
     """
 
     labels: tuple[str, ...] = ()
@@ -42,3 +43,4 @@ class NetworkFacts:
     span_px: Size | None = None
     placement: Placement | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
+    sha256: str = ""

@@ -54,6 +54,18 @@ class ClassSettings(Settings):
         return self
 
 
+class NamesSettings(Settings):
+    """Which head is asked by name, and for what."""
+
+    head: Path | None = Field(None, description="The head's file, as `edgevision train --names` writes it; it has no default.")
+    ask: tuple[str, ...] = Field(
+        (),
+        max_length=256,
+        description="Names of the defects that are asked for, of those that the head knows; where another is likeliest, nothing is "
+        "reported. Left out: all.",
+    )
+
+
 class AnomalySettings(Settings):
     """How anomaly values become 0 to 1: (value - threshold) / (max - min) + 0.5, as anomalib does it."""
 
@@ -73,7 +85,7 @@ class AnomalySettings(Settings):
 class SegmentSettings(Settings):
     """How the network's output becomes regions."""
 
-    kind: Literal["segmentation", "boxes", "class", "anomaly"] = Field(
+    kind: Literal["segmentation", "boxes", "class", "anomaly", "names"] = Field(
         "segmentation", description="What the network's output is; chooses the decoder."
     )
     output: str | None = Field(None, description="Name of the network output to decode; leave it out when the network has only one.")
@@ -99,10 +111,15 @@ class SegmentSettings(Settings):
     )
     boxes: BoxSettings = Field(BoxSettings(), description="For `kind: boxes`; there max_regions keeps the likeliest.")
     classes: ClassSettings = Field(ClassSettings(), description="For `kind: class`; there softmax has no background.")
+    names: NamesSettings = Field(
+        NamesSettings(), description="For `kind: names`, which asks a turbovit's tokens for defects by name; where they are as for `class`."
+    )
     anomaly: AnomalySettings = Field(AnomalySettings(), description="For `kind: anomaly`; thresholds above are of normalised values.")
 
     @model_validator(mode="after")
     def _is_ordered(self) -> Self:
         if self.threshold is not None and self.low_threshold > self.threshold:
             raise ValueError(f"low_threshold is {self.low_threshold:g}; it must not exceed threshold ({self.threshold:g}); lower it")
+        if self.kind == "names" and self.names.head is None:
+            raise ValueError("names.head is missing; kind names asks a head that `edgevision train --names` wrote; add its path")
         return self

@@ -9,14 +9,18 @@ import edgevision as ev
 from edgevision.capture.synthetic import Line, SyntheticSettings
 from edgevision.config import load
 from edgevision.errors import ConfigError, UnsupportedNetwork
+from edgevision.networks.attention.phi import spread_tokens
 from edgevision.networks.turbovit import TurboViTSpec
-from edgevision.networks.turbovit_weights import random_turbovit, write_turbovit
+from edgevision.networks.turbovit_weights import random_turbovit, read_turbovit, write_turbovit
+from edgevision.recompute.load_tokens import open_tokens
+from edgevision.recompute.settings import TurboViTSettings
 from edgevision.records import Verdict
 
 SPEC = TurboViTSpec(
     (1, 1, 2), (64, 64, 64), (1, 2, 2), (64, 64, 64), (False, True, True), ("unit", "unit", "dense"),
     head="segmentation", labels=("scratch", "stain"), trained_px=128,
 )  # fmt: skip
+CSAT = {"attention": ("unit", "unit", "csat"), "measurements": 16}
 CONFIG = """
 cameras:
   cam:
@@ -56,6 +60,14 @@ def test_the_pipeline_runs_with_each_attention(weights, kind):
     assert (last.step.attention.kind, last.state.note) == (kind, "")
     assert kind in ("dense", "csat") or last.state.kept().mean() < 0.6
     assert found[2].audit_disagreement is not None
+
+
+def test_csat_measures_single_tokens_where_it_is_told_to(weights):
+    made = open_tokens(read_turbovit(weights / "net.npz"), TurboViTSettings(**CSAT, phi="tokens"), (128, 128), 0.0)
+    csat = made.attentions[-1].step.attention
+    assert np.array_equal(csat.phi.rows, spread_tokens(16, csat.phi.size))
+    with pytest.raises(UnsupportedNetwork, match="measurements is 0"):
+        open_tokens(read_turbovit(weights / "net.npz"), TurboViTSettings(**{**CSAT, "measurements": 0}, phi="tokens"), (128, 128), 0.0)
 
 
 def test_frames_of_any_size_lie_in_the_corner_or_are_stretched_to_the_size_that_is_named(weights):

@@ -86,13 +86,6 @@ def test_kept_sets_have_their_size_and_ties_go_to_the_first():
     assert token_attention.top(torch.zeros(3, 5), 2).tolist() == [[True, True, False, False, False]] * 3
 
 
-def test_any_first_rows_of_a_nested_phi_cover_the_map():
-    phi = token_attention.nested_means(40, (8, 8))
-    assert torch.allclose(phi.sum((1, 2)), torch.ones(40))
-    for count in (4, 16, 24, 40):
-        assert (phi[:count].sum(0) > 0).all()
-
-
 def test_parts_are_never_on_both_sides(folder):
     surface = surfaces.load_surface(folder)
     assert {p.part for p in surface.learnt}.isdisjoint({p.part for p in surface.judged})

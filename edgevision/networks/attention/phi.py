@@ -1,7 +1,8 @@
-"""Phi, what compresses tokens into measurements (METHODS 1): block means to begin with, learned or random; fitted to any map.
+"""Phi, what compresses tokens into measurements (METHODS 1): block means, tokens spread evenly, random or learned; fitted to any map.
 
 In: a number of measurements and a map's size. Out: a matrix (measurement, token), tokens row by row. Keeps nothing. A learned Phi is
-nested: its first m rows serve every smaller m.
+nested: its first m rows serve every smaller m, and so do those of `spread_tokens`, with which learning begins. METHODS begins with means;
+where keys differ much a mean of them is like none, and attention over single ones of them is several times nearer to dense.
 """
 
 from __future__ import annotations
@@ -58,6 +59,22 @@ def block_means(measurements: int, size: Size) -> Float:
     return np.asarray(np.einsum("ry,cx->rcyx", down, right).reshape(measurements, -1), np.float32)
 
 
+def spread_tokens(measurements: int, size: Size) -> Float:
+    """Each measurement one token. Any first m lie evenly over the map, on no grid that a network's own could beat with: Halton's points.
+
+    Raises InputError for more measurements than tokens.
+    """
+    tall, wide = size
+    if measurements > tall * wide:
+        raise InputError(f"measurements is {measurements}; a map of {tall} x {wide} has at most {tall * wide} tokens")
+    rows: dict[int, None] = {}  # in the order in which they were found
+    number = 0
+    while len(rows) < measurements:
+        number += 1
+        rows.setdefault(int(_halton(number, 3) * tall) * wide + int(_halton(number, 2) * wide))
+    return np.eye(tall * wide, dtype=np.float32)[list(rows)]
+
+
 def random_signs(measurements: int, tokens: int, seed: int = 0) -> Float:
     """Rademacher: +-1 / sqrt(m)."""
     signs = np.random.default_rng(seed).integers(0, 2, (measurements, tokens)) * 2 - 1
@@ -67,6 +84,16 @@ def random_signs(measurements: int, tokens: int, seed: int = 0) -> Float:
 def divisors(number: int) -> list[int]:
     """Of a positive number, ascending."""
     return [k for k in range(1, number + 1) if number % k == 0]
+
+
+def _halton(number: int, base: int) -> float:
+    """Place in 0 to 1: the number's digits mirrored at the point."""
+    place, share = 0.0, 1.0
+    while number:
+        number, digit = divmod(number, base)
+        share /= base
+        place += digit * share
+    return place
 
 
 def _means(length: int, parts: int) -> NDArray[np.float64]:

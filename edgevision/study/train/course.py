@@ -30,7 +30,7 @@ from edgevision.study.train.token_attention import Choice, attentions
 from edgevision.study.train.turbovit import IMAGE, TrainedTurboViT, load_weights, weights_of
 
 POINTS = 6  # of a lesson's curve, at least
-POOL = 320  # crops that are drawn and run up to the start of a lesson once
+POOL = 1280  # crops at most that are drawn and run up to the start of a lesson once
 _HEAD = ("head.classes.weight", "head.classes.bias")  # anew for other labels
 SMALL = TurboViTSpec(
     depths=(1, 1, 4, 1), dims=(16, 32, 64, 128), heads=(1, 1, 2, 4), hidden=(32, 64, 256, 512), labels=("",), trained_px=256, block=2
@@ -101,7 +101,8 @@ def _lessons(task: CourseTask, network: TrainedTurboViT) -> Iterator[tuple[str, 
         start = last_common(network)
     if start is not None and start not in (names := [step.name for step in network.steps]):
         raise InputError(f"--start {start}: no such layer; they are {', '.join(name for name in names if name.endswith('.mlp_out'))}")
-    base = TeachSettings(seed=task.seed, px=px, start=start or IMAGE, pool=0 if start is None else POOL, threads=task.threads)
+    pool = 0 if start is None else min(POOL, 16 * task.steps)
+    base = TeachSettings(seed=task.seed, px=px, start=start or IMAGE, pool=pool, threads=task.threads)
     shares = _SHARES[task.choice.kind] if start is None or task.choice.kind != "dense" else _ON_TOP
     for name, (lesson, share, rate, is_half) in shares.items():
         changes: dict[str, Any] = {"lesson": lesson, "rate": rate, "steps": max(1, round(share * task.steps))}
@@ -122,9 +123,9 @@ def last_common(network: TrainedTurboViT) -> str:
 # share of the steps, highest rate, whether on pictures of half the side
 _SHARES: Mapping[str, Mapping[str, tuple[str, float, float, bool]]] = MappingProxyType({
     "dense": {"half": ("labels", 0.7, 2e-3, True), "whole": ("labels", 0.3, 1e-3, False)},
-    "sparsifiner": {"predictor": ("predictor", 0.3, 3e-3, False), "distilled": ("distilled", 0.7, 5e-4, False)},
-    "csat": {"measured": ("measured", 0.3, 3e-3, False), "nested": ("nested", 0.7, 5e-4, False)},
-    "hybrid": {"distilled": ("distilled", 1.0, 5e-4, False)},
+    "sparsifiner": {"predictor": ("predictor", 0.3, 3e-3, False), "distilled": ("distilled", 0.7, 1e-3, False)},
+    "csat": {"measured": ("measured", 0.1, 3e-3, False), "nested": ("nested", 0.9, 1e-3, False)},
+    "hybrid": {"distilled": ("distilled", 1.0, 1e-3, False)},
 })  # fmt: skip
 
 

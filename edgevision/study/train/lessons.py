@@ -21,7 +21,7 @@ from edgevision.study.train.turbovit import IMAGE, TrainedTurboViT
 SMOOTHING = 0.05  # of the labels
 TEACHER_WEIGHT = 0.5
 TOKEN_WEIGHT = 0.5
-PHI_PACE = 0.1
+PHI_PACE = 0.03
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,12 +1,14 @@
 """`edgevision train --names`: a head that is asked by name learns on a network that stays as it is; a name is added from a few examples.
 
 In: NamesTask. Out: the head's file and figures. Keeps nothing. Crops go through the network once; what is learnt then is small, and takes
-seconds. Adding a name teaches its own offsets alone: the answers of the other names do not move, they only meet one more in the softmax.
+seconds. A name that is added is not taught but placed among what the head remembers of the others' crops (`networks/likeness.py`): their
+answers do not move, they only meet one more in the softmax.
 """
 
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,22 +20,23 @@ from torch.nn import functional
 
 from edgevision.errors import InputError
 from edgevision.networks.attention.phi import block_means
-from edgevision.networks.names import NamedHead, read_names, rows_of, write_names
+from edgevision.networks.names import NamedHead, Remembered, read_names, rows_of, write_names
 from edgevision.networks.turbovit import NORM_EPSILON
 from edgevision.networks.turbovit_weights import read_turbovit
 from edgevision.study.train.classify import as_input
-from edgevision.study.train.surfaces import Surface, judged_crops, learnt_batch, load_surface
+from edgevision.study.train.surfaces import Picture, Surface, judged_crops, learnt_batch, load_surface
 from edgevision.study.train.turbovit import TrainedTurboViT, load_weights
 
 BUCKETS, TEXT, DIM = 256, 16, 32
-CROPS, AT_ONCE = 640, 32  # learnt from
+EACH, OF_EXAMPLE, AT_ONCE = 3, 12, 32  # crops of a picture that is learnt from, and of one that a name is added by
 STEPS, RATE, DECAY = 400, 3e-3, 0.02
 MEASUREMENTS = 16
+TAUGHT = ("letters", "ask", "read", "key", "value", "offsets")
 
 
 @dataclass(frozen=True, slots=True)
 class NamesTask:
-    """`network`: trained weights. `head`: one to add `name` to, from `examples` crops of it; None: all names of the network are taught."""
+    """`network`: trained weights. `head`: one to add `name` to, by `examples` pictures drawn of it; None: all names are taught."""
 
     data: Path
     network: Path
@@ -58,13 +61,18 @@ class Tokens:
         chosen = torch.isin(self.labels, torch.tensor(labels))
         return Tokens(self.x[chosen], self.labels[chosen])
 
+    @property
+    def means(self) -> Any:
+        """(crop, channel)."""
+        return self.x.mean(1).numpy()
+
 
 class TaughtHead(nn.Module):  # type: ignore[misc]
     """`networks/names.py` as torch sees it: names asked over tokens."""
 
     def __init__(self, head: NamedHead) -> None:
         super().__init__()
-        for name in ("letters", "ask", "read", "key", "value", "offsets"):
+        for name in TAUGHT:
             self.register_parameter(name, nn.Parameter(torch.from_numpy(getattr(head, name).copy())))
         self.rows = [torch.tensor(rows_of(name, len(head.letters))) for name in head.names]
         self.register_buffer("phi", torch.from_numpy(block_means(head.measurements, head.size)), persistent=False)
@@ -91,66 +99,80 @@ def run(task: NamesTask) -> dict[str, Any]:
     found = read_turbovit(task.network)
     network = load_weights(TrainedTurboViT(found.spec), found.weights).eval()
     if task.head is None:
-        return _teach(task, surface, network)
+        return _teach(task, surface, network, found.sha256)
     if task.name is None:
         raise InputError("--names FILE adds a name: say which with --add")
-    return _add(task, surface, network, read_names(task.head), task.name)
+    head = read_names(task.head)
+    if head.network != found.sha256:
+        raise InputError(f"{task.head}: was taught on the network {head.network[:12]}, {task.network} is {found.sha256[:12]}; name it")
+    return _add(task, surface, network, head, task.name)
 
 
-def _teach(task: NamesTask, surface: Surface, network: TrainedTurboViT) -> dict[str, Any]:
+def _teach(task: NamesTask, surface: Surface, network: TrainedTurboViT, sha256: str) -> dict[str, Any]:
     px = network.spec.trained_px
-    learnt = _tokens(network, surface, _drawn(surface, px, CROPS, task.seed))
+    crops, parts = cut(surface.learnt, surface, px, EACH, task.seed)
+    learnt = tokens_of(network, surface, crops)
     side = int(learnt.x.shape[1] ** 0.5)
-    head = _new(surface.labels, learnt.x.shape[2], (side, side), task.seed)
-    taught = _fitted(head, learnt, only_last=False, seed=task.seed)
+    head = replace(begun(surface.labels, learnt.x.shape[2], (side, side), task.seed), network=sha256)
+    memory = Remembered(learnt.means.astype(np.float16), learnt.labels.numpy(), parts)
+    taught = replace(fitted(head, learnt, seed=task.seed), memory=memory)
     path = task.out / f"{surface.name}-names.npz"
     write_names(path, taught)
-    judged = _tokens(network, surface, judged_crops(surface, px))
-    return {"names": str(path), "labels": surface.labels, "parameters": _size(taught), "accuracy": _accuracy(taught, judged, range(99))}
+    judged = tokens_of(network, surface, judged_crops(surface, px))
+    return {"names": str(path), "labels": surface.labels, "parameters": _size(taught), "accuracy": accuracy_of(taught, judged)}
 
 
 def _add(task: NamesTask, surface: Surface, network: TrainedTurboViT, head: NamedHead, name: str) -> dict[str, Any]:
     if name not in surface.labels or set(head.names) - set(surface.labels):
         raise InputError(f"--add {name}: {task.data} shows {', '.join(surface.labels)}; the head knows {', '.join(head.names)}")
-    order = [surface.labels.index(one) for one in (*head.names, name)]
-    if len(order) > len(surface.labels):
-        raise InputError(f"--add {name}: the head knows this name already")
-    px, new, old = network.spec.trained_px, order[-1], order[:-1]
-    judged = _tokens(network, surface, judged_crops(surface, px))
-    placed = replace_labels(judged, order)
-    before = _accuracy(head, placed.of(list(range(len(old)))), range(len(old)))
-    few = replace(surface, learnt=tuple(p for p in surface.learnt if p.label != new) + _first(surface, new, task.examples))
-    learnt = replace_labels(_tokens(network, few, _drawn(few, px, CROPS, task.seed)), order)
     by_letters = head.added(name)
-    taught = _fitted(by_letters, learnt, only_last=True, seed=task.seed)
+    order = [surface.labels.index(one) for one in by_letters.names]
+    px, old = network.spec.trained_px, len(head.names)
+    shown, parts = cut(_examples(surface, order[-1], task), surface, px, OF_EXAMPLE, task.seed)
+    means = tokens_of(network, surface, shown).means
+    began = time.perf_counter()
+    placed = head.placed(name, means, parts)
+    seconds = time.perf_counter() - began
     path = task.out / f"{surface.name}-names-{len(order)}.npz"
-    write_names(path, taught)
+    write_names(path, placed)
+    judged = replace_labels(tokens_of(network, surface, judged_crops(surface, px)), order)
     return {
         "names": str(path),
-        "labels": list(taught.names),
+        "labels": list(placed.names),
         "examples": task.examples,
-        "parameters_taught": taught.offsets.shape[1],
-        "old_before": before,
-        "by_letters_alone": _split(by_letters, placed, len(old)),
-        "by_examples": _split(taught, placed, len(old)),
+        "seconds": round(seconds, 3),
+        "memory_bytes": placed.memory.means.nbytes,
+        "old_before": accuracy_of(head, judged.of(list(range(old)))),
+        "by_letters_alone": split(by_letters, judged, old),
+        "by_examples": split(placed, judged, old),
     }
 
 
 def replace_labels(tokens: Tokens, order: list[int]) -> Tokens:
-    """Labels as the head counts its names."""
-    place = torch.full((max(order) + 1,), -1)
+    """Labels as the head counts its names, -1 for what it does not know."""
+    place = torch.full((max(max(order), int(tokens.labels.max())) + 1,), -1)
     place[torch.tensor(order)] = torch.arange(len(order))
     return Tokens(tokens.x, place[tokens.labels])
 
 
-def _first(surface: Surface, label: int, count: int) -> tuple[Any, ...]:
-    pictures = tuple(p for p in surface.learnt if p.label == label)[:count]
-    if len(pictures) < count:
-        raise InputError(f"--examples is {count}; there are {len(pictures)} pictures of {surface.labels[label]} to learn from")
-    return pictures
+def _examples(surface: Surface, label: int, task: NamesTask) -> tuple[Picture, ...]:
+    pictures = [p for p in surface.learnt if p.label == label]
+    if len(pictures) < task.examples:
+        raise InputError(f"--examples is {task.examples}; there are {len(pictures)} pictures of {task.name} to learn from")
+    drawn = np.random.default_rng((task.seed, 13)).permutation(len(pictures))[: task.examples]
+    return tuple(pictures[number] for number in sorted(drawn))
 
 
-def _new(names: tuple[str, ...], channels: int, size: tuple[int, int], seed: int) -> NamedHead:
+def cut(pictures: tuple[Picture, ...], surface: Surface, px: int, each: int, seed: int) -> tuple[tuple[Any, Any], Any]:
+    """Crops and their labels, `each` of every picture; and which picture (crop,) each was cut from."""
+    rng = np.random.default_rng((seed, 11))
+    made = [learnt_batch(replace(surface, learnt=(one,)), px, each, rng) for one in pictures]
+    crops = np.concatenate([crops for crops, _ in made]), np.concatenate([labels for _, labels in made])
+    return crops, np.repeat(np.arange(len(pictures)), each)
+
+
+def begun(names: tuple[str, ...], channels: int, size: tuple[int, int], seed: int) -> NamedHead:
+    """A head that has learned nothing yet, the same for the same seed."""
     random = np.random.default_rng(seed)
 
     def drawn(*shape: int) -> Any:
@@ -158,16 +180,16 @@ def _new(names: tuple[str, ...], channels: int, size: tuple[int, int], seed: int
 
     letters = random.standard_normal((BUCKETS, TEXT)).astype(np.float32)
     parts = {"ask": drawn(TEXT, DIM), "read": drawn(TEXT, DIM), "key": drawn(channels, DIM), "value": drawn(channels, DIM)}
-    offsets = np.zeros((len(names), 2 * DIM + 1), np.float32)
-    return NamedHead(names, letters, **parts, offsets=offsets, measurements=min(MEASUREMENTS, size[0] * size[1]), size=size)
+    offsets, liked = (np.zeros((len(names), width), np.float32) for width in (2 * DIM + 1, channels + 1))
+    margins = np.full(len(names), np.nan, np.float32)
+    own: dict[str, Any] = {"offsets": offsets, "liked": liked, "margins": margins}
+    nothing = Remembered(np.zeros((0, channels), np.float16), np.zeros(0, np.int64), np.zeros(0, np.int64))
+    measurements = min(MEASUREMENTS, size[0] * size[1])
+    return NamedHead(names, letters, **parts, **own, measurements=measurements, size=size, network="", memory=nothing)
 
 
-def _drawn(surface: Surface, px: int, count: int, seed: int) -> tuple[Any, Any]:
-    rng = np.random.default_rng((seed, 11))
-    return learnt_batch(surface, px, count, rng)
-
-
-def _tokens(network: TrainedTurboViT, surface: Surface, crops: tuple[Any, Any]) -> Tokens:
+def tokens_of(network: TrainedTurboViT, surface: Surface, crops: tuple[Any, Any]) -> Tokens:
+    """What the network makes of crops and their labels, as a head sees it."""
     images, labels = crops
     with torch.no_grad():
         made = [network.run(as_input(images[first : first + AT_ONCE], surface))[1] for first in range(0, len(images), AT_ONCE)]
@@ -175,14 +197,10 @@ def _tokens(network: TrainedTurboViT, surface: Surface, crops: tuple[Any, Any]) 
     return Tokens(functional.layer_norm(x, x.shape[-1:], eps=NORM_EPSILON), torch.from_numpy(np.asarray(labels)))
 
 
-def _fitted(head: NamedHead, learnt: Tokens, only_last: bool, seed: int, steps: int = STEPS) -> NamedHead:
-    """All weights, or the last name's offsets alone."""
+def fitted(head: NamedHead, learnt: Tokens, seed: int, steps: int = STEPS) -> NamedHead:
+    """The head with all weights taught."""
     model = TaughtHead(head)
-    if only_last:
-        model.requires_grad_(False)
-        model.offsets.requires_grad_(True)
-    trained = [one for one in model.parameters() if one.requires_grad]
-    optimiser = torch.optim.AdamW(trained, lr=RATE, weight_decay=0.0 if only_last else DECAY)
+    optimiser = torch.optim.AdamW(model.parameters(), lr=RATE, weight_decay=DECAY)
     generator = torch.Generator().manual_seed(seed)
     for step in range(steps):
         for group in optimiser.param_groups:
@@ -191,26 +209,23 @@ def _fitted(head: NamedHead, learnt: Tokens, only_last: bool, seed: int, steps: 
         loss = functional.cross_entropy(model(learnt.x[chosen]), learnt.labels[chosen], label_smoothing=0.02)
         optimiser.zero_grad()
         loss.backward()
-        if only_last and model.offsets.grad is not None:
-            model.offsets.grad[:-1] = 0
         optimiser.step()
     return replace(head, **model.weights())
 
 
-def _accuracy(head: NamedHead, judged: Tokens, names: range) -> float:
-    """The share of the crops that are named rightly, among these names."""
+def accuracy_of(head: NamedHead, judged: Tokens) -> float:
+    """The share of the crops that are named rightly."""
     with torch.no_grad():
-        scores = TaughtHead(head)(judged.x)[:, : names.stop]
-    return round(float((scores.argmax(1) == judged.labels).float().mean()), 4)
+        taught = TaughtHead(head)(judged.x).double().numpy()
+    found = head.scores(taught, judged.means).argmax(axis=1)
+    return round(float((found == judged.labels.numpy()).mean()), 4)
 
 
-def _split(head: NamedHead, judged: Tokens, old: int) -> dict[str, float]:
-    every = range(old + 1)
-    return {
-        "old": _accuracy(head, judged.of(list(range(old))), every),
-        "new": _accuracy(head, judged.of([old]), every),
-        "all": _accuracy(head, judged, every),
-    }
+def split(head: NamedHead, judged: Tokens, old: int) -> dict[str, float]:
+    """The share named rightly: of the first `old` names, of the one after them, of all."""
+    known = list(range(old))
+    parts = {"old": known, "new": [old], "all": [*known, old]}
+    return {part: accuracy_of(head, judged.of(labels)) for part, labels in parts.items()}
 
 
 def _size(head: NamedHead) -> dict[str, int]:

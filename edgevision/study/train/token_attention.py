@@ -16,6 +16,7 @@ from torch.nn import functional
 from edgevision.errors import InputError
 from edgevision.networks.attention import Tokens
 from edgevision.networks.attention.hybrid import HybridSettings, share_of
+from edgevision.networks.attention.phi import spread_tokens
 from edgevision.networks.attention.sparsifiner import Predictor
 from edgevision.networks.turbovit import TurboViTSpec, layers, sizes
 
@@ -147,15 +148,18 @@ class HybridAttention(TokenAttention):
 
 
 class CsatAttention(TokenAttention):
-    """METHODS 1: `phi` (measurement, row, column of keys), nested; the first `count` rows are used. While it is taught as many as are drawn
-    anew at each step, all or a half, a quarter, ... of them: else the network would know how to live with all of them alone."""
+    """METHODS 1: `phi` (measurement, row, column of keys), nested; the first `count` rows are used, single tokens to begin with.
+
+    While it is taught as many as are drawn anew at each step, all or a half, a quarter, ... of them: else the network would know how to
+    live with all of them alone.
+    """
 
     def __init__(self, tokens: Tokens, measurements: int) -> None:
         super().__init__(tokens)
         if measurements > tokens.keys:
             raise InputError(f"measurements is {measurements}; a layer has {tokens.keys} keys; give at most {tokens.keys}")
         self.count = measurements
-        self.phi = nn.Parameter(nested_means(self.count, tokens.key))
+        self.phi = nn.Parameter(torch.from_numpy(spread_tokens(self.count, tokens.key)).unflatten(1, tokens.key))
 
     def attend(self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
         """Softmax over the measured keys of the measured values."""
@@ -168,20 +172,6 @@ class CsatAttention(TokenAttention):
             self.error = (out - wanted).float().square().mean() / wanted.float().square().mean().clamp(min=1e-9)
             return wanted
         return out
-
-
-def nested_means(count: int, size: tuple[int, int]) -> torch.Tensor:
-    """(count, row, column): means of quarters, of their quarters and so on, three of each four: any first rows cover the map."""
-    rows: list[torch.Tensor] = []
-    side = 2
-    while len(rows) < count:
-        y, x = (torch.arange(n) * side // n for n in size)
-        made = [(y[:, None] == j) & (x[None] == i) for j in range(side) for i in range(side) if not (rows and j % 2 and i % 2)]
-        rows += [one.float() / one.sum() for one in made if one.any()]
-        side *= 2
-        if side > 2 * max(size):
-            rows += [torch.ones(size) / (size[0] * size[1])] * (count - len(rows))
-    return torch.stack(rows[:count])
 
 
 def block_of(size: tuple[int, int], side: int, across: int) -> torch.Tensor:

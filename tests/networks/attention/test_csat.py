@@ -9,7 +9,7 @@ from edgevision.errors import InputError
 from edgevision.kernels.plain.runs import forget, scan
 from edgevision.networks.attention import Opening, Tokens
 from edgevision.networks.attention.csat import Csat, CsatState, plane
-from edgevision.networks.attention.phi import Phi, block_means, random_signs
+from edgevision.networks.attention.phi import Phi, block_means, random_signs, spread_tokens
 
 HEADS, DIM = 2, 12
 
@@ -144,6 +144,17 @@ def test_block_means_are_means_that_cover_all(measurements, size):
     assert made.shape == (measurements, size[0] * size[1])
     assert made.sum(axis=1) == pytest.approx(1)
     assert (np.count_nonzero(made, axis=0) == 1).all()
+
+
+def test_any_first_spread_tokens_lie_evenly_over_the_map():
+    made = spread_tokens(144, (12, 12))
+    assert sorted(made.argmax(axis=1)) == list(range(144))  # each token once
+    assert np.array_equal(spread_tokens(10, (12, 12)), made[:10])
+    for measurements in (12, 24, 48, 96):
+        quarters = made[:measurements].reshape(measurements, 2, 6, 2, 6).sum(axis=(0, 2, 4))
+        assert np.abs(quarters - measurements / 4).max() <= 2
+    with pytest.raises(InputError, match="at most 9"):
+        spread_tokens(10, (3, 3))
 
 
 def test_a_learned_phi_fits_another_size():
