@@ -132,14 +132,19 @@ def test_defects_in_a_row_leave_nothing_behind(line):
 def test_the_last_board_leaves_no_bit_behind(line):
     line.write_text(re.sub(r"gate: \S+", "gate: 0", line.read_text()))
     template, image = board(1)
-    pipe, fresh = (ev.Pipeline.from_config(line) for _ in range(2))
+    pipe = ev.Pipeline.from_config(line)
     other = template.copy()
     draw_defects(np.random.default_rng(3), other, 4)
     for number, one in enumerate((other, board(2)[1], other)):  # the second is refused, and is not what the network holds
         pipe.inspect(frame(one, number))
     pipe.inspect(frame(image, 3))
-    fresh.inspect(frame(image, 3))
-    assert all((value == fresh.outputs[name]).all() for name, value in pipe.outputs.items())
+    change = pipe._change  # of this board, in the light and by the noise that are known by now
+    beside = BesideTemplate(template, None)
+    shown = beside.of(template).copy()
+    shown[change.live] = beside.of(change.corrected, change.live)[change.live]
+    whole = pipe.network.sibling().first(shown)
+    assert 0 < change.live.mean() < 0.1
+    assert all((value == whole[name]).all() for name, value in pipe.outputs.items())
 
 
 def test_the_whole_network_is_asked_in_the_templates_light(line):
