@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -21,3 +22,14 @@ def present() -> Callable[[str, str], str]:
         return found
 
     return find
+
+
+@pytest.fixture(autouse=True)
+def own_journal() -> Iterator[None]:
+    """The logger `edgevision` as it was before the test: a test that starts the journal takes it from those that read `caplog` after it."""
+    logger = logging.getLogger("edgevision")
+    handlers, level, propagate, disabled = list(logger.handlers), logger.level, logger.propagate, logger.disabled
+    yield
+    logger.handlers[:] = handlers
+    logger.setLevel(level)
+    logger.propagate, logger.disabled = propagate, disabled
