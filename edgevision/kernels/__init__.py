@@ -29,8 +29,7 @@ def open_attend(name: str, grid: Grid, kept: Kept, crew: Any, lanes: int | None 
 
     `crew`: threads to share with other layers, see `Backend.crew`, or how many of its own.
     """
-    backend = open_backend(name, lanes)
-    crew = backend.crew(crew) if isinstance(crew, int) else crew
+    backend, crew = open_backend(name, lanes), open_crew(name, crew)
     if backend.name == "plain":
         from edgevision.kernels.plain import attend as plain
 
@@ -45,8 +44,7 @@ def open_measurements(name: str, weights: Any, channels: int, step: float, crew:
 
     `crew` as for `open_attend`.
     """
-    backend = open_backend(name)
-    crew = backend.crew(crew) if isinstance(crew, int) else crew
+    backend, crew = open_backend(name), open_crew(name, crew)
     if backend.name == "plain":
         from edgevision.kernels.plain import compress as plain
 
@@ -56,9 +54,18 @@ def open_measurements(name: str, weights: Any, channels: int, step: float, crew:
     return (compiled.Measurements(weights, channels, step, crew), compiled.Measurements(weights, channels, step, crew)), compiled.spread
 
 
-def open_select(name: str) -> ModuleType:
-    """The functions that choose key blocks: see `plain/select.py`."""
-    return import_module(f"edgevision.kernels.{open_backend(name).name}.select")
+def open_crew(name: str, crew: Any) -> Any:
+    """Threads of one's own, where `crew` says how many; else the ones that it is."""
+    return open_backend(name).crew(crew) if isinstance(crew, int) else crew
+
+
+def open_select(name: str, crew: Any = 1) -> Any:
+    """What chooses key blocks: the functions of `plain/select.py`, whose rows the threads of a `crew` share, as for `open_attend`."""
+    if open_backend(name).name == "plain":
+        return import_module("edgevision.kernels.plain.select")
+    from edgevision.kernels.compiled.select import Select
+
+    return Select(open_crew(name, crew))
 
 
 def open_lack(name: str) -> ModuleType:

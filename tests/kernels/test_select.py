@@ -63,11 +63,11 @@ def test_tokens_are_alike_when_they_point_one_way(backend):
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_only_the_top_places_of_a_row_count_the_first_of_equals(backend):
     logits, up = np.array([[0.0, 3.0, 3.0, 3.0], [-9e9, -9e9, -9e9, 0.0]]), np.diag([1.0, 2.0, 4.0, 8.0])
-    made = np.zeros((2, 4), np.float32)
-    total = open_select(backend).by_basis(logits, up, (1.0, 2), made)
+    made, shares = np.zeros((2, 4), np.float32), np.ones((2, 4))
+    open_select(backend).by_basis(logits, up, (1.0, 2), shares, made)
     third = np.rint(STEPS / (3 + np.exp(-3.0)))
     assert made.tolist() == [[0, 2 * third, 4 * third, 0], [0, 0, 0, 8 * STEPS]]
-    assert total.tolist() == made.sum(axis=0).tolist()
+    assert shares.tolist() == [[0, third, third, 0], [0, 0, 0, STEPS]]
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -89,7 +89,7 @@ def test_compiled_equals_plain(size, shape, seed):
     budget = Budget(int(random.integers(1, grid.blocks + 1)), 1, float(random.choice([0.6, 1.0])), float(random.choice([0.0, 0.2])))
     found = []
     for backend in BACKENDS:
-        select = open_select(backend)
+        select = open_select(backend, 2)
         attend = open_attend(backend, grid, Kept.room(grid, 1), 1)
         attend.pack(key, key, every, True)
         alike = np.zeros((grid.blocks, tokens.heads), np.float32)
@@ -100,7 +100,8 @@ def test_compiled_equals_plain(size, shape, seed):
         select.choose(weights.reshape(-1, grid.blocks), fixed, budget, mask)
         logits, up = np.rint(5 * alike.astype(np.float64)), np.rint(9 * np.random.default_rng(seed).random((tokens.heads, grid.blocks)))
         made = np.zeros((grid.blocks, grid.blocks), np.float32)
-        total = select.by_basis(logits, up, (2.5, 3), made)
-        found.append((attend.query_means, attend.key_means(every[1:]), alike, weights, mask, made, total))
+        shares = np.ones(logits.shape)
+        select.by_basis(logits, up, (2.5, 3), shares, made)
+        found.append((attend.query_means, attend.key_means(every[1:]), alike, weights, mask, made, shares))
     for own, other in zip(*found, strict=True):
         assert own.tobytes() == other.tobytes()

@@ -73,8 +73,11 @@ class Arithmetic:
 
     def exp(self, v: Any) -> Any:
         """2^n times a polynomial; see the plain one."""
+        return self.exp_below(self.clamp(v, -87.0, 87.0))
+
+    def exp_below(self, v: Any) -> Any:
+        """e^v where -87 <= v <= 87; anything else elsewhere."""
         builder = self.builder
-        v = self.clamp(v, -87.0, 87.0)
         n = self.call("floor", self.call("fma", v, self.number(1.44269504), self.number(0.5)))
         r = self.call("fma", n, self.number(-0.693359375), v)
         r = self.call("fma", n, self.number(2.12194440e-4), r)

@@ -27,7 +27,7 @@ from edgevision.kernels.forms import Float, Plane
 from edgevision.kernels.plain.mend import TOP
 
 QUERY, QUERY_ROW, QUERY_PIXEL, LIVE_BYTES, LIVE_ROW, TARGET, TARGET_ROW, TARGET_PIXEL, MARKS, MARKS_ROW = range(10)
-SCORES = 5_000  # floats of scores that wait between the two products, so that they stay in the cache
+SCORES = 9_300  # floats of scores that wait between the two products, so that they stay in the cache
 MAC_PS, MOVE_PS = 12, 600  # about what a multiply-accumulate takes, and what packing a number
 _LINE, _TABLE, _FLAGS = types.int64[::1], types.int32[:, ::1], types.uint8[:, ::1]
 _FLOATS = types.float32[:, :, :, ::1]

@@ -126,7 +126,8 @@ class Passes(Emitter):
 
         def weight(value: Any, total: Any, address: Any) -> Any:
             below = self.b.fsub(value, top)
-            made = self.b.select(self.b.fcmp_ordered("<", below, self.math.number(LOWEST)), self.math.number(0.0), self.math.exp(below))
+            power = self.math.exp_below(below)
+            made = self.b.select(self.b.fcmp_ordered("<", below, self.math.number(LOWEST)), self.math.number(0.0), power)
             made = self.b.select(self.b.fcmp_unordered("uno", below, below), below, made)
             self.store(made, address)
             return self.b.fadd(total, made)

@@ -1,4 +1,5 @@
-"""Which key blocks are worth a look; see `plain/select.py`. All of it is small beside attention itself: one thread does it."""
+"""Which key blocks are worth a look; see `plain/select.py`. Small beside attention, but with a few tokens changed not beside what is left of
+it: threads share the rows. Runs are (0, first row, row after the last)."""
 
 from __future__ import annotations
 
@@ -11,14 +12,19 @@ from edgevision.kernels.compiled.across import exp
 from edgevision.kernels.compiled.attend import lines
 from edgevision.kernels.compiled.cpu import detect
 from edgevision.kernels.compiled.exact import fma
-from edgevision.kernels.compiled.jit import kernel, specialize
+from edgevision.kernels.compiled.crew import Crew
+from edgevision.kernels.compiled.jit import kernel
 from edgevision.kernels.compiled.native import at
 from edgevision.kernels.compiled.product import Shape, ShapeType, weigh
+from edgevision.kernels.compiled.rows import Rows
 from edgevision.kernels.forms import Float, Plane
 from edgevision.kernels.plain.select import STEPS
 
 Exact = NDArray[np.float64]
-_I64, _F32 = types.int64, types.float32
+UNIT, TOP = range(2)  # of the numbers of a basis
+LEAST, MOST, MASS, MARGIN = range(4)  # of those of a budget
+BASIS_PS, CHOOSE_PS, RANK_PS, ALIKE_PS = 22_000, 8_000, 8_000, 320_000  # about what a row's place, or a token, takes
+_F32, _F64 = types.float32, types.float64
 _LINE, _TABLE, _FLAGS = types.int32[::1], types.int32[:, ::1], types.uint8[:, ::1]
 
 
@@ -40,31 +46,33 @@ def add_up(source, bounds, sums, squares):
 
 
 @kernel
-def alike(source, bounds, blocks, channels, made):
-    """Into `made` (block, head)."""
-    heads = made.shape[1]
+def alike(runs, begin, end, source, bounds, blocks, made):
+    """Into `made` (block, head). `source`: address, bytes a row, a pixel, channels of a head."""
+    heads, channels = made.shape[1], source[3]
     sums, squares = np.empty(heads * channels, np.float32), np.empty(heads * channels, np.float32)
-    for block in blocks:
-        count = add_up(source, bounds[block], sums, squares)
-        for head in range(heads):
-            own, spread = np.float32(0.0), np.float32(0.0)
-            for c in range(head * channels, (head + 1) * channels):
-                mean = sums[c] / count
-                own = fma(mean, mean, own)
-                spread += squares[c]
-            spread /= count
-            made[block, head] = np.float32(1.0)
-            if spread != 0 and count > 1:
-                made[block, head] = (own * count - spread) / (spread * (count - np.float32(1.0)))
+    for run in range(begin, end):
+        for block in blocks[runs[run, 1] : runs[run, 2]]:
+            count = add_up(source, bounds[block], sums, squares)
+            for head in range(heads):
+                own, spread = np.float32(0.0), np.float32(0.0)
+                for c in range(head * channels, (head + 1) * channels):
+                    mean = sums[c] / count
+                    own = fma(mean, mean, own)
+                    spread += squares[c]
+                spread /= count
+                made[block, head] = np.float32(1.0)
+                if spread != 0 and count > 1:
+                    made[block, head] = (own * count - spread) / (spread * (count - np.float32(1.0)))
 
 
 @kernel
-def rank_blocks(queries, keys, log_counts, scale, weights):
-    """Into `weights` (block, head, key block)."""
+def rank_blocks(runs, begin, end, queries, keys, log_counts, scale, weights):
+    """Into `weights` (block, head, key block); a row is a head of a block."""
     blocks, heads, channels, room = queries.shape[0], queries.shape[1], queries.shape[2], keys.shape[3]
     scores = np.empty(blocks, np.float32)
-    for head in range(heads):
-        for block in range(blocks):
+    for run in range(begin, end):
+        for row in range(runs[run, 1], runs[run, 2]):
+            block, head = row // heads, row % heads
             scores[:] = 0.0
             for first in range(0, blocks, room):
                 own = scores[first : first + room]
@@ -95,17 +103,18 @@ def worth(weights, chosen):
 @kernel
 def heaviest(weights, fixed, most, found):
     """Into `found` the `most` heaviest, one at least, that are not fixed, the first of equals before the others; how many there are."""
-    number = 0
+    number, is_full, lightest = 0, False, weights[0]
     for block in range(weights.shape[0]):
         weight = weights[block]
-        if fixed[block] != 0 or (number == most and not weight > weights[found[number - 1]]):
+        if fixed[block] != 0 or (is_full and not weight > lightest):
             continue
-        place = number if number < most else number - 1
+        place = number - 1 if is_full else number
         while place > 0 and weight > weights[found[place - 1]]:
             found[place] = found[place - 1]
             place -= 1
         found[place] = block
-        number = min(number + 1, most)
+        number = number if is_full else number + 1
+        is_full, lightest = number == most, weights[found[number - 1]]
     return number
 
 
@@ -149,23 +158,25 @@ def come_nearer(weights, fixed, best, enough, made):
 
 
 @kernel
-def choose_rows(weights, fixed, least, most, mass, margin, mask):
-    """All rows."""
+def choose_rows(runs, begin, end, weights, fixed, numbers, mask):
+    """`numbers`: the budget."""
+    least, most, mass, margin = int(numbers[LEAST]), int(numbers[MOST]), numbers[MASS], numbers[MARGIN]
     chosen, found = np.empty(weights.shape[1], np.uint8), np.empty(weights.shape[1], np.int64)
-    for row in range(weights.shape[0]):
-        take_best(weights[row], fixed[row], least, most, mass, chosen, found)
-        if margin > 0:
-            is_kept, lacks = False, False
-            for block in range(chosen.shape[0]):
-                is_kept |= mask[row, block] != 0
-                lacks |= fixed[row, block] != 0 and mask[row, block] == 0
-            now = worth(weights[row], chosen)
-            if is_kept and not lacks and not now > worth(weights[row], mask[row]) * (1.0 + margin):
-                continue
-            if is_kept:
-                come_nearer(weights[row], fixed[row], chosen, now / (1.0 + margin), mask[row])
-                continue
-        mask[row] = chosen
+    for run in range(begin, end):
+        for row in range(runs[run, 1], runs[run, 2]):
+            take_best(weights[row], fixed[row], least, most, mass, chosen, found)
+            if margin > 0:
+                is_kept, lacks = False, False
+                for block in range(chosen.shape[0]):
+                    is_kept |= mask[row, block] != 0
+                    lacks |= fixed[row, block] != 0 and mask[row, block] == 0
+                now = worth(weights[row], chosen)
+                if is_kept and not lacks and not now > worth(weights[row], mask[row]) * (1.0 + margin):
+                    continue
+                if is_kept:
+                    come_nearer(weights[row], fixed[row], chosen, now / (1.0 + margin), mask[row])
+                    continue
+            mask[row] = chosen
 
 
 @kernel
@@ -183,51 +194,65 @@ def below(values, top, unit, made):
 
 
 @kernel
-def attend_by_basis(logits, up, unit, top, steps, made, total, shape):
-    """All rows; see `plain/select.py`."""
-    size, blocks = up.shape
+def attend_by_basis(runs, begin, end, logits, up, numbers, shares, made, shape):
+    """See `plain/select.py`. `numbers`: what logits are divided by, and how many places count."""
+    (size, blocks), unit, top = up.shape, numbers[UNIT], int(numbers[TOP])
     lines = (size + LINE - 1) // LINE
     powers, found, none = np.empty(lines * LINE, np.float32), np.empty(size, np.int64), np.zeros(size, np.uint8)
     exact = np.empty(blocks, np.float64)
-    total[:] = 0.0
-    for row in range(logits.shape[0]):
-        own = logits[row]
-        number = heaviest(own, none, min(top, size), found)
-        below(own, own[found[0]], unit, powers[:size])
-        for place in range(size, lines * LINE):
-            powers[place] = -np.inf
-        whole = np.float64(weigh(powers.ctypes.data, lines, np.float32(0.0), shape))
-        exact[:] = 0.0
-        for place in range(number):
-            add_times(up[found[place]], np.rint(np.float64(powers[found[place]]) / whole * steps), exact)
-        add_times(exact, 1.0, total)
-        for block in range(blocks):
-            made[row, block] = np.float32(exact[block])
+    for run in range(begin, end):
+        for row in range(runs[run, 1], runs[run, 2]):
+            own = logits[row]
+            number = heaviest(own, none, min(top, size), found)
+            below(own, own[found[0]], unit, powers[:size])
+            for place in range(size, lines * LINE):
+                powers[place] = -np.inf
+            whole = np.float64(weigh(powers.ctypes.data, lines, np.float32(0.0), shape))
+            shares[row] = 0.0
+            exact[:] = 0.0
+            for place in range(number):
+                share = np.rint(np.float64(powers[found[place]]) / whole * STEPS)
+                shares[row, found[place]] = share
+                add_times(up[found[place]], share, exact)
+            for block in range(blocks):
+                made[row, block] = np.float32(exact[block])
 
 
-def by_basis(logits: Exact, up: Exact, rule: tuple[float, int], made: Float) -> Exact:
-    """Into `made` (row, key block) the attention that a basis gives, in units of 1 / STEPS; the sum of all rows."""
-    total, wide, real = np.zeros(up.shape[1]), types.float64[:, ::1], types.float64
-    signature = (wide, wide, real, _I64, real, _F32[:, ::1], real[::1], ShapeType(Shape(detect().lanes)))
-    specialize(attend_by_basis, signature)(logits, up, float(rule[0]), rule[1], STEPS, made, total, None)
-    return total
+class Select:
+    """The functions of `plain/select.py`, each over arrays that should be the same ones every time."""
 
+    def __init__(self, crew: Crew) -> None:
+        self._rows = Rows(crew)
+        self._basis, self._budget = np.zeros(2), np.zeros(4)
+        self._source, self._blocks = np.zeros(4, np.int64), np.zeros(0, np.int32)
+        self._grid: Grid | None = None
+        self._bias = np.zeros(0, np.float32)
 
-def coherence(plane: Plane, bounds: Whole, blocks: Whole, made: Float) -> None:
-    """Into `made` (block, head) how alike the tokens of these blocks are."""
-    channels = plane.padded.shape[2] // made.shape[1]
-    source = types.UniTuple(_I64, 3)
-    specialize(alike, (source, _TABLE, _LINE, _I64, _F32[:, ::1]))(lines(plane), bounds, blocks, channels, made)
+    def coherence(self, plane: Plane, bounds: Whole, blocks: Whole, made: Float) -> None:
+        """Into `made` (block, head) how alike the tokens of these blocks are."""
+        if len(self._blocks) < len(bounds):
+            self._blocks = np.zeros(len(bounds), np.int32)
+        self._source[:], self._blocks[: len(blocks)] = (*lines(plane), plane.padded.shape[2] // made.shape[1]), blocks
+        kinds = types.int64[::1], _TABLE, _LINE, _F32[:, ::1]
+        tokens = (bounds[0, 1] - bounds[0, 0]) * (bounds[0, 3] - bounds[0, 2])
+        self._rows.run(alike, kinds, (self._source, bounds, self._blocks, made), len(blocks), int(tokens) * ALIKE_PS)
 
+    def rank(self, queries: Float, keys: Float, grid: Grid, weights: Float) -> None:
+        """Into `weights` (block, head, key block) how much attention the mean query of a block gives to each key block, by its mean key."""
+        if self._grid is not grid:
+            self._grid, self._bias = grid, grid.summary_bias
+        kinds = _F32[:, :, ::1], _F32[:, :, :, ::1], _F32[::1], _F32, _F32[:, :, ::1]
+        given = queries, keys, self._bias, grid.scale, weights
+        self._rows.run(rank_blocks, kinds, given, weights.shape[0] * weights.shape[1], weights.shape[2] * RANK_PS)
 
-def rank(queries: Float, keys: Float, grid: Grid, weights: Float) -> None:
-    """Into `weights` (block, head, key block) how much attention the mean query of a block gives to each key block, by its mean key."""
-    signature = (_F32[:, :, ::1], _F32[:, :, :, ::1], _F32[::1], _F32, _F32[:, :, ::1])
-    specialize(rank_blocks, signature)(queries, keys, grid.summary_bias, grid.scale, weights)
+    def choose(self, weights: Float, fixed: Flags, budget: Budget, mask: Flags) -> None:
+        """Into `mask` (row, key block), which holds the sets so far, the new ones."""
+        self._budget[:] = budget.least, budget.most, budget.mass, budget.margin
+        kinds = _F32[:, ::1], _FLAGS, _F64[::1], _FLAGS
+        self._rows.run(choose_rows, kinds, (weights, fixed, self._budget, mask), len(weights), weights.shape[1] * CHOOSE_PS)
 
-
-def choose(weights: Float, fixed: Flags, budget: Budget, mask: Flags) -> None:
-    """Into `mask` (row, key block), which holds the sets so far, the new ones."""
-    real = types.float64
-    signature = (_F32[:, ::1], _FLAGS, _I64, _I64, real, real, _FLAGS)
-    specialize(choose_rows, signature)(weights, fixed, budget.least, budget.most, budget.mass, budget.margin, mask)
+    def by_basis(self, logits: Exact, up: Exact, rule: tuple[float, int], shares: Exact, made: Float) -> None:
+        """Into `made` (row, key block) the attention that a basis gives, in units of 1 / STEPS; into `shares` (row, basis) what of it."""
+        self._basis[:] = rule
+        kinds = _F64[:, ::1], _F64[:, ::1], _F64[::1], _F64[:, ::1], _F32[:, ::1], ShapeType(Shape(detect().lanes))
+        self._rows.run(attend_by_basis, kinds, (logits, up, self._basis, shares, made, None), len(logits), made.shape[1] * BASIS_PS)

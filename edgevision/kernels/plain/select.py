@@ -75,20 +75,18 @@ def choose(weights: Float, fixed: Flags, budget: Budget, mask: Flags) -> None:
             mask[row] = _nearer(own, before, chosen, fixed[row] != 0, now / np.float64(1 + budget.margin))
 
 
-def by_basis(logits: Exact, up: Exact, rule: tuple[float, int], made: Float) -> Exact:
-    """Into `made` (row, key block) the attention that a basis gives, in units of 1 / STEPS; the sum of all rows (key block,).
+def by_basis(logits: Exact, up: Exact, rule: tuple[float, int], shares: Exact, made: Float) -> None:
+    """Into `made` (row, key block) the attention that a basis gives, in units of 1 / STEPS; into `shares` (row, basis) how much of each place.
 
     `logits` (row, basis) and `up` (basis, key block) are whole numbers. `rule`: what logits are divided by, and how many places of a row's
     softmax count, the largest, the first of equals. What is left is whole numbers of 1 / STEPS, so that sums are exact in any order.
     """
     unit, top = rule
     powers = weights_of(((logits - logits.max(axis=1, keepdims=True)) / unit).astype(np.float32))
-    shares = np.rint(powers.astype(np.float64) / summed(powers).astype(np.float64)[:, None] * STEPS)
+    shares[...] = np.rint(powers.astype(np.float64) / summed(powers).astype(np.float64)[:, None] * STEPS)
     order = np.argsort(-logits, axis=1, kind="stable")
     np.put_along_axis(shares, order[:, top:], 0.0, axis=1)
-    exact = shares @ up
-    made[...] = exact.astype(np.float32)
-    return np.asarray(exact.sum(axis=0))
+    made[...] = (shares @ up).astype(np.float32)
 
 
 def _best(weights: Float, fixed: Flags, budget: Budget) -> Flags:

@@ -43,6 +43,7 @@ class EachState:
         self._kept = np.zeros((tokens.queries, heads, most), np.int32)
         self._made = np.zeros((tokens.queries, heads, tokens.head_dim), np.float32)
         self._worth = np.zeros((tokens.queries, tokens.keys), np.float32)
+        self._shares = np.zeros((tokens.queries, len(self._up)))
         self._macs = 0
 
     def run(self, query: Plane, key: Plane, value: Plane, target: Plane, everything: bool, gate: Float | None) -> int:
@@ -71,7 +72,7 @@ class EachState:
         for head in range(heads):
             basis = shortened(self._offered[:, head].T @ down)
             logits: Exact = np.ascontiguousarray(self._asked[:, head] @ basis)
-            self._select.by_basis(logits, self._up, (UNIT * UNIT * float(np.sqrt(dim)), self._top), self._worth)
+            self._select.by_basis(logits, self._up, (UNIT * UNIT * float(np.sqrt(dim)), self._top), self._shares, self._worth)
             mask = np.zeros_like(none)
             self._select.choose(self._worth, none, budget, mask)
             self._kept[:, head] = np.nonzero(mask)[1].reshape(len(mask), -1)

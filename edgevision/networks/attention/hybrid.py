@@ -21,7 +21,7 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import BaseModel, Field
 
-from edgevision.kernels import open_select
+from edgevision.kernels import open_crew, open_select
 from edgevision.kernels.blocks import Budget, Flags, Mask
 from edgevision.kernels.forms import Float, Plane
 from edgevision.networks.attention import AttentionState, Opening, Tokens
@@ -63,7 +63,7 @@ class Hybrid:
 
     def open(self, tokens: Tokens, backend: str = "compiled", crew: Any = 1, has_gate: bool = False) -> AttentionState:
         """A state for one camera; dense where there are too few blocks to choose from."""
-        opening = Opening(backend, crew, has_gate)
+        opening = Opening(backend, open_crew(backend, crew), has_gate)
         return dense_instead(tokens, opening) or HybridState(tokens, self.settings, opening)
 
 
@@ -71,7 +71,7 @@ class HybridState(Selective):
     """Keeps the promises of `AttentionState`, and watches its quality: `error` of the last probes, as a share of the output's range."""
 
     def __init__(self, tokens: Tokens, settings: HybridSettings, opening: Opening) -> None:
-        self._pooled = Pooled(tokens, settings, opening.backend)
+        self._pooled = Pooled(tokens, settings, opening)
         super().__init__(tokens, self._pooled, tokens.blocks[0] * tokens.blocks[1], opening, has_summaries=True)
         self._settings, self._range, self._dense_runs = settings, 0.0, 0
         self._far: deque[bool] = deque(maxlen=settings.error_frames[1])
@@ -114,12 +114,13 @@ class Pooled:
     `is_dense`: all are kept for the time being.
     """
 
-    def __init__(self, tokens: Tokens, settings: HybridSettings, backend: str) -> None:
-        self._settings, self._grid, self._select = settings, tokens.grid(), open_select(backend)
+    def __init__(self, tokens: Tokens, settings: HybridSettings, opening: Opening) -> None:
+        self._settings, self._grid, self._select = settings, tokens.grid(), open_select(opening.backend, opening.crew)
         blocks, heads = self._grid.blocks, tokens.heads
         self._static = static_blocks(tokens.blocks, settings.sink, settings.window)
         self._alike = np.ones((blocks, heads), np.float32)
-        self._weights = np.zeros((blocks, heads, blocks), np.float32)
+        self._weights, self._fixed = np.zeros((blocks, heads, blocks), np.float32), np.zeros((blocks * heads, blocks), np.uint8)
+        self._rows = self._weights.reshape(-1, blocks)
         self._mask: Flags = np.zeros((blocks * heads, blocks), np.uint8)
         self._turn, self.is_dense, self.macs = 0, False, 0
 
@@ -145,14 +146,15 @@ class Pooled:
             seen.attend.take_query_means(seen.query, np.flatnonzero(seen.asking).astype(np.int32))
             self._select.coherence(seen.key, grid.key, np.flatnonzero(seen.moved).astype(np.int32), self._alike)
             self._select.rank(seen.attend.query_means, seen.attend.keys, grid, self._weights)
-            fixed = (self._static[:, None] | ~(settings.coherence <= self._alike.T)[None]).reshape(-1, blocks)
+            is_free = settings.coherence <= self._alike.T
+            np.logical_or(self._static[:, None], ~is_free[None], out=self._fixed.view(np.bool_).reshape(blocks, grid.heads, blocks))
             budget = Budget(share_of(settings.keep, blocks), share_of(settings.least, blocks), settings.mass, MARGIN * (seen.gate > 0))
-            self._select.choose(self._weights.reshape(-1, blocks), fixed.astype(np.uint8), budget, self._mask)
+            self._select.choose(self._rows, self._fixed, budget, self._mask)
             self.macs = seen.attend.query_means.size * blocks
         summaries = len(seen.attend.keys) - blocks
         is_low_rank = settings.correction == "low_rank"
         wide = np.full((blocks, grid.heads, blocks + summaries), is_low_rank)
-        wide[:, :, :blocks] = self._mask.reshape(blocks, grid.heads, blocks) != 0
+        wide[:, :, :blocks] = self._mask.view(np.bool_).reshape(blocks, grid.heads, blocks)
         wide[wide[:, :, :blocks].all(axis=2), blocks:] = False
         return wide
 

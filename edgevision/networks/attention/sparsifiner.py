@@ -27,13 +27,13 @@ import numpy as np
 from pydantic import BaseModel, Field
 
 from edgevision.errors import InputError
-from edgevision.kernels import open_select
+from edgevision.kernels import open_crew, open_select
 from edgevision.kernels.blocks import Budget, Flags, Mask, Whole
 from edgevision.kernels.forms import Float
 from edgevision.networks.attention import AttentionState, Opening, Tokens
 from edgevision.networks.attention.dense import dense_instead
 from edgevision.networks.attention.each import EachState
-from edgevision.networks.attention.fixed_point import UNIT, fixed_point, shortened
+from edgevision.networks.attention.fixed_point import UNIT, Exact, fixed_point, shortened
 from edgevision.networks.attention.hybrid import MARGIN, share_of
 from edgevision.networks.attention.selective import Seen, Selective
 
@@ -115,7 +115,7 @@ class Sparsifiner:
 
     def open(self, tokens: Tokens, backend: str = "compiled", crew: Any = 1, has_gate: bool = False) -> AttentionState:
         """A state for one camera; dense where there are too few blocks to choose from."""
-        opening = Opening(backend, crew, has_gate)
+        opening = Opening(backend, open_crew(backend, crew), has_gate)
         dense = dense_instead(tokens, opening)
         if dense is not None:
             return dense
@@ -126,26 +126,35 @@ class Sparsifiner:
         predictor = self.predictor or Predictor.start(tokens)
         predictor.check(tokens)
         most = share_of(self.settings.keep, tokens.blocks[0] * tokens.blocks[1])
-        return Selective(tokens, Predicted(tokens, self.settings, predictor, backend), most, opening, has_summaries=True)
+        return Selective(tokens, Predicted(tokens, self.settings, predictor, opening), most, opening, has_summaries=True)
 
 
 class Predicted:
-    """Keeps the promises of `Chooser`. `importance` (block,): the attention that each block gets, as it was last predicted."""
+    """Keeps the promises of `Chooser`. Keeps the halves of all blocks' means, and the sums over key blocks that the basis is made of: whole
+    numbers, so that a block that moved takes back what it added and adds what it is now."""
 
     note = ""
 
-    def __init__(self, tokens: Tokens, settings: SparsifinerSettings, predictor: Predictor, backend: str) -> None:
-        self._settings, self._grid, self._select = settings, tokens.grid(), open_select(backend)
-        blocks = self._grid.blocks
+    def __init__(self, tokens: Tokens, settings: SparsifinerSettings, predictor: Predictor, opening: Opening) -> None:
+        self._settings, self._grid, self._select = settings, tokens.grid(), open_select(opening.backend, opening.crew)
+        blocks, heads = self._grid.blocks, tokens.heads
         self._weights = tuple(fixed_point(part) for part in (predictor.query, predictor.key, predictor.down))
         self._up = fixed_point(predictor.lasting_up)
-        half = predictor.query.shape[1]
-        self._asked, self._offered = (np.zeros((blocks, tokens.heads, half), np.float64) for _ in range(2))
-        self._mask: Flags = np.zeros((blocks * tokens.heads, blocks), np.uint8)
+        half, size = predictor.query.shape[1], predictor.down.shape[1]
+        self._asked, self._offered = (np.zeros((blocks, heads, half), np.float64) for _ in range(2))
+        self._sums = np.zeros((heads, half, size), np.float64)
+        self._logits, self._shares = (np.zeros((blocks * heads, size), np.float64) for _ in range(2))
+        self._made = np.zeros((blocks * heads, blocks), np.float32)
+        self._mask: Flags = np.zeros((blocks * heads, blocks), np.uint8)
         self._free: Flags = np.zeros_like(self._mask)
-        self.importance = np.zeros(blocks, np.float64)
+        self._budget = Budget(share_of(settings.keep, blocks)), Budget(share_of(settings.keep, blocks), margin=MARGIN)
         self.scores: Float | None = None
         self.macs = 0
+
+    @property
+    def importance(self) -> Exact:
+        """(block,): the attention that each block gets, as it was last predicted."""
+        return np.asarray(self._shares.sum(axis=0) @ self._up)
 
     def choose(self, seen: Seen) -> Mask | None:
         """From means made anew where tokens changed."""
@@ -155,38 +164,39 @@ class Predicted:
         grid, blocks = self._grid, self._grid.blocks
         asking, moved = (np.flatnonzero(one).astype(np.int32) for one in (seen.asking, seen.moved))
         seen.attend.take_query_means(seen.query, asking)
-        weights = self.scores = self.predict((asking, seen.attend.query_means[asking]), (moved, seen.attend.key_means(moved)))
-        budget = Budget(share_of(self._settings.keep, blocks), margin=MARGIN * (seen.gate > 0))
-        self._select.choose(weights.reshape(-1, blocks), self._free, budget, self._mask)
+        self.scores = self.predict((asking, seen.attend.query_means[asking]), (moved, seen.attend.key_means(moved)))
+        self._select.choose(self._made, self._free, self._budget[seen.gate > 0], self._mask)
         wide = np.zeros((blocks, grid.heads, len(seen.attend.keys)), np.bool_)  # means are read, never looked at
-        wide[:, :, :blocks] = self._pruned(self._mask.reshape(blocks, grid.heads, blocks) != 0)
+        wide[:, :, :blocks] = self._pruned(self._mask.view(np.bool_).reshape(blocks, grid.heads, blocks))
         return wide
 
     def predict(self, asking: tuple[Whole, Float], moved: tuple[Whole, Float]) -> Float:
         """(block, head, key block): A~ in units of its fixed point. Of query and of key blocks: which are new, and their means."""
-        (query, key, down), asked, offered = self._weights, self._asked, self._offered
+        (query, key, down), asked, offered, heads = self._weights, self._asked, self._offered, self._grid.heads
         asked[asking[0]] = shortened(fixed_point(asking[1]) @ query)  # (block, head, half)
-        offered[moved[0]] = shortened(fixed_point(moved[1]) @ key)
-        basis = shortened(offered.transpose(1, 2, 0) @ down)  # (head, half, basis)
-        logits = np.matmul(asked.transpose(1, 0, 2), basis).transpose(1, 0, 2)  # (block, head, basis)
-        rows, blocks = logits.shape[0] * logits.shape[1], self._up.shape[1]
-        made = np.empty((*logits.shape[:2], blocks), np.float32)
+        new = shortened(fixed_point(moved[1]) @ key)
+        self._sums += (new - offered[moved[0]]).transpose(1, 2, 0) @ down[moved[0]]  # (head, half, basis)
+        offered[moved[0]] = new
+        basis, logits = shortened(self._sums), self._logits.reshape(len(asked), heads, -1)
+        for head in range(heads):
+            logits[:, head] = asked[:, head] @ basis[head]
         rule = (UNIT * UNIT * float(np.sqrt(self._grid.head_dim)), self._settings.top)
-        flat = np.ascontiguousarray(logits.reshape(rows, -1))
-        self.importance = self._select.by_basis(flat, self._up, rule, made.reshape(rows, blocks))
+        self._select.by_basis(self._logits, self._up, rule, self._shares, self._made)
         self.macs = (
-            asked.size * (self._grid.head_dim + basis.shape[2])
-            + offered.size * (self._grid.head_dim + basis.shape[2])
-            + min(self._settings.top, basis.shape[2]) * made.size
+            asking[1].size * asked.shape[2]
+            + asked.size * basis.shape[2]
+            + new.size * (self._grid.head_dim + basis.shape[2])
+            + min(self._settings.top, basis.shape[2]) * self._made.size
         )
-        return made
+        return self._made.reshape(len(asked), heads, -1)
 
     def _pruned(self, mask: Mask) -> Mask:
         """Without the blocks that get the least attention; the later of equals go first."""
-        count = int(self._settings.prune * len(self.importance))
+        count = int(self._settings.prune * len(mask))
         if not count:
             return mask
-        out = np.argsort(-self.importance, kind="stable")[len(self.importance) - count :]
+        mask = mask.copy()
+        out = np.argsort(-self.importance, kind="stable")[len(mask) - count :]
         mask[:, :, out] = False
         mask[out] = False
         block, head = np.nonzero(~mask.any(axis=2))
