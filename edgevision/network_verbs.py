@@ -100,6 +100,7 @@ def _add_bench_turbovit(benches: Any, add: AddVerb) -> None:
     turbo.add_argument("--gate", type=share, metavar="G", help="beside 0, which is exact (default: the shipped one)")
     turbo.add_argument("--keep", type=some_share, default=0.1, metavar="K", help="share of tokens that a query looks at (default 0.1)")
     turbo.add_argument("--methods", type=names, default=(), metavar="A,B", help="dense, sparsifiner, hybrid, csat (default: all)")
+    turbo.add_argument("--precision", choices=("f32", "bf16"), default="f32", help="of ours, but for attention, which is f32 (default f32)")
     both = "instead: these two settings side by side, such as measurements=256 measurements=64,gate=0"
     turbo.add_argument("--ab", nargs=2, metavar=("A", "B"), help=both)
     turbo.add_argument("--weights", type=Path, metavar="FILE.npz", help="a trained network (default: a random one, --seed)")
@@ -225,6 +226,7 @@ def _bench_turbovit(arguments: argparse.Namespace) -> int:
         seed=arguments.seed,
         shots=arguments.frames,
         has_memory=not arguments.no_memory,
+        precision=arguments.precision,
     )
     if arguments.ab:
         return _bench_both(task, arguments)

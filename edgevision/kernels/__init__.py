@@ -42,7 +42,7 @@ def open_attend(name: str, grid: Grid, kept: Kept, crew: Any, lanes: int | None 
 def open_measurements(name: str, weights: Any, channels: int, step: float, crew: Any) -> tuple[tuple[Any, Any], Any]:
     """Measurements of one layer's keys and of its values, see `plain/compress.py`, and what makes floats of them. Imports it only now.
 
-    `crew` as for `open_attend`.
+    The values' are to take the same tokens as the keys', just after them. `crew` as for `open_attend`.
     """
     backend, crew = open_backend(name), open_crew(name, crew)
     if backend.name == "plain":
@@ -51,7 +51,8 @@ def open_measurements(name: str, weights: Any, channels: int, step: float, crew:
         return (plain.Measurements(weights, channels, step), plain.Measurements(weights, channels, step)), plain.spread
     from edgevision.kernels.compiled import compress as compiled
 
-    return (compiled.Measurements(weights, channels, step, crew), compiled.Measurements(weights, channels, step, crew)), compiled.spread
+    keys = compiled.Measurements(weights, channels, step, crew)
+    return (keys, compiled.Measurements(weights, channels, step, crew, beside=keys)), compiled.spread
 
 
 def open_crew(name: str, crew: Any) -> Any:

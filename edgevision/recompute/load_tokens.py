@@ -33,7 +33,8 @@ def load_tokens(settings: RecomputeSettings, gates: Gates, frame_px: tuple[int, 
         )
     if settings.turbovit.output == "tokens":
         network = replace(network, spec=replace(network.spec, head="tokens"))
-    made = open_tokens(network, settings.turbovit, size_px, gates, settings.threads, means)
+    precision = "bf16" if settings.precision == "bf16" else "f32"
+    made = open_tokens(network, settings.turbovit, size_px, gates, settings.threads, means, precision)
     preprocess = Preprocess.from_metadata(made.metadata, network.path)
     if size_px != frame_px:
         preprocess = preprocess.model_copy(update={"frame_px": frame_px, "resize": fit})
@@ -42,14 +43,21 @@ def load_tokens(settings: RecomputeSettings, gates: Gates, frame_px: tuple[int, 
 
 
 def open_tokens(
-    network: TurboViT, settings: TurboViTSettings, size_px: tuple[int, int], gates: Gates, threads: int = 1, means: Means | None = None
+    network: TurboViT,
+    settings: TurboViTSettings,
+    size_px: tuple[int, int],
+    gates: Gates,
+    threads: int = 1,
+    means: Means | None = None,
+    precision: str = "f32",
 ) -> SelectiveNetwork:
-    """The network for tensors of (height, width), attending as the settings say. Raises InputError or UnsupportedNetwork."""
+    """The network for tensors of (height, width), attending as the settings say; in `precision` bf16 what works token by token is, and
+    attention stays f32. Raises InputError or UnsupportedNetwork."""
     check_gates(gates)
     refuse_unfit(network.spec, *size_px)
     chosen = with_attention(network, settings)
     attentions = attentions_for(chosen, settings, size_px)
-    plan = token_plan(chosen, size_px, attentions, dict(gates) if isinstance(gates, Mapping) else {"*": gates})
+    plan = token_plan(chosen, size_px, attentions, dict(gates) if isinstance(gates, Mapping) else {"*": gates}, precision)
     return SelectiveNetwork.of_plan(token_graph(chosen, size_px), plan, threads, means or {})
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from edgevision.errors import InputError, UnsupportedNetwork
 from edgevision.kernels.forms import BF16, F32, Combine, Convolve, Total
 from edgevision.kernels.plain.store import decode, encode
-from edgevision.recompute.plan import AnyStep, IslandStep, Plan, Ref, Step, Tensor
+from edgevision.recompute.plan import AnyStep, AttentionStep, IslandStep, Plan, Ref, Step, Tensor
 
 
 def choose_precision(path: str | Path, is_quantised: bool, wanted: str) -> str:
@@ -36,15 +36,19 @@ def finish(plan: Plan, gates: Mapping[str, float], precision: str) -> Plan:
 
 
 def _as_bf16(plan: Plan) -> Plan:
-    """Every tensor held as bf16, and the weights of what multiplies bf16. Sums of rows, and what only the user reads, stay f32."""
+    """Every tensor held as bf16, and the weights of what multiplies bf16. Sums of rows, what attention reads and writes, and what only the
+    user reads stay f32."""
     read = {ref.tensor for step in plan.steps if not isinstance(step, IslandStep) for ref in step.sources}
     read |= {ref.tensor for step in plan.steps if isinstance(step, IslandStep) for _, ref in step.sources if ref is not None}
     homed = {part for tensor in plan.tensors.values() for part in tensor.parts}
     last = {ref.tensor for ref in plan.outputs.values() if isinstance(ref, Ref)} - read - homed - {plan.input}
     last = {name for name in last if not plan.tensors[name].parts}
     last |= {step.target for step in plan.steps if isinstance(step, Step) and isinstance(step.form, Total) and step.form.axis == 1}
+    for step in plan.steps:
+        if isinstance(step, AttentionStep):
+            last |= {step.target, *(ref.tensor for ref in step.sources)}
     tensors = {name: tensor if name in last else replace(tensor, store=BF16) for name, tensor in plan.tensors.items()}
-    steps = tuple(_rounded(step) if isinstance(step, Step) else step for step in plan.steps)
+    steps = tuple(_rounded(step) if isinstance(step, Step) and step.sources[0].tensor not in last else step for step in plan.steps)
     return replace(plan, tensors=MappingProxyType(tensors), steps=steps)
 
 

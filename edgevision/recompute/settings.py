@@ -159,7 +159,7 @@ class RecomputeSettings(Settings):
     def _refuse_for_tokens(self) -> None:
         if self.engine == "splice":
             raise ValueError("engine is splice and network turbovit, which runs selectively only; leave engine out")
-        if self.precision not in ("auto", "f32"):
-            raise ValueError(f"precision is {self.precision}; turbovit runs in f32; leave it out")
+        if self.precision == "int8":
+            raise ValueError("precision is int8; turbovit runs in f32 or bf16; leave it out")
         if self.turbovit.weights is None:
             raise ValueError("turbovit.weights is missing; turbovit needs a file of weights, as `edgevision train` writes it; add its path")

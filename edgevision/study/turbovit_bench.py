@@ -51,6 +51,7 @@ class TurboTask:
     seed: int = 0
     shots: int = SHOTS
     has_memory: bool = True
+    precision: str = "f32"  # of ours
 
     def network(self) -> TurboViT:
         """The network with dense attention. Raises UnsupportedNetwork for a file that is none."""
@@ -71,7 +72,7 @@ class Ours:
         network = task.network()
         kinds = network.spec.kinds[:-GLOBAL_STAGES] + (who.method,) * GLOBAL_STAGES
         settings = with_keep(TurboViTSettings(attention=kinds), task.keep)
-        self._net: SelectiveNetwork = open_tokens(network, settings, (task.size_px,) * 2, who.gate, task.threads)
+        self._net: SelectiveNetwork = open_tokens(network, settings, (task.size_px,) * 2, who.gate, task.threads, precision=task.precision)
         self._is_whole, self._is_empty = who.is_whole, True
 
     def run(self, x: NDArray[np.float32], live: NDArray[np.bool_]) -> tuple[NDArray[np.float32], float, int]:

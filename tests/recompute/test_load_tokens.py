@@ -83,7 +83,7 @@ def test_frames_of_any_size_lie_in_the_corner_or_are_stretched_to_the_size_that_
         (", sparsifiner: {keep: 0}", "", r"turbovit.sparsifiner.keep is 0; it must be above 0 and at most 1"),
         (", attention: [unit, spars]", "", r"attention.1 is spars; it must be unit, .*; did you mean 'sparsifiner'"),
         ("", "      engine: splice", r"engine is splice and network turbovit, which runs selectively only"),
-        ("", "      precision: bf16", r"precision is bf16; turbovit runs in f32; leave it out"),
+        ("", "      precision: int8", r"precision is int8; turbovit runs in f32 or bf16; leave it out"),
     ],
 )
 def test_a_file_that_asks_for_what_cannot_be_is_refused(weights, turbovit, rest, line):

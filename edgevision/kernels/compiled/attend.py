@@ -408,8 +408,8 @@ class Attend:
         self._share(self._attend, count, int(self._queries[blocks].sum()), self._query_ps(float(self.kept.counts.mean())))
         target.live_px = scan(target.live, target.live, target.extent)
         ran = np.zeros((2, *wanted.shape), np.int32)
-        for made, counted in zip(ran, self._ran, strict=True):
-            np.add.at(made, of, counted[:count])
+        if count:
+            ran[:, blocks] = np.add.reduceat(self._ran[:, :count], np.cumsum(chunks) - chunks, axis=1)
         return ran[0], ran[1]
 
     def probe(self, query: Plane, asked: Flags) -> None:

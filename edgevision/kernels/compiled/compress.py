@@ -188,15 +188,17 @@ class Measurements:
     """Weighted sums of the tokens of one map, kept up to date. `weights` (measurement, token): see `plain/compress.py`.
 
     `sums` (measurement, channel), int32; `touched` (measurement,): which the last taking may have moved. Keeps each token's last value in
-    steps, so that what it added can be taken back exactly.
+    steps, so that what it added can be taken back exactly. `beside`: measurements by the same weights, of another map, which take the same
+    tokens just before: what the weights come to is known from there.
     """
 
-    def __init__(self, weights: Whole, channels: int, step: float, crew: Crew) -> None:
+    def __init__(self, weights: Whole, channels: int, step: float, crew: Crew, beside: Measurements | None = None) -> None:
         lanes, (count, tokens) = detect().lanes, weights.shape
         rows, width = -(-count // TILE), VECTORS * lanes
         panels, words = -(-channels // width), -(-tokens // 2)
-        self._columns = np.ascontiguousarray(weights.T)
-        self._weights, self._own = _words_of(weights, rows, words), np.zeros((rows, words, TILE), np.int32)
+        self._columns: Whole = np.ascontiguousarray(weights.T) if beside is None else beside._columns
+        self._weights: NDArray[np.int32] = _words_of(weights, rows, words) if beside is None else beside._weights
+        self._own: NDArray[np.int32] = np.zeros((rows, words, TILE), np.int32) if beside is None else beside._own
         self._held, self._words = np.zeros((panels, words, width), np.int32), np.zeros((panels, words, width), np.int32)
         self._padded = np.zeros((rows * TILE, panels * width), np.int32)
         self.sums = self._padded[:count, :channels]
@@ -204,6 +206,9 @@ class Measurements:
         self._runs = np.array([(place, 0, 1) for place in range(panels)], np.int32)
         self._job, self._chosen = np.zeros(7, np.int64), np.zeros(words, np.int64)
         self._reached, self.touched = np.ones(rows, np.uint8), np.ones(count, np.uint8)
+        self._is_beside = beside is not None
+        if beside is not None:
+            self._chosen, self._reached, self.touched = beside._chosen, beside._reached, beside.touched
         cube = types.int32[:, :, ::1]
         signature = (
             types.int32[:, ::1], types.int64, types.int64, _LINE, _LINE, cube, cube, types.uint8[::1], cube, cube, types.int32[:, ::1],
@@ -226,6 +231,9 @@ class Measurements:
 
     def take(self, tokens: Plane, chosen: NDArray[np.int64]) -> None:
         """Take in the `chosen` tokens, by number, and take back what they were before; `touched` says which sums that may move."""
+        if self._is_beside and len(chosen) <= len(self._chosen):
+            self._measure(tokens, len(chosen))
+            return
         self.touched[:] = 0
         for begin in range(0, len(chosen), len(self._chosen)):
             part = chosen[begin : begin + len(self._chosen)]

@@ -1,5 +1,5 @@
-"""Kernels over the rows of arrays, shared by a crew. In: a kernel (runs, begin, end, arrays, ...), the kinds of its arguments, the arguments,
-a number of rows. What the rows make must not depend on one another.
+"""Kernels over the rows of arrays, shared by a crew. In: a kernel (runs, begin, end, arrays, ...), the kinds of its arguments, the
+arguments, a number of rows. What the rows make must not depend on one another.
 
 Kept: each kernel's link. It is made anew where an argument is another than last time, which costs as much as some hundred rows; so arrays
 should be the same ones every time.

@@ -1,5 +1,5 @@
-"""Which key blocks are worth a look; see `plain/select.py`. Small beside attention, but with a few tokens changed not beside what is left of
-it: threads share the rows. Runs are (0, first row, row after the last)."""
+"""Which key blocks are worth a look; see `plain/select.py`. Small beside attention, but not beside what is left of it where a few tokens
+changed: threads share the rows. Runs are (0, first row, row after the last)."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from edgevision.kernels.blocks import LINE, Budget, Flags, Grid, Whole
 from edgevision.kernels.compiled.across import exp
 from edgevision.kernels.compiled.attend import lines
 from edgevision.kernels.compiled.cpu import detect
-from edgevision.kernels.compiled.exact import fma
 from edgevision.kernels.compiled.crew import Crew
+from edgevision.kernels.compiled.exact import fma
 from edgevision.kernels.compiled.jit import kernel
 from edgevision.kernels.compiled.native import at
 from edgevision.kernels.compiled.product import Shape, ShapeType, weigh
@@ -24,8 +24,11 @@ Exact = NDArray[np.float64]
 UNIT, TOP = range(2)  # of the numbers of a basis
 LEAST, MOST, MASS, MARGIN = range(4)  # of those of a budget
 BASIS_PS, CHOOSE_PS, RANK_PS, ALIKE_PS = 22_000, 8_000, 8_000, 320_000  # about what a row's place, or a token, takes
-_F32, _F64 = types.float32, types.float64
-_LINE, _TABLE, _FLAGS = types.int32[::1], types.int32[:, ::1], types.uint8[:, ::1]
+_LINE, _TABLE, _FLAGS, _NUMBERS = types.int32[::1], types.int32[:, ::1], types.uint8[:, ::1], types.float64[::1]
+_ROWS, _CUBE, _WIDE = types.float32[:, ::1], types.float32[:, :, ::1], types.float64[:, ::1]
+_ALIKE = types.int64[::1], _TABLE, _LINE, _ROWS
+_RANK = _CUBE, types.float32[:, :, :, ::1], types.float32[::1], types.float32, _CUBE
+_CHOOSE = _ROWS, _FLAGS, _NUMBERS, _FLAGS
 
 
 @kernel
@@ -223,6 +226,7 @@ class Select:
 
     def __init__(self, crew: Crew) -> None:
         self._rows = Rows(crew)
+        self._by_basis = (_WIDE, _WIDE, _NUMBERS, _WIDE, _ROWS, ShapeType(Shape(detect().lanes)))
         self._basis, self._budget = np.zeros(2), np.zeros(4)
         self._source, self._blocks = np.zeros(4, np.int64), np.zeros(0, np.int32)
         self._grid: Grid | None = None
@@ -233,26 +237,23 @@ class Select:
         if len(self._blocks) < len(bounds):
             self._blocks = np.zeros(len(bounds), np.int32)
         self._source[:], self._blocks[: len(blocks)] = (*lines(plane), plane.padded.shape[2] // made.shape[1]), blocks
-        kinds = types.int64[::1], _TABLE, _LINE, _F32[:, ::1]
         tokens = (bounds[0, 1] - bounds[0, 0]) * (bounds[0, 3] - bounds[0, 2])
-        self._rows.run(alike, kinds, (self._source, bounds, self._blocks, made), len(blocks), int(tokens) * ALIKE_PS)
+        self._rows.run(alike, _ALIKE, (self._source, bounds, self._blocks, made), len(blocks), int(tokens) * ALIKE_PS)
 
     def rank(self, queries: Float, keys: Float, grid: Grid, weights: Float) -> None:
         """Into `weights` (block, head, key block) how much attention the mean query of a block gives to each key block, by its mean key."""
         if self._grid is not grid:
             self._grid, self._bias = grid, grid.summary_bias
-        kinds = _F32[:, :, ::1], _F32[:, :, :, ::1], _F32[::1], _F32, _F32[:, :, ::1]
         given = queries, keys, self._bias, grid.scale, weights
-        self._rows.run(rank_blocks, kinds, given, weights.shape[0] * weights.shape[1], weights.shape[2] * RANK_PS)
+        self._rows.run(rank_blocks, _RANK, given, weights.shape[0] * weights.shape[1], weights.shape[2] * RANK_PS)
 
     def choose(self, weights: Float, fixed: Flags, budget: Budget, mask: Flags) -> None:
         """Into `mask` (row, key block), which holds the sets so far, the new ones."""
         self._budget[:] = budget.least, budget.most, budget.mass, budget.margin
-        kinds = _F32[:, ::1], _FLAGS, _F64[::1], _FLAGS
-        self._rows.run(choose_rows, kinds, (weights, fixed, self._budget, mask), len(weights), weights.shape[1] * CHOOSE_PS)
+        self._rows.run(choose_rows, _CHOOSE, (weights, fixed, self._budget, mask), len(weights), weights.shape[1] * CHOOSE_PS)
 
     def by_basis(self, logits: Exact, up: Exact, rule: tuple[float, int], shares: Exact, made: Float) -> None:
         """Into `made` (row, key block) the attention that a basis gives, in units of 1 / STEPS; into `shares` (row, basis) what of it."""
         self._basis[:] = rule
-        kinds = _F64[:, ::1], _F64[:, ::1], _F64[::1], _F64[:, ::1], _F32[:, ::1], ShapeType(Shape(detect().lanes))
-        self._rows.run(attend_by_basis, kinds, (logits, up, self._basis, shares, made, None), len(logits), made.shape[1] * BASIS_PS)
+        given = logits, up, self._basis, shares, made, None
+        self._rows.run(attend_by_basis, self._by_basis, given, len(logits), made.shape[1] * BASIS_PS)

@@ -76,7 +76,7 @@ def choose(weights: Float, fixed: Flags, budget: Budget, mask: Flags) -> None:
 
 
 def by_basis(logits: Exact, up: Exact, rule: tuple[float, int], shares: Exact, made: Float) -> None:
-    """Into `made` (row, key block) the attention that a basis gives, in units of 1 / STEPS; into `shares` (row, basis) how much of each place.
+    """Into `made` (row, key block) the attention that a basis gives, in units of 1 / STEPS; into `shares` (row, basis) what of each place.
 
     `logits` (row, basis) and `up` (basis, key block) are whole numbers. `rule`: what logits are divided by, and how many places of a row's
     softmax count, the largest, the first of equals. What is left is whole numbers of 1 / STEPS, so that sums are exact in any order.

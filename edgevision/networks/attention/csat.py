@@ -129,7 +129,7 @@ class CsatState:
     def _measure(self, key: Plane, value: Plane, everything: bool) -> int:
         """Bring the sums up to date; how many tokens were measured."""
         tokens = self._key[0] * self._key[1]
-        chosen = np.zeros(0, np.int64) if everything else np.flatnonzero(key.live | value.live)
+        chosen = np.zeros(0, np.int64) if everything else np.flatnonzero((key.live | value.live).astype(np.bool_))
         if everything or 2 * len(chosen) > tokens:
             for measured, source in zip(self._measured, (key, value), strict=True):
                 measured.take_all(source)
@@ -145,25 +145,22 @@ class CsatState:
         if not (everything or self._by.any()):
             return assign_slots(self._attend.changes, np.zeros(self._grid.blocks, np.bool_), everything)
         is_all = everything or self._recovery is not None
-        self._show(is_all)
-        moved = np.ones(self._grid.blocks, np.bool_) if is_all else self._moved_blocks()
+        is_moved: Mask = np.asarray(self._by.any(axis=0))
+        self._show(is_all, is_moved)
+        moved = np.ones(self._grid.blocks, np.bool_) if is_all else np.logical_or.reduceat(is_moved, self._grid.key[:, 2])
         can_mend = assign_slots(self._attend.changes, moved, everything or gate <= 0)
         self._attend.pack(self._seen[0], self._seen[1], np.flatnonzero(moved).astype(np.int32), is_all)
         return can_mend
 
-    def _show(self, is_all: bool) -> None:
+    def _show(self, is_all: bool, is_moved: Mask) -> None:
         """The measurements as tokens, those that moved live; or what is recovered from them, all of it."""
-        rows = slice(None) if is_all else np.flatnonzero(self._by.any(axis=0))
+        rows = slice(None) if is_all else np.flatnonzero(is_moved)
         for seen, values in zip(self._seen, self._values, strict=True):
-            seen.live[...] = is_all or self._by.any(axis=0)
+            seen.live[...] = is_all or is_moved
             if self._recovery is None:
                 seen.values[0, rows] = values[rows]
             else:
                 seen.values[...] = (self._recovery @ values.astype(np.float64)).astype(np.float32).reshape(seen.values.shape)
-
-    def _moved_blocks(self) -> Mask:
-        """(block of measurements,): which have one that moved."""
-        return np.asarray(np.logical_or.reduceat(self._by.any(axis=0), self._grid.key[:, 2]))
 
     def _wanted(self, query: Plane, everything: bool, can_mend: bool) -> NDArray[np.uint8]:
         """(block, head): whose queries run. All see measurements that moved; with a gate they are mended, see `selective.py`."""
