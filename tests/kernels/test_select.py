@@ -105,3 +105,20 @@ def test_compiled_equals_plain(size, shape, seed):
         found.append((attend.query_means, attend.key_means(every[1:]), alike, weights, mask, made, shares))
     for own, other in zip(*found, strict=True):
         assert own.tobytes() == other.tobytes()
+
+
+def test_threads_share_the_rows_and_change_nothing():
+    random = np.random.default_rng(0)
+    logits, up = np.rint(random.standard_normal((300, 40)) * 1e5), np.rint(random.random((40, 50)) * 256)
+    found, free = [], np.zeros((300, 50), np.uint8)
+    for threads in (1, 3):
+        select = open_select("compiled", threads)
+        shares, made, mask = np.zeros(logits.shape), np.zeros((300, 50), np.float32), np.zeros((300, 50), np.uint8)
+        for _ in range(2):  # the second time by links that are there
+            made[...], shares[...] = 0, 0
+            select.by_basis(logits, up, (65536.0, 8), shares, made)
+            select.choose(made, free, Budget(5, margin=0.1), mask)
+        found.append((shares, made, mask))
+    assert (found[0][2].sum(axis=1) == 5).all()
+    for own, other in zip(*found, strict=True):
+        assert own.tobytes() == other.tobytes()
