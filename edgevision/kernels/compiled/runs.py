@@ -16,6 +16,7 @@ from edgevision.kernels.compiled.jit import kernel, specialize
 from edgevision.kernels.forms import NO_ENDS, Ends, Feed, Plane, Runs
 
 _BYTES, _WORDS, _LINE = types.uint8[:, ::1], types.int32[:, ::1], types.int32[::1]
+_EIGHTS = types.uint64[:, ::1]
 _ENDS = types.UniTuple(types.int64, 4)
 _FEED = types.Tuple((_BYTES, _WORDS, _LINE, _LINE, _LINE, _LINE))
 
@@ -261,4 +262,4 @@ def marker(target: Plane, runs: Runs) -> Callable[[int], int]:
 def scan(mask: NDArray[np.uint8], live: NDArray[np.uint8], extent: NDArray[np.int32]) -> int:
     """Extents and count of a mask from outside, copied to `live` inside the extents."""
     eights = mask.view(np.uint64) if mask.shape[1] % 8 == 0 else np.zeros((len(mask), 0), np.uint64)
-    return int(specialize(scan_mask, (_BYTES, types.uint64[:, ::1], _BYTES, _WORDS))(mask, eights, live, extent))
+    return int(specialize(scan_mask, (_BYTES, _EIGHTS, _BYTES, _WORDS))(mask, eights, live, extent))
