@@ -23,6 +23,12 @@ from edgevision.recompute.token_plan import token_graph, token_plan
 Gates = float | Mapping[str, float]
 
 
+class TokenMeans(Means, total=False):
+    """What a network of tokens may use. `precision`: f32, or bf16 for what works token by token; attention stays f32."""
+
+    precision: str
+
+
 def load_tokens(settings: RecomputeSettings, gates: Gates, frame_px: tuple[int, int], means: Means) -> SelectiveNetwork:
     """The network with its preprocess set for frames of (height, width). Raises UnsupportedNetwork, ConfigError or InputError."""
     network = read_turbovit(settings.turbovit.weights or Path())
@@ -33,8 +39,8 @@ def load_tokens(settings: RecomputeSettings, gates: Gates, frame_px: tuple[int, 
         )
     if settings.turbovit.output == "tokens":
         network = replace(network, spec=replace(network.spec, head="tokens"))
-    precision = "bf16" if settings.precision == "bf16" else "f32"
-    made = open_tokens(network, settings.turbovit, size_px, gates, settings.threads, means, precision)
+    own: TokenMeans = {**means, "precision": "bf16" if settings.precision == "bf16" else "f32"}
+    made = open_tokens(network, settings.turbovit, size_px, gates, settings.threads, own)
     preprocess = Preprocess.from_metadata(made.metadata, network.path)
     if size_px != frame_px:
         preprocess = preprocess.model_copy(update={"frame_px": frame_px, "resize": fit})
@@ -48,16 +54,16 @@ def open_tokens(
     size_px: tuple[int, int],
     gates: Gates,
     threads: int = 1,
-    means: Means | None = None,
-    precision: str = "f32",
+    means: TokenMeans | None = None,
 ) -> SelectiveNetwork:
-    """The network for tensors of (height, width), attending as the settings say; in `precision` bf16 what works token by token is, and
-    attention stays f32. Raises InputError or UnsupportedNetwork."""
+    """The network for tensors of (height, width), attending as the settings say. Raises InputError or UnsupportedNetwork."""
     check_gates(gates)
     refuse_unfit(network.spec, *size_px)
     chosen = with_attention(network, settings)
     attentions = attentions_for(chosen, settings, size_px)
-    plan = token_plan(chosen, size_px, attentions, dict(gates) if isinstance(gates, Mapping) else {"*": gates}, precision)
+    plan = token_plan(
+        chosen, size_px, attentions, dict(gates) if isinstance(gates, Mapping) else {"*": gates}, (means or {}).get("precision", "f32")
+    )
     return SelectiveNetwork.of_plan(token_graph(chosen, size_px), plan, threads, means or {})
 
 

@@ -72,7 +72,9 @@ class Ours:
         network = task.network()
         kinds = network.spec.kinds[:-GLOBAL_STAGES] + (who.method,) * GLOBAL_STAGES
         settings = with_keep(TurboViTSettings(attention=kinds), task.keep)
-        self._net: SelectiveNetwork = open_tokens(network, settings, (task.size_px,) * 2, who.gate, task.threads, precision=task.precision)
+        self._net: SelectiveNetwork = open_tokens(
+            network, settings, (task.size_px,) * 2, who.gate, task.threads, {"precision": task.precision}
+        )
         self._is_whole, self._is_empty = who.is_whole, True
 
     def run(self, x: NDArray[np.float32], live: NDArray[np.bool_]) -> tuple[NDArray[np.float32], float, int]:

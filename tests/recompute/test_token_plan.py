@@ -78,7 +78,7 @@ def test_after_any_changes_memory_is_that_of_a_whole_run(data, head):
 @pytest.mark.parametrize(("kind", "precision"), [("sparsifiner", "f32"), ("sparsifiner", "bf16"), ("hybrid", "f32"), ("csat", "f32")])
 def test_sparse_attention_pooled_or_not_leaves_the_memory_of_a_whole_run(kind, precision):
     spec = TurboViTSpec(**{**SMALL, "kinds": (kind, "unit", "unit")})
-    net = open_tokens(random_turbovit(spec), TurboViTSettings(measurements=24), (64, 128), 0.0, 1, PLAIN, precision)
+    net = open_tokens(random_turbovit(spec), TurboViTSettings(measurements=24), (64, 128), 0.0, 1, {**PLAIN, "precision": precision})
     x, live = np.random.default_rng(0).standard_normal((2, 1, 3, 64, 128)).astype(np.float32), np.zeros((64, 128), np.bool_)
     net.first(x[0])
     assert {one.state.note for one in net.attentions} == {""}
