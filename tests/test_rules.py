@@ -29,6 +29,7 @@ MACHINERY = {
     "jit.py",
     "native.py",
     "product.py",
+    "rows.py",
     "share.py",
     "spin.py",
     "strip.py",
