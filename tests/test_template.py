@@ -86,7 +86,7 @@ def test_what_does_not_fit_the_template_is_not_inspected(line):
     small = board(1)[1][:160, :160].copy()
     said = ev.Pipeline.from_config(line).inspect(frame(small))
     assert said.verdict is Verdict.NOT_INSPECTED
-    assert "is uint8 (320, 320), the camera gives uint8 (160, 160); teach it anew" in said.reason
+    assert "is 320x320, gray, 8 bit, the camera gives 160x160, gray, 8 bit; teach it anew" in said.reason
 
 
 def test_light_that_changes_is_no_defect(line):

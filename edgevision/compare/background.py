@@ -29,6 +29,7 @@ from edgevision.compare.settle import TILE_PX
 from edgevision.compare.state import BANDS, CALIBRATION_FRAMES, NOISE_MEMORY_FRAMES, Background
 from edgevision.compare.steady import CELLS
 from edgevision.compare.warm_up import warm_up_frames
+from edgevision.compare.white import DIMMED, with_white
 from edgevision.errors import BadFrame, InputError
 from edgevision.kernels.compiled import change as compiled
 from edgevision.records import ChangeMap, Image, Mask, Scene
@@ -98,13 +99,10 @@ class ChangeDetector:
         golden = self.golden
         if golden is None:
             raise InputError("there is no golden picture to begin with; set compare.reference: golden and compare.golden, or teach one")
-        if golden.mean.shape != like.shape or golden.mean.dtype != like.dtype:
-            raise InputError(
-                f"{self.settings.golden or 'the template'}: is {golden.mean.dtype} {golden.mean.shape}, the camera gives {like.dtype} "
-                f"{like.shape}; teach it anew from this camera"
-            )
+        golden.refuse_unlike(like, self.settings.golden)
         change = self.measure(golden.mean)
-        self._open().began_golden = True
+        background = self._open()
+        background.began_golden, background.taught_bright = True, background.bright
         return change
 
     @property
@@ -292,6 +290,10 @@ class ChangeDetector:
         n, seen, dark, bright = self._kernels.gather(flat, used, *place, scratch.samples)
         refuse_blind(seen, (dark, bright), self.settings.blind_fraction)
         background.bright = bright / max(seen, 1)
+        if background.began_golden and background.bright < DIMMED * background.taught_bright:
+            shape = (*background.shape[:2], background.channels)
+            pair = flat.reshape(shape), used.reshape(shape)
+            n = with_white(pair, background.allowed, background.depth, grid_of(background), scratch.samples, int(n))
         return int(n)
 
     def _refuse_alien(self, background: Background, found: int) -> None:
