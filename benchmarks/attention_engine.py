@@ -9,6 +9,7 @@ heads that are asked by name, beside torch on the same crops.
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +37,8 @@ def answers(path, chosen, surface):
     """What the engine makes of each judged crop, and the crops' labels."""
     found = read_turbovit(path)
     px = found.spec.trained_px
+    if chosen.get("output") == "tokens":
+        found = replace(found, spec=replace(found.spec, head="tokens"))
     network = open_tokens(found, TurboViTSettings.model_validate(chosen), (px, px), 0.0, 1)
     images, labels = judged_crops(surface, px)
     gray = (images.astype(np.float32) / 255 - surface.mean) / surface.std
@@ -46,6 +49,7 @@ def answers(path, chosen, surface):
 def named(arguments, surface):
     """The share of crops that a head names rightly, asked in the engine and in torch."""
     head, right = read_names(arguments.names), []
+    surface = names.as_known(surface, read_turbovit(arguments.network).metadata)
     order = [surface.labels.index(one) for one in head.names]
     for tokens, label in answers(arguments.network, {"output": "tokens"}, surface):
         right.append(order[int(NamedState(head).first(tokens[0].transpose(1, 2, 0)).argmax())] == label)

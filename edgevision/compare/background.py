@@ -290,10 +290,6 @@ class ChangeDetector:
         n, seen, dark, bright = self._kernels.gather(flat, used, *place, scratch.samples)
         refuse_blind(seen, (dark, bright), self.settings.blind_fraction)
         background.bright = bright / max(seen, 1)
-        if background.began_golden and background.bright < DIMMED * background.taught_bright:
-            shape = (*background.shape[:2], background.channels)
-            pair = flat.reshape(shape), used.reshape(shape)
-            n = with_white(pair, background.allowed, background.depth, grid_of(background), scratch.samples, int(n))
         return int(n)
 
     def _refuse_alien(self, background: Background, found: int) -> None:
@@ -301,6 +297,7 @@ class ChangeDetector:
         share, limit = found / background.allowed_px, self.settings.golden_fraction
         if share > limit:
             background.scratch.weak[:] = 0
+            background.lamp.reset()  # the next frame's light does not begin with what another part was taken for
             raise BadFrame(
                 f"not the part of its template: {share:.0%} of the picture differs, the limit is {limit:.0%} (compare.golden_fraction); is "
                 "it another product, or does it lie elsewhere? Teach its template, or put it right"
@@ -315,10 +312,14 @@ class ChangeDetector:
             raise BadFrame(f"{more:.0%} of the picture has just become saturated; {limit}; check exposure, gain and lamp")
 
     def _fit_light(self, background: Background, flat: Image) -> int:
-        """Sample the frame and take up its light; returns how many samples there are."""
-        n = self._sample(background, flat, background.used)
-        if self.settings.photometric == "gain_offset" and n >= LEAST_SAMPLES:
-            background.lamp.fit(self._kernels, background.scratch.samples, n, self.settings.photometric_relax)
+        """Sample the frame and take up its light; returns how many samples there are by which its noise may be measured."""
+        n = lit = self._sample(background, flat, background.used)
+        if background.began_golden and background.bright < DIMMED * background.taught_bright:
+            shape = (*background.shape[:2], background.channels)
+            pair = flat.reshape(shape), background.used.reshape(shape)
+            lit = with_white(pair, background.allowed, background.depth, grid_of(background), background.scratch.samples, n)
+        if self.settings.photometric == "gain_offset" and lit >= LEAST_SAMPLES:
+            background.lamp.fit(self._kernels, background.scratch.samples, lit, self.settings.photometric_relax)
         else:
             background.lamp.reset()
         return n
