@@ -9,14 +9,14 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from edgevision.records import Image, Mask
+from edgevision.records import Image
 
 DIMMED = 0.9  # of the taught picture's share of white: with less of it white, a frame's white has come down
 
 
 def with_white(
     frame: tuple[Image, Image],
-    allowed: Mask,
+    allowed: NDArray[np.uint8],
     depth: tuple[int, int],
     grid: tuple[tuple[int, int], tuple[int, int]],
     into: NDArray[np.int32],
@@ -37,7 +37,7 @@ def with_white(
     for dy, dx in ((0, 0), (-1, 0), (1, 0), (0, -1), (0, 1)):
         chosen &= taught[np.ix_(np.clip(rows + dy, 0, height - 1), np.clip(columns + dx, 0, width - 1))] >= high
     r, x, c = np.nonzero(chosen)
-    count = min(len(r), into.shape[1] - n)
+    count = int(min(len(r), into.shape[1] - n))
     r, x, c = r[:count], x[:count], c[:count]
     into[:, n : n + count] = values[r, x, c], taught[rows[r], columns[x], c], c, rows[r], columns[x]
     return n + count
