@@ -143,11 +143,8 @@ def test_check_names_a_template_that_fits_no_picture(tmp_path, capsys, recipe):
 
 def test_probe_says_what_would_not_be_inspected(tmp_path, capsys):
     file = line(tmp_path, "pcb")
-    boards = np.zeros(SIZE_PX, np.uint8), np.full(SIZE_PX, 200, np.uint8)
-    for board, half in zip(boards, (slice(0, 64), slice(64, 128)), strict=True):
-        board[:, half] = 90
-    cv2.imwrite(str(tmp_path / "template.png"), boards[0])
-    cv2.imwrite(str(tmp_path / "sample" / "1.png"), boards[1])
+    for name, levels in (("template.png", (60, 120, 200, 30)), ("sample/1.png", (200, 60, 30, 120))):  # no light makes one of the other
+        cv2.imwrite(str(tmp_path / name), np.tile(np.repeat(np.array(levels, np.uint8), 32), (SIZE_PX[0], 1)))
     assert main(["check", "--probe", str(file)]) == 69
     assert "pcb-1: NOT_INSPECTED: not the part of its template" in capsys.readouterr().err
 
