@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 
 from edgevision.errors import InputError
+from edgevision.networks.reach import ReachSpec
 from edgevision.study.sets import Case, Labelled
 
 torch = pytest.importorskip("torch", reason="torch is not installed (extra `train`)")
 onnx = pytest.importorskip("onnx")
 from edgevision.study.train.export import write_onnx  # noqa: E402
 from edgevision.study.train.network import folded  # noqa: E402
-from edgevision.study.train.recipes import few, surface, surface_boxes  # noqa: E402
+from edgevision.study.train.recipes import few, learn, surface, surface_boxes  # noqa: E402
 from edgevision.study.train.recipes.begin import new_network, take_over  # noqa: E402
 from edgevision.study.train.recipes.fit import FitSettings  # noqa: E402
 from edgevision.study.train.recipes.lessons import Lesson, batch_images, tensors  # noqa: E402
@@ -90,21 +91,50 @@ def test_places_that_a_network_marks_without_cause_are_learnt_again():
 
 def test_a_network_goes_on_from_a_file_as_the_file_answers(tmp_path):
     torch.manual_seed(0)
-    before = new_network(("a", "b"))
+    before = new_network(ReachSpec(labels=("a", "b")))
     images = batch_images(np.random.default_rng(0).integers(0, 255, (4, 64, 64, 3)).astype(np.uint8))
     before.train()
     before(images)
     before.eval()
     write_onnx(tmp_path / "n.onnx", before.steps, folded(before), (64, 64), {})
-    after = new_network(("a", "b"))
+    after = new_network(ReachSpec(labels=("a", "b")))
     assert take_over(after, tmp_path / "n.onnx", images) == len(before.convolutions)
     with torch.no_grad():
         assert torch.allclose(before(images), after(images), atol=1e-3)
-    other = new_network(("a", "b", "c"))
+    other = new_network(ReachSpec(labels=("a", "b", "c")))
     assert take_over(other, tmp_path / "n.onnx", images) == len(before.convolutions) - 1
     (tmp_path / "no.onnx").write_bytes(b"nothing")
     with pytest.raises(InputError, match=r"cannot be read as ONNX|holds none of this network's weights"):
         take_over(after, tmp_path / "no.onnx", images)
+
+
+def test_a_larger_network_begins_with_what_the_file_knows(tmp_path):
+    torch.manual_seed(0)
+    before = new_network(ReachSpec(labels=("a", "b")))
+    images = batch_images(np.random.default_rng(0).integers(0, 255, (4, 128, 128, 3)).astype(np.uint8))
+    halves = torch.nn.functional.avg_pool2d(images, 2)
+    before.train()
+    before(halves)
+    before.eval()
+    write_onnx(tmp_path / "n.onnx", before.steps, folded(before), (64, 64), {})
+    wide = ReachSpec(widths=(18, 33, 48, 70), labels=("a", "b"))
+    after = new_network(wide)
+    assert take_over(after, tmp_path / "n.onnx", halves, wide) == len(before.convolutions)
+    fine = ReachSpec(widths=(18, 33, 48, 70), labels=("a", "b"), fine=8)
+    finer = new_network(fine)
+    assert take_over(finer, tmp_path / "n.onnx", images, fine) == len(before.convolutions)  # `fine` is new, `defect` takes another layer
+    with torch.no_grad():
+        assert torch.allclose(before(halves), after(halves), atol=1e-3)
+        wanted, found = before.run(halves)["mix_half"], finer.run(images)["mix_half"]
+    assert wanted.abs().max() > 0.1
+    assert torch.allclose(wanted, found[:, :16], atol=1e-3)
+
+
+def test_pictures_that_are_halved_are_halved_by_the_network():
+    spec, shrink = learn.seen_at(2, ("a",))
+    assert (spec.fine > 0, spec.labels, spec.stride, shrink) == (True, ("a",), 32, 1)
+    spec, shrink = learn.seen_at(3, ("a",))
+    assert (spec.fine, spec.stride, shrink) == (0, 16, 3)
 
 
 def test_a_box_is_aimed_at_by_the_pixels_about_its_middle_and_found_again(tmp_path):
