@@ -3,7 +3,6 @@ from __future__ import annotations
 from edgevision.networks.reach import REACH_STRIDE, ReachSpec, box_layers, reach_layers
 from edgevision.networks.unet import macs, parameters, shapes
 
-
 FINE = reach_layers(ReachSpec(labels=("a", "b"), fine=12))
 
 

@@ -14,9 +14,10 @@ from edgevision.study.sets import Case, Labelled
 
 torch = pytest.importorskip("torch", reason="torch is not installed (extra `train`)")
 onnx = pytest.importorskip("onnx")
+openvino = pytest.importorskip("openvino")
 from edgevision.study.train.export import write_onnx  # noqa: E402
 from edgevision.study.train.network import folded  # noqa: E402
-from edgevision.study.train.recipes import few, learn, surface, surface_boxes  # noqa: E402
+from edgevision.study.train.recipes import few, learn, likeness, surface, surface_boxes  # noqa: E402
 from edgevision.study.train.recipes.begin import new_network, take_over  # noqa: E402
 from edgevision.study.train.recipes.fit import FitSettings  # noqa: E402
 from edgevision.study.train.recipes.lessons import Lesson, batch_images, tensors  # noqa: E402
@@ -153,11 +154,13 @@ def test_a_box_is_aimed_at_by_the_pixels_about_its_middle_and_found_again(tmp_pa
     assert torch.allclose(surface_boxes.corners_of(grid)[0, :, 11, 7] * 8, torch.tensor([40.0, 80, 72, 96]))
 
 
-def folder_of(path, count, seed, hole=False):
+def folder_of(path, count, seed, hole=False, bench_px=0):
     path.mkdir(parents=True)
     rng = np.random.default_rng(seed)
     for number in range(count):
         image = rng.normal(120, 3, (48, 64)).clip(0, 255).astype(np.uint8)
+        if bench_px:
+            image[:bench_px], image[-bench_px:], image[:, :bench_px], image[:, -bench_px:] = 10, 10, 10, 10
         if hole:
             image[20:28, 20 + number : 28 + number] = 20
         cv2.imwrite(str(path / f"{number}.png"), image)
@@ -165,8 +168,8 @@ def folder_of(path, count, seed, hole=False):
 
 def test_a_few_pictures_make_a_network(tmp_path, monkeypatch):
     monkeypatch.setattr(few, "VIEW_PX", 48)
-    folder_of(tmp_path / "good", 6, 0)
-    folder_of(tmp_path / "bad", 3, 1, hole=True)
+    folder_of(tmp_path / "good", 6, 0, bench_px=6)
+    folder_of(tmp_path / "bad", 3, 1, hole=True, bench_px=6)
     task = surface.SurfaceTask(tmp_path / "out", good=tmp_path / "good", bad=tmp_path / "bad", settings=FitSettings(steps=3))
     report = surface.train(task, is_shown=False)
     assert report["pictures"] == 9
@@ -174,6 +177,41 @@ def test_a_few_pictures_make_a_network(tmp_path, monkeypatch):
     assert json.loads(metadata["labels"]) == ["defect"]
     assert metadata["stride"] == "2"
     assert "| steps | 3 |" in (tmp_path / "out" / "surface.md").read_text()
+
+
+def test_zones_of_convolutions_are_those_by_hand():
+    for shape in ((1, 1), (2, 9), (5, 7), (12, 9)):
+        values = torch.rand(1, 3, *shape)
+        for weight, bias in likeness.zone_layers(3).values():
+            kernel = torch.from_numpy(weight if weight.ndim == 4 else weight[..., None, None])
+            values = torch.relu(torch.nn.functional.conv2d(values, kernel, torch.from_numpy(bias), padding=kernel.shape[2] // 2))
+        by_hand = likeness.zones_of(*shape)
+        assert np.array_equal(values[0].numpy(), np.stack([by_hand == zone for zone in range(likeness.ZONES)]).astype(np.float32))
+    assert likeness.zones_of(7, 7)[:4, :4].tolist() == [[0, 0, 0, 0], [1, 2, 2, 2], [1, 3, 4, 4], [1, 3, 4, 5]]
+
+
+def test_a_surface_that_fills_its_pictures_is_told_by_likeness(tmp_path):
+    folder_of(tmp_path / "good", 6, 0)
+    folder_of(tmp_path / "bad", 3, 1, hole=True)
+    report = surface.train(surface.SurfaceTask(tmp_path / "out", good=tmp_path / "good", bad=tmp_path / "bad"), is_shown=False)
+    assert report["steps"] == 0
+    folder_of(tmp_path / "others", 4, 2)
+    folder_of(tmp_path / "wrong", 4, 3, hole=True)
+    good, bad = ([cv2.imread(str(path)) for path in sorted((tmp_path / name).glob("*.png"))] for name in ("others", "wrong"))
+    network = openvino.Core().compile_model(report["network"], "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    weights = likeness.weights_in(surface.shipped())
+    taught = [[cv2.imread(str(path)) for path in sorted((tmp_path / name).glob("*.png"))] for name in ("good", "bad")]
+    known, even, steepness = likeness.learn_likeness(*taught, surface.shipped())
+    told = []
+    for image in (*good, *bad):
+        answer = network(batch_images(image[None]).numpy())[0]
+        logit = steepness * (likeness.farthest(likeness.features(image, weights), known) - even)
+        assert answer.max() == pytest.approx(1 / (1 + np.exp(-logit)), abs=1e-4)
+        told.append(answer.max())
+    assert max(told[:4]) < 0.5 < min(told[4:])
+    write_onnx(tmp_path / "n.onnx", new_network(ReachSpec()).steps[:1], {"half": weights["half"]}, (64, 64), {})
+    with pytest.raises(InputError, match="is no surface network"):
+        likeness.learn_likeness(*taught, tmp_path / "n.onnx")
 
 
 def test_too_few_pictures_and_half_a_question_are_refused(tmp_path):

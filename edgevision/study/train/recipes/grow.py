@@ -2,8 +2,9 @@
 Keeps nothing.
 
 Wider layers hold the old channels first, and new ones that nothing listens to yet: the larger network answers as the file did, and learns
-from there. Where it has a layer before the file's first one, that layer begins as the mean of 2 x 2 pixels, once as it is and once negated, so
-that the file's network sees the picture at half of its size. What joins that layer to the answer, the file does not hold; it begins at random.
+from there. Where it has a layer before the file's first one, that layer begins as the mean of 2 x 2 pixels, once as it is and once negated,
+so that the file's network sees the picture at half of its size. What joins that layer to the answer, the file does not hold; it begins at
+random.
 """
 
 from __future__ import annotations

@@ -1,9 +1,11 @@
 """Few-shot for a surface that fills its picture: how unlike good ones each place is, told by features that a network has learnt elsewhere.
 
-In: good pictures, some bad ones, a surface network's file. Out: an ONNX file with one label, `defect`, for frames of any size. Keeps nothing.
-Nothing is trained. The way down of the network gives each place of 16 x 16 pixels its features. What good places show is their mean and their
-covariance (Mahalanobis' distance), for the rim, the two places beside it, and the middle apart: what is usual at a rim is a defect within.
-How far a picture's farthest place is said to be, is set by good pictures that were left out of the means, and by the bad ones.
+In: good pictures, some bad ones, a surface network's file. Out: an ONNX file with one label, `defect`, for frames of any size.
+Keeps nothing.
+
+Nothing is trained. The way down of the network gives each place of 16 x 16 pixels its features. What good places show is their mean and
+their covariance (Mahalanobis' distance), for the rim, the two places beside it, and the middle apart: what is usual at a rim is a defect
+within. How far a picture's farthest place is said to be, is set by good pictures that were left out of the means, and by the bad ones.
 """
 
 from __future__ import annotations
@@ -99,7 +101,7 @@ def usual(pictures: Sequence[Floats]) -> tuple[Usual, ...]:
 def farthest(picture: Floats, known: Sequence[Usual]) -> float:
     """How unlike good ones a picture's least usual place is."""
     zones = zones_of(*picture.shape[1:])
-    far = []
+    far: list[float] = []
     for zone, one in enumerate(known):
         deviations = (picture[:, zones == zone].T - one.mean) @ one.turn
         far += ((np.linalg.norm(deviations, axis=1) - one.least) / one.spread).tolist()
@@ -142,14 +144,10 @@ def write_likeness(
     """The network that says it: the way down, distances by zone, and where the zones lie, made of convolutions over ones."""
     known, even, steepness = learnt
     weights, steps = weights_in(begin), way_down()
-    held = {f"{step.name}.{what}": one for step in steps if step.op == "conv" for what, one in zip(("weight", "bias"), weights[step.name], strict=True)}
-    nodes = [node for step in steps for node in nodes_of(step)]
-    joined = []
-    for name, side in JOINED:
-        joined.append(name if side == 1 else f"{name}.mean")
-        if side > 1:
-            nodes.append(helper.make_node("AveragePool", [name], [joined[-1]], kernel_shape=[side] * 2, strides=[side] * 2))
-    nodes += [helper.make_node("Concat", joined, ["joined"], axis=1), helper.make_node("Sqrt", ["joined"], ["features"])]
+    held: dict[str, Floats] = {}
+    for step in steps:
+        if step.op == "conv":
+            held[f"{step.name}.weight"], held[f"{step.name}.bias"] = weights[step.name]
     count = len(known[0].mean)
     turns = np.concatenate([one.turn.T for one in known]).astype(np.float32)
     shifts = -np.concatenate([one.mean @ one.turn for one in known]).astype(np.float32)
@@ -161,12 +159,33 @@ def write_likeness(
         held[f"{name}.weight"] = weight if weight.ndim == 4 else weight[..., None, None]
         if bias is not None:
             held[f"{name}.bias"] = bias
-    chain = [("ones", "features"), ("near", "ones"), ("beyond", "near"), ("rims", "beyond"), ("zones", "rims")]
-    for name, source in chain:
+    _save(path, [*_features_nodes(), *_zone_nodes(held), *_distance_nodes()], held, size_px, facts)
+
+
+def _features_nodes() -> list[onnx.NodeProto]:
+    """From `image` to `features`."""
+    nodes = [node for step in way_down() for node in nodes_of(step)]
+    joined = []
+    for name, side in JOINED:
+        joined.append(name if side == 1 else f"{name}.mean")
+        if side > 1:
+            nodes.append(helper.make_node("AveragePool", [name], [joined[-1]], kernel_shape=[side] * 2, strides=[side] * 2))
+    return [*nodes, helper.make_node("Concat", joined, ["joined"], axis=1), helper.make_node("Sqrt", ["joined"], ["features"])]
+
+
+def _zone_nodes(held: Mapping[str, Floats]) -> list[onnx.NodeProto]:
+    """From `features`, of which only the size matters, to `zones`."""
+    nodes = []
+    for name, source in (("ones", "features"), ("near", "ones"), ("beyond", "near"), ("rims", "beyond"), ("zones", "rims")):
         pads = [held[f"{name}.weight"].shape[2] // 2] * 4
         nodes.append(helper.make_node("Conv", [source, f"{name}.weight", f"{name}.bias"], [f"{name}.sum"], pads=pads))
         nodes.append(helper.make_node("Relu", [f"{name}.sum"], [name]))
-    nodes += [
+    return nodes
+
+
+def _distance_nodes() -> list[onnx.NodeProto]:
+    """From `features` and `zones` to `defect`."""
+    return [
         helper.make_node("Conv", ["features", "turned.weight", "turned.bias"], ["turned"]),
         helper.make_node("Mul", ["turned", "turned"], ["turned.square"]),
         helper.make_node("Conv", ["turned.square", "squares.weight"], ["squares"]),
@@ -177,7 +196,6 @@ def write_likeness(
         helper.make_node("Add", ["slope", "level"], ["logit"]),
         helper.make_node("Sigmoid", ["logit"], ["defect"]),
     ]
-    _save(path, nodes, held, size_px, facts)
 
 
 def zone_layers(count: int) -> dict[str, tuple[Floats, Floats]]:
@@ -213,7 +231,9 @@ def zone_layers(count: int) -> dict[str, tuple[Floats, Floats]]:
     }
 
 
-def _save(path: Path, nodes: list[onnx.NodeProto], held: Mapping[str, Floats], size_px: tuple[int, int], facts: Mapping[str, str]) -> None:
+def _save(
+    path: Path, nodes: Sequence[onnx.NodeProto], held: Mapping[str, Floats], size_px: tuple[int, int], facts: Mapping[str, str]
+) -> None:
     height, width = size_px
     entry = helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, 3, height, width])
     answer = helper.make_tensor_value_info("defect", TensorProto.FLOAT, [1, 1, height // REACH_STRIDE, width // REACH_STRIDE])

@@ -104,7 +104,7 @@ def drawn_on(image: Bytes, rng: np.random.Generator, labels: Mapping[str, int]) 
     `labels`: which kinds, and as what each is marked.
     """
     gray = np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), np.float32) + 4
-    part, names = part_of(gray), tuple(labels)
+    part, names = _part(gray), tuple(labels)
     after, marks = gray.copy(), np.zeros(gray.shape, np.uint8)
     for _ in range(1 + int(rng.integers(2))):
         name = names[int(rng.integers(len(names)))]
@@ -131,7 +131,7 @@ def _unlike(patch: Bytes, colour: NDArray[np.float32]) -> float:
     return float(np.abs(ratios).mean())
 
 
-def part_of(gray: NDArray[np.float32]) -> NDArray[np.bool_]:
+def _part(gray: NDArray[np.float32]) -> NDArray[np.bool_]:
     """Where the part lies, if it stands out from what is around it; else the whole picture."""
     soft = np.clip(cv2.GaussianBlur(gray, (0, 0), 5), 0, 255).astype(np.uint8)
     _, split = cv2.threshold(soft, 0, 1, cv2.THRESH_BINARY + cv2.THRESH_OTSU)

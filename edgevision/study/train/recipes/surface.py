@@ -15,7 +15,6 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-import cv2
 import numpy as np
 
 from edgevision import __version__
@@ -31,11 +30,12 @@ from edgevision.study.train.recipes.few import check_enough, learn_few
 from edgevision.study.train.recipes.fit import FitSettings, Fitted
 from edgevision.study.train.recipes.learn import Learnt, learn_made, learn_pictures
 from edgevision.study.train.recipes.likeness import learn_likeness, macs_of, write_likeness
-from edgevision.study.train.recipes.pictures import coloured, part_of
+from edgevision.study.train.recipes.pictures import coloured
 from edgevision.study.train.recipes.surface_boxes import PX, TrainedBoxes, learn_boxes, write_boxes
 
 SETS = ("magnetic_tile", "neu_det", "cookie", "plain")
 MADE_SIZE_PX = (384, 512)
+EDGE, EDGE_LIKE = 12, 0.5  # a picture's edge is a twelfth of it on each side; how far its colours may lie off the middle's, as a logarithm
 TERMS = MappingProxyType({
     "": "pictures that the project generates (`edgevision/study/parts/surface.py`)",
     "magnetic_tile": "magnetic tiles (Huang et al., welcomed to be used; cite \"Saliency of magnetic tile surface defects\")",
@@ -139,9 +139,19 @@ def _delivered(task: SurfaceTask, learnt: Learnt, size_px: tuple[int, int], layo
 
 
 def fills_pictures(good: Sequence[Case]) -> bool:
-    """Whether most of the pictures show nothing but the surface, so that places of one can be compared with places of another."""
-    grays = [np.asarray(cv2.cvtColor(coloured(case.image()), cv2.COLOR_BGR2GRAY), np.float32) for case in good]
-    return 2 * sum(bool(part_of(gray).all()) for gray in grays) > len(grays)
+    """Whether the pictures show nothing but the surface, so that places of one can be compared with places of another: the colours along
+    their edges are those of their middle."""
+    differ = []
+    for case in good:
+        image = coloured(case.image())
+        height, width = image.shape[:2]
+        rows, columns = (slice(side // EDGE, side - side // EDGE) for side in (height, width))
+        edge, middle = np.ones((height, width), np.bool_), np.zeros((height, width), np.bool_)
+        edge[rows, columns] = False
+        middle[height // 4 : height - height // 4, width // 4 : width - width // 4] = True
+        if edge.any() and middle.any():
+            differ.append(float(np.abs(np.log((np.median(image[edge], axis=0) + 5) / (np.median(image[middle], axis=0) + 5))).max()))
+    return not differ or float(np.median(differ)) < EDGE_LIKE
 
 
 def _delivered_likeness(task: SurfaceTask, good: Sequence[Case], bad: Sequence[Case], begin: Path) -> dict[str, Any]:
