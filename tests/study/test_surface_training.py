@@ -195,6 +195,7 @@ def test_a_surface_that_fills_its_pictures_is_told_by_likeness(tmp_path):
     folder_of(tmp_path / "bad", 3, 1, hole=True)
     report = surface.train(surface.SurfaceTask(tmp_path / "out", good=tmp_path / "good", bad=tmp_path / "bad"), is_shown=False)
     assert report["steps"] == 0
+    assert "nothing was trained" in report["way"]
     folder_of(tmp_path / "others", 4, 2)
     folder_of(tmp_path / "wrong", 4, 3, hole=True)
     good, bad = ([cv2.imread(str(path)) for path in sorted((tmp_path / name).glob("*.png"))] for name in ("others", "wrong"))
