@@ -51,7 +51,8 @@ def train_recipe(task: RecipeTask, settings: FitSettings, *, is_shown: bool = Tr
     except BadFrame as error:
         raise InputError(f"{error}, or take it out of what is learnt from") from error
     (task.out / "report.json").write_text(json.dumps(report, indent=1) + "\n", "utf-8")
-    return {**report, "text": f"{report['network']}: {report['steps']} steps in {report['minutes']:g} minutes"}
+    done = report.get("way", f"{report['steps']} steps in {report['minutes']:g} minutes")
+    return {**report, "text": f"{report['network']}: {done}"}
 
 
 def _marked(task: RecipeTask, recipe: Recipe, settings: FitSettings, *, is_shown: bool) -> dict[str, Any]:
