@@ -175,7 +175,7 @@ def _chord(rng: np.random.Generator, middle: tuple[int, int], deep: float) -> Sh
 
 
 def _corner_cut(rng: np.random.Generator, near: tuple[int, int], depth: NDArray[np.float32]) -> Shape | None:
-    """A line across a corner that lies near, of a pad or of where a trace turns, from edge to edge: what it leaves of the corner is cut off."""
+    """A line across a corner that lies near, of a pad or where a trace turns, from edge to edge: what is left of the corner is cut off."""
     x0, y0 = (max(0, place - WIDEST_PX) for place in near)
     window = depth[y0 : y0 + 2 * WIDEST_PX, x0 : x0 + 2 * WIDEST_PX]
     solid = (window > 0).astype(np.float32)
@@ -201,7 +201,7 @@ def _leaving(depth: NDArray[np.float32], place: NDArray[np.float64], way: NDArra
     """A little beyond where a straight way leaves what is solid; None where it does not, or goes off the picture."""
     height, width = depth.shape
     for step in range(LONGEST_CUT_PX):
-        x, y = (int(round(at)) for at in place + step * way)
+        x, y = (round(at) for at in place + step * way)
         if not (0 <= x < width and 0 <= y < height):
             return None
         if depth[y, x] == 0:
