@@ -59,7 +59,7 @@ def check_network(settings: RecomputeSettings) -> None:
 
 
 def gates_of(settings: RecomputeSettings) -> float | dict[str, float]:
-    """One gate for all steps, gates by step, or those of the file that `recompute.gate` names. Raises ConfigError when it is not for this network."""
+    """One gate for all steps, gates by step, or those of the file that is named. Raises ConfigError when it is not for this network."""
     return read_gates(settings.gate, network_path(settings)) if isinstance(settings.gate, Path) else settings.gate
 
 
