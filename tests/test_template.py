@@ -42,7 +42,7 @@ def frame(image: np.ndarray, number: int = 0) -> ev.Frame:
 
 def test_the_first_board_is_selective_and_the_answer_is_that_of_the_whole_network(line):
     template, image = board(1)
-    line.write_text(re.sub("steady_px: 3", "steady_px: 0", re.sub(r"gate: \S+", "gate: 0", line.read_text())))
+    line.write_text(re.sub("steady_px: 3", "steady_px: 0", re.sub(r"gate: .+", "gate: 0", line.read_text())))
     pipe = ev.Pipeline.from_config(line)
     said = pipe.inspect(frame(image))
     assert (said.mode, said.full_reason) == ("partial", None)
@@ -143,7 +143,7 @@ def test_defects_in_a_row_leave_nothing_behind(line):
 
 
 def test_the_last_board_leaves_no_bit_behind(line):
-    line.write_text(re.sub(r"gate: \S+", "gate: 0", line.read_text()))
+    line.write_text(re.sub(r"gate: .+", "gate: 0", line.read_text()))
     template, image = board(1)
     pipe = ev.Pipeline.from_config(line)
     other = template.copy()
