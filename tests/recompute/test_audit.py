@@ -7,6 +7,7 @@ import pytest
 
 from edgevision.errors import EngineFault, InputError
 from edgevision.recompute.audit import AuditSettings, EngineAudit, MapAudit
+from edgevision.recompute.call import Call
 from edgevision.recompute.engine import SelectiveNetwork
 from edgevision.recompute.trust import Trust
 
@@ -33,7 +34,7 @@ def test_a_sound_memory_passes_and_a_tampered_one_does_not(watching):
 def test_random_patches_find_it_too(watching):
     net, _ = watching
     audit = EngineAudit(net, AuditSettings(patch=0.3, engine_every=2))
-    assert [audit.next() for _ in range(4)] == [False, True, False, True]
+    assert [audit.next(None, 0.0) for _ in range(4)] == [False, True, False, True]
     net._memory.planes[net.plan.steps[1].target].values[...] += 1
     with pytest.raises(EngineFault):
         audit.check()
@@ -53,12 +54,12 @@ def test_the_audit_leaves_what_changed_alone(watching, random):
 def test_the_engine_is_looked_at_where_it_worked_and_then_everywhere(watching):
     net, frame = watching
     seen = []
-    net.verify = lambda window: seen.append(window) or {}
+    net.verify = lambda window, call: seen.append(window) or {}
     audit = EngineAudit(net, AuditSettings(patch=0.25, engine_every=1))
     live = np.zeros(frame.shape[:2], bool)
     live[40, 60] = True
     for _ in range(32):
-        audit.next(live)
+        audit.next(Call(frame, live, {}), 0.0)
     assert set(seen[::2]) == {(0.75, 0.71875, 1.0, 0.96875)}
     assert sorted(seen[1::2]) == [(x, y, x + 0.25, y + 0.25) for x in (0, 0.25, 0.5, 0.75) for y in (0, 0.25, 0.5, 0.75)]
 
