@@ -55,8 +55,9 @@ class Turn:
 class EngineAudit:
     """Recomputes patches of every step of one camera's Memory.
 
-    In turn one where the frame is live, for there a kernel may go wrong, and the next of those that cover the picture, in a random order:
-    what is not live may have been overwritten by whatever else shares the computer's memory.
+    In turn one where the frame is live, for there a kernel may go wrong and pixels may be lost on their way in, and the next of those that
+    cover the picture, in a random order: what is not live may have been overwritten by whatever else shares the computer's memory. Where
+    nothing is live the next frame on which something is makes up for it.
     """
 
     def __init__(self, net: CameraNetwork, settings: AuditSettings = AuditSettings()) -> None:  # noqa: B008
@@ -64,15 +65,22 @@ class EngineAudit:
         self._random = np.random.default_rng(settings.seed)
         self._turn = Turn(settings.engine_every, settings.engine_every_s)
         self._turns = 0
+        self._is_owed = False  # a patch where the frame is live
         self._tiles: list[Window] = []
 
     def next(self, call: Call | None, ts: float, haste: int = 1) -> bool:
         """Call once a frame, after the network, with its last call: audits when its turn has come, `haste` times sooner than usual. True if
         it did. Raises EngineFault: reset and go dense."""
-        if not self._settings.engine_every or not self._turn.comes(ts, haste):
+        if not self._settings.engine_every:
             return False
-        self._turns += 1
-        self.check(self._around(call.live) if call is not None and self._turns % 2 else None, call)
+        is_due = self._turn.comes(ts, haste)
+        self._turns += is_due
+        self._is_owed |= is_due and self._turns % 2 == 1
+        place = self._around(call.live) if call is not None and self._is_owed else None
+        if place is None and not is_due:
+            return False
+        self._is_owed &= place is None
+        self.check(place, call)
         return True
 
     def check(self, window: Window | None = None, call: Call | None = None) -> None:
