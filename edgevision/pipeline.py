@@ -300,6 +300,11 @@ class Pipeline:
         return self._detector.noise_measured
 
     @property
+    def shake_px(self) -> float | None:
+        """How far the last frame lay off the picture that it was compared with, in pixels, as far as that is sure; None: not looked for."""
+        return self._detector.shake_px
+
+    @property
     def network(self) -> CameraNetwork | None:
         """The engine, once the first frame's size is known."""
         return self._network

@@ -25,16 +25,19 @@ ROWS = 16  # of the picture that are looked at, at most
 BANDS, FIELDS = 8, 12  # into which the picture is divided to see what is uneven
 PIXELS = 256  # of a step
 LEAST = 1e-3
+HARDLY_PX = 0.25  # of shake, which is as good as none
 GRAYS, DETAIL_LEVELS = 24, (6.0, 12.0, 24.0, 48.0, 96.0)
 DETAILS, MOST_DETAIL = len(DETAIL_LEVELS) + 1, 4 * 255
 
 
 class Light(NamedTuple):
-    """How the frame is brought to the reference's light, and the camera's noise (gray levels, one sigma; None: not known yet)."""
+    """How the frame is brought to the reference's light, the camera's noise (gray levels, one sigma), how far the frame lies off the one
+    before (pixels); None: not known."""
 
     gain: float
     offset: float
     noise: float | None
+    shake_px: float | None = None
 
 
 class Door:
@@ -68,6 +71,8 @@ class Door:
         values["kinds"] = kinds(gray, detail, inside, light)
         if light.noise is not None:
             values["noise"] = np.array([light.noise * light.gain])
+        if light.shake_px is not None:
+            values["shake"] = np.array([HARDLY_PX + light.shake_px])
         if rows.ndim == 3 and rows.shape[2] == 3:
             blue, green, red, _ = cv2.mean(rows, mask)
             values["colour"] = np.array([blue, red]) / max(green, LEAST)

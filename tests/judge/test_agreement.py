@@ -23,6 +23,11 @@ def test_a_defect_that_only_one_shows_is_named(swapped):
     assert unlike(*((other, shows) if swapped else (shows, other))) == ("A shows scratch 0.95 at [100, 10, 110, 20], B nothing there", False)
 
 
+def test_a_defect_near_its_limit_is_a_close_call():
+    answers = [unlike(("A", [defect(region(10, score))], [region(10, score)]), ("B", [], [])) for score in (0.71, 0.84, 0.86, 0.99)]
+    assert [answer.is_close for answer in answers] == [True, True, False, False]
+
+
 def test_near_a_threshold_or_beside_by_a_pixel_is_alike():
     assert unlike(("A", [defect(region(10))], [region(10)]), ("B", [], [region(22, 0.5)])) is None
     assert unlike(("A", [defect(region(10))], [region(10)]), ("B", [], [region(27, 0.5)])) is not None
