@@ -80,12 +80,12 @@ class Entrance:
 
         After a `take` of the same there are none. What is live in the plane stays as it was.
         """
-        patch = np.zeros(self._picture_px, np.uint8)
         place = patch_of(window, self._picture_px)
-        patch[place] = live[place]
-        if not self._backend.scan(patch, self._mask.live, self._mask.extent):
+        if not live[place].any():
             return 0
-        plane = self.plane
+        patch, plane = np.zeros(self._picture_px, np.uint8), self.plane
+        patch[place] = live[place]
+        self._backend.scan(patch, self._mask.live, self._mask.extent)
         before = plane.live.copy(), plane.extent.copy(), plane.live_px
         count, _ = self._collect(False, NO_ENDS)
         self._write(self._checked(picture), self._runs, count)

@@ -21,7 +21,7 @@ from edgevision.recompute.door import DETAILS, GRAYS, LEAST, Vector
 from edgevision.recompute.shift_settings import ShiftSettings
 from edgevision.records import Notice
 
-SCHEMA = 1
+SCHEMA = 2
 OWN_SPREAD, OWN_OF_MANY = 2.0, 3.0  # times the farthest block that was learnt from: nearer is what the scene does by itself
 FEW = 2
 JUMP = 2.0  # times the limit in one block
