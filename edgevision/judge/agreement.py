@@ -13,7 +13,7 @@ from typing import NamedTuple
 from edgevision.records import Box, Defect, Region, Verdict
 
 REACH_PX = 4
-CLOSE = 0.5  # of the way from a defect's limit to a score of 1
+CLOSE = 3.0  # times the odds of its limit: up to there a defect's own are near them
 
 
 class Unlike(NamedTuple):
@@ -32,7 +32,7 @@ def unlike(one: tuple[str, Iterable[Defect], Iterable[Region]], other: tuple[str
     defect, mine, yours = max(lone, key=lambda found: found[0].region.score)
     score, limit = defect.region.score, defect.threshold
     words = f"{mine.name} shows {defect.region.label} {score:.2f} at {list(defect.region.box_px)}, {yours.name} nothing there"
-    return Unlike(words, score <= limit + CLOSE * (1.0 - limit))
+    return Unlike(words, score * (1.0 - limit) <= CLOSE * limit * (1.0 - score))
 
 
 class _Side:

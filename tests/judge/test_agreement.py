@@ -24,7 +24,7 @@ def test_a_defect_that_only_one_shows_is_named(swapped):
 
 
 def test_a_defect_near_its_limit_is_a_close_call():
-    answers = [unlike(("A", [defect(region(10, score))], [region(10, score)]), ("B", [], [])) for score in (0.71, 0.84, 0.86, 0.99)]
+    answers = [unlike(("A", [defect(region(10, score))], [region(10, score)]), ("B", [], [])) for score in (0.71, 0.87, 0.88, 0.99)]
     assert [answer.is_close for answer in answers] == [True, True, False, False]
 
 
