@@ -123,8 +123,8 @@ class Story:
     def row(self, least: int) -> dict[str, Any]:
         bad = ([mine for sound, mine in seen if sound is Verdict.NG] for seen in self.parts.values())
         self.wrong_parts = sum(len(mine) >= least and set(mine) == {Verdict.OK} for mine in bad)
-        names = ("kind", "seed", "caught", "by", "gone", "dense", "right_ng", "wrong_ok", "wrong_parts", "wrong_dense", "not_inspected", "back")
-        return {name: getattr(self, name) for name in names}
+        names = ("kind", "seed", "caught", "by", "gone", "dense", "right_ng", "wrong_ok", "wrong_parts")
+        return {name: getattr(self, name) for name in (*names, "wrong_dense", "not_inspected", "back")}
 
 
 def story(kind: str, seed: int, is_parts: bool) -> dict[str, Any]:

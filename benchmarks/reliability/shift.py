@@ -1,11 +1,12 @@
 """Pictures that change their nature: `python benchmarks/reliability/shift.py [--only lamp,dirt] [--hour]`.
 
 The synthetic line, 640x368 at 5 frames a second, is watched for two minutes as it should be; then over 300 s the lamp ages, the lens gets
-dirty, the focus is lost, noise grows, the camera comes loose and shakes, or, at once, other parts come. A second pipeline looks at the same line without that. Told are the
-second of the first WARN, of which statistic, and when verdicts have gone bad: at the second of two parts within 20 s with another verdict
-than the second pipeline's, and at the third of five parts in a row. The lead lies between. `nothing` is a control: what it judges otherwise
-is by chance, two parts within 20 s among it. `until_warn`: of the parts from the change to the WARN, those judged otherwise. With `--hour`: an hour of the line as it should be, its light
-swinging by a quarter as by day and night; nothing may be told.
+dirty, the focus is lost, noise grows, the camera comes loose and shakes, or, at once, other parts come. A second pipeline looks at the same
+line without that. Told are the second of the first WARN, of which statistic, and when verdicts have gone bad: at the second of two parts
+within 20 s with another verdict than the second pipeline's, and at the third of five parts in a row. The lead lies between. `nothing` is a
+control: what it judges otherwise is by chance, two parts within 20 s among it. `until_warn`: of the parts from the change to the WARN, those
+judged otherwise. With `--hour`: an hour of the line as it should be, its light swinging by a quarter as by day and night; nothing may be
+told.
 """
 
 from __future__ import annotations
@@ -208,7 +209,8 @@ def run(kind: str, seed: int) -> dict[str, Any]:
 
 def most_lost(seen: list[tuple[float, bool]]) -> float | None:
     """When three of five parts in a row were judged otherwise; `seen` has each part's end (s) and whether it was. None: never."""
-    return next((seen[k][0] for k in range(len(seen)) if seen[k][1] and sum(is_other for _, is_other in seen[max(0, k - 4) : k + 1]) >= 3), None)
+    fives = (seen[max(0, k - 4) : k + 1] for k in range(len(seen)))
+    return next((five[-1][0] for five in fives if five[-1][1] and sum(is_other for _, is_other in five) >= 3), None)
 
 
 def hour(seed: int) -> dict[str, Any]:

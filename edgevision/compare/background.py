@@ -121,7 +121,7 @@ class ChangeDetector:
 
     @property
     def shake_px(self) -> float | None:
-        """How far the last frame lay off the picture in use; None where no shake is forgiven (`vibration_px` 0), or before a second frame."""
+        """How far the last frame lay off the picture in use; None where none is forgiven (`vibration_px` 0), or before a second frame."""
         steady = None if self._background is None else self._background.steady
         return steady.seen_px if steady is not None and steady.is_on else None
 

@@ -31,8 +31,8 @@ from edgevision.kernels.forms import Backend, Chain
 from edgevision.kernels.plain.store import decode
 from edgevision.recompute.arguments import Means, Progress, check_gates, check_load, check_window
 from edgevision.recompute.attention import BoundAttention, attention_bytes, bind_attention
-from edgevision.recompute.call import ANSWER, EMPTY, ENTRANCE, Call, Window, strayed
 from edgevision.recompute.bound import BoundStep, bind_step, join
+from edgevision.recompute.call import ANSWER, EMPTY, ENTRANCE, Call, Window, strayed
 from edgevision.recompute.copies import TensorOf
 from edgevision.recompute.foreign import Foreign, ForeignNetwork
 from edgevision.recompute.gate import learn_gate, open_gate
