@@ -4,9 +4,9 @@ The synthetic line, 640x368 at 5 frames a second, is watched for two minutes as 
 dirty, the focus is lost, noise grows, the camera comes loose and shakes, or, at once, other parts come. A second pipeline looks at the same
 line without that. Told are the second of the first WARN, of which statistic, and when verdicts have gone bad: at the second of two parts
 within 20 s with another verdict than the second pipeline's, and at the third of five parts in a row. The lead lies between. `nothing` is a
-control: what it judges otherwise is by chance, two parts within 20 s among it. `until_warn`: of the parts from the change to the WARN, those
-judged otherwise. With `--hour`: an hour of the line as it should be, its light swinging by a quarter as by day and night; nothing may be
-told.
+control: what it judges otherwise is by chance, two parts within 20 s among it. `until_warn`: of the parts from the change to the WARN,
+those judged otherwise. With `--hour`: an hour of the line as it should be, its light swinging by a quarter as by day and night; nothing may
+be told.
 """
 
 from __future__ import annotations
