@@ -250,12 +250,10 @@ def main() -> int:
         for seed in range(arguments.seeds):
             rows.append(story(kind, seed, arguments.parts))
             print(json.dumps(rows[-1]), flush=True)
-    return verdict({"stories": len(rows)}, all(row["gone"] is not None or is_caught(row) for row in rows))
-
-
-def is_caught(row: dict[str, Any]) -> bool:
-    """Whether there was something to lose, the fault was caught, and the camera came back."""
-    return bool(row["right_ng"]) and row["caught"] is not None and row["back"] is not None
+    idle = sorted({row["kind"] for row in rows} - {row["kind"] for row in rows if row["right_ng"]})  # of which nothing could be lost
+    lost = sum(row["wrong_parts"] if arguments.parts else row["wrong_ok"] for row in rows)
+    ends = [row["gone"] is not None or (row["caught"] is not None and row["back"] is not None) for row in rows]
+    return verdict({"stories": len(rows), "ended": sum(ends), "nothing_to_lose": idle, "wrong_ok": lost}, all(ends) and not idle)
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ from edgevision.recompute.shift_settings import ShiftSettings
 from edgevision.records import Verdict
 
 WIDTH, HEIGHT = 640, 368
-FPS, LEARN_S, RAMP_S, HOUR_S = 5.0, 125.0, 300.0, 3600.0
+FPS, LEARN_S, RAMP_S = 5.0, 125.0, 300.0
 BAD_S = 20.0
 OTHERS_FROM = 0.1  # of the ramp: from the first part on that comes in then
 LINE = {"width": WIDTH, "height": HEIGHT, "fps": FPS, "defect_rate": 0.5, "contrast": (30.0, 40.0)}  # what this network finds at this size
@@ -213,13 +213,13 @@ def most_lost(seen: list[tuple[float, bool]]) -> float | None:
     return next((five[-1][0] for five in fives if five[-1][1] and sum(is_other for _, is_other in five) >= 3), None)
 
 
-def hour(seed: int) -> dict[str, Any]:
-    """The line as it should be, for an hour of its time."""
+def hour(seed: int, minutes: float) -> dict[str, Any]:
+    """The line as it should be, for an hour of its time, or so many minutes."""
     pipe, shown, told, spent = pipeline(), day_and_night(seed), [], []
     audits = {"passed": 0, "failed": 0, "fault": 0}
     with tempfile.TemporaryDirectory() as name:
         watcher = watch(Path(name), pipe)
-        for k in range(int(HOUR_S * FPS)):
+        for k in range(int(minutes * 60 * FPS)):
             frame = ev.Frame(shown(k)[0], 1000.0 + k / FPS, k)
             found = pipe.inspect(frame)
             since = time.perf_counter()
@@ -238,9 +238,10 @@ def main() -> int:
     parser.add_argument("--only", default=",".join(KINDS))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--hour", action="store_true", help="an hour without a fault instead")
+    parser.add_argument("--minutes", type=float, default=60.0, help="of that hour")
     arguments = parser.parse_args()
     if arguments.hour:
-        facts = hour(arguments.seed)
+        facts = hour(arguments.seed, arguments.minutes)
         print(json.dumps(facts))
         return 0 if not facts["told"] else 1
     rows = []
