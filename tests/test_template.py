@@ -86,7 +86,7 @@ def test_what_does_not_fit_the_template_is_not_inspected(line):
     small = board(1)[1][:160, :160].copy()
     said = ev.Pipeline.from_config(line).inspect(frame(small))
     assert said.verdict is Verdict.NOT_INSPECTED
-    assert "is uint8 (320, 320), the camera gives uint8 (160, 160); teach it anew" in said.reason
+    assert "is 320x320, gray, 8 bit, the camera gives 160x160, gray, 8 bit; teach it anew" in said.reason
 
 
 def test_light_that_changes_is_no_defect(line):
@@ -96,6 +96,19 @@ def test_light_that_changes_is_no_defect(line):
         lit = np.clip(template * gain + offset, 0, 255).astype(np.uint8)
         assert pipe.inspect(frame(lit, number)).verdict in (Verdict.OK, Verdict.WARN)
     assert pipe.inspect(frame(np.clip(image * 0.9, 0, 255).astype(np.uint8), 9)).verdict is Verdict.NG
+
+
+def test_half_the_light_on_a_black_and_white_board_finds_what_all_of_it_does(line):
+    template, image = board(1)
+    template, image = (np.where(one > 127, 255, 0).astype(np.uint8) for one in (template, image))
+    cv2.imwrite(str(line.parent / "template.png"), template)
+    found = []
+    for gain in (1.0, 0.5, 0.7):
+        said = ev.Pipeline.from_config(line).inspect(frame((image * gain).astype(np.uint8)))
+        found.append(sorted((defect.region.label, defect.region.box_px) for defect in said.defects))
+        assert said.live_fraction < 0.1
+    assert found[0]
+    assert found[1] == found[2] == found[0]
 
 
 def test_a_template_needs_a_golden_reference(line):

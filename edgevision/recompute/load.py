@@ -11,13 +11,12 @@ from importlib.resources import files
 from pathlib import Path
 
 from edgevision.errors import UnsupportedNetwork
-from edgevision.networks.turbovit_weights import read_turbovit
 from edgevision.recompute.arguments import Means, Progress
 from edgevision.recompute.camera_network import CameraNetwork
 from edgevision.recompute.engine import SelectiveNetwork
 from edgevision.recompute.gate_file import read_gates
 from edgevision.recompute.graph import fitting_shape, is_quantised_file, read_metadata
-from edgevision.recompute.load_tokens import load_tokens
+from edgevision.recompute.load_tokens import check_tokens, load_tokens
 from edgevision.recompute.precision import choose_precision
 from edgevision.recompute.preprocess import Preprocess
 from edgevision.recompute.settings import RecomputeSettings
@@ -46,7 +45,7 @@ def check_network(settings: RecomputeSettings) -> None:
     """Raises UnsupportedNetwork or ConfigError for a file that is no network, or not one that can run as the settings say."""
     path = network_path(settings)
     if settings.network == TURBOVIT:
-        read_turbovit(path)
+        check_tokens(settings)
     else:
         choose_precision(path, is_quantised_file(path), settings.precision)
     gates_of(settings)

@@ -13,6 +13,8 @@ from edgevision.recompute.shift_settings import ShiftSettings
 from edgevision.records import Settings
 from edgevision.registry import Chosen, Kind
 
+MOST_SIDE_PX = 8192  # of turbovit's input: what one map of larger ones needs, no PC has
+
 
 class SpliceSettings(Settings):
     """How the splicing engine cuts crops; the selective engine needs none of it."""
@@ -80,6 +82,12 @@ class TurboViTSettings(Settings):
         "measurements, slow, to see what compression costs.",
     )
     sparsity: float = Field(0.0, ge=0, le=1e6, description="For csat's recovery `denoise`: what is below it is taken for noise.")
+
+    @model_validator(mode="after")
+    def _is_no_mistake(self) -> Self:
+        if self.size_px is not None and max(self.size_px) > MOST_SIDE_PX:
+            raise ValueError(f"size_px is {list(self.size_px)}; a side may have at most {MOST_SIDE_PX} pixels; give {MOST_SIDE_PX} or less")
+        return self
 
 
 class RecomputeSettings(Settings):
