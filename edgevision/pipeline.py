@@ -141,8 +141,8 @@ class Pipeline:
         watch.lap("judge")
         place = partial(displaced, off_px=seen.off_px, shape=(height, width))
         audit = self._audit(frame, seen.picture, change, live, Answer(outputs, regions, defects, place))
-        if audit is not None and audit.trouble is not None and said is Verdict.OK:
-            said, reason = Verdict.WARN, audit.trouble
+        if audit is not None and said is Verdict.OK and (against := audit.trouble or audit.doubt) is not None:
+            said, reason = Verdict.WARN, against
         watch.lap("audit")
         self._take_up(change, live, protected(marked, (height, width)))
         if self._belt is not None:
@@ -210,7 +210,12 @@ class Pipeline:
     def _unusable(self, frame: Frame, error: EngineFault | InputError) -> Inspection:
         """Even the whole network's answer cannot be read: say so, and begin with the whole network again."""
         self.forget_scene()
-        return self.not_inspected(str(error), frame.ts, frame.seq, frame.part_id, frame.job_id)
+        said = self.not_inspected(str(error), frame.ts, frame.seq, frame.part_id, frame.job_id)
+        if self._audits is None:
+            return said
+        if isinstance(error, EngineFault):
+            self._audits.note_fault(error, frame.ts)
+        return with_audit(said, None, self._audits.take_notices(), self._audits.is_dense(frame.ts))
 
     def not_inspected(
         self, reason: str, ts: float, seq: int | None = None, part_id: str | None = None, job_id: str | None = None
@@ -293,6 +298,11 @@ class Pipeline:
     def noise_measured(self) -> float | None:
         """The camera's noise (gray levels, one sigma) as measured from its frames; None where it is not yet, or was told."""
         return self._detector.noise_measured
+
+    @property
+    def shake_px(self) -> float | None:
+        """How far the last frame lay off the picture that it was compared with, in pixels, as far as that is sure; None: not looked for."""
+        return self._detector.shake_px
 
     @property
     def network(self) -> CameraNetwork | None:

@@ -51,7 +51,8 @@ class SecondLook:
         defects = self._rule.judge(regions, frame, change)
         whole, used = ("the whole network on the raw frame", defects, regions), ("the answer in use", answer.defects, answer.regions)
         values = (outputs, answer.outputs) if self._has_maps else ({}, {})
-        return self._audits.conclude(*values, unlike(whole, used), frame.ts)
+        lone = unlike(whole, used)
+        return self._audits.conclude(*values, lone and lone.words, frame.ts, lone is not None and lone.is_close)
 
 
 def with_audit(found: Inspection, audit: Audit | None, notices: tuple[Notice, ...], is_dense: bool) -> Inspection:

@@ -117,6 +117,12 @@ class ChangeDetector:
         is_known = background is not None and background.noise_counts.sum() >= measure.ENOUGH_SAMPLES
         return background.noise_measured if background is not None and is_known else None
 
+    @property
+    def shake_px(self) -> float | None:
+        """How far the last frame lay off the picture in use; None where none is forgiven (`vibration_px` 0), or before a second frame."""
+        steady = None if self._background is None else self._background.steady
+        return steady.seen_px if steady is not None and steady.is_on else None
+
     def retune(self, settings: ChangeSettings) -> None:
         """Go on with settings that differ in `adjust` alone: thresholds move, nothing is forgotten."""
         self.settings = settings

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from edgevision.errors import InputError
 from edgevision.kernels.forms import NO_ENDS, NO_LIVE, Backend, Ends, Feed, Intake, Plane, Reach, Runs
+from edgevision.recompute.call import Window, patch_of
 from edgevision.recompute.runs import axis_span, same, table
 from edgevision.records import Mask
 
@@ -73,6 +74,24 @@ class Entrance:
         if self._mask.live_px == 0 and self.plane.live_px == 0 and ends is None:
             return 0
         return self._take(picture, self._mask.live_px == self._mask.size_px, begin, ends or NO_ENDS)
+
+    def verify(self, picture: NDArray[Any], live: Mask, window: Window) -> int:
+        """Take what is live in a patch of the picture, (x1, y1, x2, y2) as shares of it, once more: how many pixels of the plane moved.
+
+        After a `take` of the same there are none. What is live in the plane stays as it was.
+        """
+        place = patch_of(window, self._picture_px)
+        if not live[place].any():
+            return 0
+        patch, plane = np.zeros(self._picture_px, np.uint8), self.plane
+        patch[place] = live[place]
+        self._backend.scan(patch, self._mask.live, self._mask.extent)
+        before = plane.live.copy(), plane.extent.copy(), plane.live_px
+        count, _ = self._collect(False, NO_ENDS)
+        self._write(self._checked(picture), self._runs, count)
+        moved = int(np.count_nonzero(plane.live))
+        plane.live[...], plane.extent[...], plane.live_px = before
+        return moved
 
     def _take(self, picture: NDArray[Any], everything: bool, begin: Callable[[], None], ends: Ends = NO_ENDS, is_new: bool = False) -> int:
         count, _ = self._collect(everything, ends)

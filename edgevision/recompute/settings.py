@@ -124,7 +124,12 @@ class RecomputeSettings(Settings):
     audit_every_s: float = Field(
         10.0, ge=0, le=86_400, description="Seconds after which such a run is due, however few frames came; 0: frames alone count."
     )
-    audit_engine_every: int = Field(15, ge=0, le=1_000_000, description="Frames between two checks of a patch of each step; 0: none.")
+    audit_engine_every: int = Field(
+        15, ge=0, le=1_000_000, description="Frames between two checks of a patch: what went in, each step, what came out; 0: none."
+    )
+    audit_engine_every_s: float = Field(
+        1.0, ge=0, le=86_400, description="Seconds after which such a check is due, however few frames came; 0: frames alone count."
+    )
     audit_levels: float = Field(
         32.0, gt=0, le=255, description="Gray levels that 8 px in a row may lie off what was used for them, unless they are recomputed."
     )
