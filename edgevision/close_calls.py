@@ -5,8 +5,8 @@ takes a number over a limit. So where the verdict would be another within a marg
 taken anew first, with all that the network sees from there: cheap, and Memory is fresh there. What is then still within a small margin is
 decided by a run of the whole network beside, as often as may be; what stays undecided is said.
 
-In: candidates of a frame, a way to judge them. Out: masks, decisions. Kept: the last verdict and its places, and how many whole runs are
-allowed now.
+In: candidates of a frame, a way to judge them. Out: masks, decisions. Kept: the last verdict and its places, what was taken anew last, and how
+many whole runs are allowed now.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from edgevision.judge.rules import verdict
 from edgevision.recompute.settle_settings import SettleSettings
 from edgevision.records import Candidate, ChangeMap, Costs, Defect, Frame, Inspection, Mask, Verdict
 
+REST = 0.25  # of the margin, for what rests since it was taken anew: there noise alone is left out
 BURST = 10  # whole runs that may follow each other
 Outcome = Literal["nearer", "whole", "left"]
 
@@ -64,6 +65,7 @@ class CloseCalls:
         self.outcome: Outcome | None = None  # of this frame
         self._said: Verdict | None = None
         self._shown: Regions = ()
+        self._taken: Mask | None = None  # what was taken anew last, while nothing moves there
         self._runs = float(BURST)
         self._ts: float | None = None
 
@@ -77,8 +79,17 @@ class CloseCalls:
             near = (*near, *self._shown, *shown)
         if not near:
             return None
-        self.outcome = "nearer"
-        return _around(near, self.settings.reach_px, allowed)
+        taken = _around(near, self.settings.reach_px, allowed)
+        if self._is_fresh(taken, judging.change.live) and not hangs_on(candidates, said, judging, REST * self.settings.margin):
+            return None
+        self.outcome, self._taken = "nearer", taken
+        return taken
+
+    def _is_fresh(self, taken: Mask, live: Mask) -> bool:
+        """Whether these pixels were taken anew before, and nothing has moved there since."""
+        if self._taken is not None and (live & self._taken).any():
+            self._taken = None
+        return self._taken is not None and not (taken & ~self._taken).any()
 
     def wants_whole(self, candidates: tuple[Candidate, ...], judging: Judging, said: Verdict, is_late: bool) -> bool:
         """Whether the whole network is to decide. `is_late`: there is no time for it."""
@@ -128,4 +139,3 @@ def _around(regions: Regions, reach_px: int, allowed: Mask) -> Mask:
         x1, y1, x2, y2 = region.box_px
         mask[max(0, y1 - reach_px) : y2 + reach_px, max(0, x1 - reach_px) : x2 + reach_px] = True
     return mask & allowed
-

@@ -250,7 +250,8 @@ class Pipeline:
         audits, second = self._audits, self._second
         if audits is None or second is None:
             return None
-        is_all_taken = (live is change.live or self._close_calls.outcome is not None) and self.settings.compare.confirm_frames == 1  # else something is left on purpose
+        is_all_taken = live is change.live or self._close_calls.outcome is not None
+        is_all_taken &= self.settings.compare.confirm_frames == 1  # else something is left on purpose
         missed = None
         if is_all_taken and change.full_reason is None:
             missed = audits.check_input(partial(self._detector.missed, change, live), frame.ts)

@@ -1,4 +1,6 @@
-"""Would the verdict be another, had the network's numbers come out a little otherwise? In: candidates, a way to judge. Out: on which it hangs.
+"""Would the verdict be another, had the network's numbers come out a little otherwise?
+
+In: candidates, a way to judge. Out: on which of them the verdict hangs.
 
 A verdict compares numbers with limits. So the same rules, whosever they are, judge the candidates twice more: all of them less likely and
 smaller by the margin, and all more likely and larger, with what falls short of the decoder's threshold let in; and four times with all of

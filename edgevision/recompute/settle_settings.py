@@ -14,10 +14,10 @@ class SettleSettings(Settings):
         True, description="Look closer where a verdict hangs on numbers near their limits, for what was left out may have moved them."
     )
     margin: float = Field(
-        2.0, ge=0, le=2.5, description="How near: those places are taken anew, all their pixels. A logarithm of odds; 0: never."
+        1.5, ge=0, le=2.5, description="How near: those places are taken anew, all their pixels. A logarithm of odds; 0: never."
     )
     reach_px: int = Field(
-        48, ge=0, le=1024, description="How far around such a place is taken anew, too, in frame pixels: what the network sees from there."
+        40, ge=0, le=1024, description="How far around such a place is taken anew, too, in frame pixels: what the network sees from there."
     )
     whole_margin: float = Field(
         0.3,

@@ -1,4 +1,5 @@
-"""From a detector's boxes and scores to regions. In: outputs. Out: regions in frame pixels. Kept: the last regions.
+"""From a detector's boxes and scores to regions. In: outputs. Out: regions in frame pixels. Kept: the last regions, and the boxes that they
+are found in.
 
 A detector's answer is small, so that it is read whole; but only when an output that it is read from has changed.
 """
@@ -37,11 +38,15 @@ class BoxDecoder:
         self._labels = settings.labels or facts.labels
         self._least = short_of(self._threshold)
         self._regions: tuple[Region, ...] | None = None
-        self._candidates: tuple[Candidate, ...] = ()
+        self._candidates: tuple[Candidate, ...] | None = ()  # None: not asked for yet
+        self._last: tuple[Floats, Floats] = (np.zeros((0, 4), np.float32), np.zeros((0, 1), np.float32))  # what they are found in
 
     @property
     def candidates(self) -> tuple[Candidate, ...]:
         """What the last answer shows, and what falls short of the threshold by at most `odds.NEAR`."""
+        if self._candidates is None:
+            wider = self._found(*self._last, self._least)
+            self._candidates = tuple(Candidate(region, excess(region.score, self._threshold)) for region in wider)
         return self._candidates
 
     def decode(self, outputs: Mapping[str, NDArray[Any]], changed: Mapping[str, Box | None]) -> tuple[Region, ...]:
@@ -51,10 +56,8 @@ class BoxDecoder:
         """
         names = self._names(outputs)
         if self._regions is None or any(changed.get(name, ()) is not None for name in names):
-            boxes, scores = self._read(names, outputs)
-            self._regions = self._found(boxes, scores, self._threshold)
-            wider = self._found(boxes, scores, self._least)
-            self._candidates = tuple(Candidate(region, excess(region.score, self._threshold)) for region in wider)
+            self._last, self._candidates = self._read(names, outputs), None
+            self._regions = self._found(*self._last, self._threshold)
         return self._regions
 
     def reset(self) -> None:

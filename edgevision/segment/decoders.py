@@ -26,7 +26,7 @@ class Decoder(Protocol):
 
     @property
     def candidates(self) -> tuple[Candidate, ...]:
-        """What the last answer shows, and what falls short of the threshold by at most `odds.NEAR`: what might be shown had values moved."""
+        """What the last answer shows, and what falls short of the threshold by at most `odds.NEAR`: it might be shown, too."""
 
     def reset(self) -> None:
         """Forget the last frame."""
