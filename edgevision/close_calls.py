@@ -5,8 +5,8 @@ takes a number over a limit. So where the verdict would be another within a marg
 taken anew first, with all that the network sees from there: cheap, and Memory is fresh there. What is then still within a small margin is
 decided by a run of the whole network beside, as often as may be; what stays undecided is said.
 
-In: candidates of a frame, a way to judge them. Out: masks, decisions. Kept: the last verdict and its places, what was taken anew last, and how
-many whole runs are allowed now.
+In: candidates of a frame, a way to judge them. Out: masks, decisions. Kept: the last verdict and its places, what was taken anew last, and
+how many whole runs are allowed now.
 """
 
 from __future__ import annotations
