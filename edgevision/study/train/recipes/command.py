@@ -51,7 +51,8 @@ def train_recipe(task: RecipeTask, settings: FitSettings, *, is_shown: bool = Tr
             raise InputError(f"--good and --bad are for recipe surface; give {name} marked pictures with --data")
         report = _marked(task, recipe, settings, is_shown=is_shown)
     (task.out / "report.json").write_text(json.dumps(report, indent=1) + "\n", "utf-8")
-    return {**report, "text": f"{report['network']}: {report['steps']} steps in {report['minutes']:g} minutes"}
+    done = report.get("way", f"{report['steps']} steps in {report['minutes']:g} minutes")
+    return {**report, "text": f"{report['network']}: {done}"}
 
 
 def _marked(task: RecipeTask, recipe: Recipe, settings: FitSettings, *, is_shown: bool) -> dict[str, Any]:
