@@ -222,6 +222,11 @@ class Audits:
             return False
         return self._map.is_due(ts, self._haste) or self._trust.is_doubted or self._is_close
 
+    @property
+    def has_twin(self) -> bool:
+        """Whether there is a second Memory, in which `run_whole` runs."""
+        return self._map is not None
+
     def run_whole(self, frame: NDArray[Any]) -> Outputs:
         """The whole network's answer on the raw frame, for `conclude`. Call it when a map audit is due."""
         return {} if self._map is None else self._map.run(frame)

@@ -9,6 +9,7 @@ from pydantic import Field, field_validator, model_validator
 
 from edgevision.networks.attention.hybrid import HybridSettings
 from edgevision.networks.attention.sparsifiner import SparsifinerSettings
+from edgevision.recompute.settle_settings import SettleSettings
 from edgevision.recompute.shift_settings import ShiftSettings
 from edgevision.records import Settings
 from edgevision.registry import Chosen, Kind
@@ -140,6 +141,7 @@ class RecomputeSettings(Settings):
         description="So many failed audits of the last so many let the camera run dense; after one the next come with the next frames.",
     )
     audit_cooldown_s: float = Field(60.0, ge=0, le=86_400, description="Seconds that it runs dense then.")
+    settle: SettleSettings = Field(SettleSettings(), description="What is done about verdicts that hang on numbers near their limits.")
     shift: ShiftSettings = Field(ShiftSettings(), description="Whether the pictures stay what they were when the camera was set up.")
     foreign: Literal["auto", "never"] = Field(
         "auto",
