@@ -49,7 +49,10 @@ class Rule(Protocol):
     """Which regions are defects."""
 
     def judge(self, regions: tuple[Region, ...], frame: Frame, change: ChangeMap) -> tuple[Defect, ...]:
-        """The defects among the regions. Must not keep the arrays it is shown."""
+        """The defects among the regions. Must not keep the arrays it is shown, and must answer alike each time it is asked.
+
+        A close call is found by asking again, with the regions a little likelier and larger, or less so, or aside.
+        """
 
 
 @runtime_checkable

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from edgevision.errors import InputError, Unavailable
-from edgevision.network_verbs import names, share, whole_number
+from edgevision.network_verbs import names, share, some_share, whole_number
 
 AddVerb = Callable[[Any, str, Callable[[argparse.Namespace], int] | None, str], argparse.ArgumentParser]
 RECIPE_STEPS = 2_000
@@ -40,6 +40,7 @@ def add_learn_verbs(verbs: Any, add: AddVerb) -> None:
     train.add_argument("--keep", type=_kept, default=0.1, metavar="K", help="share of the keys that a query looks at (default 0.1)")
     train.add_argument("--measurements", type=whole_number, default=64, metavar="M", help="of csat, at most (default 64)")
     train.add_argument("--steps", type=whole_number, metavar="N", help="training steps in all (default 900; a recipe 2000)")
+    train.add_argument("--rate", type=some_share, metavar="R", help="with --data: highest learning rate (default 2e-3)")
     train.add_argument("--threads", type=whole_number, default=1, metavar="N", help="with --data: that it may use (default 1)")
     named = "teach a head that is asked by name on the .npz of --network; with a FILE that this wrote: add a name to it"
     train.add_argument("--names", nargs="?", const="", metavar="FILE", help=named)
@@ -94,6 +95,7 @@ def _train(arguments: argparse.Namespace) -> int:
         minutes=arguments.minutes,
         threads=arguments.threads,
         without=arguments.without,
+        rate=arguments.rate,
     )
     report = run(task)
     if arguments.json:

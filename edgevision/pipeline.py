@@ -16,7 +16,9 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
+from edgevision.close_calls import CloseCalls, Judging, together, with_outcome
 from edgevision.compare import golden
+from edgevision.compare.area import allowed_pixels
 from edgevision.compare.background import ChangeDetector
 from edgevision.compare.belt import Belt, Seen
 from edgevision.compare.image import checked
@@ -25,7 +27,7 @@ from edgevision.compare.settings import ChangeSettings
 from edgevision.config import CameraConfig, Config, builtin_registry, load
 from edgevision.errors import BadFrame, ConfigError, EngineFault, InputError
 from edgevision.interfaces import Policy, Rule, TimedPolicy
-from edgevision.judge.rules import AreaScoreRule, verdict
+from edgevision.judge.rules import AreaScoreRule
 from edgevision.judge.tracks import Tracks
 from edgevision.recompute.arguments import Progress
 from edgevision.recompute.audit import Audit, Audits, AuditSettings
@@ -33,7 +35,7 @@ from edgevision.recompute.camera_network import CameraNetwork
 from edgevision.recompute.engine import SelectiveNetwork
 from edgevision.recompute.load import labels_of, load_for_frames, network_path, span_px_of, threshold_of
 from edgevision.recompute.refresh import RollingRefresh
-from edgevision.records import ChangeMap, Defect, Event, Frame, Image, Inspection, Mask, Region, Verdict
+from edgevision.records import ChangeMap, Costs, Defect, Event, Frame, Image, Inspection, Mask, Region, Verdict
 from edgevision.registry import Registry
 from edgevision.second_look import Answer, SecondLook, with_audit
 from edgevision.segment.decoders import Decoder, decoder_for
@@ -60,11 +62,15 @@ class Pipeline:
         self._showing = Showing(settings, self._detector)
         self._refresh = RollingRefresh(settings.recompute.keyframe_s)
         self.tracks = Tracks(settings.judge)
-        self._is_blind = isinstance(policy, AllPolicy) and settings.compare.global_fraction == 1.0  # nothing hangs on what has changed
+        self._is_all = isinstance(policy, AllPolicy)
+        self._is_blind = self._is_all and settings.compare.global_fraction == 1.0  # nothing hangs on what has changed
         self._network: CameraNetwork | None = None
         self._decoder: Decoder | None = None
         self._audits: Audits | None = None
         self._second: SecondLook | None = None
+        self._close_calls = CloseCalls(settings.recompute.settle)
+        self._allowed: Mask = np.zeros((0, 0), np.bool_)  # where changes count
+        self._costs: Costs | None = None
         self._belt: Belt | None = None
         self._size_px = (0, 0)  # (height, width)
         self._full_ts: float | None = None
@@ -100,6 +106,7 @@ class Pipeline:
     def look(self, frame: Frame) -> Inspection:
         """`inspect` without its events: for whoever may let another pipeline's finding be told of this frame."""
         watch = Stopwatch()
+        self._close_calls.begin()
         height, width = frame.image.shape[:2]
         try:
             network, decoder, audits = self._stages_for(height, width)
@@ -119,7 +126,7 @@ class Pipeline:
             picture = self._showing.used(change.corrected, None if is_whole else live)
             taken = live if is_whole else self._showing.renewed(live)
             outputs = network.first(picture) if is_whole else network.next(picture, taken)
-            self._outputs, self._change = outputs, change
+            self._outputs, self._change, self._costs = outputs, change, None
             self._showing.note(live)
             elapsed_ms = watch.lap("recompute")
             if isinstance(self._policy, TimedPolicy):
@@ -130,19 +137,26 @@ class Pipeline:
             audits.check_engine(picture, outputs, taken, frame.ts)
             watch.lap("audit")
             marked = decoder.decode(outputs, network.changed)
-            regions = displaced(marked, seen.off_px, (height, width))
+            watch.lap("segment")
+            place = partial(displaced, off_px=seen.off_px, shape=(height, width))
+            is_deferred = live is not change.live and bool((change.live & ~live).any())
+            judging = Judging(self._rules, frame, change, place, is_deferred)
+            marked, live = self._nearer(marked, judging, is_whole, live)
+            watch.lap("recompute")
         except EngineFault as error:
             return self._unusable(frame, error) if is_full else self._start_over(frame, error)
         except InputError as error:  # the settings do not fit the network's outputs
             return self._unusable(frame, error)
-        watch.lap("segment")
-        defects = tuple(defect for rule in self._rules for defect in rule.judge(regions, frame, change))
-        said, reason = verdict(defects, change, is_deferred=live is not change.live and bool((change.live & ~live).any()))
+        regions, defects = place(marked), judging.defects(marked)
+        said, reason = judging.said(defects)
         watch.lap("judge")
-        place = partial(displaced, off_px=seen.off_px, shape=(height, width))
-        audit = self._audit(frame, seen.picture, change, live, Answer(outputs, regions, defects, place))
-        if audit is not None and audit.trouble is not None and said is Verdict.OK:
-            said, reason = Verdict.WARN, audit.trouble
+        audit = self._audit(frame, seen.picture, change, live, Answer(self._outputs, regions, defects, place))
+        if not is_whole and self._wants_whole(decoder, judging, said):
+            regions, defects = self._whole(seen.picture, judging, (regions, defects))
+            said, reason = judging.said(defects)
+            watch.lap("recompute")
+        if audit is not None and said is Verdict.OK and (against := audit.trouble or audit.doubt) is not None:
+            said, reason = Verdict.WARN, against
         watch.lap("audit")
         self._take_up(change, live, protected(marked, (height, width)))
         if self._belt is not None:
@@ -150,7 +164,9 @@ class Pipeline:
         watch.lap("compare")
         if is_whole:
             self._full_ts = frame.ts
+        self._close_calls.note(said, marked)
         found = self._inspection(frame, change, said, reason, (regions, defects), watch)
+        found = with_outcome(found, self._close_calls.outcome)
         if is_whole and not is_full:
             found = replace(found, full_reason="audit")
         return with_audit(found, audit, audits.take_notices(), is_dense or audits.is_dense(frame.ts))
@@ -171,6 +187,42 @@ class Pipeline:
             self._detector.pass_by(change, protect)
         else:
             self._detector.commit(change, live, protect)
+
+    def _nearer(self, marked: tuple[Region, ...], judging: Judging, is_whole: bool, live: Mask) -> tuple[tuple[Region, ...], Mask]:
+        """What is marked once the places that decide were taken anew, if the verdict is close; and all pixels that were taken."""
+        network, decoder = self._network, self._decoder
+        if is_whole or self._is_all or network is None or decoder is None:
+            return marked, live
+        taken = self._close_calls.nearer(decoder.candidates, marked, judging, self._allowed)
+        if taken is None:
+            return marked, live
+        before, change = network.costs, judging.change
+        self._detector.complete(change, taken)
+        self._outputs = network.next(self._showing.used(change.corrected, taken), taken)
+        self._costs = together(before, network.costs)
+        live = live | taken
+        self._showing.note(live)
+        return decoder.decode(self._outputs, network.changed), live
+
+    def _wants_whole(self, decoder: Decoder, judging: Judging, said: Verdict) -> bool:
+        """Whether the whole network is to decide a frame of which that is said."""
+        has_twin = self._audits is not None and self._audits.has_twin
+        return self._close_calls.wants_whole(decoder.candidates, judging, said, isinstance(self._policy, TimedPolicy) or not has_twin)
+
+    def _whole(self, picture: Image, judging: Judging, found: Found) -> Found:
+        """What the whole network finds on the frame, `picture` as it lies for the network; what was `found` where it cannot be read."""
+        if self._second is None:
+            return found
+        try:
+            self._outputs, marked = self._second.whole(self._raw(picture))
+        except EngineFault:
+            self._close_calls.outcome = "left"
+            return found
+        return judging.place(marked), judging.defects(marked)
+
+    def _raw(self, picture: Image) -> Image:
+        """All of the frame that was measured last, as the network is asked about it when it is run whole; valid until the next call."""
+        return self._showing.raw(self._detector.as_allowed(self._showing.lit(picture)))
 
     def _on_belt(self, frame: Frame, network: CameraNetwork) -> Seen:
         """The frame as it lies on the belt, what was used and computed moved along; the frame itself where nothing moves."""
@@ -198,19 +250,25 @@ class Pipeline:
         audits, second = self._audits, self._second
         if audits is None or second is None:
             return None
-        is_all_taken = live is change.live and self.settings.compare.confirm_frames == 1  # else something is left on purpose
+        is_all_taken = live is change.live or self._close_calls.outcome is not None
+        is_all_taken &= self.settings.compare.confirm_frames == 1  # else something is left on purpose
         missed = None
         if is_all_taken and change.full_reason is None:
             missed = audits.check_input(partial(self._detector.missed, change, live), frame.ts)
         if not audits.is_map_due(frame.ts):
             return None if missed is None else Audit(None, missed)
-        audit = second.look(frame, self._showing.raw(self._detector.as_allowed(self._showing.lit(picture))), change, answer)
+        audit = second.look(frame, self._raw(picture), change, answer)
         return audit._replace(trouble=audit.trouble or missed)
 
     def _unusable(self, frame: Frame, error: EngineFault | InputError) -> Inspection:
         """Even the whole network's answer cannot be read: say so, and begin with the whole network again."""
         self.forget_scene()
-        return self.not_inspected(str(error), frame.ts, frame.seq, frame.part_id, frame.job_id)
+        said = self.not_inspected(str(error), frame.ts, frame.seq, frame.part_id, frame.job_id)
+        if self._audits is None:
+            return said
+        if isinstance(error, EngineFault):
+            self._audits.note_fault(error, frame.ts)
+        return with_audit(said, None, self._audits.take_notices(), self._audits.is_dense(frame.ts))
 
     def not_inspected(
         self, reason: str, ts: float, seq: int | None = None, part_id: str | None = None, job_id: str | None = None
@@ -255,7 +313,7 @@ class Pipeline:
         if has_same_files and sees_alike(self.settings, old.settings):
             self._detector, self._refresh, self._network = old._detector, old._refresh, old._network
             self._decoder, self._audits, self._belt = old._decoder, old._audits, old._belt
-            self._size_px, self._full_ts = old._size_px, old._full_ts
+            self._size_px, self._full_ts, self._allowed = old._size_px, old._full_ts, old._allowed
             self._showing = old._showing
             if self._audits is not None and old._network is not None:
                 self._second = self._new_second_look(self._audits, old._network)
@@ -271,6 +329,7 @@ class Pipeline:
         """The next frame is a first one, from which the reference is learnt; open tracks go on."""
         self._detector.reset()
         self._refresh.reset()
+        self._close_calls.reset()
         if self._belt is not None:
             self._belt.reset()
         if self._network is not None and self._decoder is not None:
@@ -293,6 +352,11 @@ class Pipeline:
     def noise_measured(self) -> float | None:
         """The camera's noise (gray levels, one sigma) as measured from its frames; None where it is not yet, or was told."""
         return self._detector.noise_measured
+
+    @property
+    def shake_px(self) -> float | None:
+        """How far the last frame lay off the picture that it was compared with, in pixels, as far as that is sure; None: not looked for."""
+        return self._detector.shake_px
 
     @property
     def network(self) -> CameraNetwork | None:
@@ -320,6 +384,7 @@ class Pipeline:
             self._decoder = self._new_decoder(self._network, (height, width))
             self._audits = Audits(self._network, AuditSettings.of(self.settings.recompute))
             self._size_px = (height, width)
+            self._allowed = allowed_pixels(self.settings.compare, height, width).astype(np.bool_)
             self._second = self._new_second_look(self._audits, self._network)
         if (height, width) != self._size_px:
             was_height, was_width = self._size_px
@@ -339,7 +404,7 @@ class Pipeline:
     def _inspection(self, frame: Frame, change: ChangeMap, said: Verdict, reason: str | None, found: Found, watch: Stopwatch) -> Inspection:
         regions, defects = found
         height, width = self._size_px
-        costs = self._network.costs if self._network is not None else None
+        costs = self._costs or (self._network.costs if self._network is not None else None)
         full_ts = frame.ts if self._full_ts is None else self._full_ts
         return Inspection(
             camera=self.camera,

@@ -126,6 +126,16 @@ class Region:
     centroid_px: tuple[float, float]
 
 
+class Candidate(NamedTuple):
+    """A region that is marked, or nearly: by how much the odds (as logarithm) of its likeliest value exceed the decoder's threshold.
+
+    `excess` below 0: it falls short by so much, and is no region of the answer.
+    """
+
+    region: Region
+    excess: float
+
+
 @dataclass(frozen=True, slots=True)
 class Defect:
     """A region that a rule took for a defect: `level` is NG or WARN, `threshold` the limit that it passed, `roi` the zone it lies in."""
@@ -200,6 +210,7 @@ class Inspection:
     audit: str | None = None  # passed | failed | fault, where one was made
     notices: tuple[Notice, ...] = ()
     judged_by: str = "active"  # or candidate
+    close_call: str | None = None  # nearer | whole | left, where the verdict hung on numbers near their limits
 
     @classmethod
     def not_made(cls, camera: str, reason: str, ts: float, threshold: float, **known: Any) -> Inspection:
@@ -228,7 +239,8 @@ class Snapshot:
     `availability` is online | offline | disabled, `trouble` why it is not online, `warnings` what its source said of itself when it was
     opened. `figures` are of the newest inspections: `total_ms_p50`, `total_ms_p99`, `live_fraction_mean`, and of the last one
     `live_fraction`, `frame_age_s`, `audit_disagreement`. `drops` counts frames that were not looked at and `reconnects` lost decoders,
-    both by reason; `full_runs` whole-network runs by reason; `audits` those made, by outcome; `noticed` notices by kind; `compared` parts
+    both by reason; `full_runs` whole-network runs by reason; `audits` those made and
+    `close_calls`, by outcome; `noticed` notices by kind; `compared` parts
     that a candidate looked at, too, by what came of it; `notices` are the texts of what is not over, by what they are about; `stage_s`
     seconds by stage; `inspect_s` the time an inspection took.
     """
@@ -245,6 +257,7 @@ class Snapshot:
     reconnects: Mapping[str, int] = field(default_factory=dict)
     full_runs: Mapping[str, int] = field(default_factory=dict)
     audits: Mapping[str, int] = field(default_factory=dict)
+    close_calls: Mapping[str, int] = field(default_factory=dict)
     noticed: Mapping[str, int] = field(default_factory=dict)
     compared: Mapping[str, int] = field(default_factory=dict)
     notices: Mapping[str, str] = field(default_factory=dict)

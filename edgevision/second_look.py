@@ -43,15 +43,24 @@ class SecondLook:
     def look(self, frame: Frame, raw: NDArray[Any], change: ChangeMap, answer: Answer) -> Audit:
         """Run `raw`, the frame as the network takes it, whole, and compare. Call it where the audits say that it is due."""
         outputs = self._audits.run_whole(raw)
-        self._decoder.reset()
         try:
-            regions = answer.place(self._decoder.decode(outputs, {}))
+            regions = answer.place(self._decoded(outputs))
         except EngineFault as error:
             return self._audits.conclude(outputs, answer.outputs, str(error), frame.ts)
         defects = self._rule.judge(regions, frame, change)
         whole, used = ("the whole network on the raw frame", defects, regions), ("the answer in use", answer.defects, answer.regions)
         values = (outputs, answer.outputs) if self._has_maps else ({}, {})
-        return self._audits.conclude(*values, unlike(whole, used), frame.ts)
+        lone = unlike(whole, used)
+        return self._audits.conclude(*values, lone and lone.words, frame.ts, lone is not None and lone.is_close)
+
+    def whole(self, raw: NDArray[Any]) -> tuple[Outputs, tuple[Region, ...]]:
+        """The whole network's outputs on `raw`, valid until the next run, and their regions. Raises EngineFault for NaN."""
+        outputs = self._audits.run_whole(raw)
+        return outputs, self._decoded(outputs)
+
+    def _decoded(self, outputs: Outputs) -> tuple[Region, ...]:
+        self._decoder.reset()
+        return self._decoder.decode(outputs, {})
 
 
 def with_audit(found: Inspection, audit: Audit | None, notices: tuple[Notice, ...], is_dense: bool) -> Inspection:

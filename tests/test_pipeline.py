@@ -112,7 +112,7 @@ def test_a_faulty_memory_starts_over_on_the_same_frame(tmp_path, images, monkeyp
     pipe.inspect(two)
     calls = []
 
-    def moved(self, window=(0, 0, 1, 1)):
+    def moved(self, window=(0, 0, 1, 1), call=None):
         calls.append(window)
         return {"half.conv": 5} if len(calls) == 1 else {}
 

@@ -125,9 +125,31 @@ def output_frozen(pipe: Pipeline, random: np.random.Generator) -> Mend:
     return mend
 
 
+def answer_stale(pipe: Pipeline, random: np.random.Generator) -> Mend:
+    """The network runs as it should, but what is handed out is its answer of then, for whole runs, too."""
+    net: Any = pipe.network
+    kept, right, right_first = {name: array.copy() for name, array in net._results().items()}, net.next, net.first
+
+    def stale(run: Callable[..., Any]) -> Callable[..., Any]:
+        def called(*arguments: Any) -> Any:
+            run(*arguments)
+            return kept
+
+        return called
+
+    net.next, net.first = stale(right), stale(right_first)
+
+    def mend() -> None:
+        net.__dict__.pop("next", None)
+        net.__dict__.pop("first", None)
+        pipe.forget_scene()
+
+    return mend
+
+
 KINDS: dict[str, Callable[[Pipeline, np.random.Generator], Mend]] = {
     made.__name__: made
     for made in (
-        memory_bit, memory_bits, kernel_skips, intake_skips, blind_region, blind_whole, thresholds_high, output_frozen,
+        memory_bit, memory_bits, kernel_skips, intake_skips, blind_region, blind_whole, thresholds_high, output_frozen, answer_stale,
     )
 }  # fmt: skip

@@ -37,6 +37,12 @@ class Steady:
         self._costs = np.zeros((2 * self._reach + 1, 2 * self._reach + 1), np.int64)
         self._room: NDArray[Any] = np.zeros((0, 0), np.uint8)
         self._row = 0
+        self.seen_px = 0.0  # how far the last frame lay off, also where that is further than is taken back; 0 where no shift is sure
+
+    @property
+    def is_on(self) -> bool:
+        """Whether any shift is taken back, and so looked for."""
+        return self._reach > 0
 
     def choose(self, kernels: ModuleType, used: Image, allowed: NDArray[np.uint8], rows: int = 1) -> None:
         """Choose the points of the next `rows` rows of cells anew, from what is in use now."""
@@ -47,6 +53,7 @@ class Steady:
 
     def shift(self, kernels: ModuleType, flat: Image, used: Image, light: tuple[Any, ...]) -> tuple[int, int]:
         """How much further on (x, y), in eighths of a pixel, what was used is seen in this frame; (0, 0) where that is not sure."""
+        self.seen_px = 0.0
         if not self._reach or self._shift_of(kernels, flat, used, light, self._points[self._row % 2 :: 2]) == (0, 0):
             return 0, 0  # half of the points see a shift; how far it is, all of them say
         return self._shift_of(kernels, flat, used, light, self._points)
@@ -70,7 +77,9 @@ class Steady:
         is_near = max(abs(x - reach), abs(y - reach)) <= 1
         none = costs.max() if is_near else costs[reach, reach]  # what no shift costs, where it is not a neighbour of the best
         is_sure = costs[y, x] < BETTER * min(across.max(), along.max(), none)
-        return (x8, y8) if is_sure and LEAST_SHIFT <= max(abs(x8), abs(y8)) <= self._most else (0, 0)
+        off = max(abs(x8), abs(y8))
+        self.seen_px = off / 8 if is_sure else 0.0
+        return (x8, y8) if is_sure and LEAST_SHIFT <= off <= self._most else (0, 0)
 
     def moved(self, kernels: ModuleType, flat: Image, shift: tuple[int, int]) -> Image:
         """The frame so far back; valid until the next."""

@@ -128,6 +128,7 @@ def _sum(before: Snapshot | None, now: Snapshot) -> Snapshot:
         reconnects=_added(before.reconnects, now.reconnects),
         full_runs=_added(before.full_runs, now.full_runs),
         audits=_added(before.audits, now.audits),
+        close_calls=_added(before.close_calls, now.close_calls),
         noticed=_added(before.noticed, now.noticed),
         compared=_added(before.compared, now.compared),
         stage_s=_added(before.stage_s, now.stage_s),

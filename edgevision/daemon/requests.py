@@ -262,7 +262,8 @@ class Requests:
         """Let a camera's candidate judge this share of the parts; the answer comes once that is so."""
         camera, share = self._camera(body), body.get("share")
         if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share <= 1:
-            raise InputError('request: share must be a number from 0 to 1; send {"camera": "...", "share": 0.2}')
+            said = f"share is {json.dumps(share)[:40]}; it must be" if "share" in body else "share is missing; it must be"
+            raise InputError(f'request: {said} a number from 0 to 1; send {{"camera": "...", "share": 0.2}}')
         topic = self._topics.setting(camera, "candidate_share", "set")
         self._set(Command(topic, f"{share:g}".encode(), (camera, "candidate_share")), camera, "candidate_share", done)
 

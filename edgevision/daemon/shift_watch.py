@@ -79,7 +79,7 @@ class ShiftWatch:
             self._begin(network.sha256)
         if not self._monitor.is_learnt:  # it was forgotten
             over = tuple(Notice("shift", what, "it is learnt anew how the pictures are", is_over=True) for what in self._texts)
-        light = Light(inspection.gain, inspection.offset, pipeline.noise_measured)
+        light = Light(inspection.gain, inspection.offset, pipeline.noise_measured, pipeline.shake_px)
         was_learnt = self._monitor.is_learnt
         sample = self._door.sample(frame.image, light, None if inspection.mode == "foreign" else network)
         notices = self._monitor.take(sample)

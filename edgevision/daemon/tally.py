@@ -18,8 +18,8 @@ from edgevision.records import Histogram, Inspection, Notice, Snapshot
 WINDOW = 512  # inspections that the figures are taken over
 BOUNDS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 UNREACHABLE = "unreachable"
-FAMILIES = ("verdicts", "drops", "reconnects", "full_runs", "audits", "noticed", "compared")
-FULL_REASONS = frozenset({"first", "global_change", "audit"})  # any other is an engine's fault, told in words
+FAMILIES = ("verdicts", "drops", "reconnects", "full_runs", "audits", "close_calls", "noticed", "compared")
+FULL_REASONS = frozenset({"first", "global_change", "audit", "close_call"})  # any other is an engine's fault, told in words
 
 
 class Tally:
@@ -52,6 +52,8 @@ class Tally:
             self._families["verdicts"][inspection.verdict.value] += 1
             if inspection.audit is not None:
                 self._families["audits"][inspection.audit] += 1
+            if inspection.close_call is not None:
+                self._families["close_calls"][inspection.close_call] += 1
             if inspection.mode != "none":
                 self._note_run(inspection)
             return last is None or (last.verdict, last.scene) != (inspection.verdict, inspection.scene)

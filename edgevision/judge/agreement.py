@@ -1,26 +1,38 @@
 """Do two answers to one frame show the same defects? In: the defects and all regions of both. Out: what differs, in words. Keeps nothing.
 
 A defect counts as shown by the other answer where that marks anything at all at its place: two answers that differ a little may lie on
-either side of a threshold, but one that does not see the place lies far below.
+either side of a threshold, but one that does not see the place lies far below. A defect near its own limit is a *close call*: noise of the
+camera that the change map rightly leaves may tip what a network thinks of it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
 from edgevision.records import Box, Defect, Region, Verdict
 
 REACH_PX = 4
+CLOSE = 3.0  # times the odds of its limit: up to there a defect's own are near them
 
 
-def unlike(one: tuple[str, Iterable[Defect], Iterable[Region]], other: tuple[str, Iterable[Defect], Iterable[Region]]) -> str | None:
+class Unlike(NamedTuple):
+    """What only one of two answers shows, in words; whether that is a close call."""
+
+    words: str
+    is_close: bool
+
+
+def unlike(one: tuple[str, Iterable[Defect], Iterable[Region]], other: tuple[str, Iterable[Defect], Iterable[Region]]) -> Unlike | None:
     """The worst defect of level NG that only one of two answers shows; each is (its name, its defects, all its regions). None: alike."""
     first, second = (_Side(name, tuple(defects), tuple(regions)) for name, defects, regions in (one, other))
     lone = [(defect, mine, yours) for mine, yours in ((first, second), (second, first)) for defect in mine.alone(yours)]
     if not lone:
         return None
     defect, mine, yours = max(lone, key=lambda found: found[0].region.score)
-    return f"{mine.name} shows {defect.region.label} {defect.region.score:.2f} at {list(defect.region.box_px)}, {yours.name} nothing there"
+    score, limit = defect.region.score, defect.threshold
+    words = f"{mine.name} shows {defect.region.label} {score:.2f} at {list(defect.region.box_px)}, {yours.name} nothing there"
+    return Unlike(words, score * (1.0 - limit) <= CLOSE * limit * (1.0 - score))
 
 
 class _Side:

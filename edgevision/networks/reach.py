@@ -4,7 +4,9 @@ Input `image` (1, 3, H, W), output `defect` (1, labels, H/2, W/2): one probabili
 (1, 4, H/8, W/8): how far a box reaches from the middle of a pixel, left, up, right, down, and `labels` (1, labels, H/8, W/8) of it.
 
 Four halvings down, then convolutions whose taps lie ever farther apart, three doublings up. An output sees about 600 x 600 pixels, most
-of them coarsely; all of it stays local, so that a changed pixel stirs what lies around it and no more.
+of them coarsely; all of it stays local, so that a changed pixel stirs what lies around it and no more. A network with `fine` channels does
+all of that on a picture half as large, which its first layer makes, and joins what that layer saw to its answer: twice the reach, and
+what is a few pixels wide is still seen.
 """
 
 from __future__ import annotations
@@ -18,17 +20,27 @@ REACH_STRIDE = 16  # height and width must be a multiple of it
 
 @dataclass(frozen=True, slots=True)
 class ReachSpec:
-    """Channels at a half, a quarter, an eighth and a sixteenth of the size, how far apart the taps lie there, and the labels."""
+    """Channels at a half, a quarter, an eighth and a sixteenth of the size, how far apart the taps lie there, and the labels.
+
+    `fine`: channels of a layer before all of that, which halves the size once more; 0: none.
+    """
 
     widths: tuple[int, int, int, int] = (16, 32, 48, 64)
     dilations: tuple[int, ...] = (1, 2, 4, 8, 1)
     labels: tuple[str, ...] = ("pit", "crack", "scratch", "stain", "fray", "patch")
+    fine: int = 0
+
+    @property
+    def stride(self) -> int:
+        """Height and width must be a multiple of it."""
+        return REACH_STRIDE * (2 if self.fine else 1)
 
 
 def reach_layers(spec: ReachSpec) -> tuple[Layer, ...]:
     """The steps in the order they run; the last one is the output `defect`."""
-    steps = [*_down(spec), *_up(spec, ("eighth", "quarter", "half"))]
-    return (*steps, Layer("defect", "conv", ("mix_half",), len(spec.labels), 1, 1, "sigmoid"))
+    names = ("eighth", "quarter", "half", *(("fine",) if spec.fine else ()))
+    steps = [*_down(spec), *_up(spec, names)]
+    return (*steps, Layer("defect", "conv", (steps[-1].name,), len(spec.labels), 1, 1, "sigmoid"))
 
 
 def box_layers(spec: ReachSpec) -> tuple[Layer, ...]:
@@ -51,7 +63,8 @@ def _down(spec: ReachSpec) -> list[Layer]:
     """Four halvings, then the far taps; the last one is `deep_N`."""
     half, quarter, eighth, deep = spec.widths
     steps = [
-        Layer("half", "conv", ("image",), half, 3, 2, "relu"),
+        *((Layer("fine", "conv", ("image",), spec.fine, 3, 2, "relu"),) if spec.fine else ()),
+        Layer("half", "conv", ("fine" if spec.fine else "image",), half, 3, 2, "relu"),
         Layer("quarter_1", "conv", ("half",), quarter, 3, 2, "relu"),
         Layer("quarter", "conv", ("quarter_1",), quarter, 3, 1, "relu"),
         Layer("eighth_1", "conv", ("quarter",), eighth, 3, 2, "relu"),
@@ -68,7 +81,7 @@ def _down(spec: ReachSpec) -> list[Layer]:
 
 def _up(spec: ReachSpec, names: tuple[str, ...]) -> list[Layer]:
     """A doubling for each of the names, joined with what was there on the way down; the last one is `mix_NAME`."""
-    channels_of = dict(zip(("half", "quarter", "eighth"), spec.widths, strict=False))
+    channels_of = {**dict(zip(("half", "quarter", "eighth"), spec.widths, strict=False)), "fine": spec.fine}
     below, steps = f"deep_{len(spec.dilations)}", []
     for name in names:
         channels = channels_of[name]

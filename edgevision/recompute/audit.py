@@ -1,7 +1,8 @@
 """Three ways to doubt what is skipped. Each says how much disagrees; what follows from that is `Trust`'s.
 
-`EngineAudit`: is every step still what its inputs make it? Patches of each step are recomputed in place; nothing may move. If no patch of
-any step does, Memory is `first(x_used)`, step by step (a spliced answer: within its tolerance). `MapAudit`: is the answer in use that of
+`EngineAudit`: did the network take what it was given, is every step still what its inputs make it, and is the answer in use what came of
+that? Patches are taken in and recomputed in place; nothing may move. If no patch of any step does, Memory is `first(x_used)`, step by step
+(a spliced answer: within its tolerance), and x_used holds what was live. `MapAudit`: is the answer in use that of
 the raw frame? Only this finds whatever the change map missed. `Audits.check_input`: does anything plainly differ and was left? That finds
 a blind change map sooner, before there is a defect, and needs no run. While a camera runs dense, the second Memory is run on the very
 picture that the first one was given, and both must say the same. Keeps: where the engine was looked at, a second Memory.
@@ -17,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgevision.errors import EngineFault
+from edgevision.recompute.call import Call, Window
 from edgevision.recompute.camera_network import CameraNetwork
 from edgevision.recompute.trust import AuditSettings, Trust
 from edgevision.records import Mask, Notice
@@ -24,43 +26,70 @@ from edgevision.records import Mask, Notice
 __all__ = ["Audit", "AuditSettings", "Audits", "EngineAudit", "MapAudit"]
 
 Outputs = Mapping[str, NDArray[np.float32]]
-Window = tuple[float, float, float, float]  # x1, y1, x2, y2 as shares of the picture
 
 WHOLE: Window = (0.0, 0.0, 1.0, 1.0)
 MISSED = 0.002  # the share of a picture that may plainly differ without being live: specks and edges
-HASTE = 10  # times sooner than usual, map audits come after one that failed
+HASTE = 10  # times sooner than usual, audits come after one that failed
+
+
+class Turn:
+    """When something is due that comes every so many frames, or seconds if that is sooner; 0 seconds: frames alone count."""
+
+    def __init__(self, every: int, every_s: float) -> None:
+        self._every, self._every_s = every, every_s
+        self._frames = 0
+        self._last_ts: float | None = None
+
+    def comes(self, ts: float, haste: int = 1) -> bool:
+        """Call once a frame: whether the turn has come; `haste` times sooner than usual. A clock that was set back begins anew."""
+        self._frames += 1
+        if self._last_ts is None or ts < self._last_ts:
+            self._last_ts = ts
+        is_late = self._every_s > 0 and (ts - self._last_ts) * haste >= self._every_s
+        if self._frames * haste < self._every and not is_late:
+            return False
+        self._frames, self._last_ts = 0, ts
+        return True
 
 
 class EngineAudit:
     """Recomputes patches of every step of one camera's Memory.
 
-    In turn one where the frame is live, for there a kernel may go wrong, and the next of those that cover the picture, in a random order:
-    what is not live may have been overwritten by whatever else shares the computer's memory.
+    In turn one where the frame is live, for there a kernel may go wrong and pixels may be lost on their way in, and the next of those that
+    cover the picture, in a random order: what is not live may have been overwritten by whatever else shares the computer's memory. Where
+    nothing is live the next frame on which something is makes up for it.
     """
 
     def __init__(self, net: CameraNetwork, settings: AuditSettings = AuditSettings()) -> None:  # noqa: B008
         self._net, self._settings = net, settings
         self._random = np.random.default_rng(settings.seed)
-        self._frames = self._turns = 0
+        self._turn = Turn(settings.engine_every, settings.engine_every_s)
+        self._turns = 0
+        self._is_owed = False  # a patch where the frame is live
         self._tiles: list[Window] = []
 
-    def next(self, live: Mask | None = None) -> bool:
-        """Call once a frame, after the network: audits when its turn has come. True if it did. Raises EngineFault: reset and go dense."""
-        self._frames += 1
-        if not self._settings.engine_every or self._frames % self._settings.engine_every:
+    def next(self, call: Call | None, ts: float, haste: int = 1) -> bool:
+        """Call once a frame, after the network, with its last call: audits when its turn has come, `haste` times sooner than usual. True if
+        it did. Raises EngineFault: reset and go dense."""
+        if not self._settings.engine_every:
             return False
-        self._turns += 1
-        self.check(self._around(live) if live is not None and self._turns % 2 else None)
+        is_due = self._turn.comes(ts, haste)
+        self._turns += is_due
+        self._is_owed |= is_due and self._turns % 2 == 1
+        place = self._around(call.live) if call is not None and self._is_owed else None
+        if place is None and not is_due:
+            return False
+        self._is_owed &= place is None
+        self.check(place, call)
         return True
 
-    def check(self, window: Window | None = None) -> None:
-        """Audit this patch of every step now, the next one in turn where none is given. Raises EngineFault if anything moved."""
-        moved = self._net.verify(window or self._next_tile())
+    def check(self, window: Window | None = None, call: Call | None = None) -> None:
+        """Audit this patch now, the next one in turn where none is given: of every step, and with the last `call` of what went in and came
+        out. Raises EngineFault if anything moved."""
+        moved = self._net.verify(window or self._next_tile(), call)
         if moved:
             name, pixels = next(iter(moved.items()))
-            raise EngineFault(
-                f"engine audit: step '{name}' moved at {pixels} pixels when it was recomputed; reset the Memory and run first()"
-            )
+            raise EngineFault(f"engine audit: '{name}' moved at {pixels} pixels when it was made anew; reset the Memory and run first()")
 
     def _around(self, live: Mask) -> Window | None:
         """The patch about a live pixel, any of them; None where there is none."""
@@ -91,19 +120,11 @@ class MapAudit:
     def __init__(self, net: CameraNetwork, settings: AuditSettings = AuditSettings()) -> None:  # noqa: B008
         self._settings = settings
         self._twin = net.sibling(has_foreign=False)  # its whole runs are to be our own, however many follow each other
-        self._frames = 0
-        self._last_ts: float | None = None
+        self._turn = Turn(settings.map_every, settings.map_every_s)
 
     def is_due(self, ts: float, haste: int = 1) -> bool:
         """Call once a frame: whether its turn has come, by frames or by time (s); `haste` times sooner than usual."""
-        self._frames += 1
-        if self._last_ts is None or ts < self._last_ts:
-            self._last_ts = ts  # the first frame, or the clock was set back
-        is_late = self._settings.map_every_s > 0 and (ts - self._last_ts) * haste >= self._settings.map_every_s
-        if self._frames * haste < self._settings.map_every and not is_late:
-            return False
-        self._frames, self._last_ts = 0, ts
-        return True
+        return self._turn.comes(ts, haste)
 
     def run(self, frame: NDArray[Any]) -> Outputs:
         """The whole network's answer on the raw frame; valid until the next run."""
@@ -120,10 +141,12 @@ class MapAudit:
 
 
 class Audit(NamedTuple):
-    """What an audit came to: the share that disagrees, where the map was audited; in words why it failed, None where it passed."""
+    """What an audit came to: the share that disagrees, where the map was audited; in words why it failed, None where it passed; `doubt`,
+    what it found and took for a close call, so that the frame is not OK although the audit passed."""
 
     disagreement: float | None
     trouble: str | None
+    doubt: str | None = None
 
 
 class Audits:
@@ -134,7 +157,9 @@ class Audits:
         self._map = MapAudit(net, settings) if settings.map_every else None
         self._trust = Trust(settings)
         self._settings = settings
-        self._dense_frames = self._frames = 0
+        self._input_turn = Turn(settings.engine_every, settings.engine_every_s)
+        self._dense_frames = 0
+        self._is_close = False  # was the last map audit a close call
         self._random = np.random.default_rng(settings.seed)
 
     def is_dense(self, ts: float) -> bool:
@@ -147,12 +172,17 @@ class Audits:
             self._check_dense(picture, outputs)
             return
         self._dense_frames = 0
+        call = Call(picture, live, outputs)
         if self._trust.is_doubted:
-            self._engine.check(WHOLE)
+            self._engine.check(WHOLE, call)
             if self._map is None:
                 self._trust.note(None, ts)
         else:
-            self._engine.next(live)
+            self._engine.next(call, ts, self._haste)
+
+    @property
+    def _haste(self) -> int:
+        return HASTE if self._trust.is_wary else 1
 
     def _check_dense(self, picture: NDArray[Any], outputs: Outputs) -> None:
         """The first frames that run dense, then now and then one; after a fault, each until one passes."""
@@ -175,9 +205,8 @@ class Audits:
 
         It needs no defect to find a blind change map, costs no run, and comes as often as the engine's audit.
         """
-        self._frames += 1
-        every = self._settings.engine_every
-        if self.is_dense(ts) or not every or (self._frames % every and not self._trust.is_doubted):
+        is_due = self._input_turn.comes(ts, self._haste) or self._trust.is_doubted
+        if self.is_dense(ts) or not self._settings.engine_every or not is_due:
             return None
         share = missed(self._settings.levels, self._random)
         if share <= MISSED:
@@ -191,19 +220,32 @@ class Audits:
         """Call once a frame: whether the raw frame should be looked at whole."""
         if self._map is None or self.is_dense(ts):
             return False
-        return self._map.is_due(ts, HASTE if self._trust.is_wary else 1) or self._trust.is_doubted
+        return self._map.is_due(ts, self._haste) or self._trust.is_doubted or self._is_close
+
+    @property
+    def has_twin(self) -> bool:
+        """Whether there is a second Memory, in which `run_whole` runs."""
+        return self._map is not None
 
     def run_whole(self, frame: NDArray[Any]) -> Outputs:
         """The whole network's answer on the raw frame, for `conclude`. Call it when a map audit is due."""
         return {} if self._map is None else self._map.run(frame)
 
-    def conclude(self, raw: Outputs, outputs: Outputs, unlike: str | None, ts: float) -> Audit:
-        """Compare the two answers; `unlike` says in words which defect one of them shows and the other does not, None for none."""
+    def conclude(self, raw: Outputs, outputs: Outputs, unlike: str | None, ts: float, is_close: bool = False) -> Audit:
+        """Compare the two answers; `unlike` says in words which defect one of them shows and the other does not, None for none.
+
+        With `is_close` that defect lies so near to its limit that it may be chance: the next frame is looked at, too, and only if the
+        answers differ there again has the audit failed.
+        """
         disagreement = 0.0 if self._map is None else self._map.disagreement(raw, outputs)
         trouble = None if unlike is None else f"map audit: {unlike}"
         if self._map is not None and self._map.failed(disagreement):
             limit = f"the limit is {self._settings.limit:.2%}"
             trouble = f"map audit: {disagreement:.2%} of the answer is not that of the whole network on the raw frame, {limit}"
+        elif is_close and trouble is not None and not (self._is_close or self._trust.is_doubted):
+            self._is_close = True
+            return Audit(disagreement, None, f"{trouble}; it is a close call")
+        self._is_close = False
         self._trust.note(trouble, ts)
         return Audit(disagreement, trouble)
 

@@ -8,6 +8,7 @@ from typing import Any, Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from edgevision.recompute.call import Call, Window
 from edgevision.recompute.preprocess import Preprocess
 from edgevision.records import Box, Costs, Mask
 
@@ -59,8 +60,9 @@ class CameraNetwork(Protocol):
     def reset(self) -> None:
         """Forget the scene: the next call must be `first`."""
 
-    def verify(self, window: tuple[float, float, float, float] = ...) -> dict[str, int]:
-        """Run a patch again: by name, how many pixels are not what they must be; {} if sound."""
+    def verify(self, window: Window = ..., call: Call | None = None) -> dict[str, int]:
+        """Run a patch again: by name, how many pixels are not what they must be; {} if sound. With the last `call`, what went in and
+        came out, too."""
 
     def used(self) -> NDArray[np.float32]:
         """A copy of the input in use, (1, C, H, W)."""

@@ -1,7 +1,7 @@
 """What the network is shown and what it makes of it, in a few numbers of a sample. In: a frame, its light, a network. Out: vectors by name.
 
 A sample costs some 0.3 ms and is taken now and then: rows here and there of the picture, brought to the light that the network sees, and
-some pixels of two of its own steps as they lie in Memory. Keeps random numbers.
+some pixels of two of its own steps as they lie in Memory. Keeps random numbers and how many samples there were.
 """
 
 from __future__ import annotations
@@ -22,19 +22,23 @@ from edgevision.records import Image, Mask
 Vector = NDArray[np.float64]
 
 ROWS = 16  # of the picture that are looked at, at most
-BANDS, FIELDS = 8, 12  # into which the picture is divided to see what is uneven
+BANDS, FIELDS = 16, 24  # into which the picture is divided to see what is uneven
 PIXELS = 256  # of a step
+GOLDEN = (math.sqrt(5) - 1) / 2
 LEAST = 1e-3
+HARDLY_PX = 0.25  # of shake, which is as good as none
 GRAYS, DETAIL_LEVELS = 24, (6.0, 12.0, 24.0, 48.0, 96.0)
 DETAILS, MOST_DETAIL = len(DETAIL_LEVELS) + 1, 4 * 255
 
 
 class Light(NamedTuple):
-    """How the frame is brought to the reference's light, and the camera's noise (gray levels, one sigma; None: not known yet)."""
+    """How the frame is brought to the reference's light, the camera's noise (gray levels, one sigma), how far the frame lies off the one
+    before (pixels); None: not known."""
 
     gain: float
     offset: float
     noise: float | None
+    shake_px: float | None = None
 
 
 class Door:
@@ -45,6 +49,7 @@ class Door:
         self._allowed = None if allowed is None else np.ascontiguousarray(allowed).view(np.uint8)
         self._span = (0, 1 << 31) if allowed is None else _span(allowed)
         self._random = np.random.default_rng(seed)
+        self._phases, self._samples = self._random.random(ROWS), 0
 
     def sample(self, image: Image, light: Light, network: CameraNetwork | None) -> dict[str, Vector]:
         """Every statistic of this frame; those of the network's steps where it keeps them."""
@@ -68,16 +73,21 @@ class Door:
         values["kinds"] = kinds(gray, detail, inside, light)
         if light.noise is not None:
             values["noise"] = np.array([light.noise * light.gain])
+        if light.shake_px is not None:
+            values["shake"] = np.array([HARDLY_PX + light.shake_px])
         if rows.ndim == 3 and rows.shape[2] == 3:
             blue, green, red, _ = cv2.mean(rows, mask)
             values["colour"] = np.array([blue, red]) / max(green, LEAST)
         return values
 
     def _rows(self, image: Image) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
-        """One row, any of them, from each of ROWS bands of what counts, and which of its pixels do."""
+        """One row from each of ROWS bands of what counts, and which of its pixels do. Each time others, so that a block of samples sees as
+        good as all of a band, evenly: means of blocks then differ by what moves, not by which rows were looked at."""
         top, bottom = self._span[0], min(self._span[1], image.shape[0])
         count = min(ROWS, bottom - top)
-        places = top + ((np.arange(count) + self._random.random(count)) * ((bottom - top) / count)).astype(np.intp)
+        self._samples += 1
+        within = (self._phases[:count] + self._samples * GOLDEN) % 1.0
+        places = top + ((np.arange(count) + within) * ((bottom - top) / count)).astype(np.intp)
         rows = image[places]
         deep: NDArray[Any] = rows if rows.dtype == np.uint8 else np.minimum(rows >> self._shift, 255)
         mask = None if self._allowed is None else self._allowed[places]

@@ -32,6 +32,7 @@ from edgevision.kernels.plain.store import decode
 from edgevision.recompute.arguments import Means, Progress, check_gates, check_load, check_window
 from edgevision.recompute.attention import BoundAttention, attention_bytes, bind_attention
 from edgevision.recompute.bound import BoundStep, bind_step, join
+from edgevision.recompute.call import ANSWER, EMPTY, ENTRANCE, Call, Window, strayed
 from edgevision.recompute.copies import TensorOf
 from edgevision.recompute.foreign import Foreign, ForeignNetwork
 from edgevision.recompute.gate import learn_gate, open_gate
@@ -402,15 +403,20 @@ class SelectiveNetwork:
         if self._network.foreign is not None:
             self._network.foreign.wait()
 
-    def verify(self, window: tuple[float, float, float, float] = (0.0, 0.0, 1.0, 1.0)) -> dict[str, int]:
+    def verify(self, window: Window = (0.0, 0.0, 1.0, 1.0), call: Call | None = None) -> dict[str, int]:
         """Recompute a patch, (x1, y1, x2, y2) as shares of the picture, of every step: how many pixels moved, by step; {} if sound.
 
-        In foreign mode there is nothing to verify. Raises InputError for a window that is not in the picture.
+        With the last `call`: whether Memory was filled by it, holds what it was given, and is what it answered. Steps are not run again in
+        foreign mode. Raises InputError for a window that is not in the picture.
         """
         check_window(window)
-        if not self._memory.is_filled or self._is_foreign:
-            return {}
-        moved = {step.step.name: step.verify(window) for step in self._steps if not isinstance(step, Island)}
+        if not self._memory.is_filled:
+            return {} if call is None else {EMPTY: self._entrance.plane.size_px}
+        moved = {} if call is None else {ENTRANCE: self._entrance.verify(call.picture, call.live, window)}
+        if not self._is_foreign:
+            moved |= {step.step.name: step.verify(window) for step in self._steps if not isinstance(step, Island)}
+        if call is not None:
+            moved[ANSWER] = strayed(call.outputs, self._results(), window)
         return {name: pixels for name, pixels in moved.items() if pixels}
 
     @property

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from edgevision.errors import InputError
 from edgevision.kernels.forms import NO_ENDS, NO_LIVE, Backend, Ends, Feed, Intake, Plane, Reach, Runs
+from edgevision.recompute.call import Window, patch_of
 from edgevision.recompute.runs import axis_span, same, table
 from edgevision.records import Mask
 
@@ -54,11 +55,11 @@ class Entrance:
         return self._picture_px
 
     def take_all(self, picture: NDArray[Any], begin: Callable[[], None]) -> int:
-        """Take the whole picture. Returns how many pixels changed.
+        """Take the whole picture, compared with nothing: all of it is live. Returns how many pixels that is.
 
         `begin` is called when all is found to be well and nothing is taken yet.
         """
-        return self._take(self._checked(picture), True, begin)
+        return self._take(self._checked(picture), True, begin, is_new=True)
 
     def take(self, picture: NDArray[Any], live: Mask, begin: Callable[[], None], ends: Ends | None = None) -> int:
         """Take the live pixels, and where the picture has moved those at the plane's `ends` in any case. Returns how many pixels of the
@@ -74,7 +75,25 @@ class Entrance:
             return 0
         return self._take(picture, self._mask.live_px == self._mask.size_px, begin, ends or NO_ENDS)
 
-    def _take(self, picture: NDArray[Any], everything: bool, begin: Callable[[], None], ends: Ends = NO_ENDS) -> int:
+    def verify(self, picture: NDArray[Any], live: Mask, window: Window) -> int:
+        """Take what is live in a patch of the picture, (x1, y1, x2, y2) as shares of it, once more: how many pixels of the plane moved.
+
+        After a `take` of the same there are none. What is live in the plane stays as it was.
+        """
+        place = patch_of(window, self._picture_px)
+        if not live[place].any():
+            return 0
+        patch, plane = np.zeros(self._picture_px, np.uint8), self.plane
+        patch[place] = live[place]
+        self._backend.scan(patch, self._mask.live, self._mask.extent)
+        before = plane.live.copy(), plane.extent.copy(), plane.live_px
+        count, _ = self._collect(False, NO_ENDS)
+        self._write(self._checked(picture), self._runs, count)
+        moved = int(np.count_nonzero(plane.live))
+        plane.live[...], plane.extent[...], plane.live_px = before
+        return moved
+
+    def _take(self, picture: NDArray[Any], everything: bool, begin: Callable[[], None], ends: Ends = NO_ENDS, is_new: bool = False) -> int:
         count, _ = self._collect(everything, ends)
         if self._intake.table is None:
             row, column = self._backend.first_bad(picture, self._runs, count)
@@ -84,7 +103,7 @@ class Entrance:
                     f"x is {picture[:, row, column].tolist()} at row {row}, column {column}; live pixels must be finite numbers"
                 )
         begin()
-        self._write(picture, self._runs, count)
+        self._write(picture, self._runs, count, is_new)
         self.plane.live_px = self._mark(count)
         return self.plane.live_px
 

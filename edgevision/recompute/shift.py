@@ -21,7 +21,7 @@ from edgevision.recompute.door import DETAILS, GRAYS, LEAST, Vector
 from edgevision.recompute.shift_settings import ShiftSettings
 from edgevision.records import Notice
 
-SCHEMA = 1
+SCHEMA = 2
 OWN_SPREAD, OWN_OF_MANY = 2.0, 3.0  # times the farthest block that was learnt from: nearer is what the scene does by itself
 FEW = 2
 JUMP = 2.0  # times the limit in one block
@@ -49,6 +49,7 @@ CAUSES: Mapping[str, _Cause] = MappingProxyType(
             "see to lamp and gain, which make noise; another kind of part must be trained",
         ),
         "noise": _Cause("noise", "see to lamp and gain: a sensor that is hot or short of light is noisy"),
+        "shake": _Cause("how far the picture shakes", "see to the camera's mount and to what shakes beside it"),
         "colour": _Cause("colour", "see to the lamp and the camera's white balance"),
         "evenness": _Cause("one part of the picture beside the rest", "clean the lens, look for a shadow or a lamp that is out"),
         "features": _Cause("what the network sees in the pictures", "another kind of part or surface: train the network on it"),

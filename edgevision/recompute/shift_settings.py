@@ -17,6 +17,7 @@ class ShiftLimits(Settings):
     contrast: float = Field(0.2, gt=0, le=100, description="Spread of gray levels as the network sees them.")
     sharpness: float = Field(0.15, gt=0, le=100, description="Fine detail: how gray levels bend from pixel to pixel along rows.")
     noise: float = Field(0.6, gt=0, le=100, description="Noise as the network sees it.")
+    shake: float = Field(0.5, gt=0, le=100, description="How far frames lie off each other, in pixels and a quarter.")
     colour: float = Field(0.08, gt=0, le=100, description="Blue and red beside green.")
     evenness: float = Field(0.1, gt=0, le=100, description="Brightness of one part of the picture beside the whole.")
     features: float = Field(0.15, gt=0, le=100, description="Means of the network's own channels, on average.")

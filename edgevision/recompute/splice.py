@@ -31,6 +31,7 @@ from edgevision.kernels import open_backend
 from edgevision.kernels.forms import Backend, Float
 from edgevision.recompute.anatomy import Piece
 from edgevision.recompute.arguments import Means, check_load, check_window
+from edgevision.recompute.call import ANSWER, EMPTY, ENTRANCE, Call, Window, patch_of, strayed
 from edgevision.recompute.cover import Crop, cover, live_places, live_squares
 from edgevision.recompute.crops import CropNetwork
 from edgevision.recompute.graph import Graph, read_graph
@@ -207,17 +208,19 @@ class SpliceNetwork:
         self._witness = self._new_witness()
         self._begin()
 
-    def verify(self, window: tuple[float, float, float, float] = (0.0, 0.0, 1.0, 1.0)) -> dict[str, int]:
+    def verify(self, window: Window = (0.0, 0.0, 1.0, 1.0), call: Call | None = None) -> dict[str, int]:
         """Run the crops of a patch, (x1, y1, x2, y2) as shares of the picture, again; what always runs whole, whole. By tensor, how many
         values lie further from those in use than splicing may cause (five tolerances of its range; of labels, that share of them); {} if
-        sound."""
+        sound. With the last `call`: whether what is kept was filled by it, is of what it was given, and is what it answered."""
         check_window(window)
         if not self._memory.is_filled:
-            return {}
+            return {} if call is None else {EMPTY: self._plane.size_px}
+        given = {} if call is None else self._given(window, call)
+        if given:
+            return given
         _, _, height, width = self.input_shape
         patch = np.zeros((height, width), np.uint8)
-        x1, y1, x2, y2 = (share * side for share, side in zip(window, (width, height, width, height), strict=True))
-        patch[int(y1) : max(int(y1) + 1, int(y2)), int(x1) : max(int(x1) + 1, int(x2))] = 1
+        patch[patch_of(window, (height, width))] = 1
         moved, seen = dict.fromkeys(self._spans, 0), dict.fromkeys(self._spans, 0)
         slack = _VERIFY_SLACK * self.plan.settings.tolerance
         for name, new, old in self._again(live_squares(patch, self.plan.align_px)):
@@ -226,6 +229,11 @@ class SpliceNetwork:
         allowed = {name: _VERIFY_SHARE if self._spans[name] else slack for name in moved}
         public = {tensor: name for name, tensor in self._shared.crops.anatomy.outputs.items()}
         return {public.get(name, name): count for name, count in moved.items() if count > allowed[name] * seen[name]}
+
+    def _given(self, window: Window, call: Call) -> dict[str, int]:
+        """What of a call did not come in, or did not go out."""
+        taken, said = self._entrance.verify(call.picture, call.live, window), strayed(call.outputs, self._results(), window)
+        return {name: count for name, count in ((ENTRANCE, taken), (ANSWER, said)) if count}
 
     def _again(self, squares: NDArray[np.uint8]) -> Iterator[tuple[str, Float, Float]]:
         """(tensor, its values anew, those in use) of every piece there."""

@@ -22,7 +22,8 @@ MEMORY = 4  # times n: so many audits that came in their turn are remembered
 class AuditSettings(Settings):
     """When the engine is doubted, and what is done about it."""
 
-    engine_every: int = Field(15, ge=0, description="Frames between two engine audits; 0 for none.")
+    engine_every: int = Field(15, ge=0, description="Frames between two audits of engine and input; 0 for none.")
+    engine_every_s: float = Field(1.0, ge=0, description="Seconds after which these are due, however few frames came; 0 for none.")
     map_every: int = Field(300, ge=0, description="Frames between two map audits, each a whole run on the raw frame; 0 for none.")
     map_every_s: float = Field(10.0, ge=0, description="Seconds after which a map audit is due, however few frames came; 0 for none.")
     levels: float = Field(32.0, gt=0, description="Gray levels by which a pixel may lie off what was used for it, unless it is live.")
@@ -40,6 +41,7 @@ class AuditSettings(Settings):
         k, n = settings.audit_k_of_n
         return cls(
             engine_every=settings.audit_engine_every,
+            engine_every_s=settings.audit_engine_every_s,
             map_every=settings.audit_every,
             map_every_s=settings.audit_every_s,
             levels=settings.audit_levels,

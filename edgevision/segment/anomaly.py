@@ -16,9 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgevision.errors import ConfigError, EngineFault, InputError
-from edgevision.records import Box, Region
+from edgevision.records import Box, Candidate, Region
 from edgevision.segment.boxes import rectangle
 from edgevision.segment.facts import NetworkFacts
+from edgevision.segment.odds import NEAR, excess
 from edgevision.segment.segmentation import DEFAULT_THRESHOLD, SegmentationDecoder
 from edgevision.segment.settings import AnomalySettings, SegmentSettings
 
@@ -72,6 +73,19 @@ class AnomalyDecoder:
             self._found, self._score = found, score
             self._regions = self._judged(found, score)
         return self._regions
+
+    @property
+    def candidates(self) -> tuple[Candidate, ...]:
+        """What the last answer shows, and what falls short of the map's or the picture's threshold by at most `odds.NEAR`."""
+        found = self._finder.candidates
+        if self._score is None:
+            return found
+        over = excess(self._score, self._threshold)
+        if over < -NEAR:
+            return ()
+        height, width = self._shape_px
+        whole = Candidate(rectangle((0, 0, width, height), self._labels[0], self._score), over)
+        return tuple(Candidate(region, min(over, own)) for region, own in found) or (whole,)
 
     @property
     def picture_score(self) -> float | None:

@@ -1,4 +1,5 @@
-"""From a detector's boxes and scores to regions. In: outputs. Out: regions in frame pixels. Kept: the last regions.
+"""From a detector's boxes and scores to regions. In: outputs. Out: regions in frame pixels. Kept: the last regions, and the boxes that they
+are found in.
 
 A detector's answer is small, so that it is read whole; but only when an output that it is read from has changed.
 """
@@ -13,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgevision.errors import EngineFault, InputError
-from edgevision.records import Box, Region
+from edgevision.records import Box, Candidate, Region
 from edgevision.segment.facts import NetworkFacts, Placement
 from edgevision.segment.join import joined
+from edgevision.segment.odds import excess, short_of
 from edgevision.segment.segmentation import DEFAULT_THRESHOLD, sigmoid, softmax
 from edgevision.segment.settings import SegmentSettings
 
@@ -34,7 +36,18 @@ class BoxDecoder:
         self._shape_px = shape_px
         self._placement = facts.placement or Placement.of(shape_px, shape_px)
         self._labels = settings.labels or facts.labels
+        self._least = short_of(self._threshold)
         self._regions: tuple[Region, ...] | None = None
+        self._candidates: tuple[Candidate, ...] | None = ()  # None: not asked for yet
+        self._last: tuple[Floats, Floats] = (np.zeros((0, 4), np.float32), np.zeros((0, 1), np.float32))  # what they are found in
+
+    @property
+    def candidates(self) -> tuple[Candidate, ...]:
+        """What the last answer shows, and what falls short of the threshold by at most `odds.NEAR`."""
+        if self._candidates is None:
+            wider = self._found(*self._last, self._least)
+            self._candidates = tuple(Candidate(region, excess(region.score, self._threshold)) for region in wider)
+        return self._candidates
 
     def decode(self, outputs: Mapping[str, NDArray[Any]], changed: Mapping[str, Box | None]) -> tuple[Region, ...]:
         """The regions of these outputs, topmost first; the same object as before when nothing changed.
@@ -43,8 +56,8 @@ class BoxDecoder:
         """
         names = self._names(outputs)
         if self._regions is None or any(changed.get(name, ()) is not None for name in names):
-            boxes, scores = self._read(names, outputs)
-            self._regions = self._found(boxes, scores)
+            self._last, self._candidates = self._read(names, outputs), None
+            self._regions = self._found(*self._last, self._threshold)
         return self._regions
 
     def reset(self) -> None:
@@ -106,8 +119,9 @@ class BoxDecoder:
             return np.arange(scores[0].size)
         own = scores[int(self._layout.objectness) :]
         if abs(own.strides[0]) > abs(own.strides[2]):
-            return np.flatnonzero(~(own.max(axis=0) < self._threshold))
-        return np.unique(np.flatnonzero(~(own.transpose(1, 2, 0) < self._threshold)) // len(own))
+            return np.flatnonzero(~(own.max(axis=0) < self._least))
+        cells = np.flatnonzero(~(own.transpose(1, 2, 0) < self._least)) // len(own)
+        return cells[np.diff(cells, prepend=-1) > 0]
 
     def _name_labels(self, count: int, name: str) -> None:
         if not self._labels:
@@ -126,9 +140,10 @@ class BoxDecoder:
         classes = classes[:, int(self._layout.background) :]
         return classes * objectness if start else classes
 
-    def _found(self, boxes: Floats, scores: Floats) -> tuple[Region, ...]:
+    def _found(self, boxes: Floats, scores: Floats, threshold: float) -> tuple[Region, ...]:
+        """The regions of what is at least so likely."""
         best = scores.max(axis=1) if len(scores) else np.zeros(0, np.float32)
-        likely = np.flatnonzero(best >= self._threshold)
+        likely = np.flatnonzero(best >= threshold)
         likely = likely[np.argsort(-best[likely], kind="stable")][:MAX_CANDIDATES]
         corners = self._corners(np.asarray(boxes[likely], np.float64))
         if not np.isfinite(corners).all():

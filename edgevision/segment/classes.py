@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgevision.errors import EngineFault, InputError
-from edgevision.records import Box, Region
+from edgevision.records import Box, Candidate, Region
 from edgevision.segment.boxes import rectangle
 from edgevision.segment.facts import NetworkFacts
+from edgevision.segment.odds import NEAR, excess, log_odds
 from edgevision.segment.segmentation import DEFAULT_THRESHOLD, sigmoid, softmax
 from edgevision.segment.settings import SegmentSettings
 
@@ -28,6 +29,12 @@ class ClassDecoder:
         if self._box[2] > width or self._box[3] > height:
             raise InputError(f"segment.classes.box_px is {list(self._box)}; the frame is {width}x{height}; draw it inside")
         self._regions: tuple[Region, ...] | None = None
+        self._candidates: tuple[Candidate, ...] = ()
+
+    @property
+    def candidates(self) -> tuple[Candidate, ...]:
+        """The likeliest label that is a defect, unless it falls short of the threshold, or of a normal one, by more than `odds.NEAR`."""
+        return self._candidates
 
     def decode(self, outputs: Mapping[str, NDArray[Any]], changed: Mapping[str, Box | None]) -> tuple[Region, ...]:
         """One region or none; the same object as before when the output did not change.
@@ -60,7 +67,19 @@ class ClassDecoder:
             self._labels = ("defect",) if len(scores) == 1 else tuple(f"class_{index}" for index in range(len(scores)))
         if len(self._labels) != len(scores):
             raise InputError(f"output {name!r} has {len(scores)} class(es) but {len(self._labels)} label(s) are named; set segment.labels")
+        self._candidates = self._nearly(scores)
         label, score = self._labels[best], float(scores[best])
         if label in self.settings.classes.normal or score < self._threshold:
             return ()
         return (rectangle(self._box, label, score),)
+
+    def _nearly(self, scores: NDArray[np.float32]) -> tuple[Candidate, ...]:
+        """One candidate or none, of (label,) probabilities."""
+        normal = np.array([label in self.settings.classes.normal for label in self._labels], np.bool_)
+        if normal.all():
+            return ()
+        best = int(np.where(normal, -np.inf, scores).argmax())
+        score, over = float(scores[best]), excess(float(scores[best]), self._threshold)
+        if normal.any():
+            over = min(over, log_odds(score) - log_odds(float(scores[normal].max())))
+        return (Candidate(rectangle(self._box, self._labels[best], score), over),) if over >= -NEAR else ()

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from numpy.typing import NDArray
 
 from edgevision.errors import InputError
-from edgevision.records import Box, Region
+from edgevision.records import Box, Candidate, Region
 from edgevision.segment.anomaly import AnomalyDecoder
 from edgevision.segment.boxes import BoxDecoder
 from edgevision.segment.classes import ClassDecoder
@@ -23,6 +23,10 @@ class Decoder(Protocol):
 
     def decode(self, outputs: Mapping[str, NDArray[Any]], changed: Mapping[str, Box | None]) -> tuple[Region, ...]:
         """The regions of these outputs, of which only the boxes in `changed` differ from the last call."""
+
+    @property
+    def candidates(self) -> tuple[Candidate, ...]:
+        """What the last answer shows, and what falls short of the threshold by at most `odds.NEAR`: it might be shown, too."""
 
     def reset(self) -> None:
         """Forget the last frame."""

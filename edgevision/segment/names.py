@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from edgevision.errors import ConfigError, EngineFault, InputError
 from edgevision.networks.names import NamedHead, NamedState, read_names
-from edgevision.records import Box, Region
+from edgevision.records import Box, Candidate, Region
 from edgevision.registry import nearest
 from edgevision.segment.classes import ClassDecoder
 from edgevision.segment.facts import NetworkFacts
@@ -32,6 +32,11 @@ class NamesDecoder:
         self._output, self._state, self._is_filled = settings.output, NamedState(self._head), False
         self._shares = np.zeros(len(self._head.names), np.float32)
         self._classes = ClassDecoder(as_classes(settings, self._head), shape_px, facts)
+
+    @property
+    def candidates(self) -> tuple[Candidate, ...]:
+        """The likeliest name that is asked for, as `ClassDecoder` has it."""
+        return self._classes.candidates
 
     def decode(self, outputs: Mapping[str, NDArray[Any]], changed: Mapping[str, Box | None]) -> tuple[Region, ...]:
         """One region or none; the same object as before when no token changed.

@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgevision.errors import EngineFault, InputError
-from edgevision.records import Box, Mask, Region
+from edgevision.records import Box, Candidate, Mask, Region
+from edgevision.segment.odds import NEAR, excess
 from edgevision.segment.outline import Scale, outline
 from edgevision.segment.settings import SegmentSettings
 
@@ -50,7 +51,12 @@ class SegmentationDecoder:
         self._labels = settings.labels or tuple(labels)
         self._marks = np.zeros((0, 0), np.uint8)  # (row, column) of the network's grid, 1 where a label is likely
         self._regions: tuple[Region, ...] = ()
-        self._known: dict[Box, Region | None] = {}  # by box on the network's grid: no two regions share one
+        self._known: dict[Box, Candidate | None] = {}  # by box on the network's grid: no two regions share one
+
+    @property
+    def candidates(self) -> tuple[Candidate, ...]:
+        """What the last answer shows, and what falls short of the threshold by at most `odds.NEAR`; in no order."""
+        return tuple(candidate for candidate in self._known.values() if candidate is not None)
 
     @property
     def mask(self) -> Mask:
@@ -132,20 +138,20 @@ class SegmentationDecoder:
         """All regions of the mask. One outside the changed box is taken over: neither its pixels nor their values can have moved."""
         contours, _ = cv2.findContours(self._marks, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
         found = sorted(((_box_of(contour), contour) for contour in contours), key=lambda pair: (-_area(pair[0]), pair[0]))
-        known: dict[Box, Region | None] = {}
+        known: dict[Box, Candidate | None] = {}
         kept: list[Region] = []
         for box, contour in found:
             if len(kept) == self.settings.max_regions:
                 break
             is_still = box in self._known and not _meet(box, changed)
-            known[box] = region = self._known[box] if is_still else self._region(maps, box, contour)
-            if region is not None:
-                kept.append(region)
+            known[box] = candidate = self._known[box] if is_still else self._candidate(maps, box, contour)
+            if candidate is not None and candidate.excess >= 0:
+                kept.append(candidate.region)
         self._known = known
         return tuple(sorted(kept, key=lambda region: (region.box_px[1], region.box_px[0], region.box_px)))
 
-    def _region(self, maps: Floats, box: Box, contour: NDArray[np.int32]) -> Region | None:
-        """The region inside an outline, with whatever it encloses; None where it is too small or nowhere likely enough."""
+    def _candidate(self, maps: Floats, box: Box, contour: NDArray[np.int32]) -> Candidate | None:
+        """The region inside an outline, with whatever it encloses; None where it is too small or nowhere nearly likely enough."""
         scale = self._scale
         if scale.area(_area(box)) < self.settings.min_area_px:
             return None
@@ -161,9 +167,10 @@ class SegmentationDecoder:
         peak = float(best.max())
         if np.isnan(peak):
             raise EngineFault(f"segment: the network's output holds NaN in region {scale.box(box)}; reset the network and run it whole")
-        if peak < self._threshold:
+        over = excess(peak, float(self._threshold))
+        if over < -NEAR:
             return None
-        return Region(
+        region = Region(
             label=self._labels[int(values.sum(axis=1).argmax())],
             score=min(1.0, _quantile(best, self.settings.score_quantile)),
             box_px=scale.box(box),
@@ -171,6 +178,7 @@ class SegmentationDecoder:
             polygon=outline(contour, scale, self.settings.polygon_tolerance_px),
             centroid_px=scale.point(x1 + float(columns.mean()) + 0.5, y1 + float(rows.mean()) + 0.5),
         )
+        return Candidate(region, over)
 
 
 def _quantile(values: Floats, quantile: float) -> float:

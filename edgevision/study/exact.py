@@ -61,7 +61,8 @@ def exact(settings: CameraConfig) -> CameraConfig:
         "global_fraction": 1.0, "golden_fraction": 1.0,
     }  # fmt: skip
     compare = settings.compare.model_copy(update=zeros)
-    zeros_too = {"gate": 0.0, "policy": Chosen("threshold"), "audit_every": 0, "audit_every_s": 0.0, "keyframe_s": 0.0}
+    settle = settings.recompute.settle.model_copy(update={"enabled": False})
+    zeros_too = {"settle": settle, "gate": 0.0, "policy": Chosen("threshold"), "audit_every": 0, "audit_every_s": 0.0, "keyframe_s": 0.0}
     return settings.model_copy(update={"compare": compare, "recompute": settings.recompute.model_copy(update=zeros_too)})
 
 

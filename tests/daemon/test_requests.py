@@ -286,7 +286,8 @@ def test_a_candidate_is_given_a_share_and_sent_back_by_one_command(bench):
         ("request/rollout", None, None), ("cam/candidate_share/set", "0", "1"),
         ("request/rollback", None, None), ("cam/candidate_share/set", "1", "0"),
     ]  # fmt: skip
-    assert "from 0 to 1" in bench.ask("rollout", b'{"camera": "cam", "share": true}')["error"]
+    said = bench.ask("rollout", b'{"camera": "cam", "share": true}')["error"]
+    assert said == 'request: share is true; it must be a number from 0 to 1; send {"camera": "...", "share": 0.2}'
     bench.set("cam", "candidate", b"ON")
     answer = bench.ask("rollout", b'{"camera": "cam", "share": 0.5}')
     assert answer["status"] == "error"

@@ -13,7 +13,7 @@ from edgevision.recompute.shift_settings import ShiftSettings
 from edgevision.records import Frame, Inspection, Verdict
 
 SETTINGS = ShiftSettings(every=1, block=2, learn_blocks=3, window=1, action="warn")
-PIPELINE = SimpleNamespace(network=SimpleNamespace(sha256="a" * 64), noise_measured=2.0)
+PIPELINE = SimpleNamespace(network=SimpleNamespace(sha256="a" * 64), noise_measured=2.0, shake_px=0.1)
 SEEN = replace(Inspection.not_made("cam", None, 0.0, 0.7), mode="partial", verdict=Verdict.OK)
 
 
@@ -42,7 +42,7 @@ def test_a_shift_warns_outlives_a_restart_and_ends_when_learnt_anew(tmp_path):
 def test_another_network_and_a_broken_file_learn_anew(tmp_path, caplog):
     path = tmp_path / "cam.json"
     show(ShiftWatch(path, SETTINGS), 120, 8)
-    other = SimpleNamespace(network=SimpleNamespace(sha256="b" * 64), noise_measured=2.0)
+    other = SimpleNamespace(network=SimpleNamespace(sha256="b" * 64), noise_measured=2.0, shake_px=0.1)
     assert not any(one.notices for one in show(ShiftWatch(path, SETTINGS), 60, 8, other))
     path.write_text("{")
     with caplog.at_level("WARNING", logger="edgevision"):

@@ -20,7 +20,13 @@ def defect(found, level=Verdict.NG):
 def test_a_defect_that_only_one_shows_is_named(swapped):
     shows = ("A", [defect(region(10)), defect(region(100, 0.95, "scratch"))], [region(10), region(100, 0.95, "scratch")])
     other = ("B", [], [region(10, 0.1)])
-    assert unlike(*((other, shows) if swapped else (shows, other))) == "A shows scratch 0.95 at [100, 10, 110, 20], B nothing there"
+    found = unlike(*((other, shows) if swapped else (shows, other)))
+    assert found == ("A shows scratch 0.95 at [100, 10, 110, 20], B nothing there", False)
+
+
+def test_a_defect_near_its_limit_is_a_close_call():
+    answers = [unlike(("A", [defect(region(10, score))], [region(10, score)]), ("B", [], [])) for score in (0.71, 0.87, 0.88, 0.99)]
+    assert [answer.is_close for answer in answers] == [True, True, False, False]
 
 
 def test_near_a_threshold_or_beside_by_a_pixel_is_alike():

@@ -3,6 +3,14 @@ from __future__ import annotations
 from edgevision.networks.reach import REACH_STRIDE, ReachSpec, box_layers, reach_layers
 from edgevision.networks.unet import macs, parameters, shapes
 
+FINE = reach_layers(ReachSpec(labels=("a", "b"), fine=12))
+
+
+def test_a_fine_one_sees_twice_as_far_and_marks_as_finely():
+    sizes = shapes(FINE, 320, 192)
+    assert sizes["deep_5"] == (64, 10, 6)
+    assert sizes["defect"] == (2, 160, 96)
+
 
 def test_it_marks_every_second_pixel():
     spec = ReachSpec(labels=("a", "b"))
@@ -14,9 +22,7 @@ def test_it_marks_every_second_pixel():
 
 
 def test_what_joins_is_of_one_size():
-    steps = reach_layers(ReachSpec())
-    sizes = shapes(steps, 64, 64)
-    for step in steps:
+    for step, sizes in ((step, shapes(steps, 64, 64)) for steps in (reach_layers(ReachSpec()), FINE) for step in steps):
         if step.op in ("concat", "add"):
             assert len({sizes[name][1:] for name in step.inputs}) == 1
             channels = [sizes[name][0] for name in step.inputs]

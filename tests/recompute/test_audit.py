@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from edgevision.errors import EngineFault, InputError
-from edgevision.recompute.audit import AuditSettings, EngineAudit, MapAudit
+from edgevision.recompute.audit import Audits, AuditSettings, EngineAudit, MapAudit
+from edgevision.recompute.call import Call
 from edgevision.recompute.engine import SelectiveNetwork
 from edgevision.recompute.trust import Trust
 
@@ -33,7 +34,7 @@ def test_a_sound_memory_passes_and_a_tampered_one_does_not(watching):
 def test_random_patches_find_it_too(watching):
     net, _ = watching
     audit = EngineAudit(net, AuditSettings(patch=0.3, engine_every=2))
-    assert [audit.next() for _ in range(4)] == [False, True, False, True]
+    assert [audit.next(None, 0.0) for _ in range(4)] == [False, True, False, True]
     net._memory.planes[net.plan.steps[1].target].values[...] += 1
     with pytest.raises(EngineFault):
         audit.check()
@@ -53,14 +54,72 @@ def test_the_audit_leaves_what_changed_alone(watching, random):
 def test_the_engine_is_looked_at_where_it_worked_and_then_everywhere(watching):
     net, frame = watching
     seen = []
-    net.verify = lambda window: seen.append(window) or {}
+    net.verify = lambda window, call: seen.append(window) or {}
     audit = EngineAudit(net, AuditSettings(patch=0.25, engine_every=1))
     live = np.zeros(frame.shape[:2], bool)
     live[40, 60] = True
     for _ in range(32):
-        audit.next(live)
+        audit.next(Call(frame, live, {}), 0.0)
     assert set(seen[::2]) == {(0.75, 0.71875, 1.0, 0.96875)}
     assert sorted(seen[1::2]) == [(x, y, x + 0.25, y + 0.25) for x in (0, 0.25, 0.5, 0.75) for y in (0, 0.25, 0.5, 0.75)]
+
+
+def a_call(net, frame, random):
+    """A call that took all that was live, and its answer."""
+    moved, live = random.integers(0, 256, frame.shape, dtype=np.uint8), np.zeros(frame.shape[:2], bool)
+    live[8:24, 8:24] = True
+    return Call(moved, live, {name: array.copy() for name, array in net.next(moved, live).items()})
+
+
+def test_what_went_in_and_what_came_out_is_looked_at_too(watching, random):
+    net, frame = watching
+    audit, before = EngineAudit(net, AuditSettings(patch=0.5)), {name: array.copy() for name, array in net.first(frame).items()}
+    call = a_call(net, frame, random)
+    changed = net.changed
+    audit.check((0.1, 0.1, 0.6, 0.6), call)
+    assert net.changed == changed
+    with pytest.raises(EngineFault, match="'the answer'"):
+        audit.check((0.0, 0.0, 0.5, 0.5), call._replace(outputs=before))
+    lost = call.live.copy()
+    lost[30, 40] = True  # live, and never taken
+    audit.check((0.0, 0.0, 0.5, 0.5), call._replace(live=lost))  # not in this patch
+    with pytest.raises(EngineFault, match="'the entrance' moved at 1 pixels"):
+        audit.check((0.5, 0.5, 1.0, 1.0), call._replace(live=lost))
+
+
+def test_a_memory_that_no_call_has_filled_is_a_fault_where_one_was_made(watching, random):
+    net, frame = watching
+    call = a_call(net, frame, random)
+    net.reset()
+    assert net.verify() == {}
+    with pytest.raises(EngineFault, match="'an empty Memory'"):
+        EngineAudit(net, AuditSettings()).check(None, call)
+
+
+def test_a_patch_where_something_is_live_is_made_up_for(watching):
+    net, frame = watching
+    seen, still, live = [], np.zeros(frame.shape[:2], bool), np.zeros(frame.shape[:2], bool)
+    net.verify = lambda window, call: seen.append(call.live.any()) or {}
+    live[40, 60] = True
+    audit = EngineAudit(net, AuditSettings(patch=0.25, engine_every=4, engine_every_s=1.0))
+    shown = ((still, 0.0), (still, 0.9), (still, 1.1), (live, 1.2), (live, 1.3), (live, 1.4))
+    due = [audit.next(Call(frame, mask, {}), ts) for mask, ts in shown]
+    assert due == [False, False, True, True, False, False]
+    assert seen == [False, True]
+
+
+def test_a_close_call_fails_only_where_it_is_there_again(watching):
+    audits = Audits(watching[0], AuditSettings(map_every=100, map_every_s=0))
+    assert not audits.is_map_due(0.0)
+    one = audits.conclude({}, {}, "A shows a hole", 0.0, is_close=True)
+    assert (one.trouble, one.doubt) == (None, "map audit: A shows a hole; it is a close call")
+    assert audits.is_map_due(0.1)
+    assert audits.conclude({}, {}, None, 0.1).trouble is None
+    assert not audits.is_map_due(0.2)
+    assert audits.take_notices() == ()
+    audits.conclude({}, {}, "A shows a hole", 0.2, is_close=True)
+    assert audits.conclude({}, {}, "A shows a hole", 0.3, is_close=True).trouble == "map audit: A shows a hole"
+    assert len(audits.take_notices()) == 1
 
 
 def test_a_change_that_the_map_missed_is_found(watching, random):

@@ -40,10 +40,10 @@ def test_the_statistics_are_what_they_are_called(random):
     assert sharpness(hand) == pytest.approx(np.sqrt((6**2 + 12**2) / 2))
     assert sharpness(hand, hand > 6) == 12.0
     assert sharpness(detail_of(cv2.GaussianBlur(gray, (0, 0), 1))) < 0.5 * sharpness(detail_of(gray))
-    hand = np.full((16, 24), 100, np.uint8)
+    hand = np.full((32, 48), 100, np.uint8)
     hand[:2, :2] = 40
-    assert evenness(hand, None, 100.0) == pytest.approx([0.4] + [1.0] * 95)
-    assert evenness(hand, (hand == 100).astype(np.uint8), 100.0) == pytest.approx([1.0] * 96)
+    assert evenness(hand, None, 100.0) == pytest.approx([0.4] + [1.0] * 383)
+    assert evenness(hand, (hand == 100).astype(np.uint8), 100.0) == pytest.approx([1.0] * 384)
     deep = picture(random).astype(np.uint16) << 4
     assert door.sample(deep, Light(1, 0, None), None)["light"][0] < 17
     assert Door(bits=12).sample(deep, Light(1, 0, None), None)["light"][0] > 60
@@ -53,6 +53,32 @@ def test_the_statistics_are_what_they_are_called(random):
     assert boxed["light"][0] == pytest.approx(60, abs=2)
     assert boxed["colour"] == pytest.approx([1, 1], abs=0.05)
     assert boxed["sharpness"][0] == pytest.approx(np.sqrt(6) * 2, rel=0.15)
+
+
+def test_samples_of_a_block_see_a_still_picture_alike(random):
+    """A block's mean does not hang on which rows were looked at, as it would if each were drawn by chance."""
+    image = np.repeat(random.integers(40, 200, (80, 1)).astype(np.uint8), 4, axis=0).repeat(64, axis=1)  # stripes of 4 rows
+
+    def spread(draws_by_chance):
+        door, blocks = Door(), []
+        for _ in range(6):
+            samples = []
+            for _ in range(20):
+                if draws_by_chance:
+                    door._phases = random.random(len(door._phases))
+                samples.append(door.sample(image, Light(1, 0, None), None)["evenness"])
+            blocks.append(np.mean(samples, axis=0))
+        return float(np.std(blocks, axis=0).max())
+
+    assert spread(False) < 0.5 * spread(True)
+
+
+def test_a_picture_that_shakes_is_told():
+    monitor, door, image = ShiftMonitor(SETTINGS), Door(), np.full((32, 48), 100, np.uint8)
+    told = [monitor.take(door.sample(image, Light(1, 0, None, shake), None)) for shake in [0.0, 0.2] * 8 + [0.4, 0.6] * 4]
+    (notice,) = (notice for news in told for notice in news)
+    assert notice.text.startswith("shift: how far the picture shakes is 1.57 times what it was")
+    assert "mount" in notice.text
 
 
 def test_features_are_read_from_memory_as_they_lie_there(unet, random):

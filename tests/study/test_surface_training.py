@@ -9,13 +9,15 @@ import numpy as np
 import pytest
 
 from edgevision.errors import InputError
+from edgevision.networks.reach import ReachSpec
 from edgevision.study.sets import Case, Labelled
 
 torch = pytest.importorskip("torch", reason="torch is not installed (extra `train`)")
 onnx = pytest.importorskip("onnx")
+openvino = pytest.importorskip("openvino")
 from edgevision.study.train.export import write_onnx  # noqa: E402
 from edgevision.study.train.network import folded  # noqa: E402
-from edgevision.study.train.recipes import few, surface, surface_boxes  # noqa: E402
+from edgevision.study.train.recipes import few, learn, likeness, surface, surface_boxes  # noqa: E402
 from edgevision.study.train.recipes.begin import new_network, take_over  # noqa: E402
 from edgevision.study.train.recipes.fit import FitSettings  # noqa: E402
 from edgevision.study.train.recipes.lessons import Lesson, batch_images, tensors  # noqa: E402
@@ -90,21 +92,50 @@ def test_places_that_a_network_marks_without_cause_are_learnt_again():
 
 def test_a_network_goes_on_from_a_file_as_the_file_answers(tmp_path):
     torch.manual_seed(0)
-    before = new_network(("a", "b"))
+    before = new_network(ReachSpec(labels=("a", "b")))
     images = batch_images(np.random.default_rng(0).integers(0, 255, (4, 64, 64, 3)).astype(np.uint8))
     before.train()
     before(images)
     before.eval()
     write_onnx(tmp_path / "n.onnx", before.steps, folded(before), (64, 64), {})
-    after = new_network(("a", "b"))
+    after = new_network(ReachSpec(labels=("a", "b")))
     assert take_over(after, tmp_path / "n.onnx", images) == len(before.convolutions)
     with torch.no_grad():
         assert torch.allclose(before(images), after(images), atol=1e-3)
-    other = new_network(("a", "b", "c"))
+    other = new_network(ReachSpec(labels=("a", "b", "c")))
     assert take_over(other, tmp_path / "n.onnx", images) == len(before.convolutions) - 1
     (tmp_path / "no.onnx").write_bytes(b"nothing")
     with pytest.raises(InputError, match=r"cannot be read as ONNX|holds none of this network's weights"):
         take_over(after, tmp_path / "no.onnx", images)
+
+
+def test_a_larger_network_begins_with_what_the_file_knows(tmp_path):
+    torch.manual_seed(0)
+    before = new_network(ReachSpec(labels=("a", "b")))
+    images = batch_images(np.random.default_rng(0).integers(0, 255, (4, 128, 128, 3)).astype(np.uint8))
+    halves = torch.nn.functional.avg_pool2d(images, 2)
+    before.train()
+    before(halves)
+    before.eval()
+    write_onnx(tmp_path / "n.onnx", before.steps, folded(before), (64, 64), {})
+    wide = ReachSpec(widths=(18, 33, 48, 70), labels=("a", "b"))
+    after = new_network(wide)
+    assert take_over(after, tmp_path / "n.onnx", halves, wide) == len(before.convolutions)
+    fine = ReachSpec(widths=(18, 33, 48, 70), labels=("a", "b"), fine=8)
+    finer = new_network(fine)
+    assert take_over(finer, tmp_path / "n.onnx", images, fine) == len(before.convolutions)  # `fine` is new, `defect` takes another layer
+    with torch.no_grad():
+        assert torch.allclose(before(halves), after(halves), atol=1e-3)
+        wanted, found = before.run(halves)["mix_half"], finer.run(images)["mix_half"]
+    assert wanted.abs().max() > 0.1
+    assert torch.allclose(wanted, found[:, :16], atol=1e-3)
+
+
+def test_pictures_that_are_halved_are_halved_by_the_network():
+    spec, shrink = learn.seen_at(2, ("a",))
+    assert (spec.fine > 0, spec.labels, spec.stride, shrink) == (True, ("a",), 32, 1)
+    spec, shrink = learn.seen_at(3, ("a",))
+    assert (spec.fine, spec.stride, shrink) == (0, 16, 3)
 
 
 def test_a_box_is_aimed_at_by_the_pixels_about_its_middle_and_found_again(tmp_path):
@@ -123,11 +154,13 @@ def test_a_box_is_aimed_at_by_the_pixels_about_its_middle_and_found_again(tmp_pa
     assert torch.allclose(surface_boxes.corners_of(grid)[0, :, 11, 7] * 8, torch.tensor([40.0, 80, 72, 96]))
 
 
-def folder_of(path, count, seed, hole=False):
+def folder_of(path, count, seed, hole=False, bench_px=0):
     path.mkdir(parents=True)
     rng = np.random.default_rng(seed)
     for number in range(count):
         image = rng.normal(120, 3, (48, 64)).clip(0, 255).astype(np.uint8)
+        if bench_px:
+            image[:bench_px], image[-bench_px:], image[:, :bench_px], image[:, -bench_px:] = 10, 10, 10, 10
         if hole:
             image[20:28, 20 + number : 28 + number] = 20
         cv2.imwrite(str(path / f"{number}.png"), image)
@@ -135,8 +168,8 @@ def folder_of(path, count, seed, hole=False):
 
 def test_a_few_pictures_make_a_network(tmp_path, monkeypatch):
     monkeypatch.setattr(few, "VIEW_PX", 48)
-    folder_of(tmp_path / "good", 6, 0)
-    folder_of(tmp_path / "bad", 3, 1, hole=True)
+    folder_of(tmp_path / "good", 6, 0, bench_px=6)
+    folder_of(tmp_path / "bad", 3, 1, hole=True, bench_px=6)
     task = surface.SurfaceTask(tmp_path / "out", good=tmp_path / "good", bad=tmp_path / "bad", settings=FitSettings(steps=3))
     report = surface.train(task, is_shown=False)
     assert report["pictures"] == 9
@@ -144,6 +177,42 @@ def test_a_few_pictures_make_a_network(tmp_path, monkeypatch):
     assert json.loads(metadata["labels"]) == ["defect"]
     assert metadata["stride"] == "2"
     assert "| steps | 3 |" in (tmp_path / "out" / "surface.md").read_text()
+
+
+def test_zones_of_convolutions_are_those_by_hand():
+    for shape in ((1, 1), (2, 9), (5, 7), (12, 9)):
+        values = torch.rand(1, 3, *shape)
+        for weight, bias in likeness.zone_layers(3).values():
+            kernel = torch.from_numpy(weight if weight.ndim == 4 else weight[..., None, None])
+            values = torch.relu(torch.nn.functional.conv2d(values, kernel, torch.from_numpy(bias), padding=kernel.shape[2] // 2))
+        by_hand = likeness.zones_of(*shape)
+        assert np.array_equal(values[0].numpy(), np.stack([by_hand == zone for zone in range(likeness.ZONES)]).astype(np.float32))
+    assert likeness.zones_of(7, 7)[:4, :4].tolist() == [[0, 0, 0, 0], [1, 2, 2, 2], [1, 3, 4, 4], [1, 3, 4, 5]]
+
+
+def test_a_surface_that_fills_its_pictures_is_told_by_likeness(tmp_path):
+    folder_of(tmp_path / "good", 6, 0)
+    folder_of(tmp_path / "bad", 3, 1, hole=True)
+    report = surface.train(surface.SurfaceTask(tmp_path / "out", good=tmp_path / "good", bad=tmp_path / "bad"), is_shown=False)
+    assert report["steps"] == 0
+    assert "nothing was trained" in report["way"]
+    folder_of(tmp_path / "others", 4, 2)
+    folder_of(tmp_path / "wrong", 4, 3, hole=True)
+    good, bad = ([cv2.imread(str(path)) for path in sorted((tmp_path / name).glob("*.png"))] for name in ("others", "wrong"))
+    network = openvino.Core().compile_model(report["network"], "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    weights = likeness.weights_in(surface.shipped())
+    taught = [[cv2.imread(str(path)) for path in sorted((tmp_path / name).glob("*.png"))] for name in ("good", "bad")]
+    known, even, steepness = likeness.learn_likeness(*taught, surface.shipped())
+    told = []
+    for image in (*good, *bad):
+        answer = network(batch_images(image[None]).numpy())[0]
+        logit = steepness * (likeness.farthest(likeness.features(image, weights), known) - even)
+        assert answer.max() == pytest.approx(1 / (1 + np.exp(-logit)), abs=1e-4)
+        told.append(answer.max())
+    assert max(told[:4]) < 0.5 < min(told[4:])
+    write_onnx(tmp_path / "n.onnx", new_network(ReachSpec()).steps[:1], {"half": weights["half"]}, (64, 64), {})
+    with pytest.raises(InputError, match="is no surface network"):
+        likeness.learn_likeness(*taught, tmp_path / "n.onnx")
 
 
 def test_too_few_pictures_and_half_a_question_are_refused(tmp_path):

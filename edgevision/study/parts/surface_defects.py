@@ -205,3 +205,9 @@ def _patch(surface: Floats, part: Bools, rng: np.random.Generator, is_upright: b
 _DRAW: MappingProxyType[str, Callable[[Floats, Bools, np.random.Generator, bool], Bools]] = MappingProxyType(
     {"pit": _pit, "crack": _crack, "scratch": _scratch, "stain": _stain, "fray": _fray, "patch": _patch}
 )
+
+SHAPES: MappingProxyType[str, Callable[[Floats, Bools, np.random.Generator, bool], Bools]] = MappingProxyType(
+    {"pit": _pit, "crack": _crack, "bite": lambda surface, part, rng, _: _bite(surface, part, rng),
+     "bare": lambda surface, part, rng, _: _bare(surface, part, rng), "patch": _patch}
+)  # fmt: skip
+"""What may be drawn on a photographed surface, by its shape: changes the lightness (H, W) in place and gives where it shows."""

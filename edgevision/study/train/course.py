@@ -42,7 +42,8 @@ class CourseTask:
     """What is asked for. `network`: a YAML of `edgevision search`, weights to go on from, or None for a small network.
 
     `start`: of weights gone on from, all up to this layer stays as it is; None: all is taught anew, or, where a teacher is there, what
-    lies behind the last layer that attends in units as the teacher does. `without`: a class that is left out.
+    lies behind the last layer that attends in units as the teacher does. `without`: a class that is left out. `rate`: of the first lesson,
+    at most, the others in proportion; None: as `_SHARES` has them.
     """
 
     data: Path
@@ -55,6 +56,7 @@ class CourseTask:
     minutes: float | None = None
     threads: int = 1
     without: str | None = None
+    rate: float | None = None
 
 
 def run(task: CourseTask) -> dict[str, Any]:
@@ -104,8 +106,9 @@ def _lessons(task: CourseTask, network: TrainedTurboViT) -> Iterator[tuple[str, 
     pool = 0 if start is None else min(POOL, 16 * task.steps)
     base = TeachSettings(seed=task.seed, px=px, start=start or IMAGE, pool=pool, threads=task.threads)
     shares = _SHARES[task.choice.kind] if start is None or task.choice.kind != "dense" else _ON_TOP
+    pace = 1.0 if task.rate is None else task.rate / next(iter(shares.values()))[2]
     for name, (lesson, share, rate, is_half) in shares.items():
-        changes: dict[str, Any] = {"lesson": lesson, "rate": rate, "steps": max(1, round(share * task.steps))}
+        changes: dict[str, Any] = {"lesson": lesson, "rate": pace * rate, "steps": max(1, round(share * task.steps))}
         changes["judge_every"] = max(1, min(base.judge_every, changes["steps"] // POINTS))
         changes["minutes"] = None if task.minutes is None else share * task.minutes
         if is_half:

@@ -31,7 +31,7 @@ def write_onnx(
     tensors = [numpy_helper.from_array(np.array([1, 1, 2, 2], dtype=np.float32), "twice")]
     for name, (weight, bias) in weights.items():
         tensors += [numpy_helper.from_array(weight, f"{name}.weight"), numpy_helper.from_array(bias, f"{name}.bias")]
-    nodes = [node for step in steps for node in _nodes(step)]
+    nodes = [node for step in steps for node in nodes_of(step)]
     height, width = size_px
     entry = helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, 3, height, width])
     sizes, taken = shapes(steps, height, width), {name for step in steps for name in step.inputs}
@@ -48,7 +48,7 @@ def write_onnx(
     path.write_bytes(model.SerializeToString())
 
 
-def _nodes(step: Layer) -> list[onnx.NodeProto]:
+def nodes_of(step: Layer) -> list[onnx.NodeProto]:
     """The ONNX nodes of one step."""
     if step.op == "concat":
         return [helper.make_node("Concat", list(step.inputs), [step.name], name=step.name, axis=1)]

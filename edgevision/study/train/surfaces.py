@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgevision.errors import InputError
+from edgevision.study.parts.surface_defects import SHAPES
 from edgevision.study.sets import Case, magnetic_tile, neu_det
 
 Gray = NDArray[np.uint8]
@@ -24,6 +25,7 @@ TEST_SHARE = 0.3
 JUDGED_CROPS = 5  # of each judged picture
 LEAST_PX = 24  # of a defect's mask in a crop, for the crop to be called by its name
 SHOWN = 0.93  # of what is learnt: crops that show their picture's defect
+DRAWN = 0.5  # of what is learnt, where good pictures are there to draw defects on
 RIM = 0.15  # of a crop's side: what is aimed at does not lie there, where the picture allows
 
 
@@ -122,6 +124,8 @@ def _read(path: Path) -> Gray:
 READERS: MappingProxyType[str, Callable[[Path], Iterator[Picture]]] = MappingProxyType({"neu-det": _neu, "magnetic-tile": _tiles})
 LABELS = MappingProxyType({"neu-det": neu_det.CLASSES, "magnetic-tile": magnetic_tile.CLASSES})
 CROP_PX = MappingProxyType({"neu-det": 176, "magnetic-tile": 128})
+SHAPE_OF = MappingProxyType({"Blowhole": "pit", "Break": "bite", "Crack": "crack", "Fray": "bare", "Uneven": "patch"})
+"""What a class of the magnetic tiles looks like when it is drawn."""
 
 
 def _last_of_each(pictures: Sequence[Picture]) -> set[str]:
@@ -186,18 +190,34 @@ def judged_crops(surface: Surface, px: int, *, each: int = JUDGED_CROPS) -> tupl
 
 
 def learnt_batch(surface: Surface, px: int, size: int, rng: np.random.Generator) -> tuple[Gray, NDArray[np.int64]]:
-    """`size` random crops (size, px, px), the classes equally often, mirrored, turned, lighter or darker, and their labels."""
+    """`size` random crops (size, px, px), the classes equally often, mirrored, turned, lighter or darker, and their labels.
+
+    Where some pictures are good, half of the defects are drawn on those: a few tiles of a kind would be learnt by heart.
+    """
     by_label = [[p for p in surface.learnt if p.label == label] for label in sorted({p.label for p in surface.learnt})]
+    good = [p for p in surface.learnt if surface.labels[p.label] == magnetic_tile.FREE]
     crops, labels = [], []
     for _ in range(size):
         pictures = by_label[int(rng.integers(len(by_label)))]
         picture = pictures[int(rng.integers(len(pictures)))]
-        image, label = crop(picture, surface.crop_px, rng, wants_defect=rng.random() < SHOWN)
+        shape = SHAPE_OF.get(surface.labels[picture.label])
+        if good and shape is not None and rng.random() < DRAWN:
+            image, is_shown = _drawn(good[int(rng.integers(len(good)))], surface.crop_px, shape, rng)
+            label = picture.label if is_shown else picture.clean
+        else:
+            image, label = crop(picture, surface.crop_px, rng, wants_defect=rng.random() < SHOWN)
         turned = np.rot90(image[:, :: -1 if rng.integers(2) else 1], int(rng.integers(4)))
         lit = turned.astype(np.float32) * rng.uniform(0.85, 1.15) + rng.uniform(-12, 12)
         crops.append(resized(np.clip(lit, 0, 255).astype(np.uint8), px))
         labels.append(label)
     return np.stack(crops), np.array(labels, np.int64)
+
+
+def _drawn(good: Picture, side: int, shape: str, rng: np.random.Generator) -> tuple[Gray, bool]:
+    """A crop of a good picture with a defect of that shape drawn on it; whether enough of it shows."""
+    lightness = crop(good, side, rng)[0].astype(np.float32)
+    shown = SHAPES[shape](lightness, np.ones(lightness.shape, np.bool_), rng, True)
+    return np.clip(np.rint(lightness), 0, 255).astype(np.uint8), int(shown.sum()) >= LEAST_PX
 
 
 def resized(image: Gray, px: int) -> Gray:

@@ -10,8 +10,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 import torch
+from numpy.typing import NDArray
 from onnx import numpy_helper
 from torch import nn
 
@@ -19,6 +21,7 @@ from edgevision.errors import InputError
 from edgevision.networks.reach import ReachSpec, reach_layers
 from edgevision.networks.unet import Layer
 from edgevision.study.train.network import TrainedLayers
+from edgevision.study.train.recipes.grow import grown
 
 
 class ReachNetwork(TrainedLayers):
@@ -33,28 +36,25 @@ class ReachNetwork(TrainedLayers):
         return self.run(image, seen)[self.steps[-1].name]
 
 
-def new_network(labels: tuple[str, ...]) -> ReachNetwork:
+def new_network(spec: ReachSpec) -> ReachNetwork:
     """With random weights."""
-    spec = ReachSpec(labels=labels)
     network: ReachNetwork = ReachNetwork(spec, reach_layers(spec)).to(memory_format=torch.channels_last)
     return network
 
 
-def take_over(network: TrainedLayers, file: Path, images: torch.Tensor) -> int:
+def take_over(network: TrainedLayers, file: Path, images: torch.Tensor, larger: ReachSpec | None = None) -> int:
     """Set the weights of all convolutions that the file holds in the same shape; gives how many those are.
 
-    `images` is the batch on which normalisations are measured. Raises InputError for a file that holds none of them.
+    `images` is the batch on which normalisations are measured. `larger`: the network's spec, if it may be larger than the file's. Raises
+    InputError for a file that holds none of them.
     """
-    try:
-        found = {tensor.name: numpy_helper.to_array(tensor) for tensor in onnx.load(str(file)).graph.initializer}
-    except Exception as error:  # what a broken file raises is protobuf's own
-        raise InputError(
-            f"{file}: cannot be read as ONNX ({type(error).__name__}); give a network that `edgevision train` wrote"
-        ) from error
+    found = weights_in(file)
+    if larger is not None:
+        found = grown(found, larger, np.random.default_rng(0))
     taken, hooks = 0, []
     for name, module in network.convolutions.items():
         convolution = module if isinstance(module, nn.Conv2d) else module[0]
-        weight, bias = (found.get(f"{name.removeprefix('conv_')}.{what}") for what in ("weight", "bias"))
+        weight, bias = found.get(name.removeprefix("conv_"), (None, None))
         if weight is None or bias is None or weight.shape != tuple(convolution.weight.shape):
             continue
         with torch.no_grad():
@@ -72,6 +72,18 @@ def take_over(network: TrainedLayers, file: Path, images: torch.Tensor) -> int:
     for hook in hooks:
         hook.remove()
     return taken
+
+
+def weights_in(file: Path) -> dict[str, tuple[NDArray[np.float32], NDArray[np.float32]]]:
+    """Weight and bias of each convolution that the file holds, by its name. Raises InputError for what is no ONNX file."""
+    try:
+        found = {tensor.name: numpy_helper.to_array(tensor) for tensor in onnx.load(str(file)).graph.initializer}
+    except Exception as error:  # what a broken file raises is protobuf's own
+        raise InputError(
+            f"{file}: cannot be read as ONNX ({type(error).__name__}); give a network that `edgevision train` wrote"
+        ) from error
+    names = [name.removesuffix(".weight") for name in found if name.endswith(".weight")]
+    return {name: (found[f"{name}.weight"], found[f"{name}.bias"]) for name in names if f"{name}.bias" in found}
 
 
 def _undoing(norm: nn.BatchNorm2d, bias: torch.Tensor) -> Any:

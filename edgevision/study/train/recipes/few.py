@@ -1,5 +1,6 @@
 """Few-shot: a surface network from some good pictures and a few bad ones, in none of which anybody marked anything. In: the pictures.
-Out: a network with one label, `defect`. Keeps the pictures.
+Out: a network with one label, `defect`. Keeps the pictures. For parts that lie before something else; a surface that fills its pictures is
+learnt by `likeness.py`.
 
 Three lessons are mixed. Good pictures with nothing wrong. Good pictures in which a defect is drawn, and so marked. And bad pictures as a
 whole: somewhere in them the answer must be high, the highest few of their pixels. Where the few pictures are too few, the
@@ -19,6 +20,7 @@ from torch import nn
 from torch.nn import functional
 
 from edgevision.errors import InputError
+from edgevision.networks.reach import ReachSpec
 from edgevision.study.parts.surface_defects import LABELS as MADE_LABELS
 from edgevision.study.sets import Case
 from edgevision.study.train.recipes.fit import FitSettings, fit
@@ -86,20 +88,25 @@ def learn_few(
     good: Sequence[Case], bad: Sequence[Case], out: Path, settings: FitSettings, begin: Path | None, *, is_shown: bool = True
 ) -> Learnt:
     """Learn from good and bad pictures without marks. Raises InputError for too few of them, with how many are needed."""
-    if len(good) < LEAST_GOOD or len(bad) < LEAST_BAD:
-        raise InputError(
-            f"{len(good)} good and {len(bad)} bad pictures; at least {LEAST_GOOD} and {LEAST_BAD} are needed, 20 and 5 are better"
-        )
+    check_enough(good, bad)
     shrink = shrink_of([*good, *bad])
     pictures = [[_smaller(case, shrink) for case in cases] for cases in (good, bad)]
     lessons = FewLessons(pictures[0], pictures[1], variation_for("few"))
-    network = begun(LABELS, begin, lessons, settings.seed)
+    network = begun(ReachSpec(labels=LABELS), begin, lessons, settings.seed)
 
     def loss(model: nn.Module, rng: np.random.Generator) -> torch.Tensor:
         return marked_loss(model, lessons.draw(rng, VIEWS), len(LABELS)) + WHOLE_WEIGHT * whole_loss(model, lessons.whole(rng))
 
     fitted = fit(network, settings, out / "training", loss, is_shown=is_shown)
     return replace(Learnt(network, LABELS, shrink, fitted), threshold=0.5)
+
+
+def check_enough(good: Sequence[Case], bad: Sequence[Case]) -> None:
+    """Raises InputError for too few pictures to learn from, with how many are needed."""
+    if len(good) < LEAST_GOOD or len(bad) < LEAST_BAD:
+        raise InputError(
+            f"{len(good)} good and {len(bad)} bad pictures; at least {LEAST_GOOD} and {LEAST_BAD} are needed, 20 and 5 are better"
+        )
 
 
 def _smaller(case: Case, shrink: int) -> Bytes:

@@ -20,13 +20,13 @@ from edgevision.study.train.recipes.lessons import Lesson, view_of
 from edgevision.study.train.recipes.variation import REPEATED, Bytes, Variation
 
 LONGEST_PX = 320  # larger pictures are shown to the network at a half, a third, ... of their size
-SET_IN = 0.5  # of the views: with another picture's defect in it
+SET_IN, SET_IN_BESIDE_DRAWN = 0.5, 0.35  # of the views: with another picture's defect in it
 SET_IN_SHARE = 0.4  # of a picture, at most: larger defects cannot be set into another
 MARGIN_PX = 6
 LEAST_LEVELS = 2.0
 LABELS = MappingProxyType({"magnetic_tile": magnetic_tile.CLASSES[1:], "cookie": ("broken",)})
 DRAWN = MappingProxyType({"magnetic_tile": {"pit": 1, "fray": 2, "crack": 3, "stain": 4, "patch": 5}})  # and as what
-DRAWN_SHARE = 0.5  # of the views, where defects are drawn
+DRAWN_SHARE = 0.3  # of the views, where defects are drawn
 
 
 def labels_of(layout: str) -> tuple[str, ...]:
@@ -44,8 +44,8 @@ def coloured(image: Image) -> Bytes:
     return np.asarray(np.repeat(image[..., None], 3, axis=2) if image.ndim == 2 else image, np.uint8)
 
 
-def lesson_of(case: Case, layout: str, shrink: int) -> Lesson:
-    """The Case's picture and what is wrong with it, made smaller. Raises BadFrame for what cannot be read."""
+def lesson_of(case: Case, layout: str, shrink: int, stride: int = REACH_STRIDE) -> Lesson:
+    """The Case's picture and what is wrong with it, made smaller, for a network of this stride. Raises BadFrame for what cannot be read."""
     image = coloured(case.image())
     mask = case.true_mask()
     marks = np.zeros(image.shape[:2], np.uint8) if mask is None else mask.astype(np.uint8)
@@ -55,12 +55,12 @@ def lesson_of(case: Case, layout: str, shrink: int) -> Lesson:
         size = (image.shape[1] // shrink, image.shape[0] // shrink)
         image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
         marks = np.asarray(cv2.resize(marks, size, interpolation=cv2.INTER_NEAREST), np.uint8)
-    return filled_up(Lesson(image, marks, case.is_bad, mask is not None or not case.is_bad))
+    return filled_up(Lesson(image, marks, case.is_bad, mask is not None or not case.is_bad), stride)
 
 
-def filled_up(lesson: Lesson) -> Lesson:
+def filled_up(lesson: Lesson, stride: int) -> Lesson:
     """As the engine gives a frame to a network: its last row and column repeated until a multiple of the network's stride."""
-    room = tuple(-side % REACH_STRIDE for side in lesson.marks.shape)
+    room = tuple(-side % stride for side in lesson.marks.shape)
     image = np.asarray(cv2.copyMakeBorder(lesson.image, 0, room[0], 0, room[1], cv2.BORDER_REPLICATE), np.uint8)
     marks = np.pad(lesson.marks, ((0, room[0]), (0, room[1])), constant_values=REPEATED)
     return Lesson(image, marks, lesson.is_bad, lesson.is_marked)
@@ -93,7 +93,7 @@ class PictureLessons:
             return view_of(Lesson(lesson.image, marks, True), self._px, rng, self._variation)
         kind = self._kinds[int(rng.integers(len(self._kinds)))]
         lesson = kind[int(rng.integers(len(kind)))]
-        if self._small and rng.random() < SET_IN:
+        if self._small and rng.random() < (SET_IN_BESIDE_DRAWN if self._drawn else SET_IN):
             lesson = set_in(lesson, self._small[int(rng.integers(len(self._small)))], rng, self._tries)
         return view_of(lesson, self._px, rng, self._variation)
 

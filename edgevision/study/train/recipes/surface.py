@@ -8,10 +8,14 @@ stopped goes on.
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
+
+import numpy as np
 
 from edgevision import __version__
 from edgevision.daemon.build import share_folder
@@ -19,15 +23,20 @@ from edgevision.errors import InputError
 from edgevision.networks.reach import REACH_STRIDE, shrunk
 from edgevision.networks.unet import macs, parameters
 from edgevision.study.sets import Case, neu_det, open_set, pictures_in
+from edgevision.study.sets.plain import refuse_twice
 from edgevision.study.train.export import write_onnx
 from edgevision.study.train.network import MEAN, STD, folded
-from edgevision.study.train.recipes.few import learn_few
+from edgevision.study.train.recipes.few import LABELS as FEW_LABELS
+from edgevision.study.train.recipes.few import check_enough, learn_few
 from edgevision.study.train.recipes.fit import FitSettings, Fitted
 from edgevision.study.train.recipes.learn import Learnt, learn_made, learn_pictures
+from edgevision.study.train.recipes.likeness import learn_likeness, macs_of, write_likeness
+from edgevision.study.train.recipes.pictures import coloured
 from edgevision.study.train.recipes.surface_boxes import PX, TrainedBoxes, learn_boxes, write_boxes
 
 SETS = ("magnetic_tile", "neu_det", "cookie", "plain")
 MADE_SIZE_PX = (384, 512)
+EDGE, EDGE_LIKE = 12, 0.5  # a picture's edge is a twelfth of it on each side; how far its colours may lie off the middle's, as a logarithm
 TERMS = MappingProxyType({
     "": "pictures that the project generates (`edgevision/study/parts/surface.py`)",
     "magnetic_tile": "magnetic tiles (Huang et al., welcomed to be used; cite \"Saliency of magnetic tile surface defects\")",
@@ -60,6 +69,9 @@ def train(task: SurfaceTask, *, is_shown: bool = True) -> dict[str, Any]:
     begin = task.begin or shipped()
     if task.good is not None and task.bad is not None:
         good, bad = (unmarked(folder, is_bad) for folder, is_bad in ((task.good, False), (task.bad, True)))
+        refuse_twice((*good, *bad))
+        if begin is not None and fills_pictures(good):
+            return _delivered_likeness(task, good, bad, begin)
         learnt = learn_few(good, bad, task.out, task.settings, begin, is_shown=is_shown)
         return _delivered(task, learnt, largest([*good, *bad]), "plain", len(good) + len(bad))
     if task.data is None:
@@ -118,7 +130,7 @@ def facts_of(task: SurfaceTask, labels: tuple[str, ...], fitted: Fitted, layout:
 
 def _delivered(task: SurfaceTask, learnt: Learnt, size_px: tuple[int, int], layout: str, pictures: int) -> dict[str, Any]:
     """Write a network that marks pixels, for frames of any size."""
-    whole = REACH_STRIDE * learnt.shrink
+    whole = learnt.network.spec.stride * learnt.shrink
     shape = tuple(-(-side // whole) * whole for side in size_px)
     facts = facts_of(task, learnt.labels, learnt.fitted, layout)
     facts |= {"threshold": str(learnt.threshold), "stride": str(2 * learnt.shrink)}
@@ -126,6 +138,37 @@ def _delivered(task: SurfaceTask, learnt: Learnt, size_px: tuple[int, int], layo
     steps = shrunk(learnt.network.steps, learnt.shrink)
     write_onnx(path, steps, folded(learnt.network), (shape[0], shape[1]), facts)
     return _carded(task, path, facts, learnt.fitted, pictures, (parameters(steps), sum(macs(steps, shape[0], shape[1]).values())))
+
+
+def fills_pictures(good: Sequence[Case]) -> bool:
+    """Whether the pictures show nothing but the surface, so that places of one can be compared with places of another: the colours along
+    their edges are those of their middle."""
+    differ = []
+    for case in good:
+        image = coloured(case.image())
+        height, width = image.shape[:2]
+        rows, columns = (slice(side // EDGE, side - side // EDGE) for side in (height, width))
+        edge, middle = np.ones((height, width), np.bool_), np.zeros((height, width), np.bool_)
+        edge[rows, columns] = False
+        middle[height // 4 : height - height // 4, width // 4 : width - width // 4] = True
+        if edge.any() and middle.any():
+            differ.append(float(np.abs(np.log((np.median(image[edge], axis=0) + 5) / (np.median(image[middle], axis=0) + 5))).max()))
+    return not differ or float(np.median(differ)) < EDGE_LIKE
+
+
+def _delivered_likeness(task: SurfaceTask, good: Sequence[Case], bad: Sequence[Case], begin: Path) -> dict[str, Any]:
+    """Write a network that compares each place with good ones; nothing is trained for it."""
+    began = time.monotonic()
+    check_enough(good, bad)
+    learnt = learn_likeness([coloured(case.image()) for case in good], [coloured(case.image()) for case in bad], begin)
+    fitted = Fitted(0, time.monotonic() - began, ())
+    facts = facts_of(task, FEW_LABELS, fitted, "plain") | {"threshold": "0.5", "stride": str(REACH_STRIDE)}
+    size_px = tuple(-(-side // REACH_STRIDE) * REACH_STRIDE for side in largest([*good, *bad]))
+    path = task.out / "surface.onnx"
+    write_likeness(path, begin, learnt, (size_px[0], size_px[1]), facts)
+    work = macs_of(size_px[0], size_px[1])
+    report = _carded(task, path, facts, fitted, len(good) + len(bad), work)
+    return {**report, "way": "each place is compared with good ones, and nothing was trained, as the surface fills its pictures"}
 
 
 def _delivered_boxes(task: SurfaceTask, network: TrainedBoxes, fitted: Fitted, pictures: int) -> dict[str, Any]:

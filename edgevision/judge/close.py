@@ -1,0 +1,61 @@
+"""Would the verdict be another, had the network's numbers come out a little otherwise?
+
+In: candidates, a way to judge. Out: on which of them the verdict hangs.
+
+A verdict compares numbers with limits. So the same rules, whosever they are, judge the candidates twice more: all of them less likely and
+smaller by the margin, and all more likely and larger, with what falls short of the decoder's threshold let in; and four times with all of
+them a little aside, for limits that are places. A rule that goes by something else altogether finds nothing close. Keeps nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+
+from edgevision.records import Candidate, Defect, Region, Verdict
+
+ASIDE_PX = 2  # how far a middle moves with what is left out
+AREA_SHARE = 0.25  # of the margin in odds, for the logarithm of the area
+
+Regions = tuple[Region, ...]
+Judge = Callable[[Regions], tuple[Verdict, tuple[Defect, ...]]]
+
+
+def hangs_on(candidates: Sequence[Candidate], said: Verdict, judge: Judge, margin: float) -> Regions:
+    """The regions on which the verdict that was `said` hangs: what other rules' answers differ in, or all where that is no region; () for
+    none: no verdict within the margin, a logarithm of odds, is another."""
+    others = [defects for verdict, defects in _otherwise(candidates, judge, margin) if verdict is not said]
+    if not others:
+        return ()
+    levels = [{_place(defect.region): defect.level for defect in defects} for defects in (judge(_shown(candidates, 0.0))[1], *others)]
+    near = tuple(one.region for one in candidates if len({told.get(_place(one.region)) for told in levels}) > 1)
+    return near or tuple(one.region for one in candidates)
+
+
+def _otherwise(candidates: Sequence[Candidate], judge: Judge, margin: float) -> Iterator[tuple[Verdict, tuple[Defect, ...]]]:
+    """What the rules say of the candidates moved each way."""
+    for way in (-margin, margin):
+        yield judge(tuple(_moved(region, way) for region in _shown(candidates, way)))
+    shown = _shown(candidates, 0.0)
+    if shown:
+        for right, down in ((ASIDE_PX, 0), (-ASIDE_PX, 0), (0, ASIDE_PX), (0, -ASIDE_PX)):
+            yield judge(tuple(replace(one, centroid_px=(one.centroid_px[0] + right, one.centroid_px[1] + down)) for one in shown))
+
+
+def _shown(candidates: Sequence[Candidate], way: float) -> Regions:
+    """Those that are regions of the answer, were all odds moved that way."""
+    return tuple(one.region for one in candidates if one.excess + way >= 0)
+
+
+def _moved(region: Region, way: float) -> Region:
+    """The region with its score's odds moved, and its area with them."""
+    score = region.score
+    if 0.0 < score < 1.0:
+        score = 1.0 / (1.0 + (1.0 - score) / score * math.exp(-way))
+    return replace(region, score=score, area_px=round(region.area_px * math.exp(AREA_SHARE * way)))
+
+
+def _place(region: Region) -> tuple[object, ...]:
+    """What names a region however it was moved."""
+    return region.label, region.box_px
