@@ -33,6 +33,7 @@ def main() -> None:
     parser.add_argument("--light", type=float, default=0.5, help="how far it strays: 1 as in training")
     parser.add_argument("--weights", type=Path, help="a file instead of the network that ships")
     parser.add_argument("--beside", type=Path, help="write pictures beside their templates into this folder, and end")
+    parser.add_argument("--lights", action="store_true", help="also in half and double light, light from one side and tinted light")
     arguments = parser.parse_args()
     if arguments.beside is not None:
         return write_beside(arguments)
@@ -44,9 +45,10 @@ def main() -> None:
                 place.mkdir(exist_ok=True)
                 cv2.imwrite(str(place / f"{part:03d}-{sample.fault}.png"), sample.image)
                 cv2.imwrite(str(Path(folder) / "template.png"), sample.template)
-            report = evaluate(EvaluateTask("presence", Path(folder), arguments.weights, has_memory=number == 0), is_quiet=True)
+            task = EvaluateTask("presence", Path(folder), arguments.weights, has_memory=number == 0, has_lights=arguments.lights)
+            report = evaluate(task, is_quiet=True)
         reports.append(report)
-        print(json.dumps({key: report[key] for key in (*KEYS, *COSTS, "reasons")}), flush=True)
+        print(json.dumps({key: report[key] for key in (*KEYS, *COSTS, "reasons", "lights") if key in report}), flush=True)
     total = {key: sum(report[key] for report in reports) for key in KEYS[1:]}
     total["image_auroc"] = float(np.mean([report["image_auroc"] for report in reports]))
     total |= {key: float(np.median([report[key] for report in reports])) for key in COSTS[:-1]}

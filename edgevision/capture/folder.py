@@ -19,7 +19,7 @@ from typing import Literal
 from pydantic import Field
 
 from edgevision.capture.picture import SUFFIXES, Colour, read_picture
-from edgevision.errors import CameraError, EndOfStream
+from edgevision.errors import BadFrame, CameraError, EndOfStream
 from edgevision.records import Image, Settings
 from edgevision.registry import Registry
 
@@ -183,6 +183,15 @@ def look(folder: Path) -> list[Sighting]:
 def natural_order(names: list[str]) -> list[str]:
     """Sorted as people count: numbers in names by their value."""
     return sorted(names, key=lambda name: ([(int(part), "") if part.isdecimal() else (0, part) for part in re.split(r"(\d+)", name)], name))
+
+
+def first_picture(settings: FolderSettings) -> Image | None:
+    """The picture that is read first, as far as it can be known now: None where none lies there, or that one cannot be read."""
+    try:
+        names = natural_order([sighting.name for sighting in look(Path(settings.path))])
+        return read_picture(Path(settings.path) / names[0], settings.colour, settings.max_file_mb * 1_000_000) if names else None
+    except (CameraError, BadFrame):
+        return None
 
 
 def build(settings: FolderSettings) -> FolderSource | WatchedFolderSource:

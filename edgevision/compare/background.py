@@ -29,6 +29,7 @@ from edgevision.compare.settle import TILE_PX
 from edgevision.compare.state import BANDS, CALIBRATION_FRAMES, NOISE_MEMORY_FRAMES, Background
 from edgevision.compare.steady import CELLS
 from edgevision.compare.warm_up import warm_up_frames
+from edgevision.compare.white import DIMMED, with_white
 from edgevision.errors import BadFrame, InputError
 from edgevision.kernels.compiled import change as compiled
 from edgevision.records import ChangeMap, Image, Mask, Scene
@@ -98,13 +99,10 @@ class ChangeDetector:
         golden = self.golden
         if golden is None:
             raise InputError("there is no golden picture to begin with; set compare.reference: golden and compare.golden, or teach one")
-        if golden.mean.shape != like.shape or golden.mean.dtype != like.dtype:
-            raise InputError(
-                f"{self.settings.golden or 'the template'}: is {golden.mean.dtype} {golden.mean.shape}, the camera gives {like.dtype} "
-                f"{like.shape}; teach it anew from this camera"
-            )
+        golden.refuse_unlike(like, self.settings.golden)
         change = self.measure(golden.mean)
-        self._open().began_golden = True
+        background = self._open()
+        background.began_golden, background.taught_bright = True, background.bright
         return change
 
     @property
@@ -299,6 +297,7 @@ class ChangeDetector:
         share, limit = found / background.allowed_px, self.settings.golden_fraction
         if share > limit:
             background.scratch.weak[:] = 0
+            background.lamp.reset()  # the next frame's light does not begin with what another part was taken for
             raise BadFrame(
                 f"not the part of its template: {share:.0%} of the picture differs, the limit is {limit:.0%} (compare.golden_fraction); is "
                 "it another product, or does it lie elsewhere? Teach its template, or put it right"
@@ -313,10 +312,14 @@ class ChangeDetector:
             raise BadFrame(f"{more:.0%} of the picture has just become saturated; {limit}; check exposure, gain and lamp")
 
     def _fit_light(self, background: Background, flat: Image) -> int:
-        """Sample the frame and take up its light; returns how many samples there are."""
-        n = self._sample(background, flat, background.used)
-        if self.settings.photometric == "gain_offset" and n >= LEAST_SAMPLES:
-            background.lamp.fit(self._kernels, background.scratch.samples, n, self.settings.photometric_relax)
+        """Sample the frame and take up its light; returns how many samples there are by which its noise may be measured."""
+        n = lit = self._sample(background, flat, background.used)
+        if background.began_golden and background.bright < DIMMED * background.taught_bright:
+            shape = (*background.shape[:2], background.channels)
+            pair = flat.reshape(shape), background.used.reshape(shape)
+            lit = with_white(pair, background.allowed, background.depth, grid_of(background), background.scratch.samples, n)
+        if self.settings.photometric == "gain_offset" and lit >= LEAST_SAMPLES:
+            background.lamp.fit(self._kernels, background.scratch.samples, lit, self.settings.photometric_relax)
         else:
             background.lamp.reset()
         return n

@@ -68,6 +68,12 @@ class Golden:
             digest.update(np.ascontiguousarray(array).data)
         return digest.hexdigest()
 
+    def refuse_unlike(self, image: Image, name: str | os.PathLike[str] | None = None) -> None:
+        """Raises InputError for a frame of another size or kind than the picture: it can be held beside none of its parts."""
+        if self.mean.shape != image.shape or self.mean.dtype != image.dtype:
+            said = f"{name or 'the template'}: is {_kind_of(self.mean)}, the camera gives {_kind_of(image)}"
+            raise InputError(f"{said}; teach it anew from this camera (a picture of it, or `edgevision reference learn`)")
+
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write all of it as .npz, whole or not at all. Raises InputError where it cannot be written."""
         path = Path(path)
@@ -84,6 +90,11 @@ class Golden:
             os.replace(part, path)
         except OSError as error:
             raise InputError(f"{path}: {error.strerror}; name a file in a folder that is there and may be written") from error
+
+
+def _kind_of(image: Image) -> str:
+    colour = "gray" if image.ndim == 2 else "colour"
+    return f"{image.shape[1]}x{image.shape[0]}, {colour}, {8 * image.dtype.itemsize} bit"
 
 
 def from_picture(image: Image) -> Golden:

@@ -29,9 +29,7 @@ class GoldenView:
     """One camera's view of a golden picture: `picture`, as it lies in the frame; `is_aligned` is False where the part was not found."""
 
     def __init__(self, golden: Golden, image: Image, allowed: NDArray[np.uint8], level_shift: int, settings: ChangeSettings) -> None:
-        if golden.mean.shape != image.shape or golden.mean.dtype != image.dtype:
-            now, taught = f"{image.dtype} {image.shape}", f"{golden.mean.dtype} {golden.mean.shape}"
-            raise InputError(f"{settings.golden}: is {taught}, the camera gives {now}; teach it anew with `edgevision reference learn`")
+        golden.refuse_unlike(image, settings.golden)
         height, width = image.shape[:2]
         self._flat_shape = (height, image.size // height)
         self._channels = image.size // (height * width)

@@ -62,6 +62,7 @@ class Background:
         self.held = np.zeros((height, width) if settings.hold_frames else (1, 1), np.uint8)
         self.frames = 0
         self.bright = self.bright_before = 0.0  # saturated share of the samples, now and when the network last ran whole
+        self.taught_bright = 0.0  # that of the golden picture, where it began with it
         self.dazzled = 0
         self.noise = np.full(measure.LEVELS, measure.NOISE_GUESS)
         self.finer = 8 - self.level_shift

@@ -15,7 +15,7 @@ from edgevision.compare.depth import EightBits
 from edgevision.records import Image, Mask
 
 CHANNELS = 3
-MANY = 0.1  # share of live pixels from which on a picture is laid out whole
+MANY = 0.1  # share of live pixels from which on a picture in colour is laid out whole; a gray one always is
 
 
 class BesideTemplate:
@@ -25,16 +25,21 @@ class BesideTemplate:
         self._bits = EightBits(bits)
         self._template = _gray(self._bits.of(template)).copy()
         self._room = np.zeros((*self._template.shape, CHANNELS), np.uint8)
+        self._apart = np.zeros_like(self._template)
         self._home = np.dstack([self._template, self._template, np.zeros_like(self._template)])
 
     def of(self, image: Image, live: Mask | None = None) -> Image:
-        """(H, W, 3) uint8, valid at live pixels (None: everywhere) until the next call."""
+        """(H, W, 3) uint8, valid at live pixels (None: everywhere) until the next call; elsewhere it may be anything."""
         image = self._bits.of(image, live)
-        places = None if live is None else np.flatnonzero(live)
-        if places is None or len(places) > MANY * self._template.size:
-            gray = _gray(image)
-            cv2.merge([gray, self._template, cv2.absdiff(gray, self._template)], self._room)
+        if live is None or image.ndim == 2:
+            if live is None or live.any():
+                gray = _gray(image)
+                cv2.absdiff(gray, self._template, self._apart)
+                cv2.merge([gray, self._template, self._apart], self._room)
             return self._room
+        places = np.flatnonzero(live)
+        if len(places) > MANY * self._template.size:
+            return self.of(image)
         if len(places):
             gray = _gray(image.reshape(-1, 1, *image.shape[2:])[places])
             template = self._template.reshape(-1, 1)[places]

@@ -7,11 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from edgevision.capture.folder import FolderSettings, first_picture
 from edgevision.compare.background import ChangeDetector
-from edgevision.config import Config, builtin_registry, load
+from edgevision.config import CameraConfig, Config, builtin_registry, load
 from edgevision.daemon.build_rollout import with_candidate
 from edgevision.daemon.build_worker import open_feed
-from edgevision.errors import BadFrame, EdgevisionError, InputError, Unavailable
+from edgevision.errors import ConfigError, EdgevisionError, InputError, Unavailable
 from edgevision.pipeline import Pipeline
 from edgevision.publish.mqtt import tail
 from edgevision.recompute.load import check_network, network_path
@@ -30,6 +31,7 @@ def check(path: Path, has_probe: bool = False) -> dict[str, Any]:
             network = network_path(camera.recompute)
             check_network(camera.recompute)
             Pipeline.from_config(config, name, registry)  # finds a golden picture that is missing or none
+            refuse_unfit(camera, name)
             lines.append(f"{name}: source {camera.source.type}, trigger {camera.trigger.type}, network {network.name}")
             if camera.candidate.enabled:
                 other = with_candidate(config, name)
@@ -45,6 +47,19 @@ def check(path: Path, has_probe: bool = False) -> dict[str, Any]:
         lines += [text for _, text in probes]
         exit_code = 0 if all(is_fine for is_fine, _ in probes) else Unavailable.exit_code
     return {"ok": exit_code == 0, "exit_code": exit_code, "lines": lines}
+
+
+def refuse_unfit(camera: CameraConfig, name: str) -> None:
+    """Raises ConfigError where a folder's first picture is of another size or kind than the golden one: no part would be inspected."""
+    settings, seen = camera.source.settings, None
+    if camera.compare.reference == "golden" and isinstance(settings, FolderSettings):
+        seen = first_picture(settings)
+    golden = ChangeDetector(camera.compare).golden if seen is not None else None
+    if golden is not None and seen is not None:
+        try:
+            golden.refuse_unlike(seen, camera.compare.golden)
+        except InputError as error:
+            raise ConfigError(f"camera {name}: compare.golden: {error}") from error
 
 
 def probe_broker(config: Config) -> tuple[bool, str]:
@@ -74,7 +89,7 @@ def probe_state(config: Config) -> tuple[bool, str]:
 
 
 def probe_camera(config: Config, name: str, registry: Registry) -> tuple[bool, str]:
-    """Does the camera give a picture, and do polygons and reference fit it."""
+    """Does the camera give a picture, do polygons and reference fit it, and can the network inspect it."""
     camera = open_feed(config, name, registry).camera
     try:
         with camera:
@@ -85,7 +100,10 @@ def probe_camera(config: Config, name: str, registry: Registry) -> tuple[bool, s
         return False, f"{name}: no frame within {PROBE_S:g} s: {camera.counters.last_error or 'no answer'}"
     try:
         ChangeDetector(config.cameras[name].compare).measure(frame.image)
-    except (BadFrame, InputError) as error:
+        said = Pipeline.from_config(config, name, registry).inspect(frame)
+    except EdgevisionError as error:
         return False, f"{name}: {error}"
+    if said.mode == "none":
+        return False, f"{name}: NOT_INSPECTED: {said.reason}"
     height, width = frame.image.shape[:2]
     return True, f"{name}: gives frames of {width}x{height}"

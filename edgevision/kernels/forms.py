@@ -309,6 +309,13 @@ class Chain(Protocol):
         """What a link took in the last call."""
 
 
+class Take(Protocol):
+    """Writes a picture at the first `count` runs."""
+
+    def __call__(self, picture: NDArray[Any], runs: Runs, count: int, is_new: bool = False) -> None:
+        """Pixels that differ from what is there are marked live; where all of it `is_new` nothing is compared, and all are marked."""
+
+
 class Backend(Protocol):
     """A set of kernels. Both sets give the same bits. `threads` may call one kernel at once, each on its own runs."""
 
@@ -323,7 +330,7 @@ class Backend(Protocol):
         `gate[0]` is read at every call; below 0 everything is stored. None compares bits.
         """
 
-    def bind_intake(self, intake: Intake, target: Plane) -> Callable[[NDArray[Any], Runs, int], None]:
+    def bind_intake(self, intake: Intake, target: Plane) -> Take:
         """The kernel that writes a picture from outside, (C, H, W) float32 or (H, W, C) uint8, into the network's first plane."""
 
     def collector(self, feeds: tuple[Feed, ...], target: Plane, runs: Runs, unit: int) -> Callable[[bool, Ends], tuple[int, int]]:

@@ -51,7 +51,7 @@ def read_turbovit(path: str | Path) -> TurboViT:
     except FileNotFoundError as error:
         raise UnsupportedNetwork(f"{path}: no such file; {_REMEDY}") from error
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise UnsupportedNetwork(f"{path}: is no file of weights: {error}; {_REMEDY}") from error
+        raise UnsupportedNetwork(f"{path}: is no file of weights ({type(error).__name__}); {_REMEDY}") from error
     spec, metadata = _described(str(path), arrays)
     weights = {name: array for name, array in arrays.items() if name not in ("spec", "metadata")}
     _check(str(path), spec, weights)

@@ -54,11 +54,11 @@ class Entrance:
         return self._picture_px
 
     def take_all(self, picture: NDArray[Any], begin: Callable[[], None]) -> int:
-        """Take the whole picture. Returns how many pixels changed.
+        """Take the whole picture, compared with nothing: all of it is live. Returns how many pixels that is.
 
         `begin` is called when all is found to be well and nothing is taken yet.
         """
-        return self._take(self._checked(picture), True, begin)
+        return self._take(self._checked(picture), True, begin, is_new=True)
 
     def take(self, picture: NDArray[Any], live: Mask, begin: Callable[[], None], ends: Ends | None = None) -> int:
         """Take the live pixels, and where the picture has moved those at the plane's `ends` in any case. Returns how many pixels of the
@@ -74,7 +74,7 @@ class Entrance:
             return 0
         return self._take(picture, self._mask.live_px == self._mask.size_px, begin, ends or NO_ENDS)
 
-    def _take(self, picture: NDArray[Any], everything: bool, begin: Callable[[], None], ends: Ends = NO_ENDS) -> int:
+    def _take(self, picture: NDArray[Any], everything: bool, begin: Callable[[], None], ends: Ends = NO_ENDS, is_new: bool = False) -> int:
         count, _ = self._collect(everything, ends)
         if self._intake.table is None:
             row, column = self._backend.first_bad(picture, self._runs, count)
@@ -84,7 +84,7 @@ class Entrance:
                     f"x is {picture[:, row, column].tolist()} at row {row}, column {column}; live pixels must be finite numbers"
                 )
         begin()
-        self._write(picture, self._runs, count)
+        self._write(picture, self._runs, count, is_new)
         self.plane.live_px = self._mark(count)
         return self.plane.live_px
 

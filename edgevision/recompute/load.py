@@ -11,19 +11,20 @@ from importlib.resources import files
 from pathlib import Path
 
 from edgevision.errors import UnsupportedNetwork
-from edgevision.networks.turbovit_weights import read_turbovit
 from edgevision.recompute.arguments import Means, Progress
 from edgevision.recompute.camera_network import CameraNetwork
 from edgevision.recompute.engine import SelectiveNetwork
 from edgevision.recompute.gate_file import read_gates
-from edgevision.recompute.graph import fitting_shape, is_quantised_file, read_metadata
-from edgevision.recompute.load_tokens import load_tokens
+from edgevision.recompute.graph import fitting_shape, is_quantised_file, read_graph, read_metadata
+from edgevision.recompute.load_tokens import check_tokens, load_tokens
+from edgevision.recompute.lower import lower
 from edgevision.recompute.precision import choose_precision
 from edgevision.recompute.preprocess import Preprocess
 from edgevision.recompute.settings import RecomputeSettings
 from edgevision.recompute.splice import SpliceNetwork
 
 DEFAULT, TURBOVIT = "default", "turbovit"
+ANY_SIDE_PX = 256  # of a picture that a plan is made for, to see what steps it has
 
 
 def network_path(settings: RecomputeSettings) -> Path:
@@ -43,17 +44,21 @@ def network_path(settings: RecomputeSettings) -> Path:
 
 
 def check_network(settings: RecomputeSettings) -> None:
-    """Raises UnsupportedNetwork or ConfigError for a file that is no network, or not one that can run as the settings say."""
+    """Raises UnsupportedNetwork, ConfigError or InputError for a file that is no network, or not one that can run as the settings say."""
     path = network_path(settings)
     if settings.network == TURBOVIT:
-        read_turbovit(path)
+        check_tokens(settings)
     else:
-        choose_precision(path, is_quantised_file(path), settings.precision)
+        chosen = choose_precision(path, is_quantised_file(path), settings.precision)
+        if isinstance(settings.gate, dict):
+            stride = fully_convolutional_stride(path)
+            shape = None if stride is None else fitting_shape(path, ANY_SIDE_PX, ANY_SIDE_PX, stride)
+            lower(read_graph(path, shape), settings.gate, chosen)  # refuses a step that it does not have
     gates_of(settings)
 
 
 def gates_of(settings: RecomputeSettings) -> float | dict[str, float]:
-    """One gate for all steps, or those of the file that `recompute.gate` names. Raises ConfigError when it is not for this network."""
+    """One gate for all steps, gates by step, or those of the file that is named. Raises ConfigError when it is not for this network."""
     return read_gates(settings.gate, network_path(settings)) if isinstance(settings.gate, Path) else settings.gate
 
 

@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from edgevision.errors import ConfigError, InputError, UnsupportedNetwork
+from edgevision.networks.attention.csat import Csat
 from edgevision.networks.turbovit import TurboViTSpec, refuse_unfit
 from edgevision.networks.turbovit_weights import TurboViT, read_turbovit
 from edgevision.recompute.arguments import Means, check_gates
@@ -39,6 +40,20 @@ def load_tokens(settings: RecomputeSettings, gates: Gates, frame_px: tuple[int, 
         preprocess = preprocess.model_copy(update={"frame_px": frame_px, "resize": fit})
     made.set_preprocess(preprocess)
     return made
+
+
+def check_tokens(settings: RecomputeSettings) -> None:
+    """What `load_tokens` would refuse, as far as it can be told without a frame, in no time. Raises as it does."""
+    network = with_attention(read_turbovit(settings.turbovit.weights or Path()), settings.turbovit)
+    if settings.turbovit.size_px is None and network.spec.head != "class":
+        return  # its input is the frame's own size
+    size_px, _ = _size_for(network.spec, settings.turbovit, (network.spec.trained_px, network.spec.trained_px))
+    for name, (attention, tokens) in attentions_for(network, settings.turbovit, size_px).items():
+        try:
+            if isinstance(attention, Csat):
+                attention.check(tokens.key)
+        except InputError as error:
+            raise ConfigError(f"recompute.turbovit: {network.path}: '{name}': {error}") from error
 
 
 def open_tokens(

@@ -14,6 +14,8 @@ from edgevision.recompute.shift_settings import ShiftSettings
 from edgevision.records import Settings
 from edgevision.registry import Chosen, Kind
 
+MOST_SIDE_PX = 8192  # of turbovit's input: what one map of larger ones needs, no PC has
+
 
 class SpliceSettings(Settings):
     """How the splicing engine cuts crops; the selective engine needs none of it."""
@@ -82,6 +84,12 @@ class TurboViTSettings(Settings):
     )
     sparsity: float = Field(0.0, ge=0, le=1e6, description="For csat's recovery `denoise`: what is below it is taken for noise.")
 
+    @model_validator(mode="after")
+    def _is_no_mistake(self) -> Self:
+        if self.size_px is not None and max(self.size_px) > MOST_SIDE_PX:
+            raise ValueError(f"size_px is {list(self.size_px)}; a side may have at most {MOST_SIDE_PX} pixels; give {MOST_SIDE_PX} or less")
+        return self
+
 
 class RecomputeSettings(Settings):
     """Which network runs, in which precision, and how its results are kept and checked."""
@@ -102,10 +110,10 @@ class RecomputeSettings(Settings):
     )
     precision: Literal["auto", "f32", "bf16", "int8"] = Field("auto", description="Arithmetic of the network; `auto` is the file's own.")
     threads: int = Field(1, ge=1, le=256, description="Threads that compute for this camera.")
-    gate: float | Path = Field(
+    gate: float | dict[str, float] | Path = Field(
         0.0,
-        description="Share of a step's range, from 0 to below 1, that a pixel must move by to be passed on; 0 is exact. Or the path of a "
-        "file of gates by step, as `edgevision gates` makes it.",
+        description="Share of a step's range, from 0 to below 1, that a pixel must move by to be passed on; 0 is exact. Or such shares by "
+        'step, as `edgevision plan` names them, "*" for the others. Or the path of a file of gates, as `edgevision gates` makes it.',
     )
     policy: Annotated[Chosen, Kind("policy")] = Field(
         Chosen("threshold"), description="Which live pixels are recomputed: threshold takes all; all, none and random are controls."
@@ -138,9 +146,11 @@ class RecomputeSettings(Settings):
 
     @field_validator("gate")
     @classmethod
-    def _is_share(cls, value: float | Path) -> float | Path:
-        if isinstance(value, float) and not 0 <= value < 1:
-            raise ValueError(f"is {value:g}; it must be at least 0 and below 1, or the path of a file made by `edgevision gates`")
+    def _is_share(cls, value: float | dict[str, float] | Path) -> float | dict[str, float] | Path:
+        for step, share in value.items() if isinstance(value, dict) else () if isinstance(value, Path) else (("", value),):
+            if not 0 <= share < 1:
+                of = f" for step {step!r}" if step else ""
+                raise ValueError(f"is {share:g}{of}; it must be at least 0 and below 1, or the path of a file made by `edgevision gates`")
         return value
 
     @field_validator("audit_k_of_n")

@@ -120,7 +120,8 @@ class BoxDecoder:
         own = scores[int(self._layout.objectness) :]
         if abs(own.strides[0]) > abs(own.strides[2]):
             return np.flatnonzero(~(own.max(axis=0) < self._least))
-        return np.unique(np.flatnonzero(~(own.transpose(1, 2, 0) < self._least)) // len(own))
+        cells = np.flatnonzero(~(own.transpose(1, 2, 0) < self._least)) // len(own)
+        return cells[np.diff(cells, prepend=-1) > 0]
 
     def _name_labels(self, count: int, name: str) -> None:
         if not self._labels:

@@ -23,10 +23,12 @@ def joined(corners: Floats, labels: Sequence[int], scores: Sequence[float], shar
     """
     hang = _overlaps(corners) >= share
     hang &= np.equal.outer(labels, labels)
-    is_left = np.ones(len(corners), np.bool_)
+    is_left, is_alone = np.ones(len(corners), np.bool_), (hang.sum(axis=1) < 2).tolist()
     chains = []
     for place in range(len(corners)):
-        if not is_left[place]:
+        if is_alone[place]:
+            chains.append((place, corners[place]))
+        if is_alone[place] or not is_left[place]:
             continue
         is_left[place] = False
         pieces, open_pieces = [place], [place]

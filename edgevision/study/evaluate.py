@@ -48,6 +48,8 @@ MEMORY_FRAMES = 3
 SETTLING_FRAMES = 12
 TAUGHT_PICTURES = 6  # of a group, for its golden reference
 TOLD_REASONS = 3
+LEAST_DOUBTED = 3  # pictures of a kind, before anything is said against their truth
+EXCHANGED_AUROC = 0.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +123,9 @@ def evaluate(task: EvaluateTask, is_quiet: bool = False) -> dict[str, Any]:
     layout, cases = open_set(task.data, recipe.card.sets, f"; or name the recipe that is made for it{_other(recipe)}")
     cases = _chosen(cases, task)
     camera, settings, registry = camera_of(recipe, task.weights)
-    if settings.recompute.template != "none" and (bare := next((case for case in cases if case.template is None), None)):
+    is_ordered = layout_of(layout).IS_ORDERED
+    needs_template = settings.recompute.template != "none" or (settings.compare.reference == "golden" and not is_ordered)
+    if needs_template and (bare := next((case for case in cases if case.template is None), None)):
         raise InputError(
             f"{task.data}: {bare.name} has no template, and recipe {recipe.card.name} compares with one; put a picture of a part without "
             "defects beside good/ and bad/ as template.png"
@@ -129,17 +133,21 @@ def evaluate(task: EvaluateTask, is_quiet: bool = False) -> dict[str, Any]:
     results, shown = Results(), Album()
     if task.out is not None:
         check_page(task.out)
-    line = Line(camera, settings, registry, recipe.card.rank_threshold, layout_of(layout).IS_ORDERED)
-    with counting_bar(is_quiet) as bar:
-        row = bar.add_task(f"{recipe.card.name}: {layout}", total=len(cases))
-        for answer, image in answers(cases, line, results):
-            if task.out is not None:
-                shown.add(answer.case, answer.inspection, image)
-            bar.advance(row)
+    line = Line(camera, settings, registry, recipe.card.rank_threshold, is_ordered)
+    try:
+        with counting_bar(is_quiet) as bar:
+            row = bar.add_task(f"{recipe.card.name}: {layout}", total=len(cases))
+            for answer, image in answers(cases, line, results):
+                if task.out is not None:
+                    shown.add(answer.case, answer.inspection, image)
+                bar.advance(row)
+    except BadFrame as error:
+        raise InputError(f"{error}, or take it out of {task.data}") from error
     report: dict[str, Any] = {"recipe": recipe.card.name, "data": str(task.data), "layout": layout}
     report["weights"] = str(task.weights or recipe.network)
     report |= measures(results, layout_of(layout).IOU, settings)
     report |= costs(results)
+    report["doubts"] = doubts_of(report, needs_template)
     grown = courses(results.answers) if line.is_ordered else ()
     report |= growth.figures(grown) if grown else {}
     if task.has_lights:
@@ -233,7 +241,10 @@ def answers(
                 )
                 stands[image.shape] = line.stand(image, taught)
             if image.shape not in stands:
-                stands[image.shape] = line.stand(image, case.template if line.settings.recompute.template != "none" else None)
+                golden = case.template if line.settings.compare.reference == "golden" else None
+                if golden is not None:
+                    refuse_other_size(case, image)
+                stands[image.shape] = line.stand(image, golden)
                 if len(stands) > SIZES_KEPT:
                     stands.popitem(last=False)
                 if not line.is_ordered:
@@ -285,6 +296,17 @@ def begin(stand: Stand, case: Case) -> None:
         stand.scene = case.scene or case.group
 
 
+def refuse_other_size(case: Case, image: Image) -> None:
+    """Raises InputError for a template that is not of its picture's size; one that cannot be read is left to whoever takes it up."""
+    try:
+        template = case.template_image()
+    except BadFrame:
+        return
+    if template is not None and template.shape[:2] != image.shape[:2]:
+        ours, wanted = (f"{width}x{height}" for height, width in (template.shape[:2], image.shape[:2]))
+        raise InputError(f"{case.template}: is {ours}, its picture {case.picture} {wanted}; put one of its size in its place")
+
+
 def settle(stand: Stand, case: Case, image: Image) -> None:
     """Show a picture until it is settled how such pictures are run, as it is after a camera's first ones. Forgets what was shown.
 
@@ -334,6 +356,16 @@ def measures(results: Results, iou: float, settings: CameraConfig) -> dict[str, 
     return {key: value for key, value in report.items() if value is not None}
 
 
+def doubts_of(report: Mapping[str, Any], has_template: bool) -> list[str]:
+    """What the figures say against the truth that was given, rather than against the recipe; [] as a rule."""
+    found = []
+    if min(report["good"], report["bad"]) >= LEAST_DOUBTED and report["image_auroc"] < EXCHANGED_AUROC:
+        found.append(f"good ones look worse than bad ones (AUROC {report['image_auroc']:.2f}): were they exchanged?")
+    if has_template and report["good"] >= LEAST_DOUBTED and report["good_alarmed"] == report["good"]:
+        found.append("not one good one passes: is the template of another part, or does it show a defect?")
+    return found
+
+
 def _pictures(told: list[Answer]) -> dict[str, Any]:
     """Verdicts of pictures: how many bad ones were said to be, how many good ones too, what was not inspected."""
     alarms = (Verdict.NG, Verdict.WARN)
@@ -359,8 +391,7 @@ def costs(results: Results) -> dict[str, Any]:
     dense = np.array([answer.dense_ms for answer in inspected if answer.dense_ms is not None] or [np.nan])
     live = np.array([answer.inspection.live_fraction for answer in inspected] or [np.nan])
     selective_ms, dense_ms = float(np.median(total)), float(np.median(dense))
-    return {
-        "frames": len(results.answers),
+    figures = {
         "selective_ms_mean": float(total.mean()),
         "selective_ms_p50": selective_ms,
         "selective_ms_p99": float(np.percentile(total, 99)),
@@ -368,6 +399,10 @@ def costs(results: Results) -> dict[str, Any]:
         "dense_ms_p50": dense_ms,
         "times_faster": dense_ms / selective_ms,
         "live_fraction_median": float(np.median(live)),
+    }
+    return {
+        "frames": len(results.answers),
+        **{name: None if np.isnan(value) else value for name, value in figures.items()},  # where nothing was inspected
         "whole_in_openvino": sum(answer.inspection.mode == "foreign" for answer in inspected),
         "verdict_differences": sum(answer.inspection.verdict is not answer.dense for answer in results.answers),
         "precision": results.precision,
@@ -386,9 +421,8 @@ def text_of(report: dict[str, Any]) -> str:
     lines += growth.lines(report) if "courses" in report else []
     lines += [f"  {label:<16} average precision {value:.3f}" for label, value in report.get("classes", {}).items()]
     lines += [f"not inspected: {reason}" for reason in report["reasons"]]
-    speed = f"{report['selective_ms_p50']:.1f} ms a picture (p50) against {report['dense_ms_p50']:.1f} in OpenVINO ({report['precision']})"
-    whole = f"; {report['whole_in_openvino']} ran whole in OpenVINO, as that is faster" if report["whole_in_openvino"] else ""
-    lines.append(f"{speed}: {report['times_faster']:.1f}x; live {report['live_fraction_median']:.1%} (median){whole}")
+    lines += [f"doubtful: {doubt}" for doubt in report["doubts"]]
+    lines.append(speed_of(report))
     lines.append(f"verdicts other than the whole network's: {report['verdict_differences']} of {report['frames']}")
     for light, told in report.get("lights", {}).items():
         blind = f", not inspected {told['not_inspected']}" if told["not_inspected"] else ""
@@ -396,6 +430,15 @@ def text_of(report: dict[str, Any]) -> str:
     if report.get("memory_mb") is not None:
         lines.append(f"memory {report['memory_mb']:.0f} MB")
     return "\n".join(lines)
+
+
+def speed_of(report: dict[str, Any]) -> str:
+    """The line that says how fast it was."""
+    if report["times_faster"] is None:
+        return "nothing was inspected, so nothing is known of its speed"
+    speed = f"{report['selective_ms_p50']:.1f} ms a picture (p50) against {report['dense_ms_p50']:.1f} in OpenVINO ({report['precision']})"
+    whole = f"; {report['whole_in_openvino']} ran whole in OpenVINO, as that is faster" if report["whole_in_openvino"] else ""
+    return f"{speed}: {report['times_faster']:.1f}x; live {report['live_fraction_median']:.1%} (median){whole}"
 
 
 def _mean(classes: dict[str, float]) -> float:

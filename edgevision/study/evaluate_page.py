@@ -106,9 +106,10 @@ def _cards(report: dict[str, Any]) -> list[Card]:
         cards.append(Card(f"{report['found_within']:+d}", "pictures after the first label, at worst, until it was found", level))
     if "false_alarms" in report:
         cards.append(Card(str(report["false_alarms"]), "events where nothing was labelled", "poor" if report["false_alarms"] else "good"))
-    faster: float = report["times_faster"]
-    words = f"the speed of the whole network in OpenVINO ({report['precision']})"
-    cards.append(Card(f"{faster:.1f}x", words, "plain" if faster >= 1 else "poor"))
+    faster: float | None = report["times_faster"]
+    if faster is not None:
+        words = f"the speed of the whole network in OpenVINO ({report['precision']})"
+        cards.append(Card(f"{faster:.1f}x", words, "plain" if faster >= 1 else "poor"))
     differences = report["verdict_differences"]
     cards.append(
         Card(str(differences), f"of {report['frames']} verdicts other than the whole network's", "poor" if differences else "good")

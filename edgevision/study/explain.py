@@ -118,10 +118,18 @@ def _recomputed(seen: Seen) -> Section:
     shown = []
     for stage, layers in _by_stage(seen.network):
         heat = np.mean([one.target.live != 0 for one in layers], axis=0)
-        caption = f"Stage {stage}: red tokens moved in all of its {len(layers)} attentions, yellow in few, gray in none."
-        shown.append(picture(heat_over(seen.image, _on_frame(heat, seen)), caption))
-    words = "A token is computed again when it changed, or when something that it keeps did; here is where the answer really moved by that."
+        shown.append(picture(heat_over(seen.image, _on_frame(heat, seen)), _moved(stage, len(layers))))
+    words = (
+        "A token is computed again when it changed, or when a token that it looks at did. Here is where its answer really moved by that."
+    )
     return Section("What was recomputed", words, [figures(*shown)])
+
+
+def _moved(stage: int, layers: int) -> str:
+    """What a stage's picture shows."""
+    if layers == 1:
+        return f"Stage {stage}, one attention: its answer moved where it is red, and nowhere else."
+    return f"Stage {stage}, {layers} attentions: red where the answers of all of them moved, yellow of few, gray of none."
 
 
 def _looked_at(seen: Seen) -> Iterator[Section]:
@@ -134,7 +142,9 @@ def _looked_at(seen: Seen) -> Iterator[Section]:
         share = _by_token(kept[:, block].mean(axis=0), one)
         drawn = _outlined(heat_over(seen.image, _on_frame(share, seen)), one, block, seen)
         heads, blocks = kept.shape[0], kept[:, block].sum(axis=1)
-        caption = f"White: the tokens that ask. Red: all {heads} heads look there; yellow: few. {blocks.min()} to {blocks.max()} blocks."
+        who = f"Red: all {heads} heads look there; yellow: few." if heads > 1 else "Red: its one head looks there."
+        least, most = int(blocks.min()), int(blocks.max())
+        caption = f"White: the tokens that ask. {who} A head looks at {most if least == most else f'{least} to {most}'} blocks of tokens."
         shown = [picture(drawn, caption), *_why(one, block, seen)]
         words = f"{kind}, {kept.mean():.1%} of the blocks kept, {one.live_fraction:.1%} of the queries run. {one.state.note}".rstrip()
         yield Section(one.step.name, words, [figures(*shown)])
@@ -147,7 +157,8 @@ def _why(one: BoundAttention, block: int, seen: Seen) -> list[str]:
         return []
     by = "the predictor's attention" if one.step.attention.kind == "sparsifiner" else "its mean query's attention to mean keys"
     drawn = _outlined(heat_over(seen.image, _on_frame(_by_token(scores[:, block].mean(axis=0), one), seen)), one, block, seen)
-    return [picture(drawn, f"Why: {by}, as a share of the largest, mean of all heads; the reddest are kept.")]
+    mean = ", the mean of its heads" if len(scores) > 1 else ""
+    return [picture(drawn, f"Why: {by}, as a share of the largest{mean}; the reddest are kept.")]
 
 
 def _table(rows: list[dict[str, Any]]) -> Section:

@@ -46,7 +46,7 @@ class Tally:
         """Count one inspection."""
         self.frames += 1
         self.bad_frames += inspection.mode == "none"
-        if inspection.mode == "none" and inspection.reason and len(self.reasons) < REASONS:
+        if inspection.mode == "none" and inspection.reason and inspection.reason not in self.reasons and len(self.reasons) < REASONS:
             self.reasons.append(inspection.reason)
         self.events += sum(event.phase == "new" for event in inspection.events)
         self.verdicts[inspection.verdict.value] = self.verdicts.get(inspection.verdict.value, 0) + 1

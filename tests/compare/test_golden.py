@@ -183,7 +183,7 @@ def test_a_part_that_lies_too_far_off_is_misaligned_until_it_is_back(tmp_path):
 
 def test_a_reference_of_another_size_is_refused_with_the_remedy(tmp_path):
     detector = taught(tmp_path, textured())
-    with pytest.raises(InputError, match=r"part.npz: is uint8 \(240, 320\), the camera gives .*reference learn"):
+    with pytest.raises(InputError, match=r"part.npz: is 320x240, gray, 8 bit, the camera gives .*reference learn"):
         detector.update(textured(120, 160).astype(np.uint8))
     with pytest.raises(InputError, match="align_px: 0"):
         taught(tmp_path, np.full((60, 80), 90.0)).update(np.full((60, 80), 90, np.uint8))

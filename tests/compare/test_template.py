@@ -13,15 +13,15 @@ def test_hand_worked_gray():
     assert shown.tolist() == [[[10, 0, 10], [90, 100, 10]], [[200, 200, 0], [0, 255, 255]]]
 
 
-def test_only_live_pixels_are_renewed():
+def test_nothing_live_lays_nothing_out_and_what_is_gone_becomes_the_template_again():
     beside = BesideTemplate(np.zeros((20, 20), np.uint8), None)
-    beside.of(np.full((20, 20), 7, np.uint8))
     live = np.zeros((20, 20), bool)
     live[3, 4] = True
-    shown = beside.of(np.full((20, 20), 9, np.uint8), live)
+    assert beside.of(np.full((20, 20), 9, np.uint8), live)[3, 4].tolist() == [9, 0, 9]
+    shown = beside.of(np.full((20, 20), 5, np.uint8), np.zeros((20, 20), bool))
     assert shown[3, 4].tolist() == [9, 0, 9]
-    assert shown[3, 5].tolist() == [7, 0, 7]
-    assert beside.of(np.full((20, 20), 5, np.uint8), np.zeros((20, 20), bool))[3, 4].tolist() == [9, 0, 9]
+    beside.put_back(live)
+    assert shown[3, 4].tolist() == [0, 0, 0]
 
 
 @pytest.mark.parametrize("share", [0.02, 0.5])

@@ -222,4 +222,8 @@ def test_intake_into_every_store(kind, store):
         target = plane(np.zeros((HEIGHT, WIDTH, 3), np.float32), store, np.random.default_rng(1))
         backend.bind_intake(intake, target)(picture, np.array(FULL, np.int32), HEIGHT)
         made.append((target.padded.tobytes(), target.live.tobytes()))
+        new = plane(np.zeros((HEIGHT, WIDTH, 3), np.float32), store, np.random.default_rng(1))
+        backend.bind_intake(intake, new)(picture, np.array(FULL, np.int32), HEIGHT, True)
+        assert new.padded.tobytes() == target.padded.tobytes()  # compared with nothing: the same bits, and all of it live
+        assert new.live.all()
     assert made[0] == made[1] == made[2]

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 
 import pytest
+from pydantic import ValidationError
 
 from edgevision.errors import ConfigError, InputError
 from edgevision.recompute.engine import SelectiveNetwork
 from edgevision.recompute.gate_file import GateFile, read_gates, sha256_of, write_gates
-from edgevision.recompute.load import load_for_frames
+from edgevision.recompute.load import check_network, load_for_frames
 from edgevision.recompute.settings import RecomputeSettings
 
 
@@ -31,6 +32,21 @@ def test_gates_come_back_as_they_were_and_the_pipeline_s_network_has_them(unet, 
     assert len(set(gates.values())) == len(gates) > 5
     net = load_for_frames(RecomputeSettings(network=unet, gate=gate_file), 48, 64)
     assert dict(net.plan.gates) == gates
+
+
+def test_gates_by_step_may_stand_in_the_settings(unet):
+    names = [step.name for step in SelectiveNetwork.load(unet).plan.steps]
+    settings = RecomputeSettings(network=unet, gate={"*": 0.01, names[2]: 0.2})
+    check_network(settings)
+    gates = load_for_frames(settings, 48, 64).plan.gates
+    assert [gates[name] for name in names[:4]] == [0.01, 0.01, 0.2, 0.01]
+
+
+def test_a_gate_in_the_settings_for_a_step_that_is_not_there_is_refused_before_anything_runs(unet):
+    with pytest.raises(InputError, match="gate for 'attic', but no step has this name; see the plan for names"):
+        check_network(RecomputeSettings(network=unet, gate={"attic": 0.2}))
+    with pytest.raises(ValidationError, match="is 1 for step 'a'; it must be at least 0 and below 1"):
+        RecomputeSettings(network=unet, gate={"a": 1.0})
 
 
 def test_gates_of_another_network_are_refused_in_one_line(unet, unet_linear, gate_file):

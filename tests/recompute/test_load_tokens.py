@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
 import edgevision as ev
 from edgevision.capture.synthetic import Line, SyntheticSettings
 from edgevision.config import load
+from edgevision.daemon.check import check
 from edgevision.errors import ConfigError, UnsupportedNetwork
 from edgevision.networks.attention.phi import spread_tokens
 from edgevision.networks.turbovit import TurboViTSpec
@@ -108,6 +111,27 @@ def test_a_network_without_weights_is_refused(tmp_path):
 def test_what_does_not_fit_the_network_is_refused_when_it_is_loaded(weights, turbovit, error, line):
     with pytest.raises(error, match=line):
         ev.Pipeline.from_config(config(weights, turbovit)).prepare(np.zeros((96, 96, 3), np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("turbovit", "line"),
+    [
+        (", size_px: [100, 96]", r"recompute.turbovit.size_px is 100 x 96 px; .* the nearest size is 96 x 96"),
+        (", size_px: [99968, 96]", r"size_px is \[99968, 96\]; a side may have at most 8192 pixels; give 8192 or less"),
+        (", attention: [unit]", r"recompute.turbovit.attention has 1 entries; .*net.npz has 3 stages; give one for each"),
+        (
+            ", size_px: [64, 64], attention: [csat, csat, csat], measurements: 99999",
+            r"measurements is 99999; it must be 1 to \d+, the layer's tokens",
+        ),
+        (", size_px: [64, 64], attention: [csat, csat, csat], measurements: 0", r"measurements is 0; .*; nearest: 1"),
+        (", attention: [unit, unit, hybrid], hybrid: {keep: 0}", r"hybrid.keep is 0; it must be above 0 and at most 1"),
+    ],
+)
+def test_check_refuses_it_without_a_frame(weights, turbovit, line):
+    said = check(config(weights, turbovit))
+    assert said["exit_code"] == 78
+    assert len(said["lines"]) == 1
+    assert re.search(line, said["lines"][0]), said["lines"]
 
 
 def test_a_moving_belt_and_a_missing_file_are_refused(weights):

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
-
-from numpy.typing import NDArray
 
 from edgevision.errors import InputError
 from edgevision.kernels.compiled import (
@@ -26,7 +24,23 @@ from edgevision.kernels.compiled import (
 from edgevision.kernels.compiled.chain import Chain
 from edgevision.kernels.compiled.cpu import Cpu, detect
 from edgevision.kernels.compiled.crew import Crew
-from edgevision.kernels.forms import Across, Broadcast, Convolve, Float, Form, Intake, Kernel, Link, Pick, Plane, Pool, Resize, Runs, Total
+from edgevision.kernels.forms import (
+    Across,
+    Broadcast,
+    Convolve,
+    Float,
+    Form,
+    Intake,
+    Kernel,
+    Link,
+    Pick,
+    Plane,
+    Pool,
+    Resize,
+    Runs,
+    Take,
+    Total,
+)
 
 
 class Compiled:
@@ -75,7 +89,7 @@ class Compiled:
             return total.bind(form, sources, target, gate, self.lanes), 1
         return combine.bind(form, sources, target, gate, self.lanes), 1
 
-    def bind_intake(self, form: Intake, target: Plane) -> Callable[[NDArray[Any], Runs, int], None]:
+    def bind_intake(self, form: Intake, target: Plane) -> Take:
         """The kernel that takes in a picture."""
         return intake.bind(form, target)
 

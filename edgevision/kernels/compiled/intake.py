@@ -6,7 +6,6 @@ word by word: each of these is a plain loop that becomes vectors.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,7 @@ from edgevision.kernels.compiled.exact import fma
 from edgevision.kernels.compiled.jit import kernel, specialize
 from edgevision.kernels.compiled.native import at
 from edgevision.kernels.compiled.store import HELD, KINDS, encoded, numbers
-from edgevision.kernels.forms import Float, Intake, Plane, Resize, Runs
+from edgevision.kernels.forms import Float, Intake, Plane, Resize, Runs, Take
 
 _RUNS, _LINES, _TENSOR, _FRAME = types.int32[:, ::1], types.UniTuple(types.int64, 5), types.float32[:, :, ::1], types.uint8[:, :, :]
 
@@ -30,8 +29,8 @@ def code_line(values, coded, given, kind):
 
 
 @kernel
-def keep(count, row, start, lines, room, kind):
-    """Lay out, compare, store and mark `count` coded pixels from (row, start) on. `room`: see `bind`.
+def keep(count, row, start, is_new, lines, room, kind):
+    """Lay out, compare, store and mark `count` coded pixels from (row, start) on. `room`: see `bind`; `is_new`: see `settle`.
 
     Channels of a pixel that are not the picture's, another tensor's perhaps, are taken from what is there and stay as they are.
     """
@@ -54,13 +53,21 @@ def keep(count, row, start, lines, room, kind):
         for c in range(channels):
             for x in range(count):
                 held[x * wide + c] = codes[c, x]
-    settle(words, moved, place, lines[3] + row * lines[4] + start, count, lines[2] // 4)
+    settle(words, moved, place, lines[3] + row * lines[4] + start, count, lines[2] // 4, is_new)
 
 
 @kernel
-def settle(words, moved, place, mark, count, each):
-    """Compare `count` pixels of so many words `each` with what lies at `place`, store them, and mark those that differ."""
+def settle(words, moved, place, mark, count, each, is_new):
+    """Compare `count` pixels of so many words `each` with what lies at `place`, store them, and mark those that differ.
+
+    Where all of it `is_new` nothing is compared, and all is marked.
+    """
     old, live = carray(at(place, np.uint32), (count * each,)), carray(at(mark, np.uint8), (count,))
+    if is_new:
+        for k in range(count * each):
+            old[k] = words[k]
+        live[:] = 1
+        return
     for k in range(count * each):
         moved[k] = words[k] ^ old[k]
         old[k] = words[k]
@@ -82,13 +89,13 @@ def settle(words, moved, place, mark, count, each):
 
 
 @kernel
-def take_tensor(picture, runs, count, lines, line, room, given, kind):
+def take_tensor(picture, runs, count, is_new, lines, line, room, given, kind):
     """`picture` (channel, row, column)."""
     for run in range(count):
         row, start, stop = np.int64(runs[run, 0]), np.int64(runs[run, 1]), np.int64(runs[run, 2])
         for c in range(picture.shape[0]):
             code_line(picture[c, row, start:stop], room[0][c], given, kind)
-        keep(stop - start, row, start, lines, room, kind)
+        keep(stop - start, row, start, is_new, lines, room, kind)
 
 
 @kernel
@@ -99,7 +106,7 @@ def code_table(table, coded, given, kind):
 
 
 @kernel
-def take_frame(picture, runs, count, lines, line, room, given, kind, coded, order):
+def take_frame(picture, runs, count, is_new, lines, line, room, given, kind, coded, order):
     """`picture` (row, column, channel), 8-bit; `coded` as `code_table` makes it. Beyond the picture its last row and column stand."""
     last_row, width = picture.shape[0] - 1, picture.shape[1]
     for run in range(count):
@@ -111,11 +118,11 @@ def take_frame(picture, runs, count, lines, line, room, given, kind, coded, orde
                 values[column - start] = codes[picture[top, column, channel]]
             for column in range(max(start, width), stop):
                 values[column - start] = codes[picture[top, width - 1, channel]]
-        keep(stop - start, row, start, lines, room, kind)
+        keep(stop - start, row, start, is_new, lines, room, kind)
 
 
 @kernel
-def take_resized(picture, runs, count, lines, line, room, given, kind, table, order, rows, columns, row_share, column_share, fill):
+def take_resized(picture, runs, count, is_new, lines, line, room, given, kind, table, order, rows, columns, row_share, column_share, fill):
     """The same with `rows` and `columns` (2, outputs) to mix, -1 where the picture does not reach."""
     for run in range(count):
         row, start, stop = np.int64(runs[run, 0]), np.int64(runs[run, 1]), np.int64(runs[run, 2])
@@ -133,7 +140,7 @@ def take_resized(picture, runs, count, lines, line, room, given, kind, table, or
                 below = fma(column_share[column], below_b - below_a, below_a)
                 line[column - start] = fma(row_share[row], below - above, above)
             code_line(line[: stop - start], room[0][c], given, kind)
-        keep(stop - start, row, start, lines, room, kind)
+        keep(stop - start, row, start, is_new, lines, room, kind)
 
 
 @kernel
@@ -153,7 +160,7 @@ def find_bad(bits, runs, count):
     return np.int32(-1), np.int32(-1)
 
 
-def bind(intake: Intake, target: Plane) -> Callable[[NDArray[Any], Runs, int], None]:
+def bind(intake: Intake, target: Plane) -> Take:
     """The kernel into this plane."""
     intake.check(target.padded.shape[2])
     kind, channels, step = KINDS.index(target.store.kind), target.padded.shape[2], target.padded.strides[1]
@@ -165,7 +172,8 @@ def bind(intake: Intake, target: Plane) -> Callable[[NDArray[Any], Runs, int], N
     lines = (target.values.ctypes.data, *target.values.strides[:2], target.live.ctypes.data, target.live.strides[0])
     dtype = HELD[kind]
     into = (
-        _RUNS, types.int64, _LINES, types.float32[::1], types.Tuple((dtype[:, ::1], dtype[::1], types.uint32[::1], types.uint32[::1])),
+        _RUNS, types.int64, types.boolean, _LINES, types.float32[::1],
+        types.Tuple((dtype[:, ::1], dtype[::1], types.uint32[::1], types.uint32[::1])),
         types.UniTuple(types.float32, 3), types.literal(kind),
     )  # fmt: skip
     if intake.table is None:
@@ -177,15 +185,15 @@ def bind(intake: Intake, target: Plane) -> Callable[[NDArray[Any], Runs, int], N
             code = specialize(take_frame, (_FRAME, *into, dtype[:, ::1], types.int64[::1]))
             coded = np.zeros((channels, 256), held.dtype)
             table = intake.table if intake.resize is None else intake.table + np.float32(0)  # as mixing has it: no zero is below 0
-            specialize(code_table, (types.float32[:, ::1], dtype[:, ::1], into[5], into[6]))(table, coded, numbers(target.store), kind)
+            specialize(code_table, (types.float32[:, ::1], dtype[:, ::1], into[6], into[7]))(table, coded, numbers(target.store), kind)
             extra = (coded, order)
         else:
             one, pairs, table_type = types.float32[::1], types.int64[:, ::1], types.float32[:, ::1]
             code = specialize(take_resized, (_FRAME, *into, table_type, types.int64[::1], pairs, pairs, one, one, one))
             extra = (intake.table, order, *_resize_tables(intake))
 
-    def take(picture: NDArray[Any], runs: Runs, count: int, keep: Plane = target) -> None:
-        code(picture, runs, count, lines, line, room, given, kind, *extra)
+    def take(picture: NDArray[Any], runs: Runs, count: int, is_new: bool = False, keep: Plane = target) -> None:
+        code(picture, runs, count, is_new, lines, line, room, given, kind, *extra)
 
     given = numbers(target.store)
     return take

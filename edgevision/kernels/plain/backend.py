@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from edgevision.kernels.forms import Across, Broadcast, Convolve, Float, Form, Intake, Kernel, Link, Pick, Plane, Pool, Resize, Runs, Total
+from edgevision.kernels.forms import (
+    Across,
+    Broadcast,
+    Convolve,
+    Float,
+    Form,
+    Intake,
+    Kernel,
+    Link,
+    Pick,
+    Plane,
+    Pool,
+    Resize,
+    Runs,
+    Take,
+    Total,
+)
 from edgevision.kernels.plain import (
     across,
     broadcast,
@@ -67,7 +82,7 @@ class Plain:
             return total.bind(form, sources, target, gate), unit
         return combine.bind(form, sources, target, gate), unit
 
-    def bind_intake(self, form: Intake, target: Plane) -> Callable[[NDArray[Any], Runs, int], None]:
+    def bind_intake(self, form: Intake, target: Plane) -> Take:
         """The kernel that takes in a picture."""
         return intake.bind(form, target)
 

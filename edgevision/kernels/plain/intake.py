@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgevision.kernels.forms import Float, Intake, Plane, Resize, Runs
+from edgevision.kernels.forms import Float, Intake, Plane, Resize, Runs, Take
 from edgevision.kernels.plain.commit import Indices, commit, pixels
 from edgevision.kernels.plain.resize import sample
 
 
-def bind(intake: Intake, target: Plane) -> Callable[[NDArray[Any], Runs, int], None]:
+def bind(intake: Intake, target: Plane) -> Take:
     """The kernel into this plane."""
     intake.check(target.padded.shape[2])
 
-    def kernel(picture: NDArray[Any], runs: Runs, count: int) -> None:
+    def kernel(picture: NDArray[Any], runs: Runs, count: int, is_new: bool = False) -> None:
         rows, columns = pixels(runs, 0, count)
         if intake.table is None:
             new = np.ascontiguousarray(picture[:, rows, columns].T)
@@ -26,6 +25,8 @@ def bind(intake: Intake, target: Plane) -> Callable[[NDArray[Any], Runs, int], N
         else:
             new = _resized(intake, intake.table, intake.resize, picture, rows, columns)
         commit(target, rows, columns, new, 0.0)
+        if is_new:
+            target.live[rows, columns] = 1
 
     return kernel
 

@@ -56,7 +56,12 @@ class Csat:
         return CsatState(self, tokens.query, tokens.key, (tokens.heads, tokens.head_dim), Opening(backend, crew, has_gate))
 
     def matrix(self, size: tuple[int, int]) -> Float:
-        """Phi (measurement, token) over a map of keys. Raises InputError where there are more measurements than tokens, or none."""
+        """Phi (measurement, token) over a map of keys. Raises InputError as `check` does."""
+        self.check(size)
+        return block_means(self.measurements, size) if self.phi is None else self.phi.fitted(self.measurements, size)
+
+    def check(self, size: tuple[int, int]) -> None:
+        """Raises InputError where there are more measurements than tokens in a map of keys, or none: with the limit and the nearest."""
         tokens = size[0] * size[1]
         if not 1 <= self.measurements <= tokens:
             nearest = 1 if self.measurements < 1 else tokens
@@ -65,7 +70,6 @@ class Csat:
             raise InputError(f"csat: {tokens} tokens; it measures at most {MOST_TOKENS}; use a smaller picture or another attention")
         if not 0 < self.span < np.inf:
             raise InputError(f"csat: span is {self.span:g}; it must be above 0, such as 32")
-        return block_means(self.measurements, size) if self.phi is None else self.phi.fitted(self.measurements, size)
 
 
 class CsatState:

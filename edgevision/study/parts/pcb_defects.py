@@ -29,6 +29,8 @@ MARGIN_PX, MARGIN_SPREAD_PX, MARGIN_MOST_PX = 10.5, 3.0, 20.0  # between a defec
 LEAST_BOX_PX = 24
 APART_PX = 6  # between two defects
 LONG_SHARE, CHORD_SHARE = 0.2, 0.4  # of blobs that are long and thin, and run along an edge; of what crosses, at any angle
+CORNER_SHARE, CORNER_SOLID = 0.25, 0.36  # of what crosses, across a corner; what of CORNER_PX about one is solid at most
+CORNER_PX, CUT_PX, LONGEST_CUT_PX = 13, (6.0, 30.0), 60  # ...; how far from its tip it is cut off; and the cut's half at most
 NOTCH_SHARE, SCRAWL_SHARE = 0.25, 0.15  # of what starts at an edge and ends inside; of what wanders about inside
 
 
@@ -104,8 +106,11 @@ def _proposed(rng: np.random.Generator, depth: NDArray[np.float32], nearest: NDA
         radius = float(rng.uniform(3.5, 11) if rng.random() < 0.7 else rng.uniform(8, 22))
         middle = foot + inward * radius * float(rng.uniform(0.0, 0.8))
         return _blob(rng, (int(middle[0]), int(middle[1])), radius)
-    if rng.random() < CHORD_SHARE:
+    kind = rng.random()
+    if kind < CHORD_SHARE:
         return _chord(rng, (x, y), deep) if 2 < deep < WIDEST_PX else None
+    if kind < CHORD_SHARE + CORNER_SHARE:
+        return _corner_cut(rng, (x, y), depth)
     y0, x0 = max(0, y - WIDEST_PX), max(0, x - WIDEST_PX)
     window = depth[y0 : y + WIDEST_PX, x0 : x + WIDEST_PX]
     ridge = window >= cv2.dilate(window, np.ones((5, 5), np.uint8)) - 0.5
@@ -167,6 +172,41 @@ def _chord(rng: np.random.Generator, middle: tuple[int, int], deep: float) -> Sh
     reach = half * np.array([np.cos(angle), np.sin(angle)])
     points = np.array(middle) + np.stack([-reach, rng.normal(0, 0.1 * half, 2), reach])
     return _line(points, int(rng.integers(2, 8)))
+
+
+def _corner_cut(rng: np.random.Generator, near: tuple[int, int], depth: NDArray[np.float32]) -> Shape | None:
+    """A line across a corner that lies near, of a pad or where a trace turns, from edge to edge: what is left of the corner is cut off."""
+    x0, y0 = (max(0, place - WIDEST_PX) for place in near)
+    window = depth[y0 : y0 + 2 * WIDEST_PX, x0 : x0 + 2 * WIDEST_PX]
+    solid = (window > 0).astype(np.float32)
+    share = cv2.boxFilter(solid, -1, (CORNER_PX, CORNER_PX), borderType=cv2.BORDER_REPLICATE)
+    tips = np.argwhere((window > 0) & (window < 2) & (share < CORNER_SOLID))
+    if not len(tips):
+        return None
+    tip = tips[int(rng.integers(len(tips)))]
+    around = np.argwhere(solid > 0) - tip
+    inward = around[np.hypot(*around.T) < CORNER_PX].mean(axis=0)[::-1]
+    inward /= max(float(np.hypot(*inward)), 1e-3)
+    middle = tip[::-1] + (x0, y0) + inward * float(rng.uniform(*CUT_PX))
+    angle = float(rng.normal(0, 0.25)) + np.pi / 2
+    way = np.array([inward[0] * np.cos(angle) - inward[1] * np.sin(angle), inward[0] * np.sin(angle) + inward[1] * np.cos(angle)])
+    ends = [_leaving(depth, middle, sign * way) for sign in (-1, 1)]
+    if ends[0] is None or ends[1] is None:
+        return None
+    bent = middle + rng.normal(0, 0.06 * float(np.hypot(*(ends[1] - ends[0]))), 2)
+    return _line(np.stack([ends[0], bent, ends[1]]), int(rng.integers(2, 9)))
+
+
+def _leaving(depth: NDArray[np.float32], place: NDArray[np.float64], way: NDArray[np.float64]) -> NDArray[np.float64] | None:
+    """A little beyond where a straight way leaves what is solid; None where it does not, or goes off the picture."""
+    height, width = depth.shape
+    for step in range(LONGEST_CUT_PX):
+        x, y = (round(at) for at in place + step * way)
+        if not (0 <= x < width and 0 <= y < height):
+            return None
+        if depth[y, x] == 0:
+            return np.asarray(place + (step + 2) * way) if step else None
+    return None
 
 
 def _line(points: NDArray[np.float64], wide: int) -> Shape:

@@ -36,6 +36,7 @@ LAYOUTS = (
 )
 MOST_BYTES = 200_000_000
 LEAST_CASES = 3
+WHITE = 127  # of a mask in 8 bits: what is brighter is marked
 
 
 class Labelled(NamedTuple):
@@ -113,7 +114,7 @@ def open_set(folder: Path, names: tuple[str, ...], remedy: str = "") -> tuple[st
                 raise InputError(f"{folder}: {len(cases)} picture(s); at least {LEAST_CASES} are needed to judge anything; give more")
             return name, cases
     other = next((name for name in LAYOUTS if name not in names and layout_of(name).fits(folder)), None)
-    found = f"is laid out as {other}" if other else "is laid out as no set that is known"
+    found = f"is laid out as {other}" if other else "is laid out as no set that is known" if any(folder.iterdir()) else "is empty"
     raise InputError(f"{folder}: {found}; it must be one of {forms(names)}{remedy}")
 
 
@@ -142,4 +143,4 @@ def _drawn(path: Path, size_px: tuple[int, int]) -> Mask:
     drawn = read_picture(path, "gray", MOST_BYTES)
     if drawn.shape != size_px:
         raise BadFrame(f"{path}: is {drawn.shape[1]}x{drawn.shape[0]}, its picture {size_px[1]}x{size_px[0]}; draw it anew")
-    return drawn > 127
+    return drawn > WHITE

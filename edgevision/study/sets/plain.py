@@ -10,12 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from edgevision.errors import InputError
-from edgevision.study.sets import Case, mask_file, pictures_in
+from edgevision.capture.picture import read_picture
+from edgevision.errors import BadFrame, InputError
+from edgevision.study.sets import MOST_BYTES, WHITE, Case, mask_file, pictures_in
 
 FORM = "good/ and bad/ with pictures, perhaps masks/ with one PNG a bad picture, and template.png"
 IOU = 0.5
 IS_ORDERED = False
+HEAD_BYTES = 4096
 GOOD, BAD, MASKS, TEMPLATE = "good", "bad", "masks", "template.png"
 
 
@@ -25,7 +27,8 @@ def fits(folder: Path) -> bool:
 
 
 def read(folder: Path) -> tuple[Case, ...]:
-    """Good pictures first. Raises InputError where a folder is missing or empty, or a mask belongs to no bad picture."""
+    """Good pictures first. Raises InputError where a folder is missing or empty, a mask belongs to no bad picture or marks
+    nothing, or one picture is among the good ones and among the bad ones."""
     cases = (*_cases(folder, GOOD, is_bad=False), *_cases(folder, BAD, is_bad=True))
     named = {case.picture.stem for case in cases if case.is_bad}
     drawn = {path.stem for path in pictures_in(folder / MASKS)} if (folder / MASKS).is_dir() else set()
@@ -34,7 +37,29 @@ def read(folder: Path) -> tuple[Case, ...]:
     both = sorted(named & {case.picture.stem for case in cases if not case.is_bad})
     if drawn and both:
         raise InputError(f"{folder}: {both[0]} is in {GOOD}/ and in {BAD}/; one of them is mislabelled, or rename it")
+    refuse_twice(cases)
+    for name in sorted(drawn):
+        _refuse_blank(folder / MASKS / f"{name}.png")
     return cases
+
+
+def refuse_twice(cases: tuple[Case, ...]) -> None:
+    """Raises InputError for a picture that lies among the good ones and, the same byte for byte, among the bad ones."""
+    good = {(case.picture.stat().st_size, case.picture.read_bytes()[:HEAD_BYTES]): case for case in cases if not case.is_bad}
+    for case in cases:
+        alike = good.get((case.picture.stat().st_size, case.picture.read_bytes()[:HEAD_BYTES])) if case.is_bad else None
+        if alike is not None and alike.picture.read_bytes() == case.picture.read_bytes():
+            raise InputError(f"{case.picture}: is {alike.name}, byte for byte; it is good or bad: take one of them away")
+
+
+def _refuse_blank(path: Path) -> None:
+    """Raises InputError for a mask that marks nothing, or that cannot be read."""
+    try:
+        drawn = read_picture(path, "gray", MOST_BYTES)
+    except BadFrame as error:
+        raise InputError(f"{error}, or take the mask away") from error
+    if not (drawn > WHITE).any():
+        raise InputError(f"{path}: marks nothing (white is more than {WHITE} of 255); draw where the defect is, or take the mask away")
 
 
 def _cases(folder: Path, kind: str, is_bad: bool) -> Iterator[Case]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -95,8 +96,8 @@ def run(task: NamesTask) -> dict[str, Any]:
     """Teach or add, write the head, say how good it is. Raises InputError before the work for what will not do."""
     torch.set_num_threads(task.threads)
     torch.manual_seed(task.seed)
-    surface = load_surface(task.data, task.without)
     found = read_turbovit(task.network)
+    surface = as_known(load_surface(task.data, task.without), found.metadata)
     network = load_weights(TrainedTurboViT(found.spec), found.weights).eval()
     if task.head is None:
         return _teach(task, surface, network, found.sha256)
@@ -106,6 +107,12 @@ def run(task: NamesTask) -> dict[str, Any]:
     if head.network != found.sha256:
         raise InputError(f"{task.head}: was taught on the network {head.network[:12]}, {task.network} is {found.sha256[:12]}; name it")
     return _add(task, surface, network, head, task.name)
+
+
+def as_known(surface: Surface, metadata: Mapping[str, str]) -> Surface:
+    """The surface, its gray values seen as the network sees them: by the mean and deviation in its file, as in a camera."""
+    mean, std = (json.loads(metadata[name])[0] if name in metadata else getattr(surface, name) for name in ("mean", "std"))
+    return replace(surface, mean=float(mean), std=float(std))
 
 
 def _teach(task: NamesTask, surface: Surface, network: TrainedTurboViT, sha256: str) -> dict[str, Any]:

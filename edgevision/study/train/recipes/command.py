@@ -14,7 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from edgevision.errors import InputError
+from edgevision.errors import BadFrame, InputError
 from edgevision.study.recipe import Recipe, find_recipe
 from edgevision.study.sets import Case, open_set
 from edgevision.study.train.recipes.fit import FitSettings
@@ -44,12 +44,12 @@ def train_recipe(task: RecipeTask, settings: FitSettings, *, is_shown: bool = Tr
     name = recipe.card.name
     if find_spec(f"{PLACE}.{name}") is None:
         raise InputError(f"recipe {name} has no training; use the network that it ships with, or one of your own")
-    if name == "surface":
-        report = _surface(task, settings, is_shown=is_shown)
-    else:
-        if task.good is not None or task.bad is not None:
-            raise InputError(f"--good and --bad are for recipe surface; give {name} marked pictures with --data")
-        report = _marked(task, recipe, settings, is_shown=is_shown)
+    if name != "surface" and (task.good is not None or task.bad is not None):
+        raise InputError(f"--good and --bad are for recipe surface; give {name} marked pictures with --data")
+    try:
+        report = _surface(task, settings, is_shown=is_shown) if name == "surface" else _marked(task, recipe, settings, is_shown=is_shown)
+    except BadFrame as error:
+        raise InputError(f"{error}, or take it out of what is learnt from") from error
     (task.out / "report.json").write_text(json.dumps(report, indent=1) + "\n", "utf-8")
     done = report.get("way", f"{report['steps']} steps in {report['minutes']:g} minutes")
     return {**report, "text": f"{report['network']}: {done}"}
@@ -57,12 +57,12 @@ def train_recipe(task: RecipeTask, settings: FitSettings, *, is_shown: bool = Tr
 
 def _marked(task: RecipeTask, recipe: Recipe, settings: FitSettings, *, is_shown: bool) -> dict[str, Any]:
     """From the Cases of a set, or from generated pictures alone."""
-    cases = () if task.data is None else chosen(open_set(task.data, recipe.card.sets)[1], task)
     module = import_module(f"{PLACE}.{recipe.card.name}")
     if recipe.card.name == "presence":
         if task.data is not None or task.begin is not None:
             raise InputError("recipe presence learns from generated parts alone; leave --data and --begin out, and teach it your template")
         return dict(module.learn(task.out, settings, is_shown=is_shown))
+    cases = () if task.data is None else chosen(open_set(task.data, recipe.card.sets)[1], task)
     made = {"wear": "WearTask", "pcb": "PcbTask"}[recipe.card.name]
     return dict(module.learn(getattr(module, made)(task.out, cases, task.begin), settings, is_shown=is_shown))
 

@@ -23,6 +23,7 @@ from edgevision.errors import InputError
 from edgevision.networks.reach import REACH_STRIDE, shrunk
 from edgevision.networks.unet import macs, parameters
 from edgevision.study.sets import Case, neu_det, open_set, pictures_in
+from edgevision.study.sets.plain import refuse_twice
 from edgevision.study.train.export import write_onnx
 from edgevision.study.train.network import MEAN, STD, folded
 from edgevision.study.train.recipes.few import LABELS as FEW_LABELS
@@ -68,6 +69,7 @@ def train(task: SurfaceTask, *, is_shown: bool = True) -> dict[str, Any]:
     begin = task.begin or shipped()
     if task.good is not None and task.bad is not None:
         good, bad = (unmarked(folder, is_bad) for folder, is_bad in ((task.good, False), (task.bad, True)))
+        refuse_twice((*good, *bad))
         if begin is not None and fills_pictures(good):
             return _delivered_likeness(task, good, bad, begin)
         learnt = learn_few(good, bad, task.out, task.settings, begin, is_shown=is_shown)
