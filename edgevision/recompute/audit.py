@@ -249,12 +249,15 @@ class Audits:
         self._trust.note(trouble, ts)
         return Audit(disagreement, trouble)
 
-    def check(self, frame: NDArray[Any], outputs: Outputs, live: Mask, ts: float) -> Audit | None:
-        """All at once, where nothing is judged and a lost trust changes nothing: the map audit when one was due. Raises EngineFault."""
+    def check(self, picture: NDArray[Any], outputs: Outputs, live: Mask, ts: float, raw: NDArray[Any]) -> Audit | None:
+        """All at once, where nothing is judged and a lost trust changes nothing: the map audit when one was due. Raises EngineFault.
+
+        `picture` is what the network was given, `raw` the frame as it was taken.
+        """
         if self.is_dense(ts):
             return None
-        self.check_engine(frame, outputs, live, ts)
-        return self.conclude(self.run_whole(frame), outputs, None, ts) if self.is_map_due(ts) else None
+        self.check_engine(picture, outputs, live, ts)
+        return self.conclude(self.run_whole(raw), outputs, None, ts) if self.is_map_due(ts) else None
 
     def take_notices(self) -> tuple[Notice, ...]:
         """What is to be told since the last call."""

@@ -168,7 +168,7 @@ class SelectiveLane:
         is_full = change.full_reason is not None
         outputs = self.network.first(change.corrected) if is_full else self.network.next(change.corrected, change.live)
         if self._audits is not None:
-            self._audits.check(frame.image, outputs, change.live, frame.ts)
+            self._audits.check(change.corrected, outputs, change.live, frame.ts, frame.image)
         self._detector.commit(change, change.live)
         return change, outputs
 

@@ -87,7 +87,7 @@ class Ours:
         start = time.perf_counter()
         outputs = self._net.first(x) if shot.is_whole else self._net.next(x, shot.live)
         if self._audits is not None and shot.frame is not None:
-            self._audits.check(shot.frame, outputs, shot.live, shot.ts)
+            self._audits.check(shot.frame, outputs, shot.live, shot.ts, shot.frame)
         elapsed_ms = (time.perf_counter() - start) * 1e3
         return list(outputs.values()), elapsed_ms + shot.map_ms
 
