@@ -24,6 +24,7 @@ from edgevision.recompute.settle_settings import SettleSettings
 from edgevision.records import Candidate, ChangeMap, Costs, Defect, Frame, Inspection, Mask, Verdict
 
 REST = 0.25  # of the margin, for what rests since it was taken anew: there noise alone is left out
+MOST = 0.5  # of the frame, to be taken anew as a place
 BURST = 10  # whole runs that may follow each other
 Outcome = Literal["nearer", "whole", "left"]
 
@@ -80,6 +81,8 @@ class CloseCalls:
         if not near:
             return None
         taken = _around(near, self.settings.reach_px, allowed)
+        if np.count_nonzero(taken) > MOST * taken.size:
+            return None  # a class of the whole picture: as much as a whole run, of which there are only so many
         if self._is_fresh(taken, judging.change.live) and not hangs_on(candidates, said, judging, REST * self.settings.margin):
             return None
         self.outcome, self._taken = "nearer", taken

@@ -45,6 +45,10 @@ def test_nothing_is_taken_where_nothing_is_close_deferred_or_switched_off():
     assert CloseCalls(SettleSettings(enabled=False)).nearer(*near, judging(), ALL) is None
 
 
+def test_what_covers_most_of_the_frame_is_left_to_the_whole_network():
+    assert CloseCalls(SettleSettings(reach_px=60)).nearer((Candidate(SPOT, 0.5),), (SPOT,), judging(), ALL) is None
+
+
 def test_a_defect_that_vanished_is_looked_for_where_it_was():
     calls = CloseCalls(SettleSettings(reach_px=0))
     calls.note(Verdict.NG, (SPOT,))
@@ -54,7 +58,7 @@ def test_a_defect_that_vanished_is_looked_for_where_it_was():
 
 
 def test_what_rests_since_it_was_taken_anew_is_taken_again_only_if_very_close():
-    calls, near = CloseCalls(SettleSettings()), replace(SPOT, score=0.8)
+    calls, near = CloseCalls(SettleSettings(reach_px=5)), replace(SPOT, score=0.8)
     shown = ((Candidate(near, 1.4),), (near,))
     assert calls.nearer(*shown, judging(), ALL) is not None
     assert calls.nearer(*shown, judging(), ALL) is None
