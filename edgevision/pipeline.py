@@ -31,6 +31,7 @@ from edgevision.judge.rules import AreaScoreRule
 from edgevision.judge.tracks import Tracks
 from edgevision.recompute.arguments import Progress
 from edgevision.recompute.audit import Audit, Audits, AuditSettings
+from edgevision.recompute.call import Call
 from edgevision.recompute.camera_network import CameraNetwork
 from edgevision.recompute.engine import SelectiveNetwork
 from edgevision.recompute.load import labels_of, load_for_frames, network_path, span_px_of, threshold_of
@@ -134,7 +135,7 @@ class Pipeline:
         except (BadFrame, InputError) as error:
             return self.not_inspected(str(error), frame.ts, frame.seq, frame.part_id, frame.job_id)
         try:
-            audits.check_engine(picture, outputs, taken, frame.ts)
+            audits.check_engine(Call(picture, taken, outputs, self._showing.kept), frame.ts)
             watch.lap("audit")
             marked = decoder.decode(outputs, network.changed)
             watch.lap("segment")
@@ -254,7 +255,7 @@ class Pipeline:
         is_all_taken &= self.settings.compare.confirm_frames == 1  # else something is left on purpose
         missed = None
         if is_all_taken and change.full_reason is None:
-            missed = audits.check_input(partial(self._detector.missed, change, live), frame.ts)
+            missed = audits.check_input(partial(self._detector.missed, change, live), frame.ts, frame.part_id is not None)
         if not audits.is_map_due(frame.ts):
             return None if missed is None else Audit(None, missed)
         audit = second.look(frame, self._raw(picture), change, answer)
