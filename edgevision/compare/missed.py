@@ -69,19 +69,19 @@ def missed_share(
     return in_runs(marks, limits.run_px) / total
 
 
-def green(picture: Image) -> Image:
+def green(picture: Image) -> NDArray[Any]:
     """The middle one of its channels."""
     return picture if picture.ndim == 2 else np.ascontiguousarray(picture[:, :, picture.shape[2] // 2])
 
 
-def at_levels(limits: Limits, known: Image) -> NDArray[Any]:
+def at_levels(limits: Limits, known: NDArray[Any]) -> NDArray[Any]:
     """How far each of these values may lie off."""
     if known.dtype == np.uint8:
         return np.asarray(cv2.LUT(known, np.minimum(limits.levels, 255).astype(np.uint8)))
-    return limits.levels[np.minimum(known >> limits.level_shift, len(limits.levels) - 1)]
+    return np.asarray(limits.levels[np.minimum(known >> limits.level_shift, len(limits.levels) - 1)])
 
 
-def around(picture: Image, rows: Rows, reach_px: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def around(picture: NDArray[Any], rows: Rows, reach_px: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """The least and the greatest value that the picture has within so many pixels of each one in these rows, (row, W) each."""
     height, width = picture.shape[:2]
     low = high = picture[rows].astype(np.float32)
