@@ -33,19 +33,34 @@ def hangs_on(candidates: Sequence[Candidate], said: Verdict, judge: Judge, margi
     return near or tuple(one.region for one in candidates)
 
 
+def is_settled(one: Candidate, level: Callable[[Region], Verdict | None], margin: float) -> bool:
+    """Whether a rule that looks at each region alone finds the same `level` in this one (None: no defect) however `hangs_on` moves it."""
+    levels = {level(_moved(one.region, way)) if one.excess + way >= 0 else None for way in (-margin, margin)}
+    if one.excess >= 0 and len(levels) == 1:
+        levels |= {level(moved) for moved in (one.region, *_aside(one.region))}
+    return len(levels) == 1
+
+
 def _otherwise(candidates: Sequence[Candidate], judge: Judge, margin: float) -> Iterator[tuple[Verdict, tuple[Defect, ...]]]:
     """What the rules say of the candidates moved each way."""
     for way in (-margin, margin):
         yield judge(tuple(_moved(region, way) for region in _shown(candidates, way)))
     shown = _shown(candidates, 0.0)
     if shown:
-        for right, down in ((ASIDE_PX, 0), (-ASIDE_PX, 0), (0, ASIDE_PX), (0, -ASIDE_PX)):
-            yield judge(tuple(replace(one, centroid_px=(one.centroid_px[0] + right, one.centroid_px[1] + down)) for one in shown))
+        for moved in zip(*(_aside(one) for one in shown), strict=True):
+            yield judge(moved)
 
 
 def _shown(candidates: Sequence[Candidate], way: float) -> Regions:
     """Those that are regions of the answer, were all odds moved that way."""
     return tuple(one.region for one in candidates if one.excess + way >= 0)
+
+
+def _aside(region: Region) -> Iterator[Region]:
+    """The region with its middle a little to the right, left, below and above."""
+    x, y = region.centroid_px
+    for right, down in ((ASIDE_PX, 0), (-ASIDE_PX, 0), (0, ASIDE_PX), (0, -ASIDE_PX)):
+        yield replace(region, centroid_px=(x + right, y + down))
 
 
 def _moved(region: Region, way: float) -> Region:
