@@ -152,6 +152,8 @@ class CloseCalls:
         near = judging.near(candidates, shown, settings.whole_margin)
         if not near:
             return None
+        boxes = [one.box_px for one in near]
+        near = (*near, *(one.region for one in candidates if one.region not in near and _meets(one.region, boxes)))
         height, width = judging.frame.image.shape[:2]
         places = None if sight_px is None else around(near, sight_px + SLACK_PX, (height, width))
         if places is not None and np.count_nonzero(places) > MOST * places.size:
