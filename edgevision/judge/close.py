@@ -23,12 +23,16 @@ Judge = Callable[[Regions], tuple[Verdict, tuple[Defect, ...]]]
 
 
 def hangs_on(candidates: Sequence[Candidate], said: Verdict, judge: Judge, margin: float) -> Regions:
-    """The regions on which the verdict that was `said` hangs: what other rules' answers differ in, or all where that is no region; () for
-    none: no verdict within the margin, a logarithm of odds, is another."""
-    others = [defects for verdict, defects in _otherwise(candidates, judge, margin) if verdict is not said]
-    if not others:
+    """The regions on which the verdict that was `said` hangs; () for none: no verdict within the margin, a logarithm of odds, is another.
+
+    All that are judged otherwise within the margin: once one of them is settled, the verdict may hang on the next. Where that is no
+    region, all of them.
+    """
+    others = tuple(_otherwise(candidates, judge, margin))
+    if all(verdict is said for verdict, _ in others):
         return ()
-    levels = [{_place(defect.region): defect.level for defect in defects} for defects in (judge(_shown(candidates, 0.0))[1], *others)]
+    answers = (judge(_shown(candidates, 0.0))[1], *(defects for _, defects in others))
+    levels = [{_place(defect.region): defect.level for defect in defects} for defects in answers]
     near = tuple(one.region for one in candidates if len({told.get(_place(one.region)) for told in levels}) > 1)
     return near or tuple(one.region for one in candidates)
 
