@@ -33,15 +33,13 @@ from edgevision.recompute.audit import Audit
 from edgevision.recompute.camera_network import CameraNetwork
 from edgevision.recompute.load import network_path
 from edgevision.recompute.refresh import RollingRefresh
-from edgevision.records import ChangeMap, Costs, Defect, Event, Frame, Image, Inspection, Mask, Region, Verdict
+from edgevision.records import ChangeMap, Costs, Event, Frame, Image, Inspection, Mask, Region, Verdict
 from edgevision.registry import Registry
 from edgevision.second_look import Answer, with_audit
 from edgevision.segment.names import check_asked
 from edgevision.segment.places import around, displaced
 from edgevision.showing import Showing
 from edgevision.stages import Stages, sees_alike
-
-Found = tuple[tuple[Region, ...], tuple[Defect, ...]]
 
 PROTECT_MARGIN_PX = 8
 
@@ -153,7 +151,7 @@ class Pipeline:
         self._take_up(share, stages, marked)
         watch.lap("compare")
         self._close_calls.note(said, marked)
-        found = self._inspection(share, stages, (regions, defects), verdict=said, reason=reason, timing_ms=watch.read())
+        found = self._inspection(share, stages, regions, defects=defects, verdict=said, reason=reason, timing_ms=watch.read())
         found = with_outcome(found, self._close_calls.outcome)
         return with_audit(found, audit, audits.take_notices(), share.is_dense or audits.is_dense(frame.ts))
 
@@ -379,13 +377,12 @@ class Pipeline:
         self._stages.check(size_px)
         return self._stages
 
-    def _inspection(self, share: Share, stages: Stages, found: Found, **said: Any) -> Inspection:
+    def _inspection(self, share: Share, stages: Stages, regions: tuple[Region, ...], **said: Any) -> Inspection:
         ts, costs = share.frame.ts, self._costs or stages.network.costs
         account = account_of(
             share.frame,
             share.change,
-            found[0],
-            defects=found[1],
+            regions,
             camera=self.camera,
             mode=costs.mode,
             costs=costs,
