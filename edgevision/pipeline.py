@@ -28,6 +28,7 @@ from edgevision.config import CameraConfig, Config, builtin_registry, load
 from edgevision.errors import BadFrame, ConfigError, EngineFault, InputError
 from edgevision.interfaces import Policy, Rule, TimedPolicy
 from edgevision.judge.rules import AreaScoreRule
+from edgevision.judge.standing import Standing
 from edgevision.judge.tracks import Tracks
 from edgevision.recompute.arguments import Progress
 from edgevision.recompute.audit import Audit, Audits, AuditSettings
@@ -62,6 +63,7 @@ class Pipeline:
         self._showing = Showing(settings, self._detector)
         self._refresh = RollingRefresh(settings.recompute.keyframe_s)
         self.tracks = Tracks(settings.judge)
+        self._standing = Standing(settings.judge.standing_parts if settings.recompute.template != "none" else 0)
         self._is_all = isinstance(policy, AllPolicy)
         self._is_blind = self._is_all and settings.compare.global_fraction == 1.0  # nothing hangs on what has changed
         self._network: CameraNetwork | None = None
@@ -177,6 +179,9 @@ class Pipeline:
             return inspection
         since = time.perf_counter()
         events = self.tracks.update(inspection.defects, inspection.ts, inspection.part_id)
+        doubt = self._standing.note(inspection.part_id, inspection.defects)
+        if doubt.reason is not None or doubt.notices:
+            inspection = replace(inspection, reason=inspection.reason or doubt.reason, notices=(*inspection.notices, *doubt.notices))
         laps, spent_ms = inspection.timing_ms, (time.perf_counter() - since) * 1e3
         timing_ms = {**laps, **{stage: laps.get(stage, 0.0) + spent_ms for stage in ("judge", "total")}}
         return replace(inspection, events=events, timing_ms=timing_ms)
@@ -299,6 +304,7 @@ class Pipeline:
             raise InputError("recompute.template is none: this network is shown no template; set it to golden")
         self._detector.teach(golden.from_picture(picture))
         self._showing = Showing(self.settings, self._detector)
+        self._standing.reset()
         self.forget_scene()
         network, _, _ = self._stages_for(*picture.shape[:2])
         self._showing.begin(network, picture)
@@ -318,6 +324,7 @@ class Pipeline:
             if self._audits is not None and old._network is not None:
                 self._second = self._new_second_look(self._audits, old._network)
             self._detector.retune(self.settings.compare)
+        self._standing.reset(old._standing.has_said)
         self.tracks.restore(old.tracks.snapshot())
 
     def reset(self) -> None:

@@ -248,7 +248,7 @@ def answers(
                 if len(stands) > SIZES_KEPT:
                     stands.popitem(last=False)
                 if not line.is_ordered:
-                    settle(stands[image.shape], case, image)
+                    settle(stands[image.shape], case, image, audited_before(number, line.settings.recompute.audit_every_s))
             stands.move_to_end(image.shape)
             stand = stands[image.shape]
             begin(stand, case)
@@ -307,14 +307,23 @@ def refuse_other_size(case: Case, image: Image) -> None:
         raise InputError(f"{case.template}: is {ours}, its picture {case.picture} {wanted}; put one of its size in its place")
 
 
-def settle(stand: Stand, case: Case, image: Image) -> None:
-    """Show a picture until it is settled how such pictures are run, as it is after a camera's first ones. Forgets what was shown.
+def audited_before(number: int, every_s: float) -> float:
+    """When, before the picture of this number, a camera of one picture a second is audited by a whole run.
+
+    A stand that is new, for a size that was not seen yet, is as late for its next one as a camera that saw them all: else each is audited.
+    """
+    return max(0.0, (number - 1) // every_s * every_s) if every_s else float(number)
+
+
+def settle(stand: Stand, case: Case, image: Image, ts: float) -> None:
+    """Show a picture, at this time, until it is settled how such pictures are run, as it is after a camera's first ones. Forgets what
+    was shown.
 
     Only where all of each is run there is a choice.
     """
     for number in range(SETTLING_FRAMES):
         begin(stand, case)
-        mode = stand.pipeline.inspect(Frame(image, float(number), number)).mode
+        mode = stand.pipeline.inspect(Frame(image, ts, number)).mode
         stand.pipeline.reset()
         if mode not in ("full", "foreign"):
             break
