@@ -181,7 +181,8 @@ class Pipeline:
         events = self.tracks.update(inspection.defects, inspection.ts, inspection.part_id)
         doubt = self._standing.note(inspection.part_id, inspection.defects)
         if doubt.reason is not None or doubt.notices:
-            inspection = replace(inspection, reason=inspection.reason or doubt.reason, notices=(*inspection.notices, *doubt.notices))
+            reason = "; ".join(said for said in (inspection.reason, doubt.reason) if said) or None
+            inspection = replace(inspection, reason=reason, notices=(*inspection.notices, *doubt.notices))
         laps, spent_ms = inspection.timing_ms, (time.perf_counter() - since) * 1e3
         timing_ms = {**laps, **{stage: laps.get(stage, 0.0) + spent_ms for stage in ("judge", "total")}}
         return replace(inspection, events=events, timing_ms=timing_ms)

@@ -70,7 +70,7 @@ class JudgeSettings(Settings):
         18.0, gt=0.0, le=1000.0, description="How far a defect may lie from its expected place and still be the same one."
     )
     standing_parts: int = Field(
-        8,
+        5,
         ge=0,
         le=1000,
         description="With recompute.template: after so many parts in a row with a defect at one place the template is doubted, in a notice "
