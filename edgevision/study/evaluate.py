@@ -37,7 +37,7 @@ from edgevision.study.growth import courses, is_near
 from edgevision.study.lights import LIGHTS, in_light
 from edgevision.study.memory_growth import growth_mb
 from edgevision.study.ranking import Ranker, Reading, marked
-from edgevision.study.recipe import Recipe, find_recipe
+from edgevision.study.recipe import Recipe, find_recipe, refuse_other_recipe
 from edgevision.study.report import check_page, write_whole
 from edgevision.study.scores import MaskTally, auroc, average_precisions, best_f_score, f_score_at
 from edgevision.study.sets import Case, layout_of, open_set
@@ -173,6 +173,7 @@ def camera_of(recipe: Recipe, weights: Path | None = None) -> tuple[str, CameraC
         if not weights.is_file():
             raise InputError(f"{weights}: no such file; give the .onnx or .xml that `edgevision train --recipe` wrote")
         read_graph(weights)
+        refuse_other_recipe(weights, recipe)
         changes["network"] = weights
         camera = camera.model_copy(update={"segment": segment_of(weights, camera.segment)})
     return name, camera.model_copy(update={"recompute": camera.recompute.model_copy(update=changes)}), registry
