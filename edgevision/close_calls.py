@@ -22,6 +22,7 @@ from edgevision.judge.close import Regions, hangs_on
 from edgevision.judge.rules import verdict
 from edgevision.recompute.settle_settings import SettleSettings
 from edgevision.records import Candidate, ChangeMap, Costs, Defect, Frame, Inspection, Mask, Verdict
+from edgevision.segment.places import around
 
 REST = 0.25  # of the margin, for what rests since it was taken anew: there noise alone is left out
 MOST = 0.5  # of the frame, to be taken anew as a place
@@ -80,7 +81,7 @@ class CloseCalls:
             near = (*near, *self._shown, *shown)
         if not near:
             return None
-        taken = _around(near, self.settings.reach_px, allowed)
+        taken = around(near, self.settings.reach_px, allowed.shape) & allowed
         if np.count_nonzero(taken) > MOST * taken.size:
             return None  # a class of the whole picture: as much as a whole run, of which there are only so many
         if self._is_fresh(taken, judging.change.live) and not hangs_on(candidates, said, judging, REST * self.settings.margin):
@@ -134,11 +135,3 @@ def together(one: Costs, other: Costs) -> Costs:
     live, macs = min(1.0, one.live_fraction + other.live_fraction), one.macs + other.macs
     mode = "partial" if "cached" in (one.mode, other.mode) and one.mode != other.mode else other.mode
     return replace(other, live_fraction=live, macs=macs, mode=mode, steps=[*one.steps, *other.steps])
-
-
-def _around(regions: Regions, reach_px: int, allowed: Mask) -> Mask:
-    mask = np.zeros_like(allowed)
-    for region in regions:
-        x1, y1, x2, y2 = region.box_px
-        mask[max(0, y1 - reach_px) : y2 + reach_px, max(0, x1 - reach_px) : x2 + reach_px] = True
-    return mask & allowed

@@ -24,12 +24,13 @@ from edgevision.compare.align import Limits
 from edgevision.compare.golden import learn
 from edgevision.config import CameraConfig, Config, builtin_registry
 from edgevision.errors import BadFrame, ConfigError, InputError, Unavailable
-from edgevision.pipeline import Pipeline, facts_of
+from edgevision.pipeline import Pipeline
 from edgevision.recompute.engine import SelectiveNetwork
 from edgevision.recompute.graph import read_graph, read_metadata
 from edgevision.records import Frame, Image, Inspection, Region, Verdict
 from edgevision.registry import Registry
 from edgevision.segment.settings import SegmentSettings
+from edgevision.stages import facts_of
 from edgevision.study import growth
 from edgevision.study.dense_answer import DenseAnswer
 from edgevision.study.evaluate_page import Album, page_of
