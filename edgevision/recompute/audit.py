@@ -28,7 +28,7 @@ __all__ = ["Audit", "AuditSettings", "Audits", "EngineAudit", "MapAudit"]
 Outputs = Mapping[str, NDArray[np.float32]]
 
 WHOLE: Window = (0.0, 0.0, 1.0, 1.0)
-MISSED = 0.0003  # the share of a picture that may plainly differ without being live: specks
+MISSED, MISSED_ALL_OVER = 0.0003, 0.0001  # the share of some rows, of all, that may plainly differ without being live: specks
 HASTE = 10  # times sooner than usual, audits come after one that failed
 NOTED_ROWS = 8  # one row in so many is looked at for what is live
 
@@ -248,11 +248,13 @@ class Audits:
         is_due = self._input_turn.comes(ts, self._haste) or self._trust.is_doubted
         if self.is_dense(ts) or not self._settings.engine_every or not is_due:
             return None
-        share = missed(self._settings.levels, None if is_part or self._trust.is_wary else self._random)
-        if share <= MISSED:
+        is_all_over = is_part or self._trust.is_wary
+        limit = MISSED_ALL_OVER if is_all_over else MISSED
+        share = missed(self._settings.levels, None if is_all_over else self._random)
+        if share <= limit:
             return None
         off = f"{share:.2%} of the picture is plainly off what the network was given"
-        trouble = f"input audit: {off}, and was not live, the limit is {MISSED:.2%}; see compare.pixel_threshold and recompute.audit_levels"
+        trouble = f"input audit: {off}, and was not live, the limit is {limit:.2%}; see compare.pixel_threshold and recompute.audit_levels"
         self._trust.note(trouble, ts)
         return trouble
 
