@@ -34,15 +34,13 @@ from edgevision.recompute.audit import Audit
 from edgevision.recompute.camera_network import CameraNetwork
 from edgevision.recompute.load import network_path
 from edgevision.recompute.refresh import RollingRefresh
-from edgevision.records import ChangeMap, Costs, Defect, Event, Frame, Image, Inspection, Mask, Region, Verdict
+from edgevision.records import ChangeMap, Costs, Event, Frame, Image, Inspection, Mask, Region, Verdict
 from edgevision.registry import Registry
 from edgevision.second_look import Answer, with_audit
 from edgevision.segment.names import check_asked
 from edgevision.segment.places import around, displaced
 from edgevision.showing import Showing
 from edgevision.stages import Stages, sees_alike
-
-Found = tuple[tuple[Region, ...], tuple[Defect, ...]]
 
 PROTECT_MARGIN_PX = 8
 
@@ -144,17 +142,18 @@ class Pipeline:
         said, reason = judging.said(defects)
         watch.lap("judge")
         audit = self._audit(share, stages, Answer(self._outputs, regions, defects, place))
-        if not share.is_whole and self._wants_whole(judging, said, stages):
-            regions, defects = self._whole(share, stages, judging, (regions, defects))
+        settled = self._settled(marked, judging, share, stages)
+        if settled is not marked:
+            regions, defects = place(settled), judging.defects(settled)
             said, reason = judging.said(defects)
-            watch.lap("recompute")
+        watch.lap("recompute")
         if audit is not None and said is Verdict.OK and (against := audit.trouble or audit.doubt) is not None:
             said, reason = Verdict.WARN, against
         watch.lap("audit")
         self._take_up(share, stages, marked)
         watch.lap("compare")
         self._close_calls.note(said, marked)
-        found = self._inspection(share, stages, (regions, defects), verdict=said, reason=reason, timing_ms=watch.read())
+        found = self._inspection(share, stages, regions, defects=defects, verdict=said, reason=reason, timing_ms=watch.read())
         found = with_outcome(found, self._close_calls.outcome)
         return with_audit(found, audit, audits.take_notices(), share.is_dense or audits.is_dense(frame.ts))
 
@@ -229,19 +228,26 @@ class Pipeline:
         self._showing.note(share.live)
         return stages.decoder.decode(self._outputs, network.changed), share
 
-    def _wants_whole(self, judging: Judging, said: Verdict, stages: Stages) -> bool:
-        """Whether the whole network is to decide a frame of which that is said."""
-        is_late = isinstance(self._policy, TimedPolicy) or not stages.audits.has_twin
-        return self._close_calls.wants_whole(stages.decoder.candidates, judging, said, is_late)
-
-    def _whole(self, share: Share, stages: Stages, judging: Judging, found: Found) -> Found:
-        """What the whole network finds on the frame; what was `found` where it cannot be read."""
+    def _settled(self, marked: tuple[Region, ...], judging: Judging, share: Share, stages: Stages) -> tuple[Region, ...]:
+        """What is marked once what is still close was run beside, on the raw frame; as it was where that cannot be read."""
+        if share.is_whole:
+            return marked
+        calls, audits, second = self._close_calls, stages.audits, stages.second
+        is_late = isinstance(self._policy, TimedPolicy) or not audits.has_twin
+        asked = calls.asks(stages.decoder.candidates, marked, judging, stages.sight_px if audits.runs else None)
+        if asked is None or not calls.may(asked, share.frame, is_late):
+            return marked
+        raw = self._raw(share.seen.picture)
         try:
-            self._outputs, marked = stages.second.whole(self._raw(share.seen.picture))
+            if asked.places is None:
+                self._outputs, theirs = second.whole(raw)
+            else:
+                theirs, costs = second.near(raw, asked.places)
+                self._costs = together(self._costs or costs, costs)
         except EngineFault:
-            self._close_calls.outcome = "left"
-            return found
-        return judging.place(marked), judging.defects(marked)
+            calls.outcome = "left"
+            return marked
+        return asked.settled(marked, theirs)
 
     def _raw(self, picture: Image) -> Image:
         """All of the frame that was measured last, as it lies for the network, which is asked about it whole; valid until the next call."""
@@ -379,13 +385,12 @@ class Pipeline:
         self._stages.check(size_px)
         return self._stages
 
-    def _inspection(self, share: Share, stages: Stages, found: Found, **said: Any) -> Inspection:
+    def _inspection(self, share: Share, stages: Stages, regions: tuple[Region, ...], **said: Any) -> Inspection:
         ts, costs = share.frame.ts, self._costs or stages.network.costs
         account = account_of(
             share.frame,
             share.change,
-            found[0],
-            defects=found[1],
+            regions,
             camera=self.camera,
             mode=costs.mode,
             costs=costs,

@@ -45,6 +45,7 @@ class Stages:
     second: SecondLook
     belt: Belt | None
     allowed: Mask
+    sight_px: int | None  # how far about a place an answer there sees; None: nobody knows
 
     @classmethod
     def made_for(cls, size_px: tuple[int, int], settings: CameraConfig, rule: Rule, progress: Progress | None = None) -> Self:
@@ -58,7 +59,7 @@ class Stages:
         audits = Audits(network, AuditSettings.of(settings.recompute))
         allowed = allowed_pixels(settings.compare, *size_px).astype(np.bool_)
         decoder, second = (_decoder_for(settings.segment, network, size_px) for _ in range(2))
-        return cls(size_px, network, decoder, audits, _second_look(audits, second, rule, settings), belt, allowed)
+        return cls(size_px, network, decoder, audits, _second_look(audits, second, rule, settings), belt, allowed, network.sight_px)
 
     def judged_by(self, rule: Rule, settings: CameraConfig) -> Self:
         """The same, whose second look judges by another rule; the settings see as those that these were made by."""

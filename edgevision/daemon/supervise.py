@@ -175,7 +175,8 @@ class Supervisor:
             self._page.start()
         parts.notifier.send("READY=1", f"STATUS={len(parts.keepers)} cameras")
         mqtt = self.config.mqtt
-        log.info("running: node %s, %d cameras, broker %s:%d", parts.topics.node, len(parts.keepers), mqtt.host, mqtt.port)
+        names = ", ".join(parts.keepers) or "no camera"
+        log.info("running: node %s, %s, broker %s:%d", parts.topics.node, names, mqtt.host, mqtt.port)
 
     def _watch(self) -> None:
         """Turn after turn until the end. A disk that fails for a while costs the figures, not the service."""

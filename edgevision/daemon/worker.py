@@ -367,10 +367,11 @@ class Worker:
             log.log(logging.INFO if notice.is_over else logging.WARNING, "%s: %s", self.name, notice.text)
         inspection = replace(inspection, notices=news) if inspection.notices else inspection
         self._outlets.note(inspection)
-        self._commit(self._setup.composer.compose(inspection, is_recorded=bool(self._setup.feed.camera.is_recorded)))
+        is_recorded = bool(self._setup.feed.camera.is_recorded)
+        self._commit(self._setup.composer.compose(inspection, is_recorded))
         if inspection.events:
             self._keep_tracks()
-        is_news = self._outlets.tally.seen(inspection) or bool(news)
+        is_news = self._outlets.tally.seen(inspection, is_recorded) or bool(news)
         for sink in self._setup.sinks:
             sink.deliver(inspection)
         self._report(is_news)

@@ -37,6 +37,7 @@ from edgevision.recompute.copies import TensorOf
 from edgevision.recompute.foreign import Foreign, ForeignNetwork
 from edgevision.recompute.gate import learn_gate, open_gate
 from edgevision.recompute.graph import Graph, read_graph
+from edgevision.recompute.horizon import horizon_px
 from edgevision.recompute.intake import Entrance
 from edgevision.recompute.island import Island, bind_island, compile_island
 from edgevision.recompute.lower import lower
@@ -363,6 +364,12 @@ class SelectiveNetwork:
     def shift_step_px(self) -> tuple[int, int]:
         """The steps (down, right) in which this network moves, in pixels of the pictures it is given: its strides."""
         return self._known_motion().step_px
+
+    @property
+    def sight_px(self) -> int | None:
+        """How far about a place of the pictures that it is now given an answer there sees; None where nobody knows."""
+        entrance = self._entrance
+        return horizon_px(self._network.plan, entrance.intake, entrance.picture_px)
 
     def _known_motion(self) -> Motion:
         """How this network moves with the pictures that it is now given."""
