@@ -24,7 +24,6 @@ from edgevision.compare.settings import ChangeSettings
 from edgevision.config import CameraConfig
 from edgevision.errors import BadFrame, ConfigError, EngineFault, InputError
 from edgevision.judge.rules import AreaScoreRule
-from edgevision.pipeline import facts_of
 from edgevision.recompute.audit import Audits, AuditSettings
 from edgevision.recompute.camera_network import CameraNetwork
 from edgevision.recompute.engine import SelectiveNetwork
@@ -33,6 +32,7 @@ from edgevision.recompute.plan import Step
 from edgevision.recompute.refresh import RollingRefresh
 from edgevision.records import ChangeMap, Costs, Frame, Verdict
 from edgevision.segment.decoders import decoder_for
+from edgevision.stages import facts_of
 from edgevision.study.assess_energy import Meter, Spent
 from edgevision.study.disagreement import Scale, Span, disagreement, probable_outputs, scale_of
 from edgevision.study.peers.openvino_dense import OpenVinoDense
