@@ -27,6 +27,7 @@ from edgevision.config import CameraConfig, Config, builtin_registry, load
 from edgevision.errors import BadFrame, ConfigError, EngineFault, InputError
 from edgevision.interfaces import Policy, Rule, TimedPolicy
 from edgevision.judge.rules import AreaScoreRule
+from edgevision.judge.standing import Standing
 from edgevision.judge.tracks import Tracks
 from edgevision.recompute.arguments import Progress
 from edgevision.recompute.audit import Audit
@@ -76,6 +77,7 @@ class Pipeline:
         self._showing = Showing(settings, self._detector)
         self._refresh = RollingRefresh(settings.recompute.keyframe_s)
         self.tracks = Tracks(settings.judge)
+        self._standing = Standing(settings.judge.standing_parts if settings.recompute.template != "none" else 0)
         self._is_all = isinstance(policy, AllPolicy)
         self._is_blind = self._is_all and settings.compare.global_fraction == 1.0  # nothing hangs on what has changed
         self._stages: Stages | None = None
@@ -161,6 +163,10 @@ class Pipeline:
             return inspection
         since = time.perf_counter()
         events = self.tracks.update(inspection.defects, inspection.ts, inspection.part_id)
+        doubt = self._standing.note(inspection.part_id, inspection.defects)
+        if doubt.reason is not None or doubt.notices:
+            reason = "; ".join(said for said in (inspection.reason, doubt.reason) if said) or None
+            inspection = replace(inspection, reason=reason, notices=(*inspection.notices, *doubt.notices))
         laps, spent_ms = inspection.timing_ms, (time.perf_counter() - since) * 1e3
         timing_ms = {**laps, **{stage: laps.get(stage, 0.0) + spent_ms for stage in ("judge", "total")}}
         return replace(inspection, events=events, timing_ms=timing_ms)
@@ -302,6 +308,7 @@ class Pipeline:
             raise InputError("recompute.template is none: this network is shown no template; set it to golden")
         self._detector.teach(golden.from_picture(picture))
         self._showing = Showing(self.settings, self._detector)
+        self._standing.reset()
         self.forget_scene()
         self._showing.begin(self._stages_for(picture).network, picture)
 
@@ -316,6 +323,7 @@ class Pipeline:
             self._detector, self._refresh, self._showing, self._full_ts = old._detector, old._refresh, old._showing, old._full_ts
             self._stages = None if old._stages is None else old._stages.judged_by(self._rules[0], self.settings)
             self._detector.retune(self.settings.compare)
+        self._standing.reset(old._standing.has_said)
         self.tracks.restore(old.tracks.snapshot())
 
     def reset(self) -> None:

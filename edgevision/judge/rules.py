@@ -69,6 +69,13 @@ class JudgeSettings(Settings):
     gate_px: float = Field(
         18.0, gt=0.0, le=1000.0, description="How far a defect may lie from its expected place and still be the same one."
     )
+    standing_parts: int = Field(
+        5,
+        ge=0,
+        le=1000,
+        description="With recompute.template: after so many parts in a row with a defect at one place the template is doubted, in a notice "
+        "and in the results; 0: never.",
+    )
     merge_gap_px: float = Field(10.0, ge=0.0, le=1000.0, description="Regions closer than this are pieces of one defect.")
     restart_s: float = Field(10.0, ge=0.0, le=86_400.0, description="After a longer stop every open defect ends with reason `restart`.")
 

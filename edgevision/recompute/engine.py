@@ -148,6 +148,7 @@ class SelectiveNetwork:
         self._entrance = Entrance(self._memory.planes[network.plan.input], network.backend, self._memory.runs)
         tensors, outputs = network.graph.outputs, network.plan.outputs
         self._tensors = {name: TensorOf(self._memory, tensors[name], ref) for name, ref in outputs.items() if isinstance(ref, Ref)}
+        self._dense_macs = network.plan.dense_macs
         self._foreign = None if network.foreign is None else Foreign(network.foreign, self._steps, self._entrance.plane)
         self._mode = "cached"
         self._preprocess: Preprocess | None = None
@@ -470,16 +471,18 @@ class SelectiveNetwork:
         steps = [self._cost(step) for step in self._steps] if not self._is_foreign else [self._foreign_cost()]
         taken = self._entrance.plane.live_px / self._entrance.plane.size_px if self._mode != "full" else 1.0
         note = "" if self._network.foreign is None else self._network.foreign.failure
-        return Costs(taken, sum(step.macs for step in steps), self.plan.dense_macs, self._mode, steps, note)
+        return Costs(taken, sum(step.macs for step in steps), self._dense_macs, self._mode, steps, note)
 
     def _cost(self, step: AnyBound) -> StepCost:
+        if isinstance(step, BoundStep):
+            return step.cost()
         how, macs = ("island", 0) if isinstance(step, Island) else ("selective", step.macs)
         return StepCost(step.step.name, how, step.live_fraction, macs, step.seconds)
 
     def _foreign_cost(self) -> StepCost:
         did_run = self._mode == "foreign" and self._foreign is not None
         seconds = self._foreign.seconds if self._foreign is not None and did_run else 0.0
-        return StepCost("the whole network in OpenVINO", "foreign", float(did_run), self.plan.dense_macs * did_run, seconds)
+        return StepCost("the whole network in OpenVINO", "foreign", float(did_run), self._dense_macs * did_run, seconds)
 
     def _ended(self) -> Outputs:
         """The results of a call that has run to its end. What is copied of them is among what a call writes."""

@@ -133,7 +133,6 @@ class Race:
     whole_ms: list[float] = field(default_factory=list)
     probable: frozenset[str] = frozenset()
     network: CameraNetwork | None = None
-    has_verdicts: bool = True
     notes: list[str] = field(default_factory=list)
 
     def note(self, text: str) -> None:
@@ -291,7 +290,6 @@ class Racer:
 
     def _no_verdicts(self, error: Exception) -> None:
         self._judge = None
-        self.race.has_verdicts = False
         self.race.note(f"verdicts are not compared, because the settings do not read this network's answer: {error}")
 
     def _step(self, number: int, frame: Frame) -> None:
