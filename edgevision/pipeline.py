@@ -368,7 +368,10 @@ class Pipeline:
 
     @property
     def outputs(self) -> Mapping[str, NDArray[np.float32]]:
-        """The network's answer that the last inspection stands on, valid until the next one; {} before the first."""
+        """The network's answer that the last inspection stands on, valid until the next one; {} before the first.
+
+        Not what was run beside for places that were close.
+        """
         return self._outputs
 
     def change_on(self, frame: Frame) -> ChangeMap:

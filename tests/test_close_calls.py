@@ -191,7 +191,7 @@ def test_what_is_taken_anew_brings_the_answer_to_that_of_the_whole_network(tmp_p
 
 
 def test_what_is_run_beside_is_the_answer_of_the_whole_network_on_the_raw_frame(tmp_path, standing):
-    pipe = pipeline(tmp_path, "{margin: 0, whole_margin: 2.5, whole_per_s: 1000}")
+    pipe = pipeline(tmp_path, "{margin: 0, whole_margin: 2.5, whole_per_s: 1000}, audit_every: 5")  # audits run beside, too
     outcomes = []
     for k, image in enumerate(standing):
         found = pipe.inspect(Frame(image, 1000.0 + k / 30, k))
