@@ -17,7 +17,7 @@ onnx = pytest.importorskip("onnx")
 openvino = pytest.importorskip("openvino")
 from edgevision.study.train.export import write_onnx  # noqa: E402
 from edgevision.study.train.network import folded  # noqa: E402
-from edgevision.study.train.recipes import few, learn, likeness, surface, surface_boxes  # noqa: E402
+from edgevision.study.train.recipes import few, learn, likeness, likeness_file, surface, surface_boxes  # noqa: E402
 from edgevision.study.train.recipes.begin import new_network, take_over  # noqa: E402
 from edgevision.study.train.recipes.fit import FitSettings  # noqa: E402
 from edgevision.study.train.recipes.lessons import Lesson, batch_images, tensors  # noqa: E402
@@ -182,7 +182,7 @@ def test_a_few_pictures_make_a_network(tmp_path, monkeypatch):
 def test_zones_of_convolutions_are_those_by_hand():
     for shape in ((1, 1), (2, 9), (5, 7), (12, 9)):
         values = torch.rand(1, 3, *shape)
-        for weight, bias in likeness.zone_layers(3).values():
+        for weight, bias in likeness_file.zone_layers(3).values():
             kernel = torch.from_numpy(weight if weight.ndim == 4 else weight[..., None, None])
             values = torch.relu(torch.nn.functional.conv2d(values, kernel, torch.from_numpy(bias), padding=kernel.shape[2] // 2))
         by_hand = likeness.zones_of(*shape)
@@ -202,11 +202,12 @@ def test_a_surface_that_fills_its_pictures_is_told_by_likeness(tmp_path):
     network = openvino.Core().compile_model(report["network"], "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     weights = likeness.weights_in(surface.shipped())
     taught = [[cv2.imread(str(path)) for path in sorted((tmp_path / name).glob("*.png"))] for name in ("good", "bad")]
-    known, even, steepness = likeness.learn_likeness(*taught, surface.shipped())
+    known = likeness.learn_likeness(*taught, surface.shipped())
     told = []
     for image in (*good, *bad):
         answer = network(batch_images(image[None]).numpy())[0]
-        logit = steepness * (likeness.farthest(likeness.features(image, weights), known) - even)
+        far = likeness.unlike(likeness.shown_in(image, weights, is_upright=known.is_upright), known)
+        logit = known.steepness * (far - known.even)
         assert answer.max() == pytest.approx(1 / (1 + np.exp(-logit)), abs=1e-4)
         told.append(answer.max())
     assert max(told[:4]) < 0.5 < min(told[4:])

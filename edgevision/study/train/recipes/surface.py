@@ -30,7 +30,8 @@ from edgevision.study.train.recipes.few import LABELS as FEW_LABELS
 from edgevision.study.train.recipes.few import check_enough, learn_few
 from edgevision.study.train.recipes.fit import FitSettings, Fitted
 from edgevision.study.train.recipes.learn import Learnt, learn_made, learn_pictures
-from edgevision.study.train.recipes.likeness import learn_likeness, macs_of, write_likeness
+from edgevision.study.train.recipes.likeness import learn_likeness
+from edgevision.study.train.recipes.likeness_file import macs_of, write_likeness
 from edgevision.study.train.recipes.pictures import coloured
 from edgevision.study.train.recipes.surface_boxes import PX, TrainedBoxes, learn_boxes, write_boxes
 
