@@ -5,8 +5,9 @@ nothing.
 
 Nothing is trained. The way down of the network gives each place of 16 x 16 pixels its features, and `grain.py` how the grain goes on there.
 What good places show is the mean and the covariance of both (Mahalanobis' distance), for the rim, the two places beside it, and the middle
-apart: what is usual at a rim is a defect within. How unlike good ones a picture is, is the sum of the farthest place by features and of the
-farthest by grain. How far is said to be wrong, is set by good pictures that were left out of the means, and by the bad ones.
+apart: what is usual at a rim is a defect within. How unlike good ones a picture is, is told by its farthest place by features times the
+farthest by grain, with what lies beside it across the grain: what is odd in one way only counts less. How far is said to be wrong, is set
+by good pictures that were left out of the means, and by the bad ones.
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ ZONES = 6
 SHRUNK = 0.1  # of the mean variance, added to each: 20 pictures tell few directions well
 LEFT_OUT = 5  # parts of the good pictures, each left out once
 FAR = 2.0  # the logit of a usual bad picture; of a usual good one its negative
-NOWHERE = -10.0  # how far a picture is where no place of it can be told
+NOWHERE, NEAR = -10.0, 2.0  # how far a picture is where no place of it can be told; where distances begin to count
+ROW = 2.0  # by how much more a row across the grain counts than one of its places
 JOINED = (("deep_5", 1), ("eighth", 2), ("quarter", 4))  # layers whose features are joined, and over how many of their pixels a side
 
 
@@ -117,19 +119,27 @@ def usual(pictures: Sequence[Floats]) -> tuple[Usual, ...]:
     return tuple(found)
 
 
-def farthest(picture: Floats, known: Sequence[Usual]) -> float:
-    """How unlike good ones a picture's least usual place is."""
+def distances(picture: Floats, known: Sequence[Usual]) -> Floats:
+    """(rows, columns): how unlike good ones each place is."""
     zones = zones_of(*picture.shape[1:])
-    far: list[float] = []
+    far = np.zeros(zones.shape, np.float32)
     for zone, one in enumerate(known):
         deviations = (picture[:, zones == zone].T - one.mean) @ one.turn
-        far += ((np.linalg.norm(deviations, axis=1) - one.least) / one.spread).tolist()
-    return max(far, default=NOWHERE)
+        far[zones == zone] = (np.linalg.norm(deviations, axis=1) - one.least) / one.spread
+    return far
+
+
+def broken_off(far: Floats, *, is_upright: bool) -> Floats:
+    """How unlike good ones the grain is, by its places' distances: of each and of all beside it across the grain. Not at the two rims where
+    it ends."""
+    along = far if is_upright else far.T
+    return np.asarray(along[1:-1] + ROW * along.mean(axis=1, keepdims=True)[1:-1], np.float32)
 
 
 def unlike(shown: Shown, known: Likeness) -> float:
     """How unlike good ones a picture is."""
-    return farthest(shown.features, known.features) + farthest(shown.grain, known.grain)
+    grain = broken_off(distances(shown.grain, known.grain), is_upright=known.is_upright)
+    return sum(float(np.log(max(far.max(initial=NOWHERE) + NEAR, 0) + 1)) for far in (distances(shown.features, known.features), grain))
 
 
 def shown_in(image: Bytes, weights: Weights, *, is_upright: bool) -> Shown:

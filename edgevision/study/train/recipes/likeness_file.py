@@ -21,7 +21,7 @@ from edgevision.networks.unet import macs, parameters
 from edgevision.study.train.export import OPSET, nodes_of
 from edgevision.study.train.recipes.begin import weights_in
 from edgevision.study.train.recipes.grain import grain_nodes, grain_weights
-from edgevision.study.train.recipes.likeness import JOINED, NOWHERE, ZONES, Likeness, Usual, way_down
+from edgevision.study.train.recipes.likeness import JOINED, NEAR, NOWHERE, ROW, ZONES, Likeness, Usual, way_down
 
 Floats = NDArray[np.float32]
 
@@ -44,12 +44,14 @@ def write_likeness(path: Path, begin: Path, known: Likeness, size_px: tuple[int,
     for name, (weight, bias) in zone_layers(len(known.features[0].mean)).items():
         held[f"{name}.weight"], held[f"{name}.bias"] = weight if weight.ndim == 4 else weight[..., None, None], bias
     held |= _distance_weights("features", known.features) | _distance_weights("grain", known.grain)
-    held |= grain_weights(is_upright=known.is_upright) | {"far.none": np.array(-NOWHERE, np.float32)}
-    held |= {"far.steep": np.array(known.steepness, np.float32), "far.even": np.array(known.steepness * known.even, np.float32)}
+    held |= grain_weights(is_upright=known.is_upright)
+    held["inner.weight"] = np.eye(6, dtype=np.float32)[0 if known.is_upright else 3].reshape(1, 6, 1, 1)
+    numbers = {"none": -NOWHERE, "near": NEAR, "row": ROW, "steep": known.steepness, "even": known.steepness * known.even}
+    held |= {f"far.{name}": np.array(value, np.float32) for name, value in numbers.items()}
     nodes = [*_features_nodes(), *_zone_nodes(held, "features", "ones"), *_distance_nodes("features", "features.zones"),
              *grain_nodes(is_upright=known.is_upright), *_zone_nodes(held, "grain", "whole"),
              helper.make_node("Mul", ["grain.zones", "whole"], ["grain.own_zones"]), *_distance_nodes("grain", "grain.own_zones"),
-             *_answer_nodes()]  # fmt: skip
+             *_broken_nodes(3 if known.is_upright else 2), *_answer_nodes()]  # fmt: skip
     _save(path, nodes, held, size_px, facts)
 
 
@@ -105,16 +107,38 @@ def _distance_nodes(of: str, zones: str) -> list[onnx.NodeProto]:
     ]
 
 
-def _answer_nodes() -> list[onnx.NodeProto]:
-    """From both distances to `defect`; where the grain cannot be told, it is near."""
+def _broken_nodes(across: int) -> list[onnx.NodeProto]:
+    """From the grain's distances to `grain.broken`: with the mean across the grain, and near where it ends or cannot be told."""
     return [
-        helper.make_node("Sub", ["whole", "grain.all"], ["untold"]),
+        helper.make_node("ReduceMean", ["grain.far"], ["row.far"], axes=[across], keepdims=1),
+        helper.make_node("ReduceMean", ["whole"], ["row.whole"], axes=[across], keepdims=1),
+        helper.make_node("Add", ["row.whole", "grain.least"], ["row.some"]),
+        helper.make_node("Div", ["row.far", "row.some"], ["row.mean"]),
+        helper.make_node("Mul", ["row.mean", "far.row"], ["row"]),
+        helper.make_node("Add", ["grain.far", "row"], ["grain.both"]),
+        helper.make_node("Conv", ["grain.beyond", "inner.weight"], ["inner"]),
+        helper.make_node("Mul", ["grain.both", "inner"], ["grain.inner"]),
+        helper.make_node("Sub", ["inner", "grain.all"], ["untold"]),
         helper.make_node("Mul", ["untold", "far.none"], ["near.untold"]),
-        helper.make_node("Add", ["grain.far", "near.untold"], ["grain.told"]),
-        helper.make_node("ReduceMax", ["features.far"], ["features.most"], axes=[2, 3], keepdims=1),
-        helper.make_node("ReduceMax", ["grain.told"], ["grain.most"], axes=[2, 3], keepdims=1),
-        helper.make_node("Add", ["features.far", "grain.most"], ["far.features"]),
-        helper.make_node("Add", ["grain.told", "features.most"], ["far.grain"]),
+        helper.make_node("Add", ["grain.inner", "near.untold"], ["grain.broken"]),
+    ]
+
+
+def _answer_nodes() -> list[onnx.NodeProto]:
+    """From both distances to `defect`."""
+    nodes = []
+    for name, far in (("features", "features.far"), ("grain", "grain.broken")):
+        nodes += [
+            helper.make_node("Add", [far, "far.near"], [f"{name}.begun"]),
+            helper.make_node("Relu", [f"{name}.begun"], [f"{name}.counted"]),
+            helper.make_node("Add", [f"{name}.counted", "grain.all"], [f"{name}.times"]),
+            helper.make_node("Log", [f"{name}.times"], [f"{name}.said"]),
+            helper.make_node("ReduceMax", [f"{name}.said"], [f"{name}.most"], axes=[2, 3], keepdims=1),
+        ]
+    return [
+        *nodes,
+        helper.make_node("Add", ["features.said", "grain.most"], ["far.features"]),
+        helper.make_node("Add", ["grain.said", "features.most"], ["far.grain"]),
         helper.make_node("Max", ["far.features", "far.grain"], ["far"]),
         helper.make_node("Mul", ["far", "far.steep"], ["steep"]),
         helper.make_node("Sub", ["steep", "far.even"], ["logit"]),
