@@ -41,18 +41,30 @@ def write_likeness(path: Path, begin: Path, known: Likeness, size_px: tuple[int,
     for step in steps:
         if step.op == "conv":
             held[f"{step.name}.weight"], held[f"{step.name}.bias"] = weights[step.name]
-    for name, (weight, bias) in zone_layers(len(known.features[0].mean)).items():
-        held[f"{name}.weight"], held[f"{name}.bias"] = weight if weight.ndim == 4 else weight[..., None, None], bias
-    held |= _distance_weights("features", known.features) | _distance_weights("grain", known.grain)
-    held |= grain_weights(is_upright=known.is_upright)
-    held["inner.weight"] = np.eye(6, dtype=np.float32)[0 if known.is_upright else 3].reshape(1, 6, 1, 1)
-    numbers = {"none": -NOWHERE, "near": NEAR, "row": ROW, "steep": known.steepness, "even": known.steepness * known.even}
+    ones, bias = zone_layers(len(known.features[0].mean))["ones"]
+    held |= {"ones.weight": ones[..., None, None], "ones.bias": bias}
+    held |= _distance_weights("features", known.features) | grain_weights(is_upright=known.is_upright)
+    held |= distance_weights_of_grain(known.grain, is_upright=known.is_upright)
+    numbers = {"near": NEAR, "steep": known.steepness, "even": known.steepness * known.even}
     held |= {f"far.{name}": np.array(value, np.float32) for name, value in numbers.items()}
-    nodes = [*_features_nodes(), *_zone_nodes(held, "features", "ones"), *_distance_nodes("features", "features.zones"),
-             *grain_nodes(is_upright=known.is_upright), *_zone_nodes(held, "grain", "whole"),
-             helper.make_node("Mul", ["grain.zones", "whole"], ["grain.own_zones"]), *_distance_nodes("grain", "grain.own_zones"),
-             *_broken_nodes(3 if known.is_upright else 2), *_answer_nodes()]  # fmt: skip
+    nodes = [*_features_nodes(), *_zone_nodes("features", "ones"), *_distance_nodes("features", "features.zones")]
+    nodes += [*grain_nodes(is_upright=known.is_upright), *distance_nodes_of_grain(is_upright=known.is_upright), *_answer_nodes()]
     _save(path, nodes, held, size_px, facts)
+
+
+def distance_nodes_of_grain(*, is_upright: bool) -> list[onnx.NodeProto]:
+    """From `grain` and `whole` to `grain.broken`, how unlike good ones the grain is at each place and beside it."""
+    own = helper.make_node("Mul", ["grain.zones", "whole"], ["grain.own_zones"])
+    return [*_zone_nodes("grain", "whole"), own, *_distance_nodes("grain", "grain.own_zones"), *_broken_nodes(3 if is_upright else 2)]
+
+
+def distance_weights_of_grain(known: Sequence[Usual], *, is_upright: bool) -> dict[str, Floats]:
+    """What those nodes hold, by name; the zones' own are for `features`, too."""
+    held = _distance_weights("grain", known)
+    for name, (weight, bias) in zone_layers(1).items():
+        held |= {f"{name}.weight": weight if weight.ndim == 4 else weight[..., None, None], f"{name}.bias": bias} if name != "ones" else {}
+    inner = np.eye(6, dtype=np.float32)[0 if is_upright else 3].reshape(1, 6, 1, 1)
+    return {**held, "inner.weight": inner, "far.none": np.array(-NOWHERE, np.float32), "far.row": np.array(ROW, np.float32)}
 
 
 def _features_nodes() -> list[onnx.NodeProto]:
@@ -72,11 +84,11 @@ def _features_nodes() -> list[onnx.NodeProto]:
     ]
 
 
-def _zone_nodes(held: Mapping[str, Floats], of: str, ones: str) -> list[onnx.NodeProto]:
+def _zone_nodes(of: str, ones: str) -> list[onnx.NodeProto]:
     """From `ones`, 1 in each place that there is, to `OF.zones`."""
     nodes, source = [], ones
     for name in ("near", "beyond", "rims", "zones"):
-        pads = [held[f"{name}.weight"].shape[2] // 2] * 4
+        pads = [3 if name == "near" else 0] * 4
         nodes.append(helper.make_node("Conv", [source, f"{name}.weight", f"{name}.bias"], [f"{of}.{name}.sum"], pads=pads))
         nodes.append(helper.make_node("Relu", [f"{of}.{name}.sum"], [f"{of}.{name}"]))
         source = f"{of}.{name}"

@@ -26,6 +26,7 @@ from edgevision.study.sets import Case, neu_det, open_set, pictures_in
 from edgevision.study.sets.plain import refuse_twice
 from edgevision.study.train.export import write_onnx
 from edgevision.study.train.network import MEAN, STD, folded
+from edgevision.study.train.recipes.evidence import add_evidence, learn_evidence
 from edgevision.study.train.recipes.few import LABELS as FEW_LABELS
 from edgevision.study.train.recipes.few import check_enough, learn_few
 from edgevision.study.train.recipes.fit import FitSettings, Fitted
@@ -83,7 +84,10 @@ def train(task: SurfaceTask, *, is_shown: bool = True) -> dict[str, Any]:
         network, fitted = learn_boxes(cases, neu_det.CLASSES, task.out, task.settings, begin, is_shown=is_shown)
         return _delivered_boxes(task, network, fitted, len(cases))
     learnt = learn_pictures(cases, layout, task.out, task.settings, begin, is_shown=is_shown)
-    return _delivered(task, learnt, largest(cases), layout, len(cases))
+    report = _delivered(task, learnt, largest(cases), layout, len(cases))
+    if learnt.shrink == 1 and fills_pictures([case for case in cases if not case.is_bad]):
+        _hear_grain(Path(report["network"]), cases)
+    return report
 
 
 def shipped() -> Path | None:
@@ -139,6 +143,14 @@ def _delivered(task: SurfaceTask, learnt: Learnt, size_px: tuple[int, int], layo
     steps = shrunk(learnt.network.steps, learnt.shrink)
     write_onnx(path, steps, folded(learnt.network), (shape[0], shape[1]), facts)
     return _carded(task, path, facts, learnt.fitted, pictures, (parameters(steps), sum(macs(steps, shape[0], shape[1]).values())))
+
+
+def _hear_grain(path: Path, cases: Sequence[Case]) -> None:
+    """Add to the written network what the grain of a whole picture says, where it says something."""
+    images = [coloured(case.image()) for case in cases]
+    evidence = learn_evidence(images, [case.is_bad for case in cases], [case.group for case in cases])
+    if evidence is not None:
+        add_evidence(path, evidence)
 
 
 def fills_pictures(good: Sequence[Case]) -> bool:
