@@ -26,7 +26,7 @@ from edgevision.study.sets import Case, neu_det, open_set, pictures_in
 from edgevision.study.sets.plain import refuse_twice
 from edgevision.study.train.export import write_onnx
 from edgevision.study.train.network import MEAN, STD, folded
-from edgevision.study.train.recipes.evidence import add_evidence, learn_evidence
+from edgevision.study.train.recipes.begin import midway
 from edgevision.study.train.recipes.few import LABELS as FEW_LABELS
 from edgevision.study.train.recipes.few import check_enough, learn_few
 from edgevision.study.train.recipes.fit import FitSettings, Fitted
@@ -84,10 +84,7 @@ def train(task: SurfaceTask, *, is_shown: bool = True) -> dict[str, Any]:
         network, fitted = learn_boxes(cases, neu_det.CLASSES, task.out, task.settings, begin, is_shown=is_shown)
         return _delivered_boxes(task, network, fitted, len(cases))
     learnt = learn_pictures(cases, layout, task.out, task.settings, begin, is_shown=is_shown)
-    report = _delivered(task, learnt, largest(cases), layout, len(cases))
-    if learnt.shrink == 1 and fills_pictures([case for case in cases if not case.is_bad]):
-        _hear_grain(Path(report["network"]), cases)
-    return report
+    return _delivered(task, learnt, largest(cases), layout, len(cases), task.begin)
 
 
 def shipped() -> Path | None:
@@ -133,24 +130,19 @@ def facts_of(task: SurfaceTask, labels: tuple[str, ...], fitted: Fitted, layout:
     }
 
 
-def _delivered(task: SurfaceTask, learnt: Learnt, size_px: tuple[int, int], layout: str, pictures: int) -> dict[str, Any]:
-    """Write a network that marks pixels, for frames of any size."""
+def _delivered(
+    task: SurfaceTask, learnt: Learnt, size_px: tuple[int, int], layout: str, pictures: int, begun: Path | None = None
+) -> dict[str, Any]:
+    """Write a network that marks pixels, for frames of any size. `begun`: a file to whose weights it stays halfway, if it is one such."""
     whole = learnt.network.spec.stride * learnt.shrink
     shape = tuple(-(-side // whole) * whole for side in size_px)
     facts = facts_of(task, learnt.labels, learnt.fitted, layout)
     facts |= {"threshold": str(learnt.threshold), "stride": str(2 * learnt.shrink)}
     path = task.out / "surface.onnx"
     steps = shrunk(learnt.network.steps, learnt.shrink)
-    write_onnx(path, steps, folded(learnt.network), (shape[0], shape[1]), facts)
+    weights = folded(learnt.network) if begun is None else midway(folded(learnt.network), begun)
+    write_onnx(path, steps, weights, (shape[0], shape[1]), facts)
     return _carded(task, path, facts, learnt.fitted, pictures, (parameters(steps), sum(macs(steps, shape[0], shape[1]).values())))
-
-
-def _hear_grain(path: Path, cases: Sequence[Case]) -> None:
-    """Add to the written network what the grain of a whole picture says, where it says something."""
-    images = [coloured(case.image()) for case in cases]
-    evidence = learn_evidence(images, [case.is_bad for case in cases], [case.group for case in cases])
-    if evidence is not None:
-        add_evidence(path, evidence)
 
 
 def fills_pictures(good: Sequence[Case]) -> bool:
