@@ -33,6 +33,7 @@ def main() -> None:
     parser.add_argument("--light", type=float, default=0.5, help="how far it strays: 1 as in training")
     parser.add_argument("--weights", type=Path, help="a file instead of the network that ships")
     parser.add_argument("--beside", type=Path, help="write pictures beside their templates into this folder, and end")
+    parser.add_argument("--exposure", type=float, default=1.0, help="of all pictures and templates: 0.5 has room for double light")
     parser.add_argument("--lights", action="store_true", help="also in half and double light, light from one side and tinted light")
     arguments = parser.parse_args()
     if arguments.beside is not None:
@@ -43,8 +44,9 @@ def main() -> None:
             for part, sample in enumerate(parts_of(number, arguments)):
                 place = Path(folder) / ("good" if sample.fault == "none" else "bad")
                 place.mkdir(exist_ok=True)
-                cv2.imwrite(str(place / f"{part:03d}-{sample.fault}.png"), sample.image)
-                cv2.imwrite(str(Path(folder) / "template.png"), sample.template)
+                image, template = (cv2.convertScaleAbs(one, alpha=arguments.exposure) for one in (sample.image, sample.template))
+                cv2.imwrite(str(place / f"{part:03d}-{sample.fault}.png"), image)
+                cv2.imwrite(str(Path(folder) / "template.png"), template)
             task = EvaluateTask("presence", Path(folder), arguments.weights, has_memory=number == 0, has_lights=arguments.lights)
             report = evaluate(task, is_quiet=True)
         reports.append(report)

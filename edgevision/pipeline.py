@@ -112,6 +112,7 @@ class Pipeline:
             network, decoder, audits = self._stages_for(height, width)
             is_dense = audits.is_dense(frame.ts)
             self._showing.make_ready(network, frame.image)
+            frame, given = self._showing.entered(frame, network), frame
             rows = slice(0, height) if is_dense or self._is_blind else self._refresh.rows(frame.ts, height)
             seen = self._on_belt(frame, network)
             change = self._detector.measure(seen.picture, frame.ts, rows)
@@ -144,7 +145,7 @@ class Pipeline:
             marked, live = self._nearer(marked, judging, is_whole, live)
             watch.lap("recompute")
         except EngineFault as error:
-            return self._unusable(frame, error) if is_full else self._start_over(frame, error)
+            return self._unusable(frame, error) if is_full else self._start_over(given, error)
         except InputError as error:  # the settings do not fit the network's outputs
             return self._unusable(frame, error)
         regions, defects = place(marked), judging.defects(marked)
@@ -155,6 +156,7 @@ class Pipeline:
             regions, defects = self._whole(seen.picture, judging, (regions, defects))
             said, reason = judging.said(defects)
             watch.lap("recompute")
+        said, reason = self._showing.honest(said, reason)
         if audit is not None and said is Verdict.OK and (against := audit.trouble or audit.doubt) is not None:
             said, reason = Verdict.WARN, against
         watch.lap("audit")
@@ -341,7 +343,11 @@ class Pipeline:
 
         `as_taken`: in its own light even there. Valid until the next call.
         """
+        image = self._entered(image)
         return self._showing.raw(image if as_taken else self._showing.lit(image))
+
+    def _entered(self, image: Image) -> Image:
+        return image if self._network is None else self._showing.in_even_light(image, self._network)
 
     @property
     def size_px(self) -> tuple[int, int]:
@@ -372,7 +378,7 @@ class Pipeline:
         """What the last inspection found changed, for the whole network's answer on its raw frame. Raises InputError before the first."""
         if self._change is None:
             raise InputError("no frame was inspected yet; call inspect first")
-        return replace(self._change, corrected=frame.image)
+        return replace(self._change, corrected=self._entered(frame.image))
 
     def _stages_for(self, height: int, width: int, progress: Progress | None = None) -> tuple[CameraNetwork, Decoder, Audits]:
         """The network, its decoder and its audits, made for the first frame's size. Raises BadFrame for a frame of another size."""
