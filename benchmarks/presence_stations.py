@@ -17,6 +17,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from edgevision.compare.own_light import OwnLight
 from edgevision.compare.template import BesideTemplate
 from edgevision.study.evaluate import EvaluateTask, evaluate
 from edgevision.study.parts.presence import CHANCES, FAULTS, Sample, SeriesSettings, series
@@ -65,11 +66,12 @@ def parts_of(number: int, arguments: argparse.Namespace) -> Iterator[Sample]:
 
 
 def write_beside(arguments: argparse.Namespace) -> None:
-    """Each part as the network takes it: its gray level, the template's, how far they are apart."""
+    """Each part as the network takes it: its gray level in the template's light, the template's, how far they are apart."""
     arguments.beside.mkdir(parents=True, exist_ok=True)
     for number in range(arguments.stations):
         for part, sample in enumerate(parts_of(number, arguments)):
-            cv2.imwrite(str(arguments.beside / f"{number:02d}-{part:03d}.png"), BesideTemplate(sample.template, None).of(sample.image))
+            image = OwnLight("gray", sample.template).taken_out(sample.image)
+            cv2.imwrite(str(arguments.beside / f"{number:02d}-{part:03d}.png"), BesideTemplate(sample.template, None).of(image))
 
 
 if __name__ == "__main__":

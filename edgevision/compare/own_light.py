@@ -3,7 +3,7 @@
 In: frames. Out: the same in that light. Keeps the golden picture, and how much of the last frame white hides.
 
 The light between two pictures is a plane in logarithms: how much brighter, and how that falls from one side to the other. Beside a golden
-picture it is laid through the ratios of a grid of places, by least absolute deviations, so that a part that is gone does not bend it;
+picture it is laid through the ratios of a grid of places, by what most of them say, so that a part that is gone does not bend it;
 without one, through the brightness of the frame's own blocks, so that a surface ground darker towards one side is made even, and is not told from a lamp there.
 What the plane leaves, a stain, a shadow's edge, stays what it is.
 
@@ -35,8 +35,7 @@ PLACES = 48  # of the grid, along each side
 DIM = 8.0  # levels: what is darker says nothing
 WHITE_LEVELS = 2.0  # so near to the greatest value a value is white
 LEAST_PLACES = 100  # that must tell something
-ROUNDS = 8
-SHARP = 0.01  # a deviation below which all places weigh alike
+STRAYS = (0.4, 0.4, 0.2, 0.2, 0.1, 0.1, 0.05, 0.05, 0.02, 0.02)  # from which deviation on a place hardly counts, round by round
 LEAST = 0.02  # a light that differs by less, all over, is the same: the frame is left as it is
 GAIN_BOUNDS = (0.125, 8.0)
 
@@ -127,11 +126,12 @@ def between(now: Floats, wanted: Floats) -> Floats | None:
     if np.count_nonzero(told) < LEAST_PLACES:
         return None
     ratios, places = ratios[told], _grid(PLACES)[told]
-    middle, weights = ratios.mean(axis=1), np.ones(len(ratios))
-    for _ in range(ROUNDS):
+    middle = ratios.mean(axis=1)
+    slope = np.array([np.median(middle), 0.0, 0.0])
+    for stray in STRAYS:
+        weights = 1 / (1 + ((middle - places @ slope) / stray) ** 2) ** 2
         heavy = places * weights[:, None]
         slope = np.linalg.lstsq(heavy.T @ places, heavy.T @ middle, rcond=None)[0]
-        weights = 1 / np.maximum(np.abs(middle - places @ slope), SHARP)
     plane = np.tile(slope, (ratios.shape[1], 1))
     plane[:, 0] += np.median(ratios - middle[:, None], axis=0)
     return np.asarray(plane)
