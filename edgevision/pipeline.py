@@ -343,8 +343,7 @@ class Pipeline:
 
         `as_taken`: in its own light even there. Valid until the next call.
         """
-        image = self._entered(image)
-        return self._showing.raw(image if as_taken else self._showing.lit(image))
+        return self._showing.raw(image if as_taken else self._showing.lit(self._entered(image)))
 
     def _entered(self, image: Image) -> Image:
         return image if self._network is None else self._showing.in_even_light(image, self._network)

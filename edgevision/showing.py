@@ -126,7 +126,7 @@ class Showing:
 
 
 def kind_of(asked: Kind | None, metadata: Mapping[str, str]) -> Kind:
-    """How a frame's own light is taken out: as asked, or else as the network's file says. Raises InputError for a file that cannot be read."""
+    """How a frame's own light is taken out: as asked, or else as the network's file says. Raises InputError for a file that says else."""
     said = metadata.get("own_light", "none")
     if asked is None and said not in KINDS:
         raise InputError(f"the network's metadata has own_light {said!r}; it must be one of {', '.join(KINDS)}: set compare.own_light")

@@ -1,4 +1,4 @@
-"""How a camera's frames come to its network: their own light taken out where settings or the network's file say so, and said when unknown."""
+"""How a camera's frames come to its network: their own light taken out where settings or the network's file say so."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_what_is_asked_for_goes_before_what_the_file_says():
     assert kind_of(None, {}) == "none"
     assert kind_of(None, {"own_light": "colour"}) == "colour"
     assert kind_of("none", {"own_light": "colour"}) == "none"
-    with pytest.raises(InputError, match="own_light 'red'; it must be one of none, gray, colour: set compare.own_light"):
+    with pytest.raises(InputError, match=r"own_light 'red'; it must be one of none, gray, colour: set compare.own_light"):
         kind_of(None, {"own_light": "red"})
 
 

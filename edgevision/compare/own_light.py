@@ -3,12 +3,12 @@
 In: frames. Out: the same in that light. Keeps the golden picture, and how much of the last frame white hides.
 
 The light between two pictures is a plane in logarithms: how much brighter, and how that falls from one side to the other. Beside a golden
-picture it is laid through the ratios of a grid of places, by what most of them say, so that a part that is gone does not bend it;
-without one, through the brightness of the frame's own blocks, so that a surface ground darker towards one side is made even, and is not told from a lamp there.
-What the plane leaves, a stain, a shadow's edge, stays what it is.
+picture it is laid through the ratios of a grid of places, by what most of them say, so that a part that is gone does not bend it; without
+one, through the brightness of the frame's own blocks, so that a surface ground darker towards one side is made even, and is not told from
+a lamp there. What the plane leaves, a stain, a shadow's edge, stays what it is.
 
-A value that is white may have been any brighter: it says nothing of the light; and where the golden picture is brighter than
-white has become, nothing speaks against that it still looks so: it is taken for that, and counted as hidden.
+A value that is white may have been any brighter: it says nothing of the light. Where the golden picture is brighter than white has become,
+nothing speaks against that it still looks so: it is taken for that, and counted as hidden.
 """
 
 from __future__ import annotations
@@ -82,10 +82,10 @@ class OwnLight:
         return read_only(lit)
 
     def _places_of(self, image: Image) -> Floats:
-        """(place, channel): the values of a grid of pixels, in gray levels of an 8-bit picture; NaN where they are too dark to say anything."""
+        """(place, channel): the values of a grid of pixels, in gray levels of an 8-bit picture; NaN where they are too dark to tell."""
         rows, columns = (((np.arange(PLACES) + 0.5) * size / PLACES).astype(np.intp) for size in image.shape[:2])
         values = image[np.ix_(rows, columns)].reshape(PLACES * PLACES, -1) / self._level(image)
-        return np.where(values < DIM, np.nan, values)
+        return np.asarray(np.where(values < DIM, np.nan, values))
 
     def _level(self, image: Image) -> float:
         """One gray level of an 8-bit picture, in the camera's values."""
@@ -105,7 +105,7 @@ def means_of(image: Image) -> Floats:
     finer = [max(1, size // (BLOCKS * FINER)) for size in image.shape[:2]]
     fine = cv2.resize(image, (image.shape[1] // finer[1], image.shape[0] // finer[0]), interpolation=cv2.INTER_AREA)
     means = cv2.resize(fine.astype(np.float32), (BLOCKS, BLOCKS), interpolation=cv2.INTER_AREA)
-    return means.reshape(BLOCKS * BLOCKS, -1).astype(np.float64)
+    return np.asarray(means.reshape(BLOCKS * BLOCKS, -1), np.float64)
 
 
 def alone(means: Floats) -> Floats:

@@ -258,8 +258,8 @@ def answers(
 
 
 def in_lights(cases: tuple[Case, ...], line: Line, iou: float, is_quiet: bool) -> dict[str, Any]:
-    """By light: the share of bad pictures that are found, of good ones that are alarmed, how many were not inspected; the set's own figures,
-    and `white`: the share of all values that are saturated there, of which nobody knows what they were."""
+    """By light: the share of bad pictures that are found, of good ones that are alarmed, how many were not inspected; the set's own figures;
+    `white`: the share of all values that are saturated there, of which nobody knows what they were."""
     report: dict[str, Any] = {}
     with counting_bar(is_quiet) as bar:
         row = bar.add_task("in other lights", total=len(cases) * len(LIGHTS))

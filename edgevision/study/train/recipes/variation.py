@@ -84,7 +84,7 @@ def _bent(matrix: NDArray[np.float64], px: tuple[int, int], rng: np.random.Gener
 
 
 def lit(image: Bytes, rng: np.random.Generator, variation: Variation) -> Bytes:
-    """The view (H, W, 3) under another lamp, a little blurred, with the sensor's noise; as the camera brings it to even light, if it does."""
+    """The view (H, W, 3) under another lamp, a little blurred, with the sensor's noise; in even light, where the camera makes it so."""
     height, width = image.shape[:2]
     gain = np.exp(rng.uniform(-1, 1) * np.log(variation.gain)) if rng.random() < 0.8 else 1.0
     levels = np.arange(256, dtype=np.float32) / 255
