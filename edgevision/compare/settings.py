@@ -60,8 +60,8 @@ class ChangeSettings(Settings):
     )
     own_light: Kind | None = Field(
         None,
-        description="Whether a frame's own light is taken out first, to the golden picture's or an even one: none; gray, all colours alike; "
-        "colour, each; empty: as the network's file says.",
+        description="Whether a frame's own light is taken out first, to the golden picture's or an even one: none; gray, all colours "
+        "alike; colour, each; empty: as the network's file says.",
     )
     global_fraction: float = Field(
         0.6, gt=0, le=1, description="Share of changed pixels from which the whole frame is run once, with a WARN."

@@ -258,7 +258,7 @@ def answers(
 
 
 def in_lights(cases: tuple[Case, ...], line: Line, iou: float, is_quiet: bool) -> dict[str, Any]:
-    """By light: the share of bad pictures that are found, of good ones that are alarmed, how many were not inspected; the set's own figures;
+    """By light: the share of bad pictures found, that of good ones alarmed, how many were not inspected; the set's own figures, too.
     `white`: the share of all values that are saturated there, of which nobody knows what they were."""
     report: dict[str, Any] = {}
     with counting_bar(is_quiet) as bar:
