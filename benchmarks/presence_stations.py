@@ -17,6 +17,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from edgevision.compare.own_light import OwnLight
 from edgevision.compare.template import BesideTemplate
 from edgevision.study.evaluate import EvaluateTask, evaluate
 from edgevision.study.parts.presence import CHANCES, FAULTS, Sample, SeriesSettings, series
@@ -33,6 +34,7 @@ def main() -> None:
     parser.add_argument("--light", type=float, default=0.5, help="how far it strays: 1 as in training")
     parser.add_argument("--weights", type=Path, help="a file instead of the network that ships")
     parser.add_argument("--beside", type=Path, help="write pictures beside their templates into this folder, and end")
+    parser.add_argument("--exposure", type=float, default=1.0, help="of all pictures and templates: 0.5 has room for double light")
     parser.add_argument("--lights", action="store_true", help="also in half and double light, light from one side and tinted light")
     arguments = parser.parse_args()
     if arguments.beside is not None:
@@ -43,8 +45,9 @@ def main() -> None:
             for part, sample in enumerate(parts_of(number, arguments)):
                 place = Path(folder) / ("good" if sample.fault == "none" else "bad")
                 place.mkdir(exist_ok=True)
-                cv2.imwrite(str(place / f"{part:03d}-{sample.fault}.png"), sample.image)
-                cv2.imwrite(str(Path(folder) / "template.png"), sample.template)
+                image, template = (cv2.convertScaleAbs(one, alpha=arguments.exposure) for one in (sample.image, sample.template))
+                cv2.imwrite(str(place / f"{part:03d}-{sample.fault}.png"), image)
+                cv2.imwrite(str(Path(folder) / "template.png"), template)
             task = EvaluateTask("presence", Path(folder), arguments.weights, has_memory=number == 0, has_lights=arguments.lights)
             report = evaluate(task, is_quiet=True)
         reports.append(report)
@@ -63,11 +66,12 @@ def parts_of(number: int, arguments: argparse.Namespace) -> Iterator[Sample]:
 
 
 def write_beside(arguments: argparse.Namespace) -> None:
-    """Each part as the network takes it: its gray level, the template's, how far they are apart."""
+    """Each part as the network takes it: its gray level in the template's light, the template's, how far they are apart."""
     arguments.beside.mkdir(parents=True, exist_ok=True)
     for number in range(arguments.stations):
         for part, sample in enumerate(parts_of(number, arguments)):
-            cv2.imwrite(str(arguments.beside / f"{number:02d}-{part:03d}.png"), BesideTemplate(sample.template, None).of(sample.image))
+            image = OwnLight("gray", sample.template).taken_out(sample.image)
+            cv2.imwrite(str(arguments.beside / f"{number:02d}-{part:03d}.png"), BesideTemplate(sample.template, None).of(image))
 
 
 if __name__ == "__main__":

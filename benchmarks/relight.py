@@ -4,7 +4,9 @@
     edgevision evaluate surface OUT --weights W
 
 Every picture is multiplied by `gain` and by light that falls by `ramp` from its left edge to its right one; masks and labels are copied.
-What exceeds 255 is saturated, as in a camera. Pictures are written as PNG under their own names, so that nothing is compressed twice.
+What exceeds 255 is saturated, as in a camera. `--gain 0.5` makes a set whose pictures have room for twice the light, as the scene of the
+change map's sweep has (`evaluate ... --lights` on it loses nothing to white). Pictures are written as PNG under their own names, so that
+nothing is compressed twice.
 """
 
 from __future__ import annotations

@@ -124,7 +124,7 @@ class Pipeline:
             return self.not_inspected(str(error), frame.ts, frame.seq, frame.part_id, frame.job_id)
         change, audits = share.change, stages.audits
         place = partial(displaced, off_px=share.seen.off_px, shape=stages.size_px)
-        judging = Judging(self._rules, frame, change, place, share.is_deferred)
+        judging = Judging(self._rules, share.frame, change, place, share.is_deferred)
         try:
             audits.check_engine(Call(picture, taken, self._outputs, self._showing.kept), frame.ts)
             watch.lap("audit")
@@ -146,6 +146,7 @@ class Pipeline:
             regions, defects = place(settled), judging.defects(settled)
             said, reason = judging.said(defects)
         watch.lap("recompute")
+        said, reason = self._showing.honest(said, reason)
         if audit is not None and said is Verdict.OK and (against := audit.trouble or audit.doubt) is not None:
             said, reason = Verdict.WARN, against
         watch.lap("audit")
@@ -175,6 +176,7 @@ class Pipeline:
         height = stages.size_px[0]
         is_dense = stages.audits.is_dense(frame.ts)
         self._showing.make_ready(stages.network, frame.image)
+        frame = self._showing.entered(frame, stages.network)
         rows = slice(0, height) if is_dense or self._is_blind else self._refresh.rows(frame.ts, height)
         seen = stages.on_belt(frame, self._detector)
         change = self._detector.measure(seen.picture, frame.ts, rows)
@@ -345,7 +347,10 @@ class Pipeline:
 
         `as_taken`: in its own light even there. Valid until the next call.
         """
-        return self._showing.raw(image if as_taken else self._showing.lit(image))
+        return self._showing.raw(image if as_taken else self._showing.lit(self._entered(image)))
+
+    def _entered(self, image: Image) -> Image:
+        return image if self._stages is None else self._showing.in_even_light(image, self._stages.network)
 
     @property
     def size_px(self) -> tuple[int, int]:
@@ -376,7 +381,7 @@ class Pipeline:
         """What the last inspection found changed, for the whole network's answer on its raw frame. Raises InputError before the first."""
         if self._change is None:
             raise InputError("no frame was inspected yet; call inspect first")
-        return replace(self._change, corrected=frame.image)
+        return replace(self._change, corrected=self._entered(frame.image))
 
     def _stages_for(self, image: Image, progress: Progress | None = None) -> Stages:
         """What sees, made for the first frame's size. Raises BadFrame for a frame of another size."""

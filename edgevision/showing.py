@@ -5,33 +5,70 @@ differed from its template: the next one is compared with the template alone, an
 the same run that puts the next one in.
 
 Beside a template a frame is shown in the template's light. That is part of how such a network is asked, be it asked whole or in part:
-what is gone must not be told from a lamp that has dimmed.
+what is gone must not be told from a lamp that has dimmed. So is, where a network was taught so, that a frame's own light is taken out of
+it before anything else is done with it (`compare.own_light`).
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
 from edgevision.compare.background import ChangeDetector
 from edgevision.compare.depth import EightBits
+from edgevision.compare.first import check_first
+from edgevision.compare.image import checked
+from edgevision.compare.own_light import KINDS, Kind, OwnLight
 from edgevision.compare.template import CHANNELS, BesideTemplate
 from edgevision.config import CameraConfig
 from edgevision.errors import InputError
 from edgevision.recompute.camera_network import CameraNetwork
-from edgevision.records import Image, Mask
+from edgevision.records import Frame, Image, Mask, Verdict
+
+HIDDEN_SHARE = 0.1  # of a frame, by white: with more of it nothing found does not mean that nothing is there
 
 
 class Showing:
     """One camera's, of what its detector was taught when this was made."""
 
     def __init__(self, settings: CameraConfig, detector: ChangeDetector) -> None:
-        self._template, self._detector = settings.recompute.template, detector
+        self._template, self._detector, self._compare = settings.recompute.template, detector, settings.compare
+        self._own_light: OwnLight | None = None  # known once the network's file is
         bits, taught = settings.compare.bits, detector.golden
         self._used: EightBits | BesideTemplate = EightBits(bits)
         self._raw: EightBits | BesideTemplate = EightBits(bits)
         if self._template != "none" and taught is not None:
             self._used, self._raw = BesideTemplate(taught.mean, bits), BesideTemplate(taught.mean, bits)
         self._away: Mask | None = None
+
+    def entered(self, frame: Frame, network: CameraNetwork) -> Frame:
+        """The frame as all that follows is given it: its own light taken out, where the settings or the network's file say so.
+
+        Raises BadFrame for one that was black or saturated before, InputError for a file that says what is not known.
+        """
+        image = self.in_even_light(frame.image, network)
+        return frame if image is frame.image else replace(frame, image=image)
+
+    def in_even_light(self, image: Image, network: CameraNetwork) -> Image:
+        """`entered`, for a picture alone."""
+        if self._own_light is None:
+            golden = self._detector.golden
+            kind = kind_of(self._compare.own_light, network.metadata)
+            self._own_light = OwnLight(kind, None if golden is None else golden.mean, self._compare.bits)
+        if self._own_light.is_on:
+            checked(image, None)
+            check_first(image, self._compare)
+        return self._own_light.taken_out(image)
+
+    def honest(self, said: Verdict, reason: str | None) -> tuple[Verdict, str | None]:
+        """What may be said of the frame that entered last: what white hides was not inspected, so that it is not OK."""
+        hidden = 0.0 if self._own_light is None else self._own_light.hidden
+        if said is not Verdict.OK or hidden <= HIDDEN_SHARE:
+            return said, reason
+        unknown = f"{hidden:.0%} of the picture is white where its golden picture is not, and was not inspected"
+        return Verdict.NOT_INSPECTED, f"{unknown}; the limit is {HIDDEN_SHARE:.0%}: check exposure, gain and lamp"
 
     def used(self, image: Image, live: Mask | None = None) -> Image:
         """The picture in use, (H, W[, C]) uint8, renewed at live pixels (None: everywhere); valid until the next call."""
@@ -95,3 +132,11 @@ class Showing:
         network.first(self._used.of(change.corrected))
         self._detector.commit(change, change.live)
         self._away = None
+
+
+def kind_of(asked: Kind | None, metadata: Mapping[str, str]) -> Kind:
+    """How a frame's own light is taken out: as asked, or else as the network's file says. Raises InputError for a file that says else."""
+    said = metadata.get("own_light", "none")
+    if asked is None and said not in KINDS:
+        raise InputError(f"the network's metadata has own_light {said!r}; it must be one of {', '.join(KINDS)}: set compare.own_light")
+    return asked or KINDS[KINDS.index(said)]

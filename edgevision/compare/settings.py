@@ -10,6 +10,7 @@ from pydantic import Field, field_validator, model_validator
 from edgevision.compare import measure
 from edgevision.compare.adjust import AdjustSettings
 from edgevision.compare.encoder import EncoderSettings
+from edgevision.compare.own_light import Kind
 from edgevision.records import Polygon, Settings
 
 Levels = Annotated[float, Field(ge=0, le=255)]
@@ -56,6 +57,11 @@ class ChangeSettings(Settings):
     )
     photometric_relax: float = Field(
         0.01, ge=0, le=1, description="Share of the correction given back on each use, so that it can never run away over days."
+    )
+    own_light: Kind | None = Field(
+        None,
+        description="Whether a frame's own light is taken out first, to the golden picture's or an even one: none; gray, all colours "
+        "alike; colour, each; empty: as the network's file says.",
     )
     global_fraction: float = Field(
         0.6, gt=0, le=1, description="Share of changed pixels from which the whole frame is run once, with a WARN."

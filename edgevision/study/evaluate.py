@@ -152,7 +152,7 @@ def evaluate(task: EvaluateTask, is_quiet: bool = False) -> dict[str, Any]:
     grown = courses(results.answers) if line.is_ordered else ()
     report |= growth.figures(grown) if grown else {}
     if task.has_lights:
-        report["lights"] = in_lights(cases, line, is_quiet)
+        report["lights"] = in_lights(cases, line, layout_of(layout).IOU, is_quiet)
         report["light_drop"] = shares(report)["recall"] - min(found["recall"] for found in report["lights"].values())
     report["memory_mb"] = _memory_mb(task, cases) if task.has_memory else None
     text = text_of(report)
@@ -259,16 +259,20 @@ def answers(
             yield answer, image
 
 
-def in_lights(cases: tuple[Case, ...], line: Line, is_quiet: bool) -> dict[str, Any]:
-    """By light: the share of bad pictures that are found, the share of good ones that are alarmed, how many were not inspected."""
+def in_lights(cases: tuple[Case, ...], line: Line, iou: float, is_quiet: bool) -> dict[str, Any]:
+    """By light: the share of bad pictures found, that of good ones alarmed, how many were not inspected; the set's own figures, too.
+    `white`: the share of all values that are saturated there, of which nobody knows what they were."""
     report: dict[str, Any] = {}
     with counting_bar(is_quiet) as bar:
         row = bar.add_task("in other lights", total=len(cases) * len(LIGHTS))
         for light in LIGHTS:
-            results = Results()
-            for _ in answers(in_light(cases, light), line, results, cases):
+            results, white = Results(), list[float]()
+            for _, image in answers(in_light(cases, light), line, results, cases):
+                white.append(float((image == np.iinfo(image.dtype).max).mean()))
                 bar.advance(row)
-            report[light] = shares(_pictures(results.answers))
+            found = measures(results, iou, line.settings)
+            own = {name: found[name] for name in ("map50", "f_score", "image_auroc", "iou") if name in found}
+            report[light] = {**shares(found), **own, "white": float(np.mean(white))}
     return report
 
 
@@ -437,7 +441,9 @@ def text_of(report: dict[str, Any]) -> str:
     lines.append(f"verdicts other than the whole network's: {report['verdict_differences']} of {report['frames']}")
     for light, told in report.get("lights", {}).items():
         blind = f", not inspected {told['not_inspected']}" if told["not_inspected"] else ""
-        lines.append(f"  light {light:<14} found {told['recall']:.1%}, good ones alarmed {told['false_alarms']:.1%}{blind}")
+        own = "".join(f", {name} {told[name]:.3f}" for name in names if name in told)
+        said = f"found {told['recall']:.1%}, good ones alarmed {told['false_alarms']:.1%}{own}{blind}"
+        lines.append(f"  light {light:<14} {said}; white {told['white']:.0%} of the values")
     if report.get("memory_mb") is not None:
         lines.append(f"memory {report['memory_mb']:.0f} MB")
     return "\n".join(lines)

@@ -17,7 +17,7 @@ onnx = pytest.importorskip("onnx")
 openvino = pytest.importorskip("openvino")
 from edgevision.study.train.export import write_onnx  # noqa: E402
 from edgevision.study.train.network import folded  # noqa: E402
-from edgevision.study.train.recipes import few, learn, likeness, surface, surface_boxes  # noqa: E402
+from edgevision.study.train.recipes import begin, few, grain, learn, likeness, likeness_file, regrind, surface, surface_boxes  # noqa: E402
 from edgevision.study.train.recipes.begin import new_network, take_over  # noqa: E402
 from edgevision.study.train.recipes.fit import FitSettings  # noqa: E402
 from edgevision.study.train.recipes.lessons import Lesson, batch_images, tensors  # noqa: E402
@@ -182,7 +182,7 @@ def test_a_few_pictures_make_a_network(tmp_path, monkeypatch):
 def test_zones_of_convolutions_are_those_by_hand():
     for shape in ((1, 1), (2, 9), (5, 7), (12, 9)):
         values = torch.rand(1, 3, *shape)
-        for weight, bias in likeness.zone_layers(3).values():
+        for weight, bias in likeness_file.zone_layers(3).values():
             kernel = torch.from_numpy(weight if weight.ndim == 4 else weight[..., None, None])
             values = torch.relu(torch.nn.functional.conv2d(values, kernel, torch.from_numpy(bias), padding=kernel.shape[2] // 2))
         by_hand = likeness.zones_of(*shape)
@@ -202,11 +202,12 @@ def test_a_surface_that_fills_its_pictures_is_told_by_likeness(tmp_path):
     network = openvino.Core().compile_model(report["network"], "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     weights = likeness.weights_in(surface.shipped())
     taught = [[cv2.imread(str(path)) for path in sorted((tmp_path / name).glob("*.png"))] for name in ("good", "bad")]
-    known, even, steepness = likeness.learn_likeness(*taught, surface.shipped())
+    known = likeness.learn_likeness(*taught, surface.shipped())
     told = []
     for image in (*good, *bad):
         answer = network(batch_images(image[None]).numpy())[0]
-        logit = steepness * (likeness.farthest(likeness.features(image, weights), known) - even)
+        far = likeness.unlike(likeness.shown_in(image, weights, is_upright=known.is_upright), known)
+        logit = known.steepness * (far - known.even)
         assert answer.max() == pytest.approx(1 / (1 + np.exp(-logit)), abs=1e-4)
         told.append(answer.max())
     assert max(told[:4]) < 0.5 < min(told[4:])
@@ -224,3 +225,38 @@ def test_too_few_pictures_and_half_a_question_are_refused(tmp_path):
         surface.train(surface.SurfaceTask(tmp_path / "out", good=tmp_path / "good"), is_shown=False)
     with pytest.raises(InputError, match="holds no picture; name a folder of bad ones"):
         surface.train(surface.SurfaceTask(tmp_path / "out", good=tmp_path / "good", bad=tmp_path / "none"), is_shown=False)
+
+
+def test_what_learns_a_set_once_more_stays_halfway_to_where_it_began(tmp_path):
+    network = new_network(ReachSpec())
+    weights = {name: (np.full_like(weight, 3), np.full_like(bias, 1)) for name, (weight, bias) in folded(network).items()}
+    write_onnx(tmp_path / "n.onnx", network.steps, weights, (64, 64), {})
+    mean = begin.midway({name: (weight * 0 + 1, bias * 0) for name, (weight, bias) in weights.items()}, tmp_path / "n.onnx")
+    assert all((weight == 2).all() and (bias == 0.5).all() for weight, bias in mean.values())
+    other = {**weights, "defect": (np.zeros((2, 16, 1, 1), np.float32), np.zeros(2, np.float32))}
+    assert begin.midway(other, tmp_path / "n.onnx") is other
+
+
+def test_a_side_that_is_ground_otherwise_keeps_the_lightness_and_breaks_the_grain():
+    def ground(seed):
+        rng = np.random.default_rng(seed)
+        return np.repeat(np.clip(rng.normal(120, 12, (1, 128, 1)) + rng.normal(0, 2, (160, 128, 1)), 0, 255), 3, axis=2).astype(np.uint8)
+
+    image = ground(0)
+    shown, side = regrind.reground(image, ground(1), np.random.default_rng(5))
+    assert 0.02 < side.mean() < 0.6
+    assert np.array_equal(shown[~cv2.dilate(side.astype(np.uint8), np.ones((25, 51), np.uint8)).astype(bool)],
+                          image[~cv2.dilate(side.astype(np.uint8), np.ones((25, 51), np.uint8)).astype(bool)])  # fmt: skip
+    assert 0.7 < shown[side].mean() / image[side].mean() < 1.4
+    whole, broken = (grain.grain_of(one, is_upright=True)[0] for one in (image, shown))
+    assert whole.min() > 0.8 > 0.6 > broken.min()
+    assert grain.runs_down([image])
+    assert not grain.runs_down([np.ascontiguousarray(image.transpose(1, 0, 2))])
+
+
+def test_grain_is_told_alike_of_a_picture_that_is_filled_up():
+    rng = np.random.default_rng(0)
+    image = np.repeat(np.clip(rng.normal(120, 12, (1, 128, 1)) + rng.normal(0, 2, (96, 128, 1)), 0, 255), 3, axis=2).astype(np.uint8)
+    odd = image[:91, :125]
+    assert grain.grain_of(odd, is_upright=True).shape == (2, 5, 7)
+    assert np.allclose(grain.grain_of(odd, is_upright=True)[:, :4, :5], grain.grain_of(image, is_upright=True)[:, :4, :5], atol=1e-4)

@@ -20,7 +20,7 @@ from edgevision.study.sets import Case
 from edgevision.study.train.recipes.begin import ReachNetwork, new_network, take_over
 from edgevision.study.train.recipes.fit import BatchLoss, FitSettings, Fitted, fit
 from edgevision.study.train.recipes.lessons import Lesson, Lessons, MadeLessons, batch_images, marked_loss
-from edgevision.study.train.recipes.pictures import DRAWN, PictureLessons, labels_of, lesson_of, shrink_of
+from edgevision.study.train.recipes.pictures import DRAWN, REGROUND, PictureLessons, labels_of, lesson_of, shrink_of
 from edgevision.study.train.recipes.variation import Variation
 
 MADE_PX, MADE_BATCH = 160, 12
@@ -57,7 +57,7 @@ def learn_pictures(
     spec, shrink = seen_at(shrink_of(cases), labels_of(layout))
     pictures = [lesson_of(case, layout, shrink, spec.stride) for case in cases]
     px, batch = (2 * VIEW_PX, FINE_BATCH) if spec.fine else (VIEW_PX, VIEW_BATCH)
-    lessons = PictureLessons(pictures, px, variation_for(layout), DRAWN.get(layout))
+    lessons = PictureLessons(pictures, px, variation_for(layout), DRAWN.get(layout), sides=REGROUND.get(layout, 0))
     network = begun(spec, begin, lessons, settings.seed)
     fitted = fit(network, settings, out / "training", of_lessons(lessons, batch, len(spec.labels)), is_shown=is_shown)
     return Learnt(network, spec.labels, shrink, fitted)

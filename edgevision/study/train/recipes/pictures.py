@@ -17,6 +17,7 @@ from edgevision.records import Image
 from edgevision.study.parts.surface_defects import draw_defect
 from edgevision.study.sets import Case, magnetic_tile
 from edgevision.study.train.recipes.lessons import Lesson, view_of
+from edgevision.study.train.recipes.regrind import reground
 from edgevision.study.train.recipes.variation import REPEATED, Bytes, Variation
 
 LONGEST_PX = 320  # larger pictures are shown to the network at a half, a third, ... of their size
@@ -27,6 +28,8 @@ LEAST_LEVELS = 2.0
 LABELS = MappingProxyType({"magnetic_tile": magnetic_tile.CLASSES[1:], "cookie": ("broken",)})
 DRAWN = MappingProxyType({"magnetic_tile": {"pit": 1, "fray": 2, "crack": 3, "stain": 4, "patch": 5}})  # and as what
 DRAWN_SHARE = 0.3  # of the views, where defects are drawn
+REGROUND = MappingProxyType({"magnetic_tile": 5})  # where a side may be ground otherwise, and as what that is marked
+REGROUND_SHARE = 0.15  # of the views, there; and drawn ones are fewer by as many
 
 
 def labels_of(layout: str) -> tuple[str, ...]:
@@ -70,15 +73,24 @@ class PictureLessons:
     """Views of photographed surfaces: as many of good ones as of bad ones, and of these each label about equally often."""
 
     def __init__(
-        self, lessons: Sequence[Lesson], px: int, variation: Variation, drawn: Mapping[str, int] | None = None, tries: int = 1
+        self,
+        lessons: Sequence[Lesson],
+        px: int,
+        variation: Variation,
+        drawn: Mapping[str, int] | None = None,
+        tries: int = 1,
+        sides: int = 0,
     ) -> None:
-        """`tries`: places looked at before a defect is set into another picture, where the surface is most like the one it comes from."""
-        self._px, self._variation, self._drawn, self._tries = px, variation, drawn or {}, tries
+        """`tries`: places looked at before a defect is set into another picture, where the surface is most like the one it comes from.
+
+        `sides`: as what a side is marked that is ground as another picture is; 0: there are none.
+        """
+        self._px, self._variation, self._drawn, self._tries, self._sides = px, variation, drawn or {}, tries, sides
         good = [lesson for lesson in lessons if not lesson.is_bad]
         labels = sorted({int(value) for lesson in lessons for value in np.unique(lesson.marks) if 0 < value < REPEATED})
         self._kinds = [[lesson for lesson in lessons if (lesson.marks == label).any()] for label in labels]
         self._kinds += [good] * len(labels) if good else []
-        self._all = list(lessons)
+        self._all, self._good = list(lessons), good
         self._small = [piece for lesson in lessons for piece in _pieces(lesson)]
 
     def draw(self, rng: np.random.Generator, count: int) -> list[Lesson]:
@@ -86,7 +98,10 @@ class PictureLessons:
         return [self._one(rng) for _ in range(count)]
 
     def _one(self, rng: np.random.Generator) -> Lesson:
-        if self._drawn and rng.random() < DRAWN_SHARE:
+        way = rng.random() if self._drawn or self._sides else 1.0
+        if self._sides and self._good and way < REGROUND_SHARE:
+            return view_of(self._with_side(rng), self._px, rng, self._variation)
+        if self._drawn and way < DRAWN_SHARE:
             under = self._all[int(rng.integers(len(self._all)))]
             lesson = drawn_on(under.image, rng, self._drawn)
             marks = np.where((lesson.marks > 0) & (under.marks != REPEATED), lesson.marks, under.marks)
@@ -96,6 +111,24 @@ class PictureLessons:
         if self._small and rng.random() < (SET_IN_BESIDE_DRAWN if self._drawn else SET_IN):
             lesson = set_in(lesson, self._small[int(rng.integers(len(self._small)))], rng, self._tries)
         return view_of(lesson, self._px, rng, self._variation)
+
+    def _with_side(self, rng: np.random.Generator) -> Lesson:
+        """A picture, twice in three times a good one, with a side ground as a good picture is."""
+        among = self._good if rng.random() < 2 / 3 else self._all
+        under, other = among[int(rng.integers(len(among)))], self._good[int(rng.integers(len(self._good)))]
+        rows, columns = _filmed(under)
+        shown, side = reground(under.image[:rows, :columns], other.image[: _filmed(other)[0], : _filmed(other)[1]], rng)
+        image, marks = under.image.copy(), under.marks.copy()
+        image[:rows, :columns] = shown
+        image[rows:], image[:, columns:] = image[rows - 1 : rows], image[:, columns - 1 : columns]
+        marks[:rows, :columns][side] = self._sides
+        return Lesson(image, marks, True)
+
+
+def _filmed(lesson: Lesson) -> tuple[int, int]:
+    """How many rows and columns a picture has without those that are repeated."""
+    known = lesson.marks != REPEATED
+    return int(known.any(axis=1).sum()), int(known.any(axis=0).sum())
 
 
 def drawn_on(image: Bytes, rng: np.random.Generator, labels: Mapping[str, int]) -> Lesson:

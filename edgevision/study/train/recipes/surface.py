@@ -26,11 +26,13 @@ from edgevision.study.sets import Case, neu_det, open_set, pictures_in
 from edgevision.study.sets.plain import refuse_twice
 from edgevision.study.train.export import write_onnx
 from edgevision.study.train.network import MEAN, STD, folded
+from edgevision.study.train.recipes.begin import midway
 from edgevision.study.train.recipes.few import LABELS as FEW_LABELS
 from edgevision.study.train.recipes.few import check_enough, learn_few
 from edgevision.study.train.recipes.fit import FitSettings, Fitted
 from edgevision.study.train.recipes.learn import Learnt, learn_made, learn_pictures
-from edgevision.study.train.recipes.likeness import learn_likeness, macs_of, write_likeness
+from edgevision.study.train.recipes.likeness import learn_likeness
+from edgevision.study.train.recipes.likeness_file import macs_of, write_likeness
 from edgevision.study.train.recipes.pictures import coloured
 from edgevision.study.train.recipes.surface_boxes import PX, TrainedBoxes, learn_boxes, write_boxes
 
@@ -82,7 +84,7 @@ def train(task: SurfaceTask, *, is_shown: bool = True) -> dict[str, Any]:
         network, fitted = learn_boxes(cases, neu_det.CLASSES, task.out, task.settings, begin, is_shown=is_shown)
         return _delivered_boxes(task, network, fitted, len(cases))
     learnt = learn_pictures(cases, layout, task.out, task.settings, begin, is_shown=is_shown)
-    return _delivered(task, learnt, largest(cases), layout, len(cases))
+    return _delivered(task, learnt, largest(cases), layout, len(cases), task.begin)
 
 
 def shipped() -> Path | None:
@@ -128,15 +130,18 @@ def facts_of(task: SurfaceTask, labels: tuple[str, ...], fitted: Fitted, layout:
     }
 
 
-def _delivered(task: SurfaceTask, learnt: Learnt, size_px: tuple[int, int], layout: str, pictures: int) -> dict[str, Any]:
-    """Write a network that marks pixels, for frames of any size."""
+def _delivered(
+    task: SurfaceTask, learnt: Learnt, size_px: tuple[int, int], layout: str, pictures: int, begun: Path | None = None
+) -> dict[str, Any]:
+    """Write a network that marks pixels, for frames of any size. `begun`: a file to whose weights it stays halfway, if it is one such."""
     whole = learnt.network.spec.stride * learnt.shrink
     shape = tuple(-(-side // whole) * whole for side in size_px)
     facts = facts_of(task, learnt.labels, learnt.fitted, layout)
     facts |= {"threshold": str(learnt.threshold), "stride": str(2 * learnt.shrink)}
     path = task.out / "surface.onnx"
     steps = shrunk(learnt.network.steps, learnt.shrink)
-    write_onnx(path, steps, folded(learnt.network), (shape[0], shape[1]), facts)
+    weights = folded(learnt.network) if begun is None else midway(folded(learnt.network), begun)
+    write_onnx(path, steps, weights, (shape[0], shape[1]), facts)
     return _carded(task, path, facts, learnt.fitted, pictures, (parameters(steps), sum(macs(steps, shape[0], shape[1]).values())))
 
 

@@ -32,7 +32,7 @@ from edgevision.study.train.recipes.variation import Bytes, Variation, lit
 
 BOX_STRIDE = 8
 PX, BATCH = 208, 12  # the side of what is learnt: 13 times 16, for pictures of 200
-VARIATION = Variation(gain=2.3, ramp=0.4, noise=4.0, blur_px=0.8, scale=(0.8, 1.35))
+VARIATION = Variation(gain=2.3, ramp=0.4, noise=4.0, blur_px=0.8, scale=(0.8, 1.35), own_light="colour")
 MIDDLE = 0.3  # of a box's side, about its middle: pixels there learn it
 SHOWN_LEAST = 0.4  # of a box's area: less of it in a view is no box
 SEGMENT = MappingProxyType({"kind": "boxes", "boxes": {"layout": "grid"}})
@@ -178,4 +178,5 @@ def write_boxes(network: TrainedBoxes, path: Path, px: int, facts: dict[str, str
     weights = dict(network.weights())
     weight, bias = weights["sides"]
     weights["sides"] = (weight * np.float32(BOX_STRIDE), bias * np.float32(BOX_STRIDE))
-    write_onnx(path, network.all_steps, weights, (px, px), {**facts, "stride": str(BOX_STRIDE), "segment": json.dumps(dict(SEGMENT))})
+    facts = {**facts, "stride": str(BOX_STRIDE), "segment": json.dumps(dict(SEGMENT)), "own_light": VARIATION.own_light}
+    write_onnx(path, network.all_steps, weights, (px, px), facts)

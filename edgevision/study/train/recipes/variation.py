@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from edgevision.compare.own_light import Kind, OwnLight
 from edgevision.records import Settings
 
 Bytes = NDArray[np.uint8]
@@ -28,6 +29,7 @@ class Variation(Settings):
     ramp: float = Field(default=0.3, ge=0, le=1, description="Light that falls from one side to the other by up to this share.")
     noise: float = Field(default=4.0, ge=0, le=64, description="Sensor noise of up to so many gray levels.")
     blur_px: float = Field(default=1.2, ge=0, le=8, description="Blurred by up to so much.")
+    own_light: Kind = Field(default="none", description="How the camera takes the view's own light out of it, last of all.")
 
 
 def viewed(
@@ -82,7 +84,7 @@ def _bent(matrix: NDArray[np.float64], px: tuple[int, int], rng: np.random.Gener
 
 
 def lit(image: Bytes, rng: np.random.Generator, variation: Variation) -> Bytes:
-    """The view (H, W, 3) under another lamp, a little blurred, with the sensor's noise."""
+    """The view (H, W, 3) under another lamp, a little blurred, with the sensor's noise; in even light, where the camera makes it so."""
     height, width = image.shape[:2]
     gain = np.exp(rng.uniform(-1, 1) * np.log(variation.gain)) if rng.random() < 0.8 else 1.0
     levels = np.arange(256, dtype=np.float32) / 255
@@ -96,4 +98,4 @@ def lit(image: Bytes, rng: np.random.Generator, variation: Variation) -> Bytes:
         value = cv2.GaussianBlur(value, (0, 0), float(rng.uniform(0.3, max(0.31, variation.blur_px))))
     if variation.noise and rng.random() < 0.6:
         value += rng.standard_normal((height, width, 1), np.float32) * np.float32(rng.uniform(0, variation.noise))
-    return np.asarray(np.clip(value, 0, 255), np.uint8)
+    return np.asarray(OwnLight(variation.own_light).taken_out(np.asarray(np.clip(value, 0, 255), np.uint8)), np.uint8)
