@@ -29,6 +29,7 @@ from edgevision.errors import BadFrame, ConfigError, EngineFault, InputError
 from edgevision.interfaces import Policy, Rule, TimedPolicy
 from edgevision.judge.rules import AreaScoreRule
 from edgevision.judge.tracks import Tracks
+from edgevision.placing import displaced, placed
 from edgevision.recompute.arguments import Progress
 from edgevision.recompute.audit import Audit, Audits, AuditSettings
 from edgevision.recompute.camera_network import CameraNetwork
@@ -138,7 +139,9 @@ class Pipeline:
             watch.lap("audit")
             marked = decoder.decode(outputs, network.changed)
             watch.lap("segment")
-            place = partial(displaced, off_px=seen.off_px, shape=(height, width))
+            is_moved = self._belt is not None
+            place = partial(displaced, off_px=seen.off_px) if is_moved else partial(placed, off_px=self._detector.off_px)
+            place = partial(place, shape=(height, width))
             is_deferred = live is not change.live and bool((change.live & ~live).any())
             judging = Judging(self._rules, frame, change, place, is_deferred)
             marked, live = self._nearer(marked, judging, is_whole, live)
@@ -471,23 +474,6 @@ def protected(regions: tuple[Region, ...], shape: tuple[int, int]) -> Mask | Non
         x1, y1, x2, y2 = region.box_px
         mask[max(0, y1 - PROTECT_MARGIN_PX) : y2 + PROTECT_MARGIN_PX, max(0, x1 - PROTECT_MARGIN_PX) : x2 + PROTECT_MARGIN_PX] = True
     return mask
-
-
-def displaced(regions: tuple[Region, ...], off_px: tuple[int, int], shape: tuple[int, int]) -> tuple[Region, ...]:
-    """Regions of a picture that lies (down, right) off its frame, as they lie in the frame; without those that have left it."""
-    if off_px == (0, 0):
-        return regions
-    (down, right), (height, width) = off_px, shape
-    moved = []
-    for region in regions:
-        x1, y1, x2, y2 = region.box_px
-        box = max(0, x1 + right), max(0, y1 + down), min(width, x2 + right), min(height, y2 + down)
-        if box[0] >= box[2] or box[1] >= box[3]:
-            continue
-        polygon = tuple((min(max(x + right, 0), width), min(max(y + down, 0), height)) for x, y in region.polygon)
-        centroid = region.centroid_px[0] + right, region.centroid_px[1] + down
-        moved.append(replace(region, box_px=box, polygon=polygon, centroid_px=centroid))
-    return tuple(moved)
 
 
 def _belt_for(network: SelectiveNetwork, settings: ChangeSettings, frame_px: tuple[int, int]) -> Belt:

@@ -11,7 +11,8 @@ import edgevision as ev
 from edgevision.capture.synthetic import Line, SyntheticSettings
 from edgevision.config import builtin_registry, load
 from edgevision.errors import ConfigError, EngineFault
-from edgevision.pipeline import displaced, sees_alike
+from edgevision.pipeline import sees_alike
+from edgevision.placing import displaced, placed
 from edgevision.records import Region, Scene, Verdict
 
 CONFIG = """

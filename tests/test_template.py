@@ -42,7 +42,7 @@ def frame(image: np.ndarray, number: int = 0) -> ev.Frame:
 
 def test_the_first_board_is_selective_and_the_answer_is_that_of_the_whole_network(line):
     template, image = board(1)
-    line.write_text(re.sub("steady_px: 3", "steady_px: 0", re.sub(r"gate: .+", "gate: 0", line.read_text())))
+    line.write_text(re.sub("places_px: 5", "steady_px: 0", re.sub(r"gate: .+", "gate: 0", line.read_text())))
     pipe = ev.Pipeline.from_config(line)
     said = pipe.inspect(frame(image))
     assert (said.mode, said.full_reason) == ("partial", None)

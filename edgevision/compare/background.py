@@ -119,9 +119,15 @@ class ChangeDetector:
 
     @property
     def shake_px(self) -> float | None:
-        """How far the last frame lay off the picture in use; None where none is forgiven (`vibration_px` 0), or before a second frame."""
-        steady = None if self._background is None else self._background.steady
-        return steady.seen_px if steady is not None and steady.is_on else None
+        """How far the last frame, or its furthest place, lay off the picture in use; None where that is not looked for, or not yet."""
+        if self._background is None:
+            return None
+        steady, places = self._background.steady, self._background.places
+        return places.seen_px if places.is_on else steady.seen_px if steady.is_on else None
+
+    def off_px(self, x: float, y: float) -> tuple[int, int]:
+        """How much further (down, right) in the frame itself lies what `corrected` of the last measured one shows there: `places_px`."""
+        return (0, 0) if self._background is None else self._background.places.off_px(x, y)
 
     def retune(self, settings: ChangeSettings) -> None:
         """Go on with settings that differ in `adjust` alone: thresholds move, nothing is forgotten."""
@@ -242,6 +248,7 @@ class ChangeDetector:
                 self._refresh_tolerances(background, chosen, runs, count)
             if background.frames % POINTS_EVERY == 0:
                 background.steady.choose(self._kernels, background.used, background.allowed)
+                background.places.choose(self._kernels, background.used, background.allowed)
             self._learn(background, pending, protect)
         self._end(background)
 
@@ -283,6 +290,7 @@ class ChangeDetector:
         background.is_stale = False
         self._set_tolerances(background, (0, background.shape[0]))
         background.steady.choose(self._kernels, background.used, background.allowed, CELLS[0])
+        background.places.choose(self._kernels, background.used, background.allowed, CELLS[0])
 
     def _last(self, change: ChangeMap) -> _Pending:
         if self._pending is None or self._pending.change is not change:
@@ -331,7 +339,10 @@ class ChangeDetector:
         return n
 
     def _steadied(self, background: Background, image: Image, flat: Image) -> tuple[Image, Image] | None:
-        """The frame moved back, as it is and as (row, column x channel), where the camera shook; None where it did not."""
+        """The frame moved back, as it is and as (row, column x channel), where the camera shook or places lie off; None where they do not."""
+        if background.places.is_on:
+            moved = background.places.moved(self._kernels, flat, background.used, background.lamp.light)
+            return None if moved is None else (moved.reshape(image.shape), moved)
         shift = background.steady.shift(self._kernels, flat, background.used, background.lamp.light)
         if shift == (0, 0):
             return None

@@ -17,6 +17,7 @@ from edgevision.compare.golden import Golden
 from edgevision.compare.golden_view import GoldenView
 from edgevision.compare.light import Lamp
 from edgevision.compare.masks import MaskPool, ShownMask
+from edgevision.compare.places import Places
 from edgevision.compare.restless import Restless
 from edgevision.compare.scratch import Scratch
 from edgevision.compare.settings import ChangeSettings
@@ -71,6 +72,7 @@ class Background:
         self.began_golden = False  # the golden picture itself was the first frame, so that `used` is it and what differed from it
         self.golden = None if golden is None else GoldenView(golden, image, self.allowed, self.level_shift, settings)
         self.steady = Steady((height, width), self.channels, self.level_shift, settings.steady_px)
+        self.places = Places((height, width), self.channels, self.level_shift, settings.places_px)
         self.lamp = Lamp((height, width, self.channels), image.dtype, self.level_shift, self.span)
         self.pool = MaskPool(height, width)
         self.scratch = Scratch(height, width, self.channels, image.dtype)

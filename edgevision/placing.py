@@ -1,0 +1,32 @@
+"""Where what a network saw lies in the frame itself: a frame may be moved before it is shown. In: regions. Out: regions. Keeps nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from edgevision.records import Region
+
+Off = Callable[[float, float], tuple[int, int]]  # of a place (x, y) of the picture: how far (down, right) of it the frame shows it
+
+
+def displaced(regions: tuple[Region, ...], off_px: tuple[int, int], shape: tuple[int, int]) -> tuple[Region, ...]:
+    """Regions of a picture that lies (down, right) off its frame, as they lie in the frame; without those that have left it."""
+    if off_px == (0, 0):
+        return regions
+    (down, right), (height, width) = off_px, shape
+    moved = []
+    for region in regions:
+        x1, y1, x2, y2 = region.box_px
+        box = max(0, x1 + right), max(0, y1 + down), min(width, x2 + right), min(height, y2 + down)
+        if box[0] >= box[2] or box[1] >= box[3]:
+            continue
+        polygon = tuple((min(max(x + right, 0), width), min(max(y + down, 0), height)) for x, y in region.polygon)
+        centroid = region.centroid_px[0] + right, region.centroid_px[1] + down
+        moved.append(replace(region, box_px=box, polygon=polygon, centroid_px=centroid))
+    return tuple(moved)
+
+
+def placed(regions: tuple[Region, ...], off_px: Off, shape: tuple[int, int]) -> tuple[Region, ...]:
+    """Regions of a picture whose places lie off the frame each by its own way, as they lie in the frame; without those that have left it."""
+    return tuple(moved for region in regions for moved in displaced((region,), off_px(*region.centroid_px), shape))
