@@ -59,11 +59,12 @@ class Pipeline:
         self.settings = settings
         self._policy = policy
         self._rules = rules
-        self._detector = ChangeDetector(settings.compare)
+        self._detector = ChangeDetector(settings.compare, has_foreground=_asks_for_foreground(settings, rules))
         self._showing = Showing(settings, self._detector)
         self._refresh = RollingRefresh(settings.recompute.keyframe_s)
         self.tracks = Tracks(settings.judge)
         self._is_all = isinstance(policy, AllPolicy)
+        self._timed = policy if isinstance(policy, TimedPolicy) else None
         self._is_blind = self._is_all and settings.compare.global_fraction == 1.0  # nothing hangs on what has changed
         self._network: CameraNetwork | None = None
         self._decoder: Decoder | None = None
@@ -130,8 +131,8 @@ class Pipeline:
             self._outputs, self._change, self._costs = outputs, change, None
             self._showing.note(live)
             elapsed_ms = watch.lap("recompute")
-            if isinstance(self._policy, TimedPolicy):
-                self._policy.spent(elapsed_ms)
+            if self._timed is not None:
+                self._timed.spent(elapsed_ms)
         except (BadFrame, InputError) as error:
             return self.not_inspected(str(error), frame.ts, frame.seq, frame.part_id, frame.job_id)
         try:
@@ -194,7 +195,7 @@ class Pipeline:
     def _nearer(self, marked: tuple[Region, ...], judging: Judging, is_whole: bool, live: Mask) -> tuple[tuple[Region, ...], Mask]:
         """What is marked once the places that decide were taken anew, if the verdict is close; and all pixels that were taken."""
         network, decoder = self._network, self._decoder
-        if is_whole or self._is_all or network is None or decoder is None:
+        if is_whole or self._is_all or not self._close_calls.is_on or network is None or decoder is None:
             return marked, live
         taken = self._close_calls.nearer(decoder.candidates, marked, judging, self._allowed)
         if taken is None:
@@ -209,8 +210,10 @@ class Pipeline:
 
     def _wants_whole(self, decoder: Decoder, judging: Judging, said: Verdict) -> bool:
         """Whether the whole network is to decide a frame of which that is said."""
+        if not self._close_calls.is_on:
+            return False
         has_twin = self._audits is not None and self._audits.has_twin
-        return self._close_calls.wants_whole(decoder.candidates, judging, said, isinstance(self._policy, TimedPolicy) or not has_twin)
+        return self._close_calls.wants_whole(decoder.candidates, judging, said, self._timed is not None or not has_twin)
 
     def _whole(self, picture: Image, judging: Judging, found: Found) -> Found:
         """What the whole network finds on the frame, `picture` as it lies for the network; what was `found` where it cannot be read."""
@@ -321,6 +324,7 @@ class Pipeline:
             if self._audits is not None and old._network is not None:
                 self._second = self._new_second_look(self._audits, old._network)
             self._detector.retune(self.settings.compare)
+            self._detector.has_foreground = _asks_for_foreground(self.settings, self._rules)
         self.tracks.restore(old.tracks.snapshot())
 
     def reset(self) -> None:
@@ -419,7 +423,7 @@ class Pipeline:
             scene=change.scene,
             mode=costs.mode if costs else "none",
             live_fraction=change.fraction,
-            foreground_fraction=np.count_nonzero(change.foreground) / change.foreground.size,
+            foreground_fraction=np.count_nonzero(change.foreground) / change.foreground.size if self._detector.has_foreground else None,
             gain=change.gain,
             offset=change.offset,
             full_reason=change.full_reason,
@@ -456,6 +460,11 @@ class Stopwatch:
     def read(self) -> dict[str, float]:
         """Every stage's milliseconds, and `total`."""
         return {**self._laps, "total": (self._last - self._start) * 1e3}
+
+
+def _asks_for_foreground(settings: CameraConfig, rules: tuple[Rule, ...]) -> bool:
+    """Whether anybody wants to know what differs from the reference. Beside a template the network sees that for itself."""
+    return settings.recompute.template == "none" or settings.judge.min_foreground > 0 or len(rules) > 1
 
 
 def sees_alike(one: CameraConfig, other: CameraConfig) -> bool:

@@ -64,8 +64,9 @@ class ChangeDetector:
     There is no time of calibration: the first frame is run whole, and the noise is measured on the second frame before it is compared.
     """
 
-    def __init__(self, settings: ChangeSettings | None = None, kernels: ModuleType = compiled) -> None:
+    def __init__(self, settings: ChangeSettings | None = None, kernels: ModuleType = compiled, has_foreground: bool = True) -> None:
         self.settings = settings or ChangeSettings()
+        self.has_foreground = has_foreground  # without it, against a golden picture, no pixel is foreground
         self._kernels = kernels
         least_px = BELT_VIBRATION_PX if self.settings.motion == "shift" else 0.0
         self._vibration_q8 = round(max(self.settings.vibration_px, least_px) * 256)
@@ -472,6 +473,9 @@ class ChangeDetector:
             against = (background.lamp.light, (background.finer, background.mean, background.spread), self._bounds, background.allowed)
             self._kernels.judge_runs(flat, *against, scratch.runs, count, channels, scratch.flags, raw)
             self._kernels.judge_band(flat, *against, band, channels, scratch.flags, raw)
+        elif not self.has_foreground:
+            background.golden.align(image)
+            return background.foreground.shown
         else:
             band = self._judge_golden(background.golden, background, image, flat, count)
         shown = background.foreground
