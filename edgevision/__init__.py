@@ -7,7 +7,8 @@ Start reading at `pipeline.py`: it alone knows a frame's life. The map of the pa
     config.py       YAML to one frozen Config              yaml_file.py, yaml_settings.py  its places and types, errors by line
     second_look.py  the raw frame, whole, to the verdict   candidate.py, yaml_edit.py  a candidate's settings; values set in the file
     showing.py      frames as the network is shown them, beside a template if it compares
-    close_calls.py  verdicts that hang on numbers near their limits: looked at closer, settled
+    stages.py       what sees for a camera: network, decoder, audits, made for its frames' size
+    account.py      what is written down of a frame     close_calls.py  verdicts near their limits: looked at closer
     reference.py    every key with its default             identifiers.py  UUIDv7 of events and tracks
     capture/        frames come in                         segment/     outputs become regions
     compare/        what moved                             judge/       regions become defects, verdicts, events

@@ -28,6 +28,7 @@ Verbs = Any  # argparse keeps the class of what add_subparsers returns to itself
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb; returns the exit code."""
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")  # of a picture that is damaged a line tells, with what to do
     arguments = parser().parse_args(argv)
     try:
         return int(arguments.verb(arguments))

@@ -2,34 +2,36 @@
 
 What is left out moves scores a little, while a part moves a lot: old pixels beside new ones make seams. No error matters but one that
 takes a number over a limit. So where the verdict would be another within a margin, or is another than a frame ago, those places are
-taken anew first, with all that the network sees from there: cheap, and Memory is fresh there. What is then still within a small margin is
-decided by a run of the whole network beside, as often as may be; what stays undecided is said.
+taken anew first: cheap, and Memory is fresh there. What is then still within a smaller margin is run beside, on the raw frame, with all
+that the network sees from there: that is the whole network's answer at these places, for the price of their pixels. Where most of the
+frame would be wanted, or nobody knows how far the network sees, the whole network runs, as often as may be; what stays undecided is said.
 
 In: candidates of a frame, a way to judge them. Out: masks, decisions. Kept: the last verdict and its places, what was taken anew last, and
-how many whole runs are allowed now.
+how many runs beside are allowed now.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import dataclass, field, replace
+from typing import Literal, NamedTuple
 
 import numpy as np
 
 from edgevision.interfaces import Rule
-from edgevision.judge.close import Regions, hangs_on
-from edgevision.judge.rules import verdict
+from edgevision.judge.close import Regions, hangs_on, is_settled
+from edgevision.judge.rules import AreaScoreRule, verdict
 from edgevision.recompute.settle_settings import SettleSettings
-from edgevision.records import Candidate, ChangeMap, Costs, Defect, Frame, Inspection, Mask, Verdict
+from edgevision.records import Box, Candidate, ChangeMap, Costs, Defect, Frame, Inspection, Mask, Region, Verdict
+from edgevision.segment.places import around
 
-REST = 0.25  # of the margin, for what rests since it was taken anew: there noise alone is left out
-MOST = 0.5  # of the frame, to be taken anew as a place
-BURST = 10  # whole runs that may follow each other
-Outcome = Literal["nearer", "whole", "left"]
+MOST = 0.5  # of the frame, to be looked at as a place
+SLACK_PX = 8  # how far beyond a region of the answer in use the whole network's may begin
+BURST = 10.0  # whole runs that may follow each other
+Outcome = Literal["nearer", "beside", "whole", "left"]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Judging:
     """How regions of one frame are judged; `place` puts them where they lie in it."""
 
@@ -38,11 +40,14 @@ class Judging:
     change: ChangeMap
     place: Callable[[Regions], Regions]
     is_deferred: bool
+    _last: tuple[Regions, tuple[Defect, ...]] | None = field(default=None, init=False)
 
     def defects(self, regions: Regions) -> tuple[Defect, ...]:
         """Of regions as the network's picture has them."""
-        placed = self.place(regions)
-        return tuple(defect for rule in self.rules for defect in rule.judge(placed, self.frame, self.change))
+        if self._last is None or self._last[0] is not regions:
+            placed = self.place(regions)
+            self._last = regions, tuple(defect for rule in self.rules for defect in rule.judge(placed, self.frame, self.change))
+        return self._last[1]
 
     def said(self, defects: Iterable[Defect]) -> tuple[Verdict, str | None]:
         """The verdict, and why."""
@@ -52,6 +57,51 @@ class Judging:
         """As `hangs_on` asks it."""
         found = self.defects(regions)
         return self.said(found)[0], found
+
+    def near(self, candidates: tuple[Candidate, ...], shown: Regions, margin: float) -> Regions:
+        """The regions on which the verdict of those that are shown hangs; () for none."""
+        said, defects = self(shown)
+        return () if self._is_sure(candidates, said, defects, margin) else hangs_on(candidates, said, self, margin)
+
+    def _is_sure(self, candidates: tuple[Candidate, ...], said: Verdict, defects: tuple[Defect, ...], margin: float) -> bool:
+        """Whether `hangs_on` would find none, as far as can be told from single regions: it judges all of them six times, by every rule.
+
+        Rules add up, so one defect of level NG that stays one makes NG whatever the others say.
+        """
+        rule = self.rules[0]
+        if not isinstance(rule, AreaScoreRule):
+            return False
+        height, width = self.frame.image.shape[:2]
+
+        def level(region: Region) -> Verdict | None:
+            placed = self.place((region,))
+            return rule.level_of(placed[0], (height, width)) if placed else None
+
+        if said is Verdict.NG:
+            severe = {one.region.box_px for one in defects if one.rule == rule.name and one.level is Verdict.NG}
+            found = (one for one in candidates if {placed.box_px for placed in self.place((one.region,))} & severe)
+            return any(level(one.region) is Verdict.NG and is_settled(one, level, margin) for one in found)
+        return len(self.rules) == 1 and all(is_settled(one, level, margin) for one in candidates)
+
+
+class Asked(NamedTuple):
+    """What is to be run beside: the pixels (H, W), None for all; and the regions that hang on it."""
+
+    places: Mask | None
+    near: Regions
+
+    @property
+    def price(self) -> float:
+        """As a share of a whole run."""
+        return 1.0 if self.places is None else np.count_nonzero(self.places) / self.places.size
+
+    def settled(self, shown: Regions, theirs: Regions) -> Regions:
+        """The regions of an answer once those of the run beside stand for the near ones; topmost first."""
+        if self.places is None:
+            return theirs
+        boxes = [one.box_px for one in self.near]
+        kept = [one for one in shown if not _meets(one, boxes)] + [one for one in theirs if _meets(one, boxes)]
+        return tuple(sorted(kept, key=lambda one: (one.box_px[1], one.box_px[0], one.box_px)))
 
 
 class CloseCalls:
@@ -72,23 +122,20 @@ class CloseCalls:
         self._said: Verdict | None = None
         self._shown: Regions = ()
         self._taken: Mask | None = None  # what was taken anew last, while nothing moves there
-        self._runs = float(BURST)
+        self._runs = BURST
         self._ts: float | None = None
 
     def nearer(self, candidates: tuple[Candidate, ...], shown: Regions, judging: Judging, allowed: Mask) -> Mask | None:
         """The pixels to take anew before the frame is judged; None for none. Call it once a frame that did not run whole."""
         if not self.settings.enabled or not self.settings.margin or judging.is_deferred or not (candidates or self._shown):
             return None
-        said = judging(shown)[0]
-        near = hangs_on(candidates, said, judging, self.settings.margin)
-        if self._said is not None and said is not self._said:
+        near = judging.near(candidates, shown, self.settings.margin)
+        if self._said is not None and judging(shown)[0] is not self._said:
             near = (*near, *self._shown, *shown)
         if not near:
             return None
-        taken = _around(near, self.settings.reach_px, allowed)
-        if np.count_nonzero(taken) > MOST * taken.size:
-            return None  # a class of the whole picture: as much as a whole run, of which there are only so many
-        if self._is_fresh(taken, judging.change.live) and not hangs_on(candidates, said, judging, REST * self.settings.margin):
+        taken = around(near, self.settings.reach_px, allowed.shape) & allowed
+        if np.count_nonzero(taken) > MOST * taken.size or self._is_fresh(taken, judging.change.live):
             return None
         self.outcome, self._taken = "nearer", taken
         return taken
@@ -99,18 +146,34 @@ class CloseCalls:
             self._taken = None
         return self._taken is not None and not (taken & ~self._taken).any()
 
-    def wants_whole(self, candidates: tuple[Candidate, ...], judging: Judging, said: Verdict, is_late: bool) -> bool:
-        """Whether the whole network is to decide. `is_late`: there is no time for it."""
+    def asks(self, candidates: tuple[Candidate, ...], shown: Regions, judging: Judging, sight_px: int | None) -> Asked | None:
+        """What should be run beside before the verdict of what is shown stands; None for nothing.
+
+        `sight_px`: how far the network sees, None where nobody knows or nothing ran beside before.
+        """
         settings = self.settings
-        self._earn(judging.frame.ts)
         if not settings.enabled or not settings.whole_margin or judging.is_deferred or not candidates:
+            return None
+        near = judging.near(candidates, shown, settings.whole_margin)
+        if not near:
+            return None
+        boxes = [one.box_px for one in near]
+        near = (*near, *(one.region for one in candidates if one.region not in near and _meets(one.region, boxes)))
+        height, width = judging.frame.image.shape[:2]
+        places = None if sight_px is None else around(near, sight_px + SLACK_PX, (height, width))
+        if places is not None and np.count_nonzero(places) > MOST * places.size:
+            places = None
+        return Asked(places, near)
+
+    def may(self, asked: Asked, frame: Frame, is_late: bool) -> bool:
+        """Whether that is run: not where there is no time for it (`is_late`), nor beyond what is allowed; a part always has its run."""
+        self._earn(frame.ts)
+        if is_late or (frame.part_id is None and self._runs < asked.price):
+            self.outcome = "left"
             return False
-        if not hangs_on(candidates, said, judging, settings.whole_margin):
-            return False
-        is_part = judging.frame.part_id is not None
-        self.outcome = "left" if is_late or not (is_part or self._runs >= 1.0) else "whole"
-        self._runs -= self.outcome == "whole" and not is_part
-        return self.outcome == "whole"
+        self.outcome = "whole" if asked.places is None else "beside"
+        self._runs -= asked.price if frame.part_id is None else 0.0
+        return True
 
     def note(self, said: Verdict, shown: Regions) -> None:
         """What was said of the frame in the end, and the regions in the network's picture."""
@@ -118,7 +181,7 @@ class CloseCalls:
 
     def _earn(self, ts: float) -> None:
         past_s = 0.0 if self._ts is None else max(0.0, ts - self._ts)
-        self._runs = min(float(BURST), self._runs + past_s * self.settings.whole_per_s)
+        self._runs = min(BURST, self._runs + past_s * self.settings.whole_per_s)
         self._ts = ts
 
     def begin(self) -> None:
@@ -141,9 +204,8 @@ def together(one: Costs, other: Costs) -> Costs:
     return replace(other, live_fraction=live, macs=macs, mode=mode, steps=[*one.steps, *other.steps])
 
 
-def _around(regions: Regions, reach_px: int, allowed: Mask) -> Mask:
-    mask = np.zeros_like(allowed)
-    for region in regions:
-        x1, y1, x2, y2 = region.box_px
-        mask[max(0, y1 - reach_px) : y2 + reach_px, max(0, x1 - reach_px) : x2 + reach_px] = True
-    return mask & allowed
+def _meets(one: Region, boxes: Iterable[Box]) -> bool:
+    """Whether a region lies at one of the boxes, or a little aside."""
+    x1, y1, x2, y2 = one.box_px
+    left, top, right, low = x1 - SLACK_PX, y1 - SLACK_PX, x2 + SLACK_PX, y2 + SLACK_PX
+    return any(box[0] < right and left < box[2] and box[1] < low and top < box[3] for box in boxes)

@@ -249,7 +249,7 @@ def _cameras(tree: Node, fitter: Fitter) -> dict[str, CameraConfig | None]:
     node = tree.value.get("cameras")
     if node is None or not node.value:
         where, name = (tree.where, "cameras is missing") if node is None else (node.where, "cameras is empty")
-        fitter.problems.append(Problem(where, f"{name}; name at least one camera below `cameras:`; configs/one-camera.yaml shows how"))
+        fitter.problems.append(Problem(where, f"{name}; name a camera below `cameras:`; `edgevision init` writes a file that shows how"))
         return {}
     if not isinstance(node.value, dict):
         text = f"cameras is {shown(node)}; it must be a mapping of camera ids; write `cameras:`, below it `  cam1:`"

@@ -9,8 +9,6 @@
     ├── BadFrame               skip the frame          NOT_INSPECTED with the reason, next frame
     ├── EngineFault            reset and go dense      Memory differs from what it must be
     ├── Unavailable            wait or install         a broker, port, folder or library is missing: exit 69
-    ├── PublishRefused         keep the event          an operator can mend it: the lane holds
-    ├── PublishHopeless        set the event aside     it can never pass
     └── PluginError            disable the plugin      and say which one and why
 
 A message says where, what, the limit and the remedy in one line.
@@ -70,14 +68,6 @@ class Unavailable(EdgevisionError):
     """Something outside is missing: a broker, a port, a folder, a library."""
 
     exit_code = 69
-
-
-class PublishRefused(EdgevisionError):
-    """The broker refused for a reason an operator can mend: keep the event, hold the lane."""
-
-
-class PublishHopeless(EdgevisionError):
-    """This message can never pass: set it aside and count it."""
 
 
 class PluginError(EdgevisionError):

@@ -12,43 +12,57 @@ from dataclasses import replace
 from functools import partial
 from os import PathLike
 from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edgevision.account import Stopwatch, account_of
 from edgevision.close_calls import CloseCalls, Judging, together, with_outcome
 from edgevision.compare import golden
-from edgevision.compare.area import allowed_pixels
 from edgevision.compare.background import ChangeDetector
-from edgevision.compare.belt import Belt, Seen
-from edgevision.compare.image import checked
+from edgevision.compare.belt import Seen
 from edgevision.compare.policy import AllPolicy
-from edgevision.compare.settings import ChangeSettings
 from edgevision.config import CameraConfig, Config, builtin_registry, load
 from edgevision.errors import BadFrame, ConfigError, EngineFault, InputError
 from edgevision.interfaces import Policy, Rule, TimedPolicy
 from edgevision.judge.rules import AreaScoreRule
+from edgevision.judge.standing import Standing
 from edgevision.judge.tracks import Tracks
-from edgevision.placing import displaced, placed
 from edgevision.recompute.arguments import Progress
-from edgevision.recompute.audit import Audit, Audits, AuditSettings
+from edgevision.recompute.audit import Audit
 from edgevision.recompute.camera_network import CameraNetwork
-from edgevision.recompute.engine import SelectiveNetwork
-from edgevision.recompute.load import labels_of, load_for_frames, network_path, span_px_of, threshold_of
+from edgevision.recompute.load import network_path
 from edgevision.recompute.refresh import RollingRefresh
-from edgevision.records import ChangeMap, Costs, Defect, Event, Frame, Image, Inspection, Mask, Region, Verdict
+from edgevision.records import ChangeMap, Costs, Event, Frame, Image, Inspection, Mask, Region, Verdict
 from edgevision.registry import Registry
-from edgevision.second_look import Answer, SecondLook, with_audit
-from edgevision.segment.decoders import Decoder, decoder_for
-from edgevision.segment.facts import NetworkFacts, Placement
+from edgevision.second_look import Answer, with_audit
 from edgevision.segment.names import check_asked
+from edgevision.segment.places import around, displaced, placed
 from edgevision.showing import Showing
-
-Found = tuple[tuple[Region, ...], tuple[Defect, ...]]
+from edgevision.stages import Stages, sees_alike
 
 PROTECT_MARGIN_PX = 8
-RESIZE_TAPS = 2
-SEEING = frozenset({"compare", "recompute", "segment"})
+
+
+class Share(NamedTuple):
+    """What of a frame goes through the network: `live` pixels (H, W), and why."""
+
+    frame: Frame
+    seen: Seen
+    change: ChangeMap
+    live: Mask
+    is_dense: bool  # trust is lost
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the whole network runs."""
+        return self.is_dense or self.change.full_reason is not None
+
+    @property
+    def is_deferred(self) -> bool:
+        """Whether pixels that changed must wait."""
+        return self.live is not self.change.live and bool((self.change.live & ~self.live).any())
 
 
 class Pipeline:
@@ -59,23 +73,18 @@ class Pipeline:
         self.settings = settings
         self._policy = policy
         self._rules = rules
-        self._detector = ChangeDetector(settings.compare, has_foreground=_asks_for_foreground(settings, rules))
+        self._detector = ChangeDetector(settings.compare, has_foreground=asks_for_foreground(settings, rules))
         self._showing = Showing(settings, self._detector)
         self._refresh = RollingRefresh(settings.recompute.keyframe_s)
         self.tracks = Tracks(settings.judge)
+        self._standing = Standing(settings.judge.standing_parts if settings.recompute.template != "none" else 0)
         self._is_all = isinstance(policy, AllPolicy)
         self._timed = policy if isinstance(policy, TimedPolicy) else None
         self._is_blind = self._is_all and settings.compare.global_fraction == 1.0  # nothing hangs on what has changed
-        self._network: CameraNetwork | None = None
-        self._decoder: Decoder | None = None
-        self._audits: Audits | None = None
-        self._second: SecondLook | None = None
+        self._stages: Stages | None = None
         self._close_calls = CloseCalls(settings.recompute.settle)
-        self._allowed: Mask = np.zeros((0, 0), np.bool_)  # where changes count
-        self._costs: Costs | None = None
-        self._belt: Belt | None = None
-        self._size_px = (0, 0)  # (height, width)
         self._full_ts: float | None = None
+        self._costs: Costs | None = None
         self._outputs: Mapping[str, NDArray[np.float32]] = MappingProxyType({})
         self._change: ChangeMap | None = None
 
@@ -109,71 +118,47 @@ class Pipeline:
         """`inspect` without its events: for whoever may let another pipeline's finding be told of this frame."""
         watch = Stopwatch()
         self._close_calls.begin()
-        height, width = frame.image.shape[:2]
         try:
-            network, decoder, audits = self._stages_for(height, width)
-            is_dense = audits.is_dense(frame.ts)
-            self._showing.make_ready(network, frame.image)
-            rows = slice(0, height) if is_dense or self._is_blind else self._refresh.rows(frame.ts, height)
-            seen = self._on_belt(frame, network)
-            change = self._detector.measure(seen.picture, frame.ts, rows)
-            watch.lap("compare")
-            live = np.ones_like(change.live, subok=False) if is_dense else self._policy.select(change)
-            if seen.entered is not None and change.full_reason is None:
-                live = live | seen.entered
-            if live is not change.live:
-                self._detector.complete(change, live)
-            is_full = change.full_reason is not None
-            is_whole = is_full or is_dense
-            picture = self._showing.used(change.corrected, None if is_whole else live)
-            taken = live if is_whole else self._showing.renewed(live)
-            outputs = network.first(picture) if is_whole else network.next(picture, taken)
-            self._outputs, self._change, self._costs = outputs, change, None
-            self._showing.note(live)
-            elapsed_ms = watch.lap("recompute")
-            if self._timed is not None:
-                self._timed.spent(elapsed_ms)
+            stages = self._stages_for(frame.image)
+            share = self._compared(frame, stages, watch)
+            picture, taken = self._recomputed(share, stages, watch)
         except (BadFrame, InputError) as error:
             return self.not_inspected(str(error), frame.ts, frame.seq, frame.part_id, frame.job_id)
+        change, audits = share.change, stages.audits
+        place = partial(placed, off_px=self._detector.off_px, shape=stages.size_px)
+        if stages.belt is not None:
+            place = partial(displaced, off_px=share.seen.off_px, shape=stages.size_px)
+        judging = Judging(self._rules, frame, change, place, share.is_deferred)
         try:
-            audits.check_engine(picture, outputs, taken, frame.ts)
+            audits.check_engine(picture, self._outputs, taken, frame.ts)
             watch.lap("audit")
-            marked = decoder.decode(outputs, network.changed)
+            marked = stages.decoder.decode(self._outputs, stages.network.changed)
             watch.lap("segment")
-            is_moved = self._belt is not None
-            place = partial(displaced, off_px=seen.off_px) if is_moved else partial(placed, off_px=self._detector.off_px)
-            place = partial(place, shape=(height, width))
-            is_deferred = live is not change.live and bool((change.live & ~live).any())
-            judging = Judging(self._rules, frame, change, place, is_deferred)
-            marked, live = self._nearer(marked, judging, is_whole, live)
+            marked, share = self._nearer(marked, judging, share, stages)
             watch.lap("recompute")
         except EngineFault as error:
-            return self._unusable(frame, error) if is_full else self._start_over(frame, error)
+            is_whole = change.full_reason is not None
+            return self._unusable(frame, error, stages) if is_whole else self._start_over(frame, error, stages)
         except InputError as error:  # the settings do not fit the network's outputs
-            return self._unusable(frame, error)
+            return self._unusable(frame, error, stages)
         regions, defects = place(marked), judging.defects(marked)
         said, reason = judging.said(defects)
         watch.lap("judge")
-        audit = self._audit(frame, seen.picture, change, live, Answer(self._outputs, regions, defects, place))
-        if not is_whole and self._wants_whole(decoder, judging, said):
-            regions, defects = self._whole(seen.picture, judging, (regions, defects))
+        audit = self._audit(share, stages, Answer(self._outputs, regions, defects, place))
+        settled = self._settled(marked, judging, share, stages)
+        if settled is not marked:
+            regions, defects = place(settled), judging.defects(settled)
             said, reason = judging.said(defects)
-            watch.lap("recompute")
+        watch.lap("recompute")
         if audit is not None and said is Verdict.OK and (against := audit.trouble or audit.doubt) is not None:
             said, reason = Verdict.WARN, against
         watch.lap("audit")
-        self._take_up(change, live, protected(marked, (height, width)))
-        if self._belt is not None:
-            self._belt.commit()
+        self._take_up(share, stages, marked)
         watch.lap("compare")
-        if is_whole:
-            self._full_ts = frame.ts
         self._close_calls.note(said, marked)
-        found = self._inspection(frame, change, said, reason, (regions, defects), watch)
+        found = self._inspection(share, stages, regions, defects=defects, verdict=said, reason=reason, timing_ms=watch.read())
         found = with_outcome(found, self._close_calls.outcome)
-        if is_whole and not is_full:
-            found = replace(found, full_reason="audit")
-        return with_audit(found, audit, audits.take_notices(), is_dense or audits.is_dense(frame.ts))
+        return with_audit(found, audit, audits.take_notices(), share.is_dense or audits.is_dense(frame.ts))
 
     def tell(self, inspection: Inspection) -> Inspection:
         """The inspection with what it means for the lives of defects: the events. Call it once a frame, with one finding of it."""
@@ -181,106 +166,128 @@ class Pipeline:
             return inspection
         since = time.perf_counter()
         events = self.tracks.update(inspection.defects, inspection.ts, inspection.part_id)
+        doubt = self._standing.note(inspection.part_id, inspection.defects)
+        if doubt.reason is not None or doubt.notices:
+            reason = "; ".join(said for said in (inspection.reason, doubt.reason) if said) or None
+            inspection = replace(inspection, reason=reason, notices=(*inspection.notices, *doubt.notices))
         laps, spent_ms = inspection.timing_ms, (time.perf_counter() - since) * 1e3
         timing_ms = {**laps, **{stage: laps.get(stage, 0.0) + spent_ms for stage in ("judge", "total")}}
         return replace(inspection, events=events, timing_ms=timing_ms)
 
-    def _take_up(self, change: ChangeMap, live: Mask, protect: Mask | None) -> None:
-        """The next frame is compared with what was used for this one, or, where each is shown its template, with that again."""
-        if self._showing.goes_back:
-            self._detector.pass_by(change, protect)
-        else:
-            self._detector.commit(change, live, protect)
+    def _compared(self, frame: Frame, stages: Stages, watch: Stopwatch) -> Share:
+        """What of the frame goes through the network. Raises BadFrame, InputError."""
+        height = stages.size_px[0]
+        is_dense = stages.audits.is_dense(frame.ts)
+        self._showing.make_ready(stages.network, frame.image)
+        rows = slice(0, height) if is_dense or self._is_blind else self._refresh.rows(frame.ts, height)
+        seen = stages.on_belt(frame, self._detector)
+        change = self._detector.measure(seen.picture, frame.ts, rows)
+        watch.lap("compare")
+        live = np.ones_like(change.live, subok=False) if is_dense else self._policy.select(change)
+        if seen.entered is not None and change.full_reason is None:
+            live = live | seen.entered
+        if live is not change.live:
+            self._detector.complete(change, live)
+        return Share(frame, seen, change, live, is_dense)
 
-    def _nearer(self, marked: tuple[Region, ...], judging: Judging, is_whole: bool, live: Mask) -> tuple[tuple[Region, ...], Mask]:
+    def _recomputed(self, share: Share, stages: Stages, watch: Stopwatch) -> tuple[Image, Mask]:
+        """The network's answer brought up to date: the picture that it was given, and the pixels (H, W) that it took of it."""
+        live, network = share.live, stages.network
+        picture = self._showing.used(share.change.corrected, None if share.is_whole else live)
+        taken = live if share.is_whole else self._showing.renewed(live)
+        self._outputs = network.first(picture) if share.is_whole else network.next(picture, taken)
+        self._change, self._costs = share.change, network.costs
+        self._showing.note(live)
+        elapsed_ms = watch.lap("recompute")
+        if self._timed is not None:
+            self._timed.spent(elapsed_ms)
+        return picture, taken
+
+    def _take_up(self, share: Share, stages: Stages, marked: tuple[Region, ...]) -> None:
+        """The next frame is compared with what was used for this one, or, where each is shown its template, with that again."""
+        protect = around(marked, PROTECT_MARGIN_PX, stages.size_px) if marked else None
+        if self._showing.goes_back:
+            self._detector.pass_by(share.change, protect)
+        else:
+            self._detector.commit(share.change, share.live, protect)
+        if stages.belt is not None:
+            stages.belt.commit()
+        if share.is_whole:
+            self._full_ts = share.frame.ts
+
+    def _nearer(self, marked: tuple[Region, ...], judging: Judging, share: Share, stages: Stages) -> tuple[tuple[Region, ...], Share]:
         """What is marked once the places that decide were taken anew, if the verdict is close; and all pixels that were taken."""
-        network, decoder = self._network, self._decoder
-        if is_whole or self._is_all or not self._close_calls.is_on or network is None or decoder is None:
-            return marked, live
-        taken = self._close_calls.nearer(decoder.candidates, marked, judging, self._allowed)
+        if share.is_whole or self._is_all or not self._close_calls.is_on:
+            return marked, share
+        taken = self._close_calls.nearer(stages.decoder.candidates, marked, judging, stages.allowed)
         if taken is None:
-            return marked, live
-        before, change = network.costs, judging.change
+            return marked, share
+        network, change = stages.network, share.change
+        before = network.costs
         self._detector.complete(change, taken)
         self._outputs = network.next(self._showing.used(change.corrected, taken), taken)
         self._costs = together(before, network.costs)
-        live = live | taken
-        self._showing.note(live)
-        return decoder.decode(self._outputs, network.changed), live
+        share = share._replace(live=share.live | taken)
+        self._showing.note(share.live)
+        return stages.decoder.decode(self._outputs, network.changed), share
 
-    def _wants_whole(self, decoder: Decoder, judging: Judging, said: Verdict) -> bool:
-        """Whether the whole network is to decide a frame of which that is said."""
-        if not self._close_calls.is_on:
-            return False
-        has_twin = self._audits is not None and self._audits.has_twin
-        return self._close_calls.wants_whole(decoder.candidates, judging, said, self._timed is not None or not has_twin)
-
-    def _whole(self, picture: Image, judging: Judging, found: Found) -> Found:
-        """What the whole network finds on the frame, `picture` as it lies for the network; what was `found` where it cannot be read."""
-        if self._second is None:
-            return found
+    def _settled(self, marked: tuple[Region, ...], judging: Judging, share: Share, stages: Stages) -> tuple[Region, ...]:
+        """What is marked once what is still close was run beside, on the raw frame; as it was where that cannot be read."""
+        if share.is_whole or not self._close_calls.is_on:
+            return marked
+        calls, audits, second = self._close_calls, stages.audits, stages.second
+        is_late = self._timed is not None or not audits.has_twin
+        asked = calls.asks(stages.decoder.candidates, marked, judging, stages.sight_px if audits.runs else None)
+        if asked is None or not calls.may(asked, share.frame, is_late):
+            return marked
+        raw = self._raw(share.seen.picture)
         try:
-            self._outputs, marked = self._second.whole(self._raw(picture))
+            if asked.places is None:
+                self._outputs, theirs = second.whole(raw)
+            else:
+                theirs, costs = second.near(raw, asked.places)
+                self._costs = together(self._costs or costs, costs)
         except EngineFault:
-            self._close_calls.outcome = "left"
-            return found
-        return judging.place(marked), judging.defects(marked)
+            calls.outcome = "left"
+            return marked
+        return asked.settled(marked, theirs)
 
     def _raw(self, picture: Image) -> Image:
-        """All of the frame that was measured last, as the network is asked about it when it is run whole; valid until the next call."""
+        """All of the frame that was measured last, as it lies for the network, which is asked about it whole; valid until the next call."""
         return self._showing.raw(self._detector.as_allowed(self._showing.lit(picture)))
 
-    def _on_belt(self, frame: Frame, network: CameraNetwork) -> Seen:
-        """The frame as it lies on the belt, what was used and computed moved along; the frame itself where nothing moves."""
-        if self._belt is None or not isinstance(network, SelectiveNetwork):
-            return Seen(frame.image)
-        checked(frame.image, None)
-        seen = self._belt.next(frame.image, frame.way_px)
-        if seen.moved_px != (0, 0):
-            self._detector.shift(*seen.moved_px, seen.picture)
-            network.shift(*seen.moved_px)
-        return seen
-
-    def _start_over(self, frame: Frame, error: EngineFault) -> Inspection:
-        """Memory is not what it must be: forget it, and inspect the frame again with the whole network."""
-        self.forget_scene()
-        if self._audits is not None:
-            self._audits.note_fault(error, frame.ts)
-        return replace(self.look(frame), full_reason=str(error), audit="fault")
-
-    def _audit(self, frame: Frame, picture: Image, change: ChangeMap, live: Mask, answer: Answer) -> Audit | None:
-        """Was anything left that should not have been: looked for in what was left, and by a whole run, each where it is due.
-
-        `picture` is the frame as it lies for the network.
-        """
-        audits, second = self._audits, self._second
-        if audits is None or second is None:
-            return None
-        is_all_taken = live is change.live or self._close_calls.outcome is not None
+    def _audit(self, share: Share, stages: Stages, answer: Answer) -> Audit | None:
+        """Was anything left that should not have been: looked for in what was left, and by a whole run, each where it is due."""
+        audits, change, ts = stages.audits, share.change, share.frame.ts
+        is_all_taken = share.live is change.live or self._close_calls.outcome is not None
         is_all_taken &= self.settings.compare.confirm_frames == 1  # else something is left on purpose
         missed = None
         if is_all_taken and change.full_reason is None:
-            missed = audits.check_input(partial(self._detector.missed, change, live), frame.ts)
-        if not audits.is_map_due(frame.ts):
+            missed = audits.check_input(partial(self._detector.missed, change, share.live), ts)
+        if not audits.is_map_due(ts):
             return None if missed is None else Audit(None, missed)
-        audit = second.look(frame, self._raw(picture), change, answer)
+        audit = stages.second.look(share.frame, self._raw(share.seen.picture), change, answer)
         return audit._replace(trouble=audit.trouble or missed)
 
-    def _unusable(self, frame: Frame, error: EngineFault | InputError) -> Inspection:
+    def _start_over(self, frame: Frame, error: EngineFault, stages: Stages) -> Inspection:
+        """Memory is not what it must be: forget it, and inspect the frame again with the whole network."""
+        self.forget_scene()
+        stages.audits.note_fault(error, frame.ts)
+        return replace(self.look(frame), full_reason=str(error), audit="fault")
+
+    def _unusable(self, frame: Frame, error: EngineFault | InputError, stages: Stages) -> Inspection:
         """Even the whole network's answer cannot be read: say so, and begin with the whole network again."""
         self.forget_scene()
         said = self.not_inspected(str(error), frame.ts, frame.seq, frame.part_id, frame.job_id)
-        if self._audits is None:
-            return said
         if isinstance(error, EngineFault):
-            self._audits.note_fault(error, frame.ts)
-        return with_audit(said, None, self._audits.take_notices(), self._audits.is_dense(frame.ts))
+            stages.audits.note_fault(error, frame.ts)
+        return with_audit(said, None, stages.audits.take_notices(), stages.audits.is_dense(frame.ts))
 
     def not_inspected(
         self, reason: str, ts: float, seq: int | None = None, part_id: str | None = None, job_id: str | None = None
     ) -> Inspection:
         """What is said of a frame or a part that was not inspected: never OK. `seq` is None where it is not known."""
-        known = {"frame_seq": -1 if seq is None else seq, "size_px": self._size_px[::-1], "part_id": part_id, "job_id": job_id}
+        known = {"frame_seq": -1 if seq is None else seq, "size_px": self.size_px[::-1], "part_id": part_id, "job_id": job_id}
         return Inspection.not_made(self.camera, reason, ts, self.settings.judge.ng, **known)
 
     def finish(self, ts: float, reason: str) -> tuple[Event, ...]:
@@ -292,8 +299,7 @@ class Pipeline:
 
         `progress` is called with the network's steps that are ready and how many there are.
         """
-        height, width = image.shape[:2]
-        self._stages_for(height, width, progress)
+        self._stages_for(image, progress)
         self._detector.prepare(image)
 
     def teach(self, picture: Image) -> None:
@@ -305,9 +311,9 @@ class Pipeline:
             raise InputError("recompute.template is none: this network is shown no template; set it to golden")
         self._detector.teach(golden.from_picture(picture))
         self._showing = Showing(self.settings, self._detector)
+        self._standing.reset()
         self.forget_scene()
-        network, _, _ = self._stages_for(*picture.shape[:2])
-        self._showing.begin(network, picture)
+        self._showing.begin(self._stages_for(picture).network, picture)
 
     def take_over(self, old: Pipeline, has_same_files: bool = True) -> None:
         """Go on from another pipeline of this camera: with its open defects, and with its network and scene where both see alike.
@@ -317,14 +323,11 @@ class Pipeline:
         `old` is not used any more. Raises InputError for defects that cannot go on; the rest is done then.
         """
         if has_same_files and sees_alike(self.settings, old.settings):
-            self._detector, self._refresh, self._network = old._detector, old._refresh, old._network
-            self._decoder, self._audits, self._belt = old._decoder, old._audits, old._belt
-            self._size_px, self._full_ts, self._allowed = old._size_px, old._full_ts, old._allowed
-            self._showing = old._showing
-            if self._audits is not None and old._network is not None:
-                self._second = self._new_second_look(self._audits, old._network)
+            self._detector, self._refresh, self._showing, self._full_ts = old._detector, old._refresh, old._showing, old._full_ts
+            self._stages = None if old._stages is None else old._stages.judged_by(self._rules[0], self.settings)
             self._detector.retune(self.settings.compare)
-            self._detector.has_foreground = _asks_for_foreground(self.settings, self._rules)
+            self._detector.has_foreground = asks_for_foreground(self.settings, self._rules)
+        self._standing.reset(old._standing.has_said)
         self.tracks.restore(old.tracks.snapshot())
 
     def reset(self) -> None:
@@ -337,11 +340,8 @@ class Pipeline:
         self._detector.reset()
         self._refresh.reset()
         self._close_calls.reset()
-        if self._belt is not None:
-            self._belt.reset()
-        if self._network is not None and self._decoder is not None:
-            self._network.reset()
-            self._decoder.reset()
+        if self._stages is not None:
+            self._stages.forget_scene()
 
     def shown(self, image: Image, as_taken: bool = False) -> Image:
         """All of the frame inspected last as the network is given it, uint8; beside its template, and in its light, where it is shown one.
@@ -353,7 +353,7 @@ class Pipeline:
     @property
     def size_px(self) -> tuple[int, int]:
         """(height, width) of the frames, (0, 0) before the first one."""
-        return self._size_px
+        return (0, 0) if self._stages is None else self._stages.size_px
 
     @property
     def noise_measured(self) -> float | None:
@@ -368,7 +368,7 @@ class Pipeline:
     @property
     def network(self) -> CameraNetwork | None:
         """The engine, once the first frame's size is known."""
-        return self._network
+        return None if self._stages is None else self._stages.network
 
     @property
     def outputs(self) -> Mapping[str, NDArray[np.float32]]:
@@ -381,130 +381,37 @@ class Pipeline:
             raise InputError("no frame was inspected yet; call inspect first")
         return replace(self._change, corrected=frame.image)
 
-    def _stages_for(self, height: int, width: int, progress: Progress | None = None) -> tuple[CameraNetwork, Decoder, Audits]:
-        """The network, its decoder and its audits, made for the first frame's size. Raises BadFrame for a frame of another size."""
-        if self._network is None or self._decoder is None or self._audits is None:
-            is_belt = self.settings.compare.motion == "shift"
-            self._network = load_for_frames(self.settings.recompute, height, width, progress, is_belt)
-            if is_belt and isinstance(self._network, SelectiveNetwork):
-                self._belt = _belt_for(self._network, self.settings.compare, (height, width))
-            self._decoder = self._new_decoder(self._network, (height, width))
-            self._audits = Audits(self._network, AuditSettings.of(self.settings.recompute))
-            self._size_px = (height, width)
-            self._allowed = allowed_pixels(self.settings.compare, height, width).astype(np.bool_)
-            self._second = self._new_second_look(self._audits, self._network)
-        if (height, width) != self._size_px:
-            was_height, was_width = self._size_px
-            raise BadFrame(
-                f"frame is {width}x{height}, this camera gave {was_width}x{was_height} before; set the camera back or restart it"
-            )
-        return self._network, self._decoder, self._audits
+    def _stages_for(self, image: Image, progress: Progress | None = None) -> Stages:
+        """What sees, made for the first frame's size. Raises BadFrame for a frame of another size."""
+        size_px = image.shape[0], image.shape[1]
+        if self._stages is None:
+            self._stages = Stages.made_for(size_px, self.settings, self._rules[0], progress)
+        self._stages.check(size_px)
+        return self._stages
 
-    def _new_second_look(self, audits: Audits, network: CameraNetwork) -> SecondLook:
-        return SecondLook(
-            audits, self._new_decoder(network, self._size_px), self._rules[0], self.settings.segment.kind not in ("boxes", "names")
-        )
-
-    def _new_decoder(self, network: CameraNetwork, size_px: tuple[int, int]) -> Decoder:
-        return decoder_for(self.settings.segment, size_px, facts_of(network, *size_px))
-
-    def _inspection(self, frame: Frame, change: ChangeMap, said: Verdict, reason: str | None, found: Found, watch: Stopwatch) -> Inspection:
-        regions, defects = found
-        height, width = self._size_px
-        costs = self._costs or (self._network.costs if self._network is not None else None)
-        full_ts = frame.ts if self._full_ts is None else self._full_ts
-        return Inspection(
+    def _inspection(self, share: Share, stages: Stages, regions: tuple[Region, ...], **said: Any) -> Inspection:
+        ts, costs = share.frame.ts, self._costs or stages.network.costs
+        account = account_of(
+            share.frame,
+            share.change,
+            regions,
+            self._detector.has_foreground,
             camera=self.camera,
-            frame_seq=frame.seq,
-            ts=frame.ts,
-            size_px=(width, height),
-            verdict=said,
-            reason=reason,
-            scene=change.scene,
-            mode=costs.mode if costs else "none",
-            live_fraction=change.fraction,
-            foreground_fraction=np.count_nonzero(change.foreground) / change.foreground.size if self._detector.has_foreground else None,
-            gain=change.gain,
-            offset=change.offset,
-            full_reason=change.full_reason,
-            regions=regions,
-            defects=defects,
-            events=(),
-            score=max((region.score for region in regions), default=0.0),
-            threshold=self.settings.judge.ng,
+            mode=costs.mode,
             costs=costs,
-            timing_ms=watch.read(),
-            part_id=frame.part_id,
-            job_id=frame.job_id,
-            dropped_since_last=frame.dropped_since_last,
-            simulated=frame.simulated,
-            since_full_ms=(frame.ts - full_ts) * 1e3,
+            threshold=self.settings.judge.ng,
+            since_full_ms=(ts - (ts if self._full_ts is None else self._full_ts)) * 1e3,
+            **said,
         )
-
-
-class Stopwatch:
-    """Milliseconds by stage; a stage entered twice adds up."""
-
-    def __init__(self) -> None:
-        self._start = self._last = time.perf_counter()
-        self._laps: dict[str, float] = {}
-
-    def lap(self, stage: str) -> float:
-        """Put the time since the last lap down to this stage; returns it."""
-        now = time.perf_counter()
-        elapsed_ms = (now - self._last) * 1e3
-        self._laps[stage] = self._laps.get(stage, 0.0) + elapsed_ms
-        self._last = now
-        return elapsed_ms
-
-    def read(self) -> dict[str, float]:
-        """Every stage's milliseconds, and `total`."""
-        return {**self._laps, "total": (self._last - self._start) * 1e3}
-
-
-def _asks_for_foreground(settings: CameraConfig, rules: tuple[Rule, ...]) -> bool:
-    """Whether anybody wants to know what differs from the reference. Beside a template the network sees that for itself."""
-    return settings.recompute.template == "none" or settings.judge.min_foreground > 0 or len(rules) > 1
-
-
-def sees_alike(one: CameraConfig, other: CameraConfig) -> bool:
-    """Do two configurations differ at most in judging and in what only watches: network, scene and reference of the one serve the other."""
-    apart = {"compare": {"adjust"}, "recompute": {"shift"}}
-    first, second = (camera.model_dump(mode="json", include=set(SEEING), exclude=apart) for camera in (one, other))
-    return first == second
-
-
-def protected(regions: tuple[Region, ...], shape: tuple[int, int]) -> Mask | None:
-    """Pixels that the reference must not learn: the regions' boxes with a margin. None where there are none."""
-    if not regions:
-        return None
-    mask = np.zeros(shape, np.bool_)
-    for region in regions:
-        x1, y1, x2, y2 = region.box_px
-        mask[max(0, y1 - PROTECT_MARGIN_PX) : y2 + PROTECT_MARGIN_PX, max(0, x1 - PROTECT_MARGIN_PX) : x2 + PROTECT_MARGIN_PX] = True
-    return mask
-
-
-def _belt_for(network: SelectiveNetwork, settings: ChangeSettings, frame_px: tuple[int, int]) -> Belt:
-    """The belt that a network follows. Raises InputError where its steps are too long to be of use."""
-    axis = 1 if settings.motion_axis == "x" else 0
-    step = network.shift_step_px[axis]
-    if step > frame_px[axis] // 4:
-        raise InputError(
-            f"compare.motion is shift, but this network moves in steps of {step} px along {settings.motion_axis}, more than a quarter of "
-            "the frame; use a fully convolutional network, or motion none"
-        )
-    return Belt(settings, step, 0 if network.input_shape[2:] == frame_px else RESIZE_TAPS)
-
-
-def facts_of(network: CameraNetwork, height: int, width: int) -> NetworkFacts:
-    """What a decoder must know of the network that watches frames of (height, width)."""
-    said, settings = network.metadata, network.preprocess
-    placement = Placement.of((height, width), network.input_shape[2:], settings.resize if settings is not None else "stretch")
-    return NetworkFacts(labels_of(said), threshold_of(said), span_px_of(network, height, width), placement, said, network.sha256)
+        return replace(account, full_reason="audit") if share.is_whole and account.full_reason is None else account
 
 
 def _only_camera(config: Config) -> str:
     if len(config.cameras) != 1:
         raise ConfigError(f"the configuration has {len(config.cameras)} cameras ({', '.join(config.cameras)}); name the one that is meant")
     return next(iter(config.cameras))
+
+
+def asks_for_foreground(settings: CameraConfig, rules: tuple[Rule, ...]) -> bool:
+    """Whether anybody wants to know what differs from the reference. Beside a template the network sees that for itself."""
+    return settings.recompute.template == "none" or settings.judge.min_foreground > 0 or len(rules) > 1

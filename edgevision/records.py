@@ -167,7 +167,7 @@ class Event:
 class Notice:
     """What a person should know of how a camera is inspected. `what` names the one thing; `is_over` takes back what was said of it.
 
-    `kind` is audit | shift | rollout; `text` says what, by how much, and what to do.
+    `kind` is audit | shift | rollout | template; `text` says what, by how much, and what to do.
     """
 
     kind: str

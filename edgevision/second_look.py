@@ -16,7 +16,7 @@ from edgevision.errors import EngineFault
 from edgevision.interfaces import Rule
 from edgevision.judge.agreement import unlike
 from edgevision.recompute.audit import Audit, Audits, Outputs
-from edgevision.records import ChangeMap, Defect, Frame, Inspection, Notice, Region, Scene
+from edgevision.records import ChangeMap, Costs, Defect, Frame, Inspection, Mask, Notice, Region, Scene
 from edgevision.segment.decoders import Decoder
 
 
@@ -39,6 +39,7 @@ class SecondLook:
 
     def __init__(self, audits: Audits, decoder: Decoder, rule: Rule, has_maps: bool = True) -> None:
         self._audits, self._decoder, self._rule, self._has_maps = audits, decoder, rule, has_maps
+        self._read = 0  # runs beside, when the decoder last read one
 
     def look(self, frame: Frame, raw: NDArray[Any], change: ChangeMap, answer: Answer) -> Audit:
         """Run `raw`, the frame as the network takes it, whole, and compare. Call it where the audits say that it is due."""
@@ -58,7 +59,19 @@ class SecondLook:
         outputs = self._audits.run_whole(raw)
         return outputs, self._decoded(outputs)
 
+    def near(self, raw: NDArray[Any], places: Mask) -> tuple[tuple[Region, ...], Costs]:
+        """The whole network's regions on `raw`, right where it sees nothing but `places` (H, W), and what they cost.
+
+        Raises InputError before the first whole run, EngineFault for NaN.
+        """
+        run = self._audits.run_near(raw, places)
+        if self._audits.runs != self._read + 1:
+            return self._decoded(run.outputs), run.costs
+        self._read += 1
+        return self._decoder.decode(run.outputs, run.changed), run.costs
+
     def _decoded(self, outputs: Outputs) -> tuple[Region, ...]:
+        self._read = self._audits.runs
         self._decoder.reset()
         return self._decoder.decode(outputs, {})
 

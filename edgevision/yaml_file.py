@@ -85,7 +85,7 @@ def read_tree(text: str, path: Path, problems: list[Problem]) -> Node:
     _note_tabs(text, str(path), problems)
     tree = _compose(text, str(path), (), problems)
     if tree is None:
-        hint = "the file is empty; it needs at least `cameras:`; copy configs/one-camera.yaml to start from"
+        hint = "the file is empty; it needs at least `cameras:`; `edgevision init` writes one to start from"
         raise refusal([*problems, Problem(f"{path}:1:1", hint)])
     if not isinstance(tree.value, dict):
         raise refusal([*problems, Problem(tree.where, f"the file holds {shown(tree)}; it must hold sections such as `cameras:`")])
@@ -116,7 +116,7 @@ def read_text(path: Path) -> str:
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a pipe would hang a blocking open
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
-        raise ConfigError(f"{path}: {reason}; name a readable YAML file; copy configs/one-camera.yaml to start from") from error
+        raise ConfigError(f"{path}: {reason}; name a readable YAML file; `edgevision init` writes one to start from") from error
     try:
         if not stat.S_ISREG(os.fstat(handle).st_mode):
             raise ConfigError(f"{path}: is not a regular file; name a YAML file")

@@ -91,6 +91,12 @@ def test_the_error_tree_is_drawn_in_full():
             assert drawn.index(base.__name__) < drawn.index(name), f"{name} stands before {base.__name__} in the tree"
 
 
+def test_every_error_is_raised_or_caught_somewhere():
+    names = [name for name, value in vars(errors).items() if isinstance(value, type) and issubclass(value, errors.EdgevisionError)]
+    sources = "".join(path.read_text() for path in (ROOT / "edgevision").rglob("*.py") if path.name != "errors.py")
+    assert [name for name in names if not re.search(rf"\b{name}\b", sources)] == []
+
+
 def readme_command(kind: str) -> str:
     found = re.search(rf"^<!-- {kind} command -->\n```[a-z]*\n(.+)\n```$", (ROOT / "README.md").read_text(), re.MULTILINE)
     assert found, f"README.md: put the {kind} command on one line in a fence below `<!-- {kind} command -->`"

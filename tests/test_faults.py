@@ -20,8 +20,8 @@ cameras:
   cam:
     source: {type: synthetic}
     judge: {warn: 0.8, ng: 0.9, min_area_px: 12}
-    recompute: {audit_every: 8, audit_engine_every: 2, audit_cooldown_s: 0.5, settle: {enabled: false}}
-"""  # what is looked at closer is mended there, whatever the fault: lost pixels are then caught later, and matter less
+    recompute: {audit_every: 8, audit_engine_every: 2, audit_cooldown_s: 0.5}
+"""
 CAUGHT_WITHIN, STAYS, ALL = 48, 8, 90
 
 

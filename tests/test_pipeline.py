@@ -11,9 +11,8 @@ import edgevision as ev
 from edgevision.capture.synthetic import Line, SyntheticSettings
 from edgevision.config import builtin_registry, load
 from edgevision.errors import ConfigError, EngineFault
-from edgevision.pipeline import sees_alike
-from edgevision.placing import displaced, placed
-from edgevision.records import Region, Scene, Verdict
+from edgevision.records import Scene, Verdict
+from edgevision.stages import sees_alike
 
 CONFIG = """
 cameras:
@@ -194,10 +193,3 @@ def test_over_a_belt_what_was_computed_moves_along(tmp_path):
     twin = ev.SelectiveNetwork.load(Path(ev.__file__).parent / "networks/weights/default.onnx", input_shape=network.input_shape)
     fresh = twin.first(network.used())
     assert all(np.array_equal(value.view(np.uint32), fresh[name].view(np.uint32)) for name, value in outputs.items())
-
-
-def test_a_region_off_its_frame_is_put_where_it_lies():
-    region = Region("hole", 0.9, (0, 2, 4, 6), 16, ((0, 2), (4, 2), (4, 6)), (2.0, 4.0))
-    (moved,) = displaced((region,), (0, 5), (10, 8))
-    assert (moved.box_px, moved.polygon, moved.centroid_px) == ((5, 2, 8, 6), ((5, 2), (8, 2), (8, 6)), (7.0, 4.0))
-    assert displaced((region,), (0, 8), (10, 8)) == ()

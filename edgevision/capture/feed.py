@@ -59,11 +59,6 @@ class Feed:
         """Only parts come, no other frames."""
         return self.settings.type != "free_run"
 
-    @property
-    def waiting_parts(self) -> int:
-        """Parts that wait for their frame or their inspection."""
-        return len(self._queue)
-
     def open(self) -> None:
         """Start the camera; with a trigger, in a thread of its own."""
         self._over = None

@@ -40,6 +40,7 @@ LEAST_SAMPLES = 50
 POINTS_EVERY = 4
 DAZZLED_SHARE = 0.25
 DAZZLED_FRAMES = 30
+CLOSER_LOOK = 0.25  # of golden_fraction: with more than that changed it is asked whether the frame shows the same product
 BELT_VIBRATION_PX = 1.0  # two frames of a belt, each half a pixel off at most
 
 
@@ -157,6 +158,8 @@ class ChangeDetector:
         if self._first is None and (self._background is None or self._background.frames == 0):
             return self._begin(image, flat)
         background = self._open()
+        if background.likeness is not None and not background.began_golden:
+            background.likeness.refuse_other(image, self.settings.golden_likeness)
         samples = self._fit_light(background, flat)
         steadied = self._steadied(background, image, flat)
         if steadied is not None:
@@ -171,7 +174,7 @@ class ChangeDetector:
             self._renew(background)
         found = self._find(background, flat, limits)
         if background.began_golden:
-            self._refuse_alien(background, found)
+            self._refuse_alien(background, found, image)
         if background.dazzled or found > self.settings.global_fraction * background.allowed_px:
             background.scratch.weak[:] = 0
             self._refuse_dazzled(background)
@@ -187,6 +190,8 @@ class ChangeDetector:
             self._pending = _Pending(change, flat, flat, change.live, len(flat))
             return change
         background = Background(self.settings, image, self.golden)
+        if background.likeness is not None:
+            background.likeness.refuse_other(image, self.settings.golden_likeness)
         self._sample(background, flat, flat)
         self._background = background
         return self._whole(background, image, flat, Scene.NORMAL, "first")
@@ -307,16 +312,21 @@ class ChangeDetector:
         background.bright = bright / max(seen, 1)
         return int(n)
 
-    def _refuse_alien(self, background: Background, found: int) -> None:
-        """Raises BadFrame where so much has changed that the frame does not show the golden picture's part."""
+    def _refuse_alien(self, background: Background, found: int, image: Image) -> None:
+        """Raises BadFrame where so much has changed, or so little is alike, that the frame does not show the golden picture's part."""
         share, limit = found / background.allowed_px, self.settings.golden_fraction
-        if share > limit:
+        try:
+            if share > limit:
+                raise BadFrame(
+                    f"not the part of its template: {share:.0%} of the picture differs, the limit is {limit:.0%} (compare.golden_fraction)"
+                    "; is it another product, or does it lie elsewhere? Teach its template, or put it right"
+                )
+            if background.likeness is not None and share > CLOSER_LOOK * limit:
+                background.likeness.refuse_other(image, self.settings.golden_likeness)
+        except BadFrame:
             background.scratch.weak[:] = 0
             background.lamp.reset()  # the next frame's light does not begin with what another part was taken for
-            raise BadFrame(
-                f"not the part of its template: {share:.0%} of the picture differs, the limit is {limit:.0%} (compare.golden_fraction); is "
-                "it another product, or does it lie elsewhere? Teach its template, or put it right"
-            )
+            raise
 
     def _refuse_dazzled(self, background: Background) -> None:
         """Raises BadFrame while much of the picture has just become saturated: the camera's exposure is still catching up."""

@@ -86,6 +86,13 @@ class ChangeSettings(Settings):
         description="For recompute.template: a frame of which more than this share has changed does not show the golden picture's part, "
         "and is not inspected.",
     )
+    golden_likeness: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="Of the places where a frame has edges, the share that must be as in the golden picture, or another product is shown "
+        "and it is not inspected; for parts that lie within a few pixels; 0: not looked at.",
+    )
     reference_frames: int = Field(
         512, ge=64, le=1_000_000, description="Frames after which the running reference has learnt a change that stays."
     )

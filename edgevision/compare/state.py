@@ -16,6 +16,7 @@ from edgevision.compare.belt import entering, move
 from edgevision.compare.golden import Golden
 from edgevision.compare.golden_view import GoldenView
 from edgevision.compare.light import Lamp
+from edgevision.compare.likeness import Likeness
 from edgevision.compare.masks import MaskPool, ShownMask
 from edgevision.compare.places import Places
 from edgevision.compare.restless import Restless
@@ -71,6 +72,8 @@ class Background:
         self.is_stale = False  # the tolerances are of an earlier picture in use: nothing was looked for since
         self.began_golden = False  # the golden picture itself was the first frame, so that `used` is it and what differed from it
         self.golden = None if golden is None else GoldenView(golden, image, self.allowed, self.level_shift, settings)
+        has_likeness = golden is not None and settings.golden_likeness > 0
+        self.likeness = Likeness(golden.mean, self.allowed, float(1 << self.level_shift)) if golden and has_likeness else None
         self.steady = Steady((height, width), self.channels, self.level_shift, settings.steady_px)
         self.places = Places((height, width), self.channels, self.level_shift, settings.places_px)
         self.lamp = Lamp((height, width, self.channels), image.dtype, self.level_shift, self.span)

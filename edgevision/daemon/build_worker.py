@@ -29,13 +29,14 @@ from edgevision.daemon.sinks import SinkRunner
 from edgevision.daemon.talk import Order
 from edgevision.daemon.worker import Setup
 from edgevision.errors import EdgevisionError, UnsupportedNetwork
-from edgevision.pipeline import Pipeline, sees_alike
+from edgevision.pipeline import Pipeline
 from edgevision.publish.payload import Identity
 from edgevision.publish.pictures import Pictures
 from edgevision.publish.topics import Topics
 from edgevision.recompute.arguments import Progress
 from edgevision.recompute.load import check_network, network_path
 from edgevision.registry import Registry
+from edgevision.stages import sees_alike
 
 log = logging.getLogger("edgevision")
 

@@ -26,7 +26,7 @@ def check(path: Path, has_probe: bool = False) -> dict[str, Any]:
     registry = builtin_registry()
     try:
         config = load(path, registry=registry)
-        lines = [f"{path}: sound, {len(config.cameras)} cameras, sha256 {config.sha256[:12]}"]
+        lines = [f"{path}: sound, {len(config.cameras)} camera{'s' * (len(config.cameras) != 1)}, sha256 {config.sha256[:12]}"]
         for name, camera in config.cameras.items():
             network = network_path(camera.recompute)
             check_network(camera.recompute)

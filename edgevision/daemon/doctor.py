@@ -60,7 +60,8 @@ def doctor(path: Path | None) -> dict[str, Any]:
             findings += [Finding("configuration", "fail", line) for line in str(error).splitlines()]
             exit_code = error.exit_code
         else:
-            findings.append(Finding("configuration", "ok", f"{path}: {len(config.cameras)} cameras, sha256 {config.sha256[:12]}"))
+            count = f"{len(config.cameras)} camera{'s' * (len(config.cameras) != 1)}"
+            findings.append(Finding("configuration", "ok", f"{path}: {count}, sha256 {config.sha256[:12]}"))
             findings += [*secrets(config), *cameras(config), *streams(config), *disk(config), *outbox(config)]
             findings += broker(config.mqtt, Topics(config.mqtt.base, config.node.id))
     if not exit_code and any(finding.grade == "fail" for finding in findings):

@@ -33,6 +33,7 @@ from edgevision.daemon.talk import (
     Commit,
     Counted,
     Go,
+    Loading,
     Offer,
     Order,
     Prepare,
@@ -102,6 +103,7 @@ class Keeper:
         self.prepared = self.applied = 0
         self.refusal: str | None = None
         self.voice = Voice(identity, 0.0)
+        self._loaded = Loading(0, 0)
         self._voices = {0: self.voice}
         self._desk = desk
         self._order: Order | None = None
@@ -123,6 +125,12 @@ class Keeper:
         return None if self._life is None else self._life.pid
 
     @property
+    def loaded(self) -> str:
+        """How far its worker's network is ready, for people: `camera-1 (12 of 40 steps)`."""
+        ready, steps = self._loaded.ready, self._loaded.steps
+        return f"{self.name} ({ready} of {steps} steps)" if steps else self.name
+
+    @property
     def listened_s(self) -> float | None:
         """When its listening thread last went round, on the monotonic clock; None where none is needed."""
         return None if self._life is None or self._life.is_over else self._life.listened_s
@@ -133,6 +141,7 @@ class Keeper:
         self.refusal = self.trouble = None
         self._is_stalled = self._is_killed = False
         self.exit_code = 0
+        self._loaded = Loading(0, 0)
         self._desk.board.begin_life(self.name)
         begin = Begin(self.name, order, self._desk.boot_id, self._desk.told(self.name))
         self.stage = Stage.LOADING
@@ -282,7 +291,9 @@ class Keeper:
 
     def _note(self, word: Word) -> None:
         """A step in a life, or in a change of orders."""
-        if isinstance(word, Ready):
+        if isinstance(word, Loading):
+            self._loaded = word
+        elif isinstance(word, Ready):
             self.voice = word.voice
             self.prepared = 0 if self._order is None else self._order.number
             self.stage = Stage.READY

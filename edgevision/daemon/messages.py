@@ -44,8 +44,11 @@ class Composer:
     is_synced: Callable[[], bool | None] = is_clock_synced
     candidate: Identity | None = None
 
-    def compose(self, inspection: Inspection) -> tuple[Draft, ...]:
-        """The inspection's events, then its result: a triggered part always gets one; and what a person should know."""
+    def compose(self, inspection: Inspection, is_recorded: bool = False) -> tuple[Draft, ...]:
+        """The inspection's events, then its result: a triggered part always gets one; and what a person should know.
+
+        `is_recorded`: its time is a recording's own, and the frame has no age.
+        """
         now_s = self.clock()
         drafts = [self._event(event, inspection, now_s) for event in inspection.events]
         if self.has_results or inspection.part_id is not None:
@@ -53,6 +56,8 @@ class Composer:
             drafts.append(
                 Draft(body["event_id"], inspection.camera, self.topics.result(inspection.camera), body, RANKS[inspection.verdict])
             )
+        if is_recorded:
+            drafts = [replace(draft, body=_ageless(draft.body)) for draft in drafts]
         return (*drafts, *(self._notice(notice, inspection, now_s) for notice in inspection.notices))
 
     def compose_end(self, events: tuple[Event, ...], camera: str) -> tuple[Draft, ...]:
@@ -82,3 +87,7 @@ class Composer:
     def _speaker(self, inspection: Inspection | None = None) -> Identity:
         is_candidate = inspection is not None and inspection.judged_by == "candidate" and self.candidate is not None
         return replace(self.candidate if is_candidate and self.candidate else self.identity, clock_synced=self.is_synced())
+
+
+def _ageless(body: Mapping[str, Any]) -> dict[str, Any]:
+    return {**body, "frame": {**body["frame"], "age_ms": None}} if "frame" in body else dict(body)

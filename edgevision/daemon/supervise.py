@@ -45,6 +45,7 @@ DRAIN_S = 3.0  # with the goodbye to the broker, the two stay below ten seconds
 LISTEN_S = 20.0  # a commit may have to wait for a slow disk
 CONNECT_S = 60.0  # beside its own time limits, connecting may have to wait for a name server
 EXTEND_S = 30
+LOADING_S = 10.0  # who waits for the first start is told so often how far it is
 SWITCH_S = 0.0005  # for so long the page or a figure may keep the interpreter from a thread that passes on an alert
 
 
@@ -141,7 +142,9 @@ class Supervisor:
         firsts = [name for index, name in enumerate(parts.keepers) if networks.index(networks[index]) == index]
         for wave in (firsts, [name for name in parts.keepers if name not in firsts]):
             for name in wave:
+                log.info("loading the network of %s; the first start on a computer compiles its kernels", name)
                 parts.keepers[name].start(self._order)
+            told_s = time.monotonic()
             while any(parts.keepers[name].stage is not Stage.READY for name in wave):
                 self._pause()
                 if self._is_stopping:
@@ -152,7 +155,11 @@ class Supervisor:
                     if keeper.stage is Stage.OVER:
                         log.critical("%s", keeper.trouble)
                         return False
-                parts.notifier.send(f"STATUS=loading {', '.join(wave)}", f"EXTEND_TIMEOUT_USEC={EXTEND_S * 1_000_000}")
+                status = f"loading {', '.join(parts.keepers[name].loaded for name in wave)}"
+                if time.monotonic() - told_s >= LOADING_S:
+                    told_s = time.monotonic()
+                    log.info("still %s", status)
+                parts.notifier.send(f"STATUS={status}", f"EXTEND_TIMEOUT_USEC={EXTEND_S * 1_000_000}")
         return True
 
     def _begin(self) -> None:
@@ -168,7 +175,8 @@ class Supervisor:
             self._page.start()
         parts.notifier.send("READY=1", f"STATUS={len(parts.keepers)} cameras")
         mqtt = self.config.mqtt
-        log.info("running: node %s, %d cameras, broker %s:%d", parts.topics.node, len(parts.keepers), mqtt.host, mqtt.port)
+        names = ", ".join(parts.keepers) or "no camera"
+        log.info("running: node %s, %s, broker %s:%d", parts.topics.node, names, mqtt.host, mqtt.port)
 
     def _watch(self) -> None:
         """Turn after turn until the end. A disk that fails for a while costs the figures, not the service."""

@@ -43,8 +43,8 @@ class Tally:
         self._buckets = [0] * (len(BOUNDS_S) + 1)
         self._inspect_s = 0.0
 
-    def seen(self, inspection: Inspection) -> bool:
-        """Note an inspection that was told; True when its verdict or its scene is news."""
+    def seen(self, inspection: Inspection, is_recorded: bool = False) -> bool:
+        """Note an inspection that was told; True when its verdict or its scene is news. `is_recorded`: its time is a recording's own."""
         with self._lock:
             last, self._last = self._last, inspection
             self._counters["frames"] += 1
@@ -55,7 +55,7 @@ class Tally:
             if inspection.close_call is not None:
                 self._families["close_calls"][inspection.close_call] += 1
             if inspection.mode != "none":
-                self._note_run(inspection)
+                self._note_run(inspection, is_recorded)
             return last is None or (last.verdict, last.scene) != (inspection.verdict, inspection.scene)
 
     def count(self, name: str, amount: int = 1) -> None:
@@ -120,7 +120,7 @@ class Tally:
                 **{name: dict(family) for name, family in self._families.items()},
             )
 
-    def _note_run(self, inspection: Inspection) -> None:
+    def _note_run(self, inspection: Inspection, is_recorded: bool) -> None:
         """Under the lock: the times and shares of a frame that the network saw."""
         total_s = inspection.timing_ms["total"] / 1e3
         self._total_ms.append(inspection.timing_ms["total"])
@@ -133,7 +133,8 @@ class Tally:
         if inspection.full_reason is not None:
             self._families["full_runs"][inspection.full_reason if inspection.full_reason in FULL_REASONS else "engine_fault"] += 1
         self._latest["live_fraction"] = inspection.live_fraction
-        self._latest["frame_age_s"] = max(0.0, self._clock() - inspection.ts)
+        if not is_recorded:
+            self._latest["frame_age_s"] = max(0.0, self._clock() - inspection.ts)
         if inspection.audit_disagreement is not None:
             self._latest["audit_disagreement"] = inspection.audit_disagreement
 

@@ -307,6 +307,7 @@ class Worker:
     def _load(self, frame: Frame) -> None:
         """Only now is the size of the frames known. It may take a while, and whoever watches sees that it goes on."""
         with contextlib.suppress(BadFrame, InputError):  # the inspection says it, too
+            log.info("%s: fits its network to frames of %dx%d", self.name, frame.image.shape[1], frame.image.shape[0])
             self._outlets.loading(0, 0)
             self._setup.pipeline.prepare(frame.image, self._outlets.loading)
         self._outlets.advance()
@@ -319,7 +320,7 @@ class Worker:
         complaint = None if is_online else camera.counters.last_error or "no frame yet"
         is_news = self._outlets.tally.set_availability("online" if is_online else "offline", complaint)
         if is_online and is_news:
-            log.info("%s: online", self.name)
+            log.info("%s: online%s", self.name, "; a recording, whose time stamps are its own" if camera.is_recorded else "")
         elif is_news or complaint not in (None, self._complaint):  # a camera that never came is told of too
             log.warning("%s: offline: %s", self.name, complaint)
         self._complaint = complaint
@@ -366,10 +367,11 @@ class Worker:
             log.log(logging.INFO if notice.is_over else logging.WARNING, "%s: %s", self.name, notice.text)
         inspection = replace(inspection, notices=news) if inspection.notices else inspection
         self._outlets.note(inspection)
-        self._commit(self._setup.composer.compose(inspection))
+        is_recorded = bool(self._setup.feed.camera.is_recorded)
+        self._commit(self._setup.composer.compose(inspection, is_recorded))
         if inspection.events:
             self._keep_tracks()
-        is_news = self._outlets.tally.seen(inspection) or bool(news)
+        is_news = self._outlets.tally.seen(inspection, is_recorded) or bool(news)
         for sink in self._setup.sinks:
             sink.deliver(inspection)
         self._report(is_news)

@@ -23,14 +23,26 @@ Judge = Callable[[Regions], tuple[Verdict, tuple[Defect, ...]]]
 
 
 def hangs_on(candidates: Sequence[Candidate], said: Verdict, judge: Judge, margin: float) -> Regions:
-    """The regions on which the verdict that was `said` hangs: what other rules' answers differ in, or all where that is no region; () for
-    none: no verdict within the margin, a logarithm of odds, is another."""
-    others = [defects for verdict, defects in _otherwise(candidates, judge, margin) if verdict is not said]
-    if not others:
+    """The regions on which the verdict that was `said` hangs; () for none: no verdict within the margin, a logarithm of odds, is another.
+
+    All that are judged otherwise within the margin: once one of them is settled, the verdict may hang on the next. Where that is no
+    region, all of them.
+    """
+    others = tuple(_otherwise(candidates, judge, margin))
+    if all(verdict is said for verdict, _ in others):
         return ()
-    levels = [{_place(defect.region): defect.level for defect in defects} for defects in (judge(_shown(candidates, 0.0))[1], *others)]
+    answers = (judge(_shown(candidates, 0.0))[1], *(defects for _, defects in others))
+    levels = [{_place(defect.region): defect.level for defect in defects} for defects in answers]
     near = tuple(one.region for one in candidates if len({told.get(_place(one.region)) for told in levels}) > 1)
     return near or tuple(one.region for one in candidates)
+
+
+def is_settled(one: Candidate, level: Callable[[Region], Verdict | None], margin: float) -> bool:
+    """Whether a rule that looks at each region alone finds the same `level` in this one (None: no defect) however `hangs_on` moves it."""
+    levels = {level(_moved(one.region, way)) if one.excess + way >= 0 else None for way in (-margin, margin)}
+    if one.excess >= 0 and len(levels) == 1:
+        levels |= {level(moved) for moved in (one.region, *_aside(one.region))}
+    return len(levels) == 1
 
 
 def _otherwise(candidates: Sequence[Candidate], judge: Judge, margin: float) -> Iterator[tuple[Verdict, tuple[Defect, ...]]]:
@@ -39,13 +51,20 @@ def _otherwise(candidates: Sequence[Candidate], judge: Judge, margin: float) -> 
         yield judge(tuple(_moved(region, way) for region in _shown(candidates, way)))
     shown = _shown(candidates, 0.0)
     if shown:
-        for right, down in ((ASIDE_PX, 0), (-ASIDE_PX, 0), (0, ASIDE_PX), (0, -ASIDE_PX)):
-            yield judge(tuple(replace(one, centroid_px=(one.centroid_px[0] + right, one.centroid_px[1] + down)) for one in shown))
+        for moved in zip(*(_aside(one) for one in shown), strict=True):
+            yield judge(moved)
 
 
 def _shown(candidates: Sequence[Candidate], way: float) -> Regions:
     """Those that are regions of the answer, were all odds moved that way."""
     return tuple(one.region for one in candidates if one.excess + way >= 0)
+
+
+def _aside(region: Region) -> Iterator[Region]:
+    """The region with its middle a little to the right, left, below and above."""
+    x, y = region.centroid_px
+    for right, down in ((ASIDE_PX, 0), (-ASIDE_PX, 0), (0, ASIDE_PX), (0, -ASIDE_PX)):
+        yield replace(region, centroid_px=(x + right, y + down))
 
 
 def _moved(region: Region, way: float) -> Region:

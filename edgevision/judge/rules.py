@@ -69,6 +69,13 @@ class JudgeSettings(Settings):
     gate_px: float = Field(
         18.0, gt=0.0, le=1000.0, description="How far a defect may lie from its expected place and still be the same one."
     )
+    standing_parts: int = Field(
+        5,
+        ge=0,
+        le=1000,
+        description="With recompute.template: after so many parts in a row with a defect at one place the template is doubted, in a notice "
+        "and in the results; 0: never.",
+    )
     merge_gap_px: float = Field(10.0, ge=0.0, le=1000.0, description="Regions closer than this are pieces of one defect.")
     restart_s: float = Field(10.0, ge=0.0, le=86_400.0, description="After a longer stop every open defect ends with reason `restart`.")
 
@@ -102,24 +109,29 @@ class AreaScoreRule:
         """The defects among the regions, in their order."""
         return tuple(defect for region in regions if (defect := self._defect(region, frame.image, change)) is not None)
 
-    def _defect(self, region: Region, image: Image, change: ChangeMap) -> Defect | None:
+    def level_of(self, region: Region, frame_px: tuple[int, int]) -> Verdict | None:
+        """The level by score, area and middle, in a frame of (height, width); None: no defect. What else counts is the outline alone."""
         if region.score < self.settings.warn or region.area_px < self.settings.min_area_px:
             return None
         x, y = region.centroid_px
-        height, width = image.shape[:2]
+        height, width = frame_px
         margin = self.settings.edge_margin_px
         if not (margin <= x <= width - margin and margin <= y <= height - margin):
             return None
-        zone = zone_at(region.centroid_px, self.settings.zones)
-        if zone is None and self.settings.zones:
+        if self.settings.zones and zone_at(region.centroid_px, self.settings.zones) is None:
+            return None
+        return Verdict.NG if region.score >= self.settings.ng else Verdict.WARN
+
+    def _defect(self, region: Region, image: Image, change: ChangeMap) -> Defect | None:
+        level = self.level_of(region, (image.shape[0], image.shape[1]))
+        if level is None:
             return None
         if self.settings.min_foreground and share_of(region, change.foreground) < self.settings.min_foreground:
             return None
         if self.settings.known_px and change.golden is not None and is_known(region.box_px, image, change.golden, self.settings.known_px):
             return None
-        is_ng = region.score >= self.settings.ng
-        level, limit = (Verdict.NG, self.settings.ng) if is_ng else (Verdict.WARN, self.settings.warn)
-        return Defect(region, level, limit, self.name, roi=zone)
+        limit = self.settings.ng if level is Verdict.NG else self.settings.warn
+        return Defect(region, level, limit, self.name, roi=zone_at(region.centroid_px, self.settings.zones))
 
 
 def share_of(region: Region, mask: Mask) -> float:

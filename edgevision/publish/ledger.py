@@ -30,7 +30,7 @@ class Ledger:
         try:
             path.open("rb").close()
         except FileNotFoundError as error:
-            text = "there is no such file; name the configuration that the service runs, or the file itself"
+            text = "there is no such file; name the configuration of a service that has run, or the file itself"
             raise Unavailable(f"outbox {path}: {text}") from error
         except OSError as error:
             raise Unavailable(f"outbox {path}: {error.strerror}; ask as the service's user or as root") from error

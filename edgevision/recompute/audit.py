@@ -17,11 +17,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from edgevision.errors import EngineFault
+from edgevision.errors import EngineFault, InputError
 from edgevision.recompute.call import Call, Window
 from edgevision.recompute.camera_network import CameraNetwork
 from edgevision.recompute.trust import AuditSettings, Trust
-from edgevision.records import Mask, Notice
+from edgevision.records import Box, Costs, Mask, Notice
 
 __all__ = ["Audit", "AuditSettings", "Audits", "EngineAudit", "MapAudit"]
 
@@ -121,6 +121,7 @@ class MapAudit:
         self._settings = settings
         self._twin = net.sibling(has_foreign=False)  # its whole runs are to be our own, however many follow each other
         self._turn = Turn(settings.map_every, settings.map_every_s)
+        self.runs = 0
 
     def is_due(self, ts: float, haste: int = 1) -> bool:
         """Call once a frame: whether its turn has come, by frames or by time (s); `haste` times sooner than usual."""
@@ -128,7 +129,13 @@ class MapAudit:
 
     def run(self, frame: NDArray[Any]) -> Outputs:
         """The whole network's answer on the raw frame; valid until the next run."""
+        self.runs += 1
         return self._twin.first(frame)
+
+    def run_near(self, frame: NDArray[Any], near: Mask) -> Near:
+        """The same wherever an answer sees nothing but `near` (H, W) of the frame, at the price of these pixels. Not before `run`."""
+        self.runs += 1
+        return Near(self._twin.next(frame, near), self._twin.changed, self._twin.costs)
 
     def disagreement(self, raw: Outputs, outputs: Outputs) -> float:
         """Share of output values that lie further than the tolerance from what the raw frame gives: the worst output's."""
@@ -138,6 +145,14 @@ class MapAudit:
     def failed(self, disagreement: float) -> bool:
         """Whether that is more than the limit."""
         return disagreement > self._settings.limit
+
+
+class Near(NamedTuple):
+    """A run of a part beside: its outputs, their boxes that may differ from the run before, what it cost."""
+
+    outputs: Outputs
+    changed: Mapping[str, Box | None]
+    costs: Costs
 
 
 class Audit(NamedTuple):
@@ -230,6 +245,17 @@ class Audits:
     def run_whole(self, frame: NDArray[Any]) -> Outputs:
         """The whole network's answer on the raw frame, for `conclude`. Call it when a map audit is due."""
         return {} if self._map is None else self._map.run(frame)
+
+    @property
+    def runs(self) -> int:
+        """How often the second Memory was run."""
+        return 0 if self._map is None else self._map.runs
+
+    def run_near(self, frame: NDArray[Any], near: Mask) -> Near:
+        """What the whole network says of the raw frame wherever it sees nothing but `near` (H, W). Raises InputError before a whole run."""
+        if self._map is None or not self._map.runs:
+            raise InputError("the second Memory is empty; call run_whole first")
+        return self._map.run_near(frame, near)
 
     def conclude(self, raw: Outputs, outputs: Outputs, unlike: str | None, ts: float, is_close: bool = False) -> Audit:
         """Compare the two answers; `unlike` says in words which defect one of them shows and the other does not, None for none.

@@ -13,6 +13,7 @@ from edgevision.kernels.forms import Backend, Broadcast, Chain, Combine, Convolv
 from edgevision.recompute.memory import GAP_PX, Memory
 from edgevision.recompute.plan import Ref, Step
 from edgevision.recompute.runs import reach, same
+from edgevision.records import StepCost
 
 _MAC_NS = MappingProxyType({"f32": 0.02, "bf16": 0.011, "u8": 0.007})
 _SLOW_MAC_NS = 0.1
@@ -70,6 +71,11 @@ class BoundStep:
         """Share of the pixels that were recomputed."""
         return self.pixels / self.target.size_px
 
+    def cost(self) -> StepCost:
+        """What the last call cost: all of the above at once, as every frame asks for it of every step."""
+        pixels = self.pixels
+        return StepCost(self.step.name, "selective", pixels / self.target.size_px, pixels * self.step.macs_px, self.seconds)
+
     def verify(self, window: tuple[float, float, float, float]) -> int:
         """Recompute a patch in place, (x1, y1, x2, y2) as shares of the picture; how many pixels moved. A sound Memory has none."""
         target = self.target
@@ -80,7 +86,7 @@ class BoundStep:
         before = target.live[top:bottom].copy()
         target.live[top:bottom] = 0
         count = bottom - top
-        self.runs[:count] = [(row, left, right) for row in range(top, bottom)]
+        self.runs[:count, 0], self.runs[:count, 1], self.runs[:count, 2] = np.arange(top, bottom), left, right
         self.link.kernel(self.runs, 0, count)
         moved = int(np.count_nonzero(target.live[top:bottom]))
         target.live[top:bottom] = before

@@ -48,6 +48,10 @@ class CameraNetwork(Protocol):
     def costs(self) -> Costs:
         """What the last call cost."""
 
+    @property
+    def sight_px(self) -> int | None:
+        """How far about a place of the pictures that it is now given an answer there sees; None where nobody knows."""
+
     def set_preprocess(self, settings: Preprocess | None = None) -> None:
         """From now on `first` and `next` take 8-bit frames. Forgets the Memory."""
 

@@ -37,6 +37,7 @@ from edgevision.recompute.copies import TensorOf
 from edgevision.recompute.foreign import Foreign, ForeignNetwork
 from edgevision.recompute.gate import learn_gate, open_gate
 from edgevision.recompute.graph import Graph, read_graph
+from edgevision.recompute.horizon import horizon_px
 from edgevision.recompute.intake import Entrance
 from edgevision.recompute.island import Island, bind_island, compile_island
 from edgevision.recompute.lower import lower
@@ -147,6 +148,7 @@ class SelectiveNetwork:
         self._entrance = Entrance(self._memory.planes[network.plan.input], network.backend, self._memory.runs)
         tensors, outputs = network.graph.outputs, network.plan.outputs
         self._tensors = {name: TensorOf(self._memory, tensors[name], ref) for name, ref in outputs.items() if isinstance(ref, Ref)}
+        self._dense_macs = network.plan.dense_macs
         self._foreign = None if network.foreign is None else Foreign(network.foreign, self._steps, self._entrance.plane)
         self._mode = "cached"
         self._preprocess: Preprocess | None = None
@@ -363,6 +365,12 @@ class SelectiveNetwork:
         """The steps (down, right) in which this network moves, in pixels of the pictures it is given: its strides."""
         return self._known_motion().step_px
 
+    @property
+    def sight_px(self) -> int | None:
+        """How far about a place of the pictures that it is now given an answer there sees; None where nobody knows."""
+        entrance = self._entrance
+        return horizon_px(self._network.plan, entrance.intake, entrance.picture_px)
+
     def _known_motion(self) -> Motion:
         """How this network moves with the pictures that it is now given."""
         if not self._memory.buffers:
@@ -463,16 +471,18 @@ class SelectiveNetwork:
         steps = [self._cost(step) for step in self._steps] if not self._is_foreign else [self._foreign_cost()]
         taken = self._entrance.plane.live_px / self._entrance.plane.size_px if self._mode != "full" else 1.0
         note = "" if self._network.foreign is None else self._network.foreign.failure
-        return Costs(taken, sum(step.macs for step in steps), self.plan.dense_macs, self._mode, steps, note)
+        return Costs(taken, sum(step.macs for step in steps), self._dense_macs, self._mode, steps, note)
 
     def _cost(self, step: AnyBound) -> StepCost:
+        if isinstance(step, BoundStep):
+            return step.cost()
         how, macs = ("island", 0) if isinstance(step, Island) else ("selective", step.macs)
         return StepCost(step.step.name, how, step.live_fraction, macs, step.seconds)
 
     def _foreign_cost(self) -> StepCost:
         did_run = self._mode == "foreign" and self._foreign is not None
         seconds = self._foreign.seconds if self._foreign is not None and did_run else 0.0
-        return StepCost("the whole network in OpenVINO", "foreign", float(did_run), self.plan.dense_macs * did_run, seconds)
+        return StepCost("the whole network in OpenVINO", "foreign", float(did_run), self._dense_macs * did_run, seconds)
 
     def _ended(self) -> Outputs:
         """The results of a call that has run to its end. What is copied of them is among what a call writes."""

@@ -196,7 +196,7 @@ def _fix_shape(model: Model, file: Path, input_shape: Shape | None) -> None:
     declared = model.inputs[0].get_partial_shape()
     wanted = input_shape or _filled(declared)
     if wanted is None:
-        raise UnsupportedNetwork(f"{file}: input shape {declared} is open; give input_shape, for example (1, 3, 720, 1280)")
+        raise UnsupportedNetwork(f"{file}: input shape {declared} is open; give input_shape (--input-shape), for example 1,3,720,1280")
     if len(wanted) != 4 or wanted[0] != 1 or min(wanted) < 1:
         raise UnsupportedNetwork(f"{file}: input shape {tuple(wanted)} is no image; it must be (1, channels, height, width)")
     if declared.is_dynamic or tuple(declared.to_shape()) != tuple(wanted):

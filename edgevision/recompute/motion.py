@@ -47,7 +47,7 @@ class Motion:
     def __init__(self, plan: Plan, layout: Layout, intake: Intake, picture_px: tuple[int, int]) -> None:
         self._plan, self._layout = plan, layout
         self._roots = tuple(layout.borders)
-        self._intake = tuple(_intake_sight(plan, intake, axis, picture_px[axis]) for axis in (0, 1))
+        self._intake = tuple(intake_sight(plan, intake, axis, picture_px[axis]) for axis in (0, 1))
         self._scales = tuple(self._scales_of(axis) for axis in (0, 1))
         self._known: dict[tuple[int, int], Moves] = {}
         down, right = (lcm(*(scale.numerator for scale in scales.values() if scale)) for scales in self._scales)
@@ -170,7 +170,7 @@ def set_ends(steps: Sequence[BoundStep | Island | BoundAttention], moves: Moves 
             step.chain.ends[step.place] = end if isinstance(end, tuple) else 0
 
 
-def _intake_sight(plan: Plan, intake: Intake, axis: int, picture_px: int) -> Sight:
+def intake_sight(plan: Plan, intake: Intake, axis: int, picture_px: int) -> Sight:
     """What the input's pixels see of the picture."""
     if intake.resize is not None:
         return axis_sight((intake.resize.rows, intake.resize.columns)[axis], picture_px)

@@ -14,17 +14,19 @@ class SettleSettings(Settings):
         True, description="Look closer where a verdict hangs on numbers near their limits, for what was left out may have moved them."
     )
     margin: float = Field(
-        1.5, ge=0, le=2.5, description="How near: those places are taken anew, all their pixels. A logarithm of odds; 0: never."
+        1.0, ge=0, le=2.5, description="How near: those places are taken anew, all their pixels. A logarithm of odds; 0: never."
     )
-    reach_px: int = Field(
-        40, ge=0, le=1024, description="How far around such a place is taken anew, too, in frame pixels: what the network sees from there."
-    )
+    reach_px: int = Field(16, ge=0, le=1024, description="How far around such a place is taken anew, too, in frame pixels.")
     whole_margin: float = Field(
-        0.3,
+        0.75,
         ge=0,
         le=2.5,
-        description="What is so near even then is decided by a run of the whole network, in the Memory of audit_every; 0: never.",
+        description="What is so near even then is decided by the whole network on the raw frame, run in the Memory of audit_every with all "
+        "that it sees from there; 0: never.",
     )
     whole_per_s: float = Field(
-        2.0, ge=0, le=1000, description="So many of these in a second at most, on average; triggered parts always have theirs."
+        2.0,
+        ge=0,
+        le=1000,
+        description="The pixels of so many whole frames in a second at most, on average; triggered parts always have theirs.",
     )

@@ -127,6 +127,11 @@ class SpliceNetwork:
         backend = means.get("backend", "compiled")
         return cls(SharedNetwork(graph, crops, plan, entry, open_backend(backend) if isinstance(backend, str) else backend, limit))
 
+    @property
+    def sight_px(self) -> int | None:
+        """None: what crops see beside theirs is measured, not known."""
+        return None
+
     def sibling(self, has_foreign: bool = True) -> SpliceNetwork:
         """The same network for another camera: compiled models are shared, Memory is its own and empty. There is no foreign mode here."""
         twin = SpliceNetwork(self._shared)

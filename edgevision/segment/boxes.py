@@ -152,7 +152,12 @@ class BoxDecoder:
         height, width = self._shape_px
         regions = []
         for (x1, y1, x2, y2), place in self._tell(corners, labels, values):
-            box_px = [min(max(round(x1), 0), width), min(max(round(y1), 0), height), min(max(round(x2), 0), width), min(max(round(y2), 0), height)]
+            box_px = [
+                min(max(round(x1), 0), width),
+                min(max(round(y1), 0), height),
+                min(max(round(x2), 0), width),
+                min(max(round(y2), 0), height),
+            ]
             regions.append(self._region(box_px, self._labels[int(labels[place])], float(values[place])))
         shown = [region for region in regions if region is not None][: self.settings.max_regions]
         return tuple(sorted(shown, key=lambda region: (region.box_px[1], region.box_px[0], region.box_px, region.label)))

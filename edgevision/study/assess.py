@@ -44,7 +44,6 @@ UNDISTURBED = 0.8  # CPU seconds a second, of one engine that has the PC to itse
 EXCUSED = 1.5  # times the network's own restlessness
 TELLING, LEAST_TELLING, STEADY_VERDICTS = 4.0, 1e-3, 0.95
 GOOD_SAVING, LEAST_SAVING = 2.0, 1.15
-LOCAL_SHARE = 0.25
 
 
 UNTELLING = (

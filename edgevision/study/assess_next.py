@@ -40,7 +40,7 @@ def next_steps(findings: Findings) -> list[tuple[str, str]]:
     if findings.is_disturbed:
         found.append(("Stop what else runs on this PC and assess again: the milliseconds above are too long.", again))
     if grade(findings) != "no":
-        found.append(("Point it at the camera: configs/one-camera.yaml is a file to begin with.", "edgevision check --probe line.yaml"))
+        found.append(("Point it at the camera: `edgevision init` writes a file to begin with.", "edgevision check --probe line.yaml"))
     found.append(
         ("Set the thresholds from pictures of good and of bad parts.", "edgevision tune CAM --good good/ --bad bad/ --config line.yaml")
     )

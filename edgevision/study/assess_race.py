@@ -24,7 +24,6 @@ from edgevision.compare.settings import ChangeSettings
 from edgevision.config import CameraConfig
 from edgevision.errors import BadFrame, ConfigError, EngineFault, InputError
 from edgevision.judge.rules import AreaScoreRule
-from edgevision.pipeline import facts_of
 from edgevision.recompute.audit import Audits, AuditSettings
 from edgevision.recompute.camera_network import CameraNetwork
 from edgevision.recompute.engine import SelectiveNetwork
@@ -33,6 +32,7 @@ from edgevision.recompute.plan import Step
 from edgevision.recompute.refresh import RollingRefresh
 from edgevision.records import ChangeMap, Costs, Frame, Verdict
 from edgevision.segment.decoders import decoder_for
+from edgevision.stages import facts_of
 from edgevision.study.assess_energy import Meter, Spent
 from edgevision.study.disagreement import Scale, Span, disagreement, probable_outputs, scale_of
 from edgevision.study.peers.openvino_dense import OpenVinoDense
@@ -133,7 +133,6 @@ class Race:
     whole_ms: list[float] = field(default_factory=list)
     probable: frozenset[str] = frozenset()
     network: CameraNetwork | None = None
-    has_verdicts: bool = True
     notes: list[str] = field(default_factory=list)
 
     def note(self, text: str) -> None:
@@ -291,7 +290,6 @@ class Racer:
 
     def _no_verdicts(self, error: Exception) -> None:
         self._judge = None
-        self.race.has_verdicts = False
         self.race.note(f"verdicts are not compared, because the settings do not read this network's answer: {error}")
 
     def _step(self, number: int, frame: Frame) -> None:

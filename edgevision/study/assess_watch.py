@@ -26,7 +26,6 @@ from edgevision.study.recording import read_frames
 LEAST_FRAMES = 10
 MOST_FRAMES = 1_000_000
 REASONS = 5
-BUSY_SHARE = 0.9  # the quantile of the changed share that is shown as a busy frame
 
 
 @dataclass(slots=True)

@@ -98,7 +98,7 @@ class Demo:
             raise ConfigError(
                 f"camera {self.camera_id} has source {camera.source.type!r}; the demo needs `synthetic`, whose truth is known"
             )
-        self.line_settings = camera.source.settings
+        self.line_settings = camera.source.settings.model_copy(update={"seed": settings.seed})
         self.frames = max(1, round(settings.seconds * self.line_settings.fps))
         self.line = Line(self.line_settings)
         self.pipeline = Pipeline.from_config(config, self.camera_id, registry)
@@ -158,7 +158,7 @@ def run_demo(settings: DemoSettings, is_quiet: bool = False) -> dict[str, Any]:
     Raises ConfigError for a configuration whose camera is not synthetic, Unavailable when the broker cannot start.
     """
     path = settings.config or share_folder("configs") / "demo.yaml"
-    config = load(path, env={"EDGEVISION_CAMERAS__LINE__SOURCE__SEED": str(settings.seed)}, registry=builtin_registry())
+    config = load(path, env={}, registry=builtin_registry())
     with tempfile.TemporaryDirectory(prefix="edgevision-demo-") as state, EmbeddedBroker() as broker, DemoView.opened(is_quiet) as view:
         demo = Demo(settings, config, Path(state), broker)
         try:

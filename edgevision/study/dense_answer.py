@@ -9,13 +9,14 @@ from __future__ import annotations
 from edgevision.config import CameraConfig
 from edgevision.errors import InputError
 from edgevision.judge.rules import AreaScoreRule, verdict
-from edgevision.pipeline import Pipeline, facts_of
+from edgevision.pipeline import Pipeline
 from edgevision.recompute.graph import is_quantised_file
 from edgevision.recompute.load import network_path
 from edgevision.recompute.preprocess import Preprocess, build_intake
 from edgevision.records import ChangeMap, Frame, Image, Region, Verdict
 from edgevision.registry import Registry
 from edgevision.segment.decoders import decoder_for
+from edgevision.stages import facts_of
 from edgevision.study.peers.openvino_dense import OpenVinoDense
 from edgevision.study.tensors import tensor_of
 

@@ -24,12 +24,13 @@ from edgevision.compare.align import Limits
 from edgevision.compare.golden import learn
 from edgevision.config import CameraConfig, Config, builtin_registry
 from edgevision.errors import BadFrame, ConfigError, InputError, Unavailable
-from edgevision.pipeline import Pipeline, facts_of
+from edgevision.pipeline import Pipeline
 from edgevision.recompute.engine import SelectiveNetwork
 from edgevision.recompute.graph import read_graph, read_metadata
 from edgevision.records import Frame, Image, Inspection, Region, Verdict
 from edgevision.registry import Registry
 from edgevision.segment.settings import SegmentSettings
+from edgevision.stages import facts_of
 from edgevision.study import growth
 from edgevision.study.dense_answer import DenseAnswer
 from edgevision.study.evaluate_page import Album, page_of
@@ -37,7 +38,7 @@ from edgevision.study.growth import courses, is_near
 from edgevision.study.lights import LIGHTS, in_light
 from edgevision.study.memory_growth import growth_mb
 from edgevision.study.ranking import Ranker, Reading, marked
-from edgevision.study.recipe import Recipe, find_recipe
+from edgevision.study.recipe import Recipe, find_recipe, refuse_other_recipe
 from edgevision.study.report import check_page, write_whole
 from edgevision.study.scores import MaskTally, auroc, average_precisions, best_f_score, f_score_at
 from edgevision.study.sets import Case, layout_of, open_set
@@ -173,6 +174,7 @@ def camera_of(recipe: Recipe, weights: Path | None = None) -> tuple[str, CameraC
         if not weights.is_file():
             raise InputError(f"{weights}: no such file; give the .onnx or .xml that `edgevision train --recipe` wrote")
         read_graph(weights)
+        refuse_other_recipe(weights, recipe)
         changes["network"] = weights
         camera = camera.model_copy(update={"segment": segment_of(weights, camera.segment)})
     return name, camera.model_copy(update={"recompute": camera.recompute.model_copy(update=changes)}), registry
@@ -248,7 +250,7 @@ def answers(
                 if len(stands) > SIZES_KEPT:
                     stands.popitem(last=False)
                 if not line.is_ordered:
-                    settle(stands[image.shape], case, image)
+                    settle(stands[image.shape], case, image, audited_before(number, line.settings.recompute.audit_every_s))
             stands.move_to_end(image.shape)
             stand = stands[image.shape]
             begin(stand, case)
@@ -307,14 +309,23 @@ def refuse_other_size(case: Case, image: Image) -> None:
         raise InputError(f"{case.template}: is {ours}, its picture {case.picture} {wanted}; put one of its size in its place")
 
 
-def settle(stand: Stand, case: Case, image: Image) -> None:
-    """Show a picture until it is settled how such pictures are run, as it is after a camera's first ones. Forgets what was shown.
+def audited_before(number: int, every_s: float) -> float:
+    """When, before the picture of this number, a camera of one picture a second is audited by a whole run.
+
+    A stand that is new, for a size that was not seen yet, is as late for its next one as a camera that saw them all: else each is audited.
+    """
+    return max(0.0, (number - 1) // every_s * every_s) if every_s else float(number)
+
+
+def settle(stand: Stand, case: Case, image: Image, ts: float) -> None:
+    """Show a picture, at this time, until it is settled how such pictures are run, as it is after a camera's first ones. Forgets what
+    was shown.
 
     Only where all of each is run there is a choice.
     """
     for number in range(SETTLING_FRAMES):
         begin(stand, case)
-        mode = stand.pipeline.inspect(Frame(image, float(number), number)).mode
+        mode = stand.pipeline.inspect(Frame(image, ts, number)).mode
         stand.pipeline.reset()
         if mode not in ("full", "foreign"):
             break

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgevision.records import Image, Inspection, Verdict
-from edgevision.study.picture import COLOURS, colour
+from edgevision.study.picture import COLOURS, colour, write_on
 from edgevision.study.report import Card, Level, Section, figures, note, page, picture, plot, table
 from edgevision.study.sets import Case
 
@@ -83,21 +83,17 @@ def _drawn(case: Case, inspection: Inspection, image: Image) -> NDArray[np.uint8
         tint = COLOURS.get(defect.level, (200, 200, 200))
         cv2.rectangle(shown, (x1 - 3, y1 - 3), (x2 + 2, y2 + 2), tint, 1)
         said = f"{defect.region.label} {defect.region.score:.2f}"
-        _write(shown, said, (x1, y1), tint)
+        write_on(shown, said, (x1, y1), tint)
     return shown
 
 
-def _write(picture: NDArray[np.uint8], words: str, corner: tuple[int, int], tint: tuple[int, int, int]) -> None:
-    """Above that corner of a box, or as near as all of it can be read; on a dark rim, as a picture may be of any lightness."""
-    (width, height), _ = cv2.getTextSize(words, cv2.FONT_HERSHEY_SIMPLEX, 0.45, 1)
-    x = max(2, min(corner[0], picture.shape[1] - width - 2))
-    y = corner[1] - 6 if corner[1] > height + 8 else corner[1] + height + 4
-    for ink, thick in (((20, 20, 20), 3), (tint, 1)):
-        cv2.putText(picture, words, (x, y), cv2.FONT_HERSHEY_SIMPLEX, 0.45, ink, thick, cv2.LINE_AA)
-
-
 def _cards(report: dict[str, Any]) -> list[Card]:
+    found, alarmed = report["bad_found"], report["good_alarmed"]
     cards = []
+    if report["bad"]:
+        cards.append(Card(f"{found} of {report['bad']}", "bad ones found", "good" if found == report["bad"] else "poor"))
+    if report["good"]:
+        cards.append(Card(f"{alarmed} of {report['good']}", "good ones alarmed", "poor" if alarmed else "good"))
     for name, words in (("map", "mean average precision"), ("image_auroc", "image AUROC"), ("iou", "defect IoU"), ("f_score", "F-score")):
         if name in report:
             cards.append(Card(f"{report[name]:.3f}", words))
@@ -118,10 +114,15 @@ def _cards(report: dict[str, Any]) -> list[Card]:
 
 
 def _every(report: dict[str, Any]) -> str:
-    rows = [(key, _shown(value)) for key, value in report.items() if key not in ("courses", "classes", "text") and value is not None]
+    shown = {key: value for key, value in report.items() if key not in ("courses", "classes", "text") and value not in (None, [], {})}
+    rows = [(key, _shown(value)) for key, value in shown.items()]
     rows += [(f"average precision of {label}", f"{value:.3f}") for label, value in report.get("classes", {}).items()]
     return table(("figure", "value"), rows) if rows else note("nothing was measured")
 
 
 def _shown(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{_shown(each)} {name}" for name, each in value.items())
+    if isinstance(value, list):
+        return "; ".join(map(_shown, value))
     return f"{value:.4g}" if isinstance(value, float) else str(value)

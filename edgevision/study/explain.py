@@ -144,7 +144,8 @@ def _looked_at(seen: Seen) -> Iterator[Section]:
         heads, blocks = kept.shape[0], kept[:, block].sum(axis=1)
         who = f"Red: all {heads} heads look there; yellow: few." if heads > 1 else "Red: its one head looks there."
         least, most = int(blocks.min()), int(blocks.max())
-        caption = f"White: the tokens that ask. {who} A head looks at {most if least == most else f'{least} to {most}'} blocks of tokens."
+        looks = f"A head looks at {most if least == most else f'{least} to {most}'} blocks of tokens."
+        caption = f"White: the tokens that ask; green: those whose answer moved. {who} {looks}"
         shown = [picture(drawn, caption), *_why(one, block, seen)]
         words = f"{kind}, {kept.mean():.1%} of the blocks kept, {one.live_fraction:.1%} of the queries run. {one.state.note}".rstrip()
         yield Section(one.step.name, words, [figures(*shown)])

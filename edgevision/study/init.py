@@ -1,7 +1,8 @@
 """`edgevision init`: the file to start from, or all of a recipe. In: a recipe's name, a folder. Out: files in that folder. Keeps nothing.
 
-Without a recipe it is configs/one-camera.yaml. With one, it is the recipe's sample.yaml as line.yaml, its network and files, and the
-pictures that its sample maker draws: the module `study/parts/<sample>.py` has a function
+Without a recipe it is configs/one-camera.yaml as line.yaml, and beside it reference.yaml, where every key stands with its default. With
+one, it is the recipe's sample.yaml as line.yaml, reference.yaml, its network and files, and the pictures that its sample maker draws: the
+module `study/parts/<sample>.py` has a function
 
     pictures(rng) -> Iterator[tuple[str, Image]]      a path below the folder, such as sample/board-01.png or template.png, and the picture
 
@@ -27,7 +28,7 @@ from edgevision.records import Image
 from edgevision.study.recipe import GOLDEN, SAMPLE, Recipe, find_recipe
 from edgevision.study.waiting import counting_bar
 
-LINE, PICTURES = "line.yaml", "sample"
+LINE, REFERENCE, PICTURES = "line.yaml", "reference.yaml", "sample"
 SEED = 0
 
 
@@ -42,6 +43,7 @@ def init(folder: Path | None, recipe: str | None, is_quiet: bool = False) -> dic
     target = folder or Path(found.card.name)
     _make_empty(target)
     written = [_copied(found.folder / name, target / to) for name, to in _files(found)]
+    written.append(_copied(share_folder("configs") / REFERENCE, target / REFERENCE))
     with counting_bar(is_quiet) as bar:
         line = bar.add_task("drawing pictures", total=None)
         for name, image in sample_pictures(found):
@@ -75,14 +77,17 @@ def _plain(folder: Path) -> dict[str, Any]:
     except OSError as error:
         raise InputError(f"{folder}: {error.strerror}; name a folder that can be made") from error
     path = _copied(share_folder("configs") / "one-camera.yaml", folder / LINE)
+    written = [path]
+    if not (folder / REFERENCE).exists():
+        written.append(_copied(share_folder("configs") / REFERENCE, folder / REFERENCE))
     shown = shlex.quote(str(path))
     text = [
         f"{path}: written; change what is marked >>>, then",
         f"  edgevision check --probe {shown}",
         f"  edgevision run {shown}",
-        "every key with its default: configs/reference.yaml; a recipe to begin with: edgevision init --recipe NAME",
+        f"every key with its default: {folder / REFERENCE}; a recipe to begin with: edgevision init --recipe NAME",
     ]
-    return {"recipe": None, "folder": str(folder), "files": [str(path)], "text": "\n".join(text)}
+    return {"recipe": None, "folder": str(folder), "files": [str(each) for each in written], "text": "\n".join(text)}
 
 
 def _make_empty(folder: Path) -> None:
@@ -125,7 +130,7 @@ def _next(recipe: Recipe, folder: Path) -> str:
         f"  edgevision replay {pictures} --config {line}"
         + (f" --expect {shlex.quote(str(folder / GOLDEN))}" if _has_golden(folder) else ""),
         f"  edgevision run {line}                 # beside it: mosquitto_sub -v -t 'edgevision/#'",
-        "then change what is marked >>> in it for your own camera",
+        f"then change what is marked >>> in it for your own camera; every other key, with its default: {folder / REFERENCE}",
     ]
     return "\n".join(lines)
 

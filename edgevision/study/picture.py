@@ -25,8 +25,7 @@ def draw_event(image: Image, event: Event, caption: str) -> NDArray[np.uint8]:
     cv2.polylines(picture, [np.array(defect.region.polygon, np.int32)], True, tint, 1, cv2.LINE_AA)
     x1, y1, x2, y2 = defect.region.box_px
     cv2.rectangle(picture, (x1 - 6, y1 - 6), (x2 + 6, y2 + 6), tint, 2)
-    label = f"{defect.region.label} {defect.region.score:.2f}"
-    cv2.putText(picture, label, (x1 - 6, max(16, y1 - 12)), FONT, 0.6, tint, 2, cv2.LINE_AA)
+    write_on(picture, f"{defect.region.label} {defect.region.score:.2f}", (x1 - 6, y1 - 6), tint, 0.6)
     _inset(picture, detail, is_left=(x1 + x2) / 2 > picture.shape[1] / 2, tint=tint)
     bar = np.full((CAPTION_PX, picture.shape[1], 3), 32, np.uint8)
     cv2.putText(bar, caption, (12, 24), FONT, 0.6, (235, 235, 235), 1, cv2.LINE_AA)
@@ -38,6 +37,15 @@ def colour(image: Image) -> NDArray[np.uint8]:
     if image.dtype != np.uint8:
         image = (image >> 8).astype(np.uint8)
     return np.array(cv2.cvtColor(image, cv2.COLOR_GRAY2BGR)) if image.ndim == 2 else image.astype(np.uint8).copy()
+
+
+def write_on(picture: NDArray[np.uint8], words: str, corner: tuple[int, int], tint: tuple[int, int, int], size: float = 0.45) -> None:
+    """Above that corner of a box, or as near as all of it can be read; on a dark bar, as a picture may be of any lightness."""
+    (width, height), below = cv2.getTextSize(words, FONT, size, 1)
+    x = max(2, min(corner[0], picture.shape[1] - width - 2))
+    y = corner[1] - 8 if corner[1] > height + 12 else corner[1] + height + 6
+    cv2.rectangle(picture, (x - 2, y - height - 2), (x + width + 2, y + below), (20, 20, 20), cv2.FILLED)
+    cv2.putText(picture, words, (x, y), FONT, size, tint, 1, cv2.LINE_AA)
 
 
 def _detail(picture: NDArray[np.uint8], defect: Defect, tint: tuple[int, int, int]) -> NDArray[np.uint8]:

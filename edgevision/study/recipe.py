@@ -12,6 +12,7 @@ beside it, which init fills by the recipe's sample maker (`study/parts/`).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from pydantic import Field
 from edgevision.config import Config, builtin_registry, load
 from edgevision.daemon.build import share_folder
 from edgevision.errors import ConfigError, InputError
+from edgevision.recompute.graph import read_metadata
 from edgevision.records import Settings
 from edgevision.registry import Registry, nearest
 from edgevision.study.sets import LAYOUTS
@@ -93,6 +95,28 @@ def read_card(path: Path) -> RecipeCard:
     if card is None or problems or fitter.problems:
         raise refusal([*problems, *fitter.problems])
     return card
+
+
+def refuse_other_recipe(weights: Path, recipe: Recipe) -> None:
+    """Raises InputError for weights that were made for another recipe that ships: they are shown something else, or find something else.
+
+    What a file says of itself decides: those that are shown a template take its difference, which has a mean of its own, and what they
+    find beside it is the recipe's and not the user's.
+    """
+    said, own = read_metadata(weights), read_metadata(recipe.network)
+    others = {name: read_metadata(find_recipe(name).network) for name in recipe_names() if name != recipe.card.name}
+    is_unlike = said.get("mean") != own.get("mean")
+    for name, other in others.items():
+        is_theirs = said.get("mean") == other.get("mean") and said.get("labels") == other.get("labels")
+        if is_theirs and (is_unlike or _is_shown_template(own)):
+            raise InputError(f"{weights}: is a network of recipe {name}; give one of {recipe.card.name}, or name that recipe")
+    if is_unlike and _is_shown_template(own):
+        raise InputError(f"{weights}: is shown no template, as recipe {recipe.card.name} shows one; give a network trained for that recipe")
+
+
+def _is_shown_template(said: Mapping[str, str]) -> bool:
+    """Whether such a network is shown a frame beside its template: of the difference no mean is taken away."""
+    return said.get("mean", "").endswith(", 0.0]")
 
 
 def _checked(card: RecipeCard, folder: Path) -> RecipeCard:

@@ -219,13 +219,21 @@ def as_line(inspection: Inspection, recording: Path) -> str:
 
 
 def read_golden(path: Path) -> list[str]:
-    """The lines of a golden file."""
+    """The lines of a golden file. Raises InputError for one that cannot be read, or has a line that is no record."""
     try:
-        return path.read_text("utf-8").splitlines()
+        lines = path.read_text("utf-8").splitlines()
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: byte {error.start} is not UTF-8; give a file that `edgevision replay --out` made") from error
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}; make it with `edgevision replay RECORDING --out {path}`") from error
+    for number, line in enumerate(lines, 1):
+        try:
+            is_record = isinstance(json.loads(line), dict)
+        except ValueError:
+            is_record = False
+        if not is_record:
+            raise InputError(f"{path}:{number}: is {line[:40]!r}, no record in JSON; give a file that `edgevision replay --out` made")
+    return lines
 
 
 def compare(golden: list[str], lines: list[str]) -> list[str]:

@@ -25,7 +25,6 @@ from edgevision.study.recording import read_frames
 from edgevision.study.tensors import fitted, intake_for, to_tensor
 
 FPS = 30.0
-LEAST_SHOTS = 2
 
 
 @dataclass(frozen=True, slots=True)

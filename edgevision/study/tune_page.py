@@ -13,7 +13,7 @@ from edgevision.errors import InputError
 from edgevision.records import Image, Mask
 from edgevision.study import chart
 from edgevision.study.chart import Axis, Mark, Series
-from edgevision.study.picture import colour
+from edgevision.study.picture import colour, write_on
 from edgevision.study.report import Card, Level, Section, figures, heat_over, listing, note, page, picture, plot, steps, table, tables
 from edgevision.study.tune import Tuned, drift, snippet, together, yaml_of
 from edgevision.study.tune_measure import Seen, marks_of
@@ -252,9 +252,7 @@ def _regions(seen: Seen) -> Image:
     for region in sorted(seen.regions, key=lambda region: -region.score)[:SHOWN_REGIONS]:
         x1, y1, x2, y2 = region.box_px
         cv2.rectangle(shown, (x1 - 3, y1 - 3), (x2 + 3, y2 + 3), (40, 40, 230), 2)
-        size = max(0.5, shown.shape[1] / 1200)
-        words = f"{region.label} {region.score:.2f}"
-        cv2.putText(shown, words, (x1, max(round(28 * size), y1 - 7)), cv2.FONT_HERSHEY_SIMPLEX, size, (40, 40, 230), 1, cv2.LINE_AA)
+        write_on(shown, f"{region.label} {region.score:.2f}", (x1, y1), (90, 90, 250), max(0.5, shown.shape[1] / 1200))
     return shown
 
 

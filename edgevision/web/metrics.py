@@ -28,7 +28,7 @@ BY_REASON = MappingProxyType(  # field of a Snapshot -> (name, label, what it co
         "reconnects": ("camera_reconnects", "reason", "Losses of the camera or its decoder."),
         "audits": ("audits", "result", "Frames on which an audit was made, by what it found."),
         "close_calls": ("close_calls", "result", "Frames whose verdict hung on numbers near their limits, by what was done."),
-        "noticed": ("notices", "kind", "Times that a person was told of failed audits, of a shift, of a candidate."),
+        "noticed": ("notices", "kind", "Times that a person was told of failed audits, of a shift, of a candidate, of a template."),
         "compared": ("candidate_parts", "result", "Parts that a candidate looked at, too."),
     }
 )

@@ -5,8 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import edgevision as ev
-from edgevision.placing import placed
 from edgevision.segment.boxes import rectangle
+from edgevision.segment.places import placed
 
 SHIFTS = {(0, 0): (2, -3), (0, 1): (-3, 1), (1, 0): (0, 4), (1, 1): (3, 3)}  # (down, right) of each quarter
 
@@ -32,7 +32,9 @@ def detector_of(tmp_path):
     def make(template, **others):
         cv2.imwrite(str(tmp_path / "board.png"), template)
         told = {"pixel_threshold": 80, "vibration_px": 1, "despeckle": 8, "min_area": 12, "blind_fraction": 1.0, "align_px": 0}
-        made = ev.ChangeDetector(ev.ChangeSettings(reference="golden", golden=tmp_path / "board.png", golden_fraction=1.0, **(told | others)))
+        made = ev.ChangeDetector(
+            ev.ChangeSettings(reference="golden", golden=tmp_path / "board.png", golden_fraction=1.0, **(told | others))
+        )
         change = made.begin(template)
         made.commit(change, change.live)
         return made
@@ -72,7 +74,9 @@ def test_a_board_that_lies_off_as_a_whole_differs_nowhere_but_at_its_border(tmp_
     from_border = 24
     template = board(seed % 1000)
     cv2.imwrite(str(path := tmp_path_factory.mktemp("board") / "board.png"), template)
-    made = ev.ChangeDetector(ev.ChangeSettings(reference="golden", golden=path, align_px=0, places_px=5, blind_fraction=1.0, pixel_threshold=80))
+    made = ev.ChangeDetector(
+        ev.ChangeSettings(reference="golden", golden=path, align_px=0, places_px=5, blind_fraction=1.0, pixel_threshold=80)
+    )
     made.commit(change := made.begin(template), change.live)
     live = made.measure(np.roll(template, (down, right), (0, 1))).live
     assert not live[from_border:-from_border, from_border:-from_border].any()

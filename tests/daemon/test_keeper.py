@@ -9,6 +9,7 @@ import pytest
 from edgevision.daemon import keeper as module
 from edgevision.daemon.board import Board
 from edgevision.daemon.keeper import HANG_S, STALL_S, Desk, Keeper, Stage
+from edgevision.daemon.talk import Loading
 from edgevision.publish.payload import Identity
 from edgevision.publish.topics import Topics
 
@@ -69,3 +70,11 @@ def test_after_a_standstill_its_time_counts_anew(keeper):
     assert life.deeds == []
     keeper.tend(woke_s + HANG_S + 0.1)
     assert life.deeds == ["asked"]
+
+
+def test_it_says_how_far_its_network_is_ready(keeper):
+    assert keeper.loaded == "cam"
+    keeper._hear(Loading(12, 40))
+    assert keeper.loaded == "cam (12 of 40 steps)"
+    keeper.start(SimpleNamespace(number=2))
+    assert keeper.loaded == "cam"

@@ -4,7 +4,7 @@ from edgevision.daemon.messages import Composer
 from edgevision.publish.outbox import Outbox
 from edgevision.publish.payload import Identity
 from edgevision.publish.topics import Topics
-from edgevision.records import Draft
+from edgevision.records import Draft, Inspection
 
 TOPICS = Topics("edgevision", "n")
 
@@ -27,3 +27,11 @@ def test_a_defect_of_which_only_its_message_is_left_gets_its_end(tmp_path):
     outbox.commit([end])
     assert outbox.last_of_tracks("cam")["a"]["type"] == "end"
     outbox.close()
+
+
+def test_a_frame_of_a_recording_has_no_age():
+    seen = Inspection.not_made("cam", "too dark", 3.0, 0.7, part_id="P-1", frame_seq=4)
+    composer = Composer(TOPICS, Identity("n", "boot", "0", "sha"), clock=lambda: 5.0)
+    (live,), (recorded,) = composer.compose(seen), composer.compose(seen, is_recorded=True)
+    assert (live.body["frame"]["age_ms"], recorded.body["frame"]["age_ms"]) == (2000.0, None)
+    assert recorded.body["frame"]["seq"] == live.body["frame"]["seq"] == 4

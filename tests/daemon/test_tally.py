@@ -25,6 +25,8 @@ def test_counts_verdicts_figures_and_times_by_stage():
     assert snapshot.figures["total_ms_p50"] == 4.0
     assert snapshot.figures["live_fraction_mean"] == pytest.approx(0.2)
     assert snapshot.figures["frame_age_s"] == 0.5
+    tally.seen(replace(INSPECTION, ts=3.0), is_recorded=True)  # a recording's own time is no age
+    assert tally.snapshot().figures["frame_age_s"] == 0.5
     assert snapshot.stage_s == pytest.approx({"compare": 0.004, "recompute": 0.006})
     assert snapshot.inspect_s.bounds == BOUNDS_S
     assert dict(zip(BOUNDS_S, snapshot.inspect_s.counts, strict=False))[0.005] == 2

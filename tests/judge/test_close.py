@@ -57,6 +57,12 @@ def test_beside_a_sure_defect_nothing_is_close_and_only_what_decides_is_named():
     assert hangs_on((spot, faint), Verdict.NG, judge, 0.5) == (HOLE,)
 
 
+def test_what_the_verdict_would_hang_on_once_the_first_is_settled_is_named_too():
+    """The first makes it NG, and may not be there; then it is NG only if the second is, which hardly falls short."""
+    second = replace(HOLE, box_px=(50, 50, 60, 60))
+    assert hangs_on((Candidate(HOLE, 0.1), Candidate(second, -0.1)), Verdict.NG, judge, 0.5) == (HOLE, second)
+
+
 def test_a_rule_that_counts_hangs_on_all_that_it_may_count():
     def count(regions):
         missing = sum(one.score >= 0.9 for one in regions) < 2

@@ -12,7 +12,7 @@ from edgevision.kernels.plain import boxes as plain_boxes
 from edgevision.kernels.plain import places as plain
 
 
-@pytest.mark.parametrize("kernels", (plain, compiled))
+@pytest.mark.parametrize("kernels", [plain, compiled])
 def test_tiles_are_read_from_where_they_are_seen_and_the_border_goes_on(kernels):
     image = np.arange(12, dtype=np.uint8).reshape(2, 6)
     tiles, out = np.array([[[0, 1], [0, 0], [1, -5]]]), np.zeros_like(image)
@@ -20,7 +20,7 @@ def test_tiles_are_read_from_where_they_are_seen_and_the_border_goes_on(kernels)
     assert out.tolist() == [[1, 2, 2, 3, 6, 6], [7, 8, 8, 9, 6, 6]]
 
 
-@pytest.mark.parametrize("kernels", (plain, compiled))
+@pytest.mark.parametrize("kernels", [plain, compiled])
 def test_a_zone_without_points_goes_with_its_neighbour_and_no_shift_is_taken_that_is_hardly_better(kernels):
     costs, shifts = np.zeros((1, 2, 3, plain.WIDE), np.int32), np.zeros((1, 2, 2), np.int64)
     costs[0, 0, :, :3] = 100
@@ -55,7 +55,7 @@ def test_kernels_agree(seed, channels, dtype, reach):
     assert results[0] == results[1]
 
 
-@pytest.mark.parametrize("kernels", (plain_boxes, compiled_boxes))
+@pytest.mark.parametrize("kernels", [plain_boxes, compiled_boxes])
 def test_boxes_that_a_likelier_one_overlaps_go_and_pieces_become_one(kernels):
     corners = np.array([[0, 0, 10, 4], [1, 0, 11, 4], [8, 0, 18, 4], [16, 0, 26, 4], [0, 0, 10, 4.0]])
     labels, scores = np.array([0, 0, 0, 0, 1]), np.array([0.9, 0.8, 0.7, 0.64, 0.5])

@@ -7,13 +7,16 @@ import pytest
 from edgevision.cli import main
 from edgevision.config import load
 from edgevision.errors import InputError
+from edgevision.reference import reference_yaml
 from edgevision.study.init import init
 from edgevision.study.recipe import recipe_names
 
 
 def test_without_a_recipe_it_is_the_file_to_start_from(tmp_path, capsys):
     assert main(["init", str(tmp_path / "line"), "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["files"] == [str(tmp_path / "line" / "line.yaml")]
+    told = json.loads(capsys.readouterr().out)["files"]
+    assert told == [str(tmp_path / "line" / name) for name in ("line.yaml", "reference.yaml")]
+    assert (tmp_path / "line" / "reference.yaml").read_text() == reference_yaml()  # where the file says that every key stands
     assert list(load(tmp_path / "line" / "line.yaml", env={}).cameras) == ["camera-1"]
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from edgevision.records import Defect, Event, Phase, Region, Verdict
-from edgevision.study.picture import CAPTION_PX, colour, draw_event
+from edgevision.study.picture import CAPTION_PX, colour, draw_event, write_on
 
 
 def event(box):
@@ -26,3 +26,12 @@ def test_the_frame_is_left_as_it_was_and_drawn_on_a_copy(shape, corner):
 
 def test_sixteen_bits_become_eight():
     assert colour(np.full((4, 4), 0x8000, np.uint16)).tolist() == np.full((4, 4, 3), 128).tolist()
+
+
+def test_words_on_a_picture_can_be_read_wherever_their_box_lies():
+    for corner in ((100, 60), (196, 60), (0, 0)):  # in the middle, at the right edge, in the upper left corner
+        picture = np.full((120, 200, 3), 140, np.uint8)
+        write_on(picture, "pit 0.71", corner, (60, 60, 235))
+        rows, columns = np.nonzero((picture == 20).all(axis=2))
+        assert columns.max() - columns.min() > 40  # the bar is as long as the words, none of it cut off
+        assert (picture[rows.min() : rows.max(), columns.min() : columns.max(), 2] > 200).sum() > 30

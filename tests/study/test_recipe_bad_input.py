@@ -11,9 +11,11 @@ import numpy as np
 import pytest
 
 from edgevision.cli import main
+from edgevision.errors import InputError
 from edgevision.study.evaluate import doubts_of
-from edgevision.study.recipe import find_recipe
+from edgevision.study.recipe import find_recipe, refuse_other_recipe
 
+ROOT = Path(__file__).parents[2]
 SIZE_PX = (96, 128)
 COLOUR = {"pcb": False, "presence": True, "surface": True, "wear": True}
 TEMPLATE = {"pcb": "template.png", "presence": "template.png", "wear": "reference.png"}
@@ -101,6 +103,30 @@ def test_evaluate_wants_a_template_of_the_pictures_size(tmp_path, capsys, recipe
     failed(capsys, ["evaluate", recipe, folder], 78, r"template\.png: is no picture that can be read")
     picture(folder / "template.png", 0, (48, 48))
     failed(capsys, ["evaluate", recipe, folder], 2, r"template\.png: is 48x48.*128x96.*; (put|teach)")
+
+
+@pytest.mark.parametrize(
+    ("recipe", "other"), [("presence", "pcb"), ("presence", "wear"), ("wear", "presence"), ("surface", "pcb"), ("pcb", "surface")]
+)
+def test_evaluate_refuses_the_weights_of_another_recipe(tmp_path, recipe, other):
+    with pytest.raises(InputError, match=rf"network\.onnx: is a network of recipe {other}; give one of {recipe}"):
+        refuse_other_recipe(find_recipe(other).network, find_recipe(recipe))
+    for own in ROOT.glob(f"benchmarks/weights/recipes/{recipe}/*.onnx"):
+        refuse_other_recipe(own, find_recipe(recipe))
+
+
+def test_a_network_that_is_shown_no_template_is_none_of_a_recipe_with_one(tmp_path):
+    weights = next((ROOT / "benchmarks/weights/recipes/surface").glob("neu-det.onnx"))
+    with pytest.raises(InputError, match="is shown no template, as recipe presence shows one"):
+        refuse_other_recipe(weights, find_recipe("presence"))
+
+
+def test_a_golden_file_that_holds_no_records_is_named(tmp_path, capsys):
+    (tmp_path / "golden.jsonl").write_text('{"seq": 0}\n{"seq": 1\n')
+    file = line(tmp_path, "presence")
+    failed(
+        capsys, ["replay", tmp_path / "sample", "--config", file, "--expect", tmp_path / "golden.jsonl"], 2, r"jsonl:2: is '\{\"seq\": 1'"
+    )
 
 
 def test_a_truth_that_looks_wrong_is_said():

@@ -15,14 +15,13 @@ from edgevision.errors import InputError
 from edgevision.kernels.blocks import ALL, CHUNK, LINE, MEND, NONE, SAFE, Changes, Flags, Grid, Kept, Whole
 from edgevision.kernels.compiled.chain import COST_PS, work
 from edgevision.kernels.compiled.cpu import detect
-from edgevision.kernels.compiled.crew import Crew
+from edgevision.kernels.compiled.crew import Caller, Crew
 from edgevision.kernels.compiled.jit import kernel, specialize
 from edgevision.kernels.compiled.mend import Sums, hold, is_sound, mend
 from edgevision.kernels.compiled.native import NativeKernel, at, native
 from edgevision.kernels.compiled.pack import copy, mean_tokens, pack
 from edgevision.kernels.compiled.product import TALL, Shape, ShapeType, multiply, peak, weigh
 from edgevision.kernels.compiled.runs import forget, scan
-from edgevision.kernels.compiled.share import STATUS
 from edgevision.kernels.forms import Float, Plane
 from edgevision.kernels.plain.mend import TOP
 
@@ -308,7 +307,7 @@ class Attend:
     """Keeps the promises of `blocks.Attend`."""
 
     def __init__(self, grid: Grid, kept: Kept, crew: Crew, lanes: int | None = None) -> None:
-        self.grid, self.kept, self._crew, self._alone = grid, kept, crew, Crew(1)
+        self.grid, self.kept, self._caller = grid, kept, Caller(crew)
         self._lanes = lanes or detect().lanes
         dims = -(-grid.head_dim // self._lanes) * self._lanes
         self._keys, self._queries = grid.keys, grid.queries
@@ -451,16 +450,7 @@ class Attend:
         if not count:
             return
         link[COST_PS] = token_ps
-        has_help = self._crew.hold()
-        crew = self._crew if has_help else self._alone
-        try:
-            self._work(link, self._runs, 0, count, tokens, crew.board, crew.system)
-        finally:
-            if has_help:
-                self._crew.release()
-        if crew.board[STATUS // 8]:
-            crew.board[STATUS // 8] = 0
-            raise MemoryError("a kernel found no memory to work in")
+        self._caller.run(self._work, link, self._runs, 0, count, tokens)
 
 
 def lines(plane: Plane) -> tuple[int, int, int]:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 from numba import carray, types
 
-from edgevision.kernels.compiled.crew import Crew
+from edgevision.kernels.compiled.crew import Caller, Crew
 from edgevision.kernels.compiled.jit import kernel, specialize
 from edgevision.kernels.compiled.native import at, put, run_code
 from edgevision.kernels.compiled.runs import forget, gather, mark, mark_ends, spread
@@ -134,7 +134,7 @@ class Chain:
     """Keeps the promises of `forms.Chain`."""
 
     def __init__(self, links: Sequence[Link], runs: Runs, crew: Crew) -> None:
-        self._keep, self._runs, self._crew, self._alone = tuple(links), runs, crew, Crew(1)
+        self._keep, self._runs, self._caller = tuple(links), runs, Caller(crew)
         self._is_exact = all(link.is_exact for link in links)
         planes = {id(plane): plane for link in links for plane in (link.target, *(feed.plane for feed in link.feeds))}
         places = {key: place for place, key in enumerate(planes)}
@@ -160,23 +160,11 @@ class Chain:
         """Run the steps. Raises MemoryError where a kernel found no room."""
         began = time.perf_counter()
         everything = everything or (self._is_exact and all(plane.live_px == plane.size_px for plane in self._outside))
-        if self._crew.hold():
-            try:
-                self._run(everything, self._crew)
-            finally:
-                self._crew.release()
-        else:
-            self._run(everything, self._alone)
-        self._elapsed_s, self._tick_s = time.perf_counter() - began, None
-
-    def _run(self, everything: bool, crew: Crew) -> None:
         if everything:
-            self._sweep(self._schedule, self._links, self._planes, self._runs, self.spent, crew.board, crew.system)
+            self._caller.run(self._sweep, self._schedule, self._links, self._planes, self._runs, self.spent)
         else:
-            self._advance(self._links, self._feeds, self._planes, self.ends, self._runs, self.spent, crew.board, crew.system)
-        if crew.board[STATUS // 8]:
-            crew.board[STATUS // 8] = 0
-            raise MemoryError("a kernel found no memory to work in")
+            self._caller.run(self._advance, self._links, self._feeds, self._planes, self.ends, self._runs, self.spent)
+        self._elapsed_s, self._tick_s = time.perf_counter() - began, None
 
     def seconds(self, place: int) -> float:
         """What a link took in the last call: its part of the ticks."""

@@ -11,13 +11,14 @@ import platform
 import threading
 import weakref
 from functools import cache
+from typing import Any
 
 import numpy as np
 from numba import types
 from numpy.typing import NDArray
 
 from edgevision.kernels.compiled.jit import specialize
-from edgevision.kernels.compiled.share import BOARD, EPOCH, OVER, WAKE, serve
+from edgevision.kernels.compiled.share import BOARD, EPOCH, OVER, STATUS, WAKE, serve
 
 WORTH_SHARING_NS, SHARE_NS = 20_000, 25_000
 AWAKE_TICKS = 600_000  # of the CPU's clock, some 0.2 ms: longer than from one step of a network to the next
@@ -56,6 +57,28 @@ class Crew:
                 target=code, args=(self.board, AWAKE_TICKS, self.system), name=f"edgevision-kernel-{place + 1}", daemon=True
             )
             life.start()
+
+
+class Caller:
+    """One state's way to the helpers: with them where they are to be had, alone where others have them. Not for two threads at once."""
+
+    def __init__(self, crew: Crew) -> None:
+        self._crew, self._alone = crew, Crew(1)
+
+    def run(self, code: Any, *given: Any) -> None:
+        """`code(*given, board, system)`, as steps are shared. Raises MemoryError where a kernel found no room."""
+        has_help = self._crew.hold()
+        crew = self._crew if has_help else self._alone
+        try:
+            code(*given, crew.board, crew.system)
+            has_failed = crew.board[STATUS // 8] != 0
+            if has_failed:
+                crew.board[STATUS // 8] = 0
+        finally:
+            if has_help:
+                self._crew.release()
+        if has_failed:
+            raise MemoryError("a kernel found no memory to work in")
 
 
 def _dismiss(board: NDArray[np.int64], system: NDArray[np.int64]) -> None:

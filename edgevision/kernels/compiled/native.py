@@ -118,12 +118,13 @@ def run_code(context, unpacker, code, block, begin, end, status):
 class NativeKernel:
     """A kernel over one camera's planes. `keep` are the objects whose addresses are among its arguments."""
 
-    __slots__ = ("_addresses", "_block", "_code", "_function", "_rest", "_signature", "keep")
+    __slots__ = ("_addresses", "_block", "_code", "_function", "_rest", "_signature", "_start", "keep")
 
     def __init__(self, function: Any, signature: tuple[Any, ...], rest: tuple[Any, ...], keep: object) -> None:
         self._function, self._signature, self._rest, self.keep = function, signature, rest, keep
         self._code = specialize(function, signature)
         self._block: Any = None
+        self._start: Any = None
         self._addresses = (0, 0, 0)
 
     def __call__(self, runs: Runs, begin: int, end: int) -> None:
@@ -132,9 +133,11 @@ class NativeKernel:
             self._code(runs, begin, end, *self._rest)
             return
         unpacker, code, _ = self._addresses
-        block, status = self._block[0].copy(), np.zeros(1, np.int64)
-        block[:_BEGIN] = list(_leaves(self._signature[0], runs))
-        specialize(start, _START)(unpacker, code, block, begin, end, status)
+        block, status = self._block[0], np.zeros(1, np.int64)
+        if runs is not self._block[1]:
+            block = block.copy()
+            block[:_BEGIN] = list(_leaves(self._signature[0], runs))
+        self._start(unpacker, code, block, begin, end, status)
         if status[0]:
             raise MemoryError("a kernel found no memory to work in")
 
@@ -145,7 +148,7 @@ class NativeKernel:
 
     def over(self, runs: Runs) -> tuple[int, int, int]:
         """Addresses of the code that unpacks, of the kernel's own, and of the block, for these runs; valid as long as the kernel is."""
-        specialize(start, _START)  # compiled with the rest, not when an audit first asks
+        self._start = specialize(start, _START)  # compiled with the rest, not when an audit first asks
         given = zip(self.arguments.kinds, (runs, 0, 0, *self._rest), strict=True)
         self._block = np.array([leaf for kind, value in given for leaf in _leaves(kind, value)], np.int64), runs
         unpacker = address_of(unpack, (*[types.int64] * 5, self.arguments))

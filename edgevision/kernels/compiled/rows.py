@@ -14,10 +14,9 @@ from numba import types
 from numpy.typing import NDArray
 
 from edgevision.kernels.compiled.chain import COST_PS, work
-from edgevision.kernels.compiled.crew import Crew
+from edgevision.kernels.compiled.crew import Caller, Crew
 from edgevision.kernels.compiled.jit import specialize
 from edgevision.kernels.compiled.native import NativeKernel, native
-from edgevision.kernels.compiled.share import STATUS
 
 EACH = 16  # rows of a run
 _LINE, _TABLE = types.int64[::1], types.int32[:, ::1]
@@ -49,7 +48,7 @@ class Rows:
     """One state's kernels over rows. Not for two threads at once."""
 
     def __init__(self, crew: Crew) -> None:
-        self._crew, self._alone = crew, Crew(1)
+        self._caller = Caller(crew)
         self._work = specialize(work, (_LINE, _TABLE, *[types.int64] * 3, _LINE, _LINE))
         self._links: dict[Any, Linked] = {}
 
@@ -63,13 +62,4 @@ class Rows:
             link = self._links[function] = Linked(made, given, max(count, EACH))
         runs = link.cut(count)
         link.line[COST_PS] = row_ps
-        has_help = self._crew.hold()
-        crew = self._crew if has_help else self._alone
-        try:
-            self._work(link.line, link.runs, 0, runs, count, crew.board, crew.system)
-        finally:
-            if has_help:
-                self._crew.release()
-        if crew.board[STATUS // 8]:
-            crew.board[STATUS // 8] = 0
-            raise MemoryError("a kernel found no memory to work in")
+        self._caller.run(self._work, link.line, link.runs, 0, runs, count)

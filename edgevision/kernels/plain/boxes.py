@@ -1,7 +1,7 @@
 """Which of many boxes are told, slow and plain: the oracle of `compiled/boxes.py`.
 
-    corners  (N, 4) x1, y1, x2, y2, the likeliest first;  labels (N,);  scores (N,)
-    hulls    (N, 4), kept (N,): room for what is told: the hull of each chain of boxes and the place of its likeliest piece
+corners  (N, 4) x1, y1, x2, y2, the likeliest first;  labels (N,);  scores (N,)
+hulls    (N, 4), kept (N,): room for what is told: the hull of each chain of boxes and the place of its likeliest piece
 """
 
 from __future__ import annotations

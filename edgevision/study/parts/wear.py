@@ -23,7 +23,7 @@ Floats = NDArray[np.float32]
 LABELS = ("pitting",)
 BAD_SHARE = 0.75
 FILLED_SHARE = 0.6  # of the screws: with thick grease beside the track
-NEW_DARK, NEW_RADIUS_PX = 0.3, 2.0
+NEW_DARK = 0.3
 FAULT_GAINS = (1.02, 1.0, 0.8)  # blue, green, red of a camera whose white balance has slipped
 
 

@@ -44,7 +44,6 @@ class Lesson:
     loss: Callable[[TrainedTurboViT, TrainedTurboViT | None, Batch], torch.Tensor]
     trains_network: bool
     trains_attention: bool
-    needs_teacher: bool
     pace: float = 1.0
 
 
@@ -78,9 +77,9 @@ def by_attention(student: TrainedTurboViT, teacher: TrainedTurboViT | None, batc
 
 
 LESSONS = MappingProxyType({
-    "labels": Lesson(by_labels, True, False, False),
-    "predictor": Lesson(by_attention, False, True, False),
-    "distilled": Lesson(by_teacher, True, False, True),
-    "measured": Lesson(by_attention, False, True, False, PHI_PACE),
-    "nested": Lesson(by_teacher, True, True, True, PHI_PACE),
+    "labels": Lesson(by_labels, True, False),
+    "predictor": Lesson(by_attention, False, True),
+    "distilled": Lesson(by_teacher, True, False),
+    "measured": Lesson(by_attention, False, True, PHI_PACE),
+    "nested": Lesson(by_teacher, True, True, PHI_PACE),
 })  # fmt: skip

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edgevision.capture.synthetic import LABELS, Line, SyntheticSettings, Truth
+from edgevision.capture.synthetic import Line, SyntheticSettings, Truth
 from edgevision.compare.background import ChangeSettings
 from edgevision.study.train.samples import UsedInput
 
@@ -21,14 +21,13 @@ NEAR_PX = 6
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """One defect in one frame: the strongest marking on it, of any label and of its own."""
+    """One defect in one frame: the strongest marking on it, of any label."""
 
     id: str
     label: str
     contrast: float
     area_px: int
     score: float
-    own_score: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +95,7 @@ def _looks(marks: NDArray[np.float32], truth: Truth, seed: int) -> list[Look]:
         x1, y1, x2, y2 = (v // 2 for v in defect.box_px)
         near = marks[:, max(0, y1 - 1) : y2 + 2, max(0, x1 - 1) : x2 + 2]
         scores = [float(np.sort(plane.ravel())[-3:].min()) for plane in near]  # three marked cells at least
-        own = scores[LABELS.index(defect.label)]
-        found.append(Look(f"{seed}-{defect.id}", defect.label, defect.contrast, defect.area_px, max(scores), own))
+        found.append(Look(f"{seed}-{defect.id}", defect.label, defect.contrast, defect.area_px, max(scores)))
     return found
 
 

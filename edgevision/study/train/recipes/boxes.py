@@ -1,4 +1,4 @@
-"""What a detector of `networks/detector.py` is taught, and what it found. In: boxes, outputs. Out: targets, losses, boxes. Keeps nothing.
+"""What a detector of `networks/detector.py` is taught. In: boxes, outputs. Out: targets, losses. Keeps nothing.
 
 A cell whose middle lies near the middle of a box answers for it; those a little further off are not asked; all others are to be silent.
 Along the sides of a large box more cells answer, and more are not asked: each sees but a part of what is longer than its sight, and looks
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -21,7 +20,6 @@ Floats = NDArray[np.float32]
 ANSWER_PX, SILENT_PX = 9.0, 17.0  # a cell nearer than the one answers, one further than the other is silent
 ANSWER_SHARE, SILENT_SHARE = 0.15, 0.4  # of a box's side, where that is more
 BLIND_CELLS = 3  # along a cut side of a crop, where a cell does not see all that it will see in service
-OVERLAP = 0.45
 HARD = 1.5  # how much less what is already right counts
 
 
@@ -78,22 +76,3 @@ def overlaps(found: torch.Tensor, true: torch.Tensor) -> torch.Tensor:
     areas = [(e[:, 0] + e[:, 2]) * (e[:, 1] + e[:, 3]) for e in (found, true, outer)]
     either = areas[0] + areas[1] - both
     return both / either - (areas[2] - either) / areas[2]
-
-
-def found_in(scores: Floats, edges: Floats, least: float = 0.02) -> list[tuple[int, float, tuple[float, float, float, float]]]:
-    """(label, score, box) of one picture's outputs, probabilities and pixels, as the box decoder reads them."""
-    best, named = scores.max(axis=0), scores.argmax(axis=0)
-    rows, columns = np.nonzero(best >= least)
-    x, y = (columns + 0.5) * STRIDE, (rows + 0.5) * STRIDE
-    left, top, right, bottom = np.maximum(edges[:, rows, columns], 0)
-    corners = np.stack([x - left, y - top, x + right, y + bottom], axis=1)
-    values, labels = best[rows, columns], named[rows, columns]
-    result = []
-    for label in np.unique(labels):
-        own = np.flatnonzero(labels == label)
-        sides = np.hstack([corners[own, :2], corners[own, 2:] - corners[own, :2]])
-        kept = cv2.dnn.NMSBoxes(sides.tolist(), values[own].tolist(), 0.0, OVERLAP)
-        for index in own[np.asarray(kept, np.int64).reshape(-1)]:
-            x1, y1, x2, y2 = (float(edge) for edge in corners[index])
-            result.append((int(label), float(values[index]), (x1, y1, x2, y2)))
-    return result

@@ -1,13 +1,24 @@
-"""Where what a network saw lies in the frame itself: a frame may be moved before it is shown. In: regions. Out: regions. Keeps nothing."""
+"""Where regions lie: the pixels about them, and how they lie once their picture has moved. Keeps nothing."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
-from edgevision.records import Region
+import numpy as np
 
-Off = Callable[[float, float], tuple[int, int]]  # of a place (x, y) of the picture: how far (down, right) of it the frame shows it
+from edgevision.records import Mask, Region
+
+Off = Callable[[float, float], tuple[int, int]]  # of a place (x, y) of a picture: how far (down, right) of it its frame shows it
+
+
+def around(regions: Iterable[Region], margin_px: int, shape: tuple[int, int]) -> Mask:
+    """The pixels (H, W) of the regions' boxes with a margin."""
+    mask = np.zeros(shape, np.bool_)
+    for region in regions:
+        x1, y1, x2, y2 = region.box_px
+        mask[max(0, y1 - margin_px) : y2 + margin_px, max(0, x1 - margin_px) : x2 + margin_px] = True
+    return mask
 
 
 def displaced(regions: tuple[Region, ...], off_px: tuple[int, int], shape: tuple[int, int]) -> tuple[Region, ...]:
