@@ -350,7 +350,7 @@ class ChangeDetector:
         return n
 
     def _steadied(self, background: Background, image: Image, flat: Image) -> tuple[Image, Image] | None:
-        """The frame moved back, as it is and as (row, column x channel), where the camera shook or places lie off; None where they do not."""
+        """The frame moved back, as it is and as (row, column x channel), where it or its places lie off; None where they do not."""
         if background.places.is_on:
             moved = background.places.moved(self._kernels, flat, background.used, background.lamp.light)
             return None if moved is None else (moved.reshape(image.shape), moved)

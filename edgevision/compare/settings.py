@@ -47,8 +47,8 @@ class ChangeSettings(Settings):
         0,
         ge=0,
         le=7,
-        description="How far each place of a frame may lie off the golden picture by its own way, in whole pixels; it is moved back there, in "
-        "place of steady_px; 0: no place is moved by itself.",
+        description="How far each place of a frame may lie off the golden picture by its own way, in whole pixels; it is moved back "
+        "there, in place of steady_px; 0: no place is moved by itself.",
     )
     motion: Literal["none", "shift"] = Field(
         "none", description="shift: the camera looks at a belt, and what was computed moves along with it, in the network's steps."

@@ -152,18 +152,13 @@ class BoxDecoder:
         height, width = self._shape_px
         regions = []
         for (x1, y1, x2, y2), place in self._tell(corners, labels, values):
-            box_px = [
-                min(max(round(x1), 0), width),
-                min(max(round(y1), 0), height),
-                min(max(round(x2), 0), width),
-                min(max(round(y2), 0), height),
-            ]
+            box_px = [min(max(round(at), 0), side) for at, side in ((x1, width), (y1, height), (x2, width), (y2, height))]
             regions.append(self._region(box_px, self._labels[int(labels[place])], float(values[place])))
         shown = [region for region in regions if region is not None][: self.settings.max_regions]
         return tuple(sorted(shown, key=lambda region: (region.box_px[1], region.box_px[0], region.box_px, region.label)))
 
     def _tell(self, corners: NDArray[np.float64], labels: NDArray[np.int64], values: NDArray[np.float64]) -> list[tuple[list[float], int]]:
-        """Of boxes (N, 4), the likeliest first: those that no likelier one overlaps, pieces as one; and the place of the likeliest piece."""
+        """Of boxes (N, 4), likeliest first: those that no likelier one overlaps, pieces as one, each with the place of its likeliest."""
         hulls, kept = np.empty_like(corners), np.empty(len(corners), np.int64)
         count = tell_boxes(corners, labels, values, self._layout.overlap, self._layout.join, hulls, kept)
         return list(zip(hulls[:count].tolist(), kept[:count].tolist(), strict=True))

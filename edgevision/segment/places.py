@@ -39,5 +39,5 @@ def displaced(regions: tuple[Region, ...], off_px: tuple[int, int], shape: tuple
 
 
 def placed(regions: tuple[Region, ...], off_px: Off, shape: tuple[int, int]) -> tuple[Region, ...]:
-    """Regions of a picture whose places lie off the frame each by its own way, as they lie in the frame; without those that have left it."""
+    """Regions of a picture whose places lie off its frame, each by its own way, as they lie in the frame; without those that left it."""
     return tuple(moved for region in regions for moved in displaced((region,), off_px(*region.centroid_px), shape))

@@ -1,5 +1,5 @@
 # ruff: noqa: D103 - each operation is described once, in plain/places.py
-"""A frame each place of which lies off by its own way, compiled: the same operations and bits as `plain/places.py`, which documents them."""
+"""Places that lie off by their own ways, compiled: the same operations and the same bits as `plain/places.py`, which documents them."""
 
 import numpy as np
 
