@@ -37,12 +37,15 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=880_000, help="of the first of them")
     parser.add_argument("--parts", type=int, default=24)
     parser.add_argument("--light", type=float, default=0.5)
+    parser.add_argument("--only", choices=("zero", "shipped"), help="one of the two settings")
     arguments = parser.parse_args()
     recipe = find_recipe(arguments.recipe)
     with tempfile.TemporaryDirectory() as folder:
         cases, is_ordered = cases_of(recipe, arguments, Path(folder))
         camera, settings, registry = camera_of(recipe, arguments.weights)
         for name, one in (("zero", exact(settings)), ("shipped", settings)):
+            if arguments.only not in (None, name):
+                continue
             line = Line(camera, one, registry, recipe.card.rank_threshold, is_ordered)
             print(json.dumps(told(recipe, name, agreement(cases[: arguments.frames], line))), flush=True)
 

@@ -85,15 +85,36 @@ class Judging:
 
 
 class Asked(NamedTuple):
-    """What is to be run beside: the pixels (H, W), None for all; and the regions that hang on it."""
+    """What is to be run beside: the pixels (H, W), None for all; the regions that hang on it; how far the network sees."""
 
     places: Mask | None
     near: Regions
+    sight_px: int = 0
+
+    @classmethod
+    def of(cls, near: Regions, sight_px: int | None, shape: tuple[int, int]) -> Asked:
+        """All that is seen from there, in a frame of that shape; all of the frame, where that is most of it or nobody knows."""
+        places = None if sight_px is None else around(near, sight_px + SLACK_PX, shape)
+        if places is not None and np.count_nonzero(places) > MOST * places.size:
+            places = None
+        return cls(places, near, sight_px or 0)
 
     @property
     def price(self) -> float:
         """As a share of a whole run."""
         return 1.0 if self.places is None else np.count_nonzero(self.places) / self.places.size
+
+    def wider(self, theirs: Regions) -> tuple[Asked, bool]:
+        """What is to be run as near regions of that answer reach beyond where it is right; itself, and True, where none does."""
+        if self.places is None:
+            return self, True
+        boxes = [one.box_px for one in self.near]
+        height, width = self.places.shape
+        right = around(self.near, SLACK_PX, (height, width))
+        beyond = tuple(
+            one for one in theirs if _meets(one, boxes) and not right[one.box_px[1] : one.box_px[3], one.box_px[0] : one.box_px[2]].all()
+        )
+        return (Asked.of((*self.near, *beyond), self.sight_px, (height, width)), False) if beyond else (self, True)
 
     def settled(self, shown: Regions, theirs: Regions) -> Regions:
         """The regions of an answer once those of the run beside stand for the near ones; topmost first."""
@@ -160,10 +181,7 @@ class CloseCalls:
         boxes = [one.box_px for one in near]
         near = (*near, *(one.region for one in candidates if one.region not in near and _meets(one.region, boxes)))
         height, width = judging.frame.image.shape[:2]
-        places = None if sight_px is None else around(near, sight_px + SLACK_PX, (height, width))
-        if places is not None and np.count_nonzero(places) > MOST * places.size:
-            places = None
-        return Asked(places, near)
+        return Asked.of(near, sight_px, (height, width))
 
     def may(self, asked: Asked, frame: Frame, is_late: bool) -> bool:
         """Whether that is run: not where there is no time for it (`is_late`), nor beyond what is allowed; a part always has its run."""

@@ -25,7 +25,7 @@ from edgevision.capture.camera import CameraSettings
 from edgevision.capture.trigger import TriggerSettings
 from edgevision.compare import policy
 from edgevision.compare.settings import ChangeSettings
-from edgevision.errors import PluginError
+from edgevision.errors import ConfigError, PluginError
 from edgevision.judge.rules import JudgeSettings
 from edgevision.publish.mqtt import MqttSettings
 from edgevision.publish.outbox import OutboxSettings
@@ -329,3 +329,13 @@ def _with(node: Node, parts: tuple[str, ...], value: Node, where: str, problems:
     child = below.get(key, Node(None, where, (*node.path, key)))
     changed = {**below, key: _with(child, parts[1:], value, where, problems)}
     return Node(changed, node.where, node.path, key_where={key: where, **node.key_where})
+
+
+def camera_named(config: Config, camera: str | None) -> str:
+    """That camera, or the only one where none is named. Raises ConfigError where there is no such one, or several."""
+    if camera is None and len(config.cameras) != 1:
+        raise ConfigError(f"the configuration has {len(config.cameras)} cameras ({', '.join(config.cameras)}); name the one that is meant")
+    camera = camera or next(iter(config.cameras))
+    if camera not in config.cameras:
+        raise ConfigError(f"camera is {camera!r}; it must be one of {', '.join(config.cameras)}")
+    return camera

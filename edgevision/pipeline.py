@@ -23,7 +23,7 @@ from edgevision.compare import golden
 from edgevision.compare.background import ChangeDetector
 from edgevision.compare.belt import Seen
 from edgevision.compare.policy import AllPolicy
-from edgevision.config import CameraConfig, Config, builtin_registry, load
+from edgevision.config import CameraConfig, Config, builtin_registry, camera_named, load
 from edgevision.errors import BadFrame, ConfigError, EngineFault, InputError
 from edgevision.interfaces import Policy, Rule, TimedPolicy
 from edgevision.judge.rules import AreaScoreRule
@@ -96,9 +96,7 @@ class Pipeline:
         """
         registry = registry or builtin_registry()
         loaded = config if isinstance(config, Config) else load(config, registry=registry)
-        camera = camera or _only_camera(loaded)
-        if camera not in loaded.cameras:
-            raise ConfigError(f"camera is {camera!r}; it must be one of {', '.join(loaded.cameras)}")
+        camera = camera_named(loaded, camera)
         settings = loaded.cameras[camera]
         if settings.segment.kind == "names":
             check_asked(settings.segment, network_path(settings.recompute))
@@ -223,10 +221,9 @@ class Pipeline:
         if taken is None:
             return marked, share
         network, change = stages.network, share.change
-        before = network.costs
         self._detector.complete(change, taken)
         self._outputs = network.next(self._showing.used(change.corrected, taken), taken)
-        self._costs = together(before, network.costs)
+        self._costs = together(self._costs or network.costs, network.costs)
         share = share._replace(live=share.live | taken)
         self._showing.note(share.live)
         return stages.decoder.decode(self._outputs, network.changed), share
@@ -235,18 +232,20 @@ class Pipeline:
         """What is marked once what is still close was run beside, on the raw frame; as it was where that cannot be read."""
         if share.is_whole or not self._close_calls.is_on:
             return marked
-        calls, audits, second = self._close_calls, stages.audits, stages.second
+        calls, audits = self._close_calls, stages.audits
         is_late = self._timed is not None or not audits.has_twin
         asked = calls.asks(stages.decoder.candidates, marked, judging, stages.sight_px if audits.runs else None)
         if asked is None or not calls.may(asked, share.frame, is_late):
             return marked
-        raw = self._raw(share.seen.picture)
+        raw, is_known = self._raw(share.seen.picture), False
         try:
-            if asked.places is None:
-                self._outputs, theirs = second.whole(raw)
-            else:
-                theirs, costs = second.near(raw, asked.places)
+            while asked.places is not None and not is_known:
+                theirs, costs = stages.second.near(raw, asked.places)
                 self._costs = together(self._costs or costs, costs)
+                asked, is_known = asked.wider(theirs)
+            if not is_known:
+                calls.outcome = "whole"
+                self._outputs, theirs = stages.second.whole(raw)
         except EngineFault:
             calls.outcome = "left"
             return marked
@@ -372,7 +371,7 @@ class Pipeline:
 
     @property
     def outputs(self) -> Mapping[str, NDArray[np.float32]]:
-        """The network's answer that the last inspection stands on, valid until the next one; {} before the first."""
+        """The network's own answer to the last frame, without what was run beside; valid until the next one; {} before the first."""
         return self._outputs
 
     def change_on(self, frame: Frame) -> ChangeMap:
@@ -404,12 +403,6 @@ class Pipeline:
             **said,
         )
         return replace(account, full_reason="audit") if share.is_whole and account.full_reason is None else account
-
-
-def _only_camera(config: Config) -> str:
-    if len(config.cameras) != 1:
-        raise ConfigError(f"the configuration has {len(config.cameras)} cameras ({', '.join(config.cameras)}); name the one that is meant")
-    return next(iter(config.cameras))
 
 
 def asks_for_foreground(settings: CameraConfig, rules: tuple[Rule, ...]) -> bool:

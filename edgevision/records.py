@@ -210,7 +210,7 @@ class Inspection:
     audit: str | None = None  # passed | failed | fault, where one was made
     notices: tuple[Notice, ...] = ()
     judged_by: str = "active"  # or candidate
-    close_call: str | None = None  # nearer | whole | left, where the verdict hung on numbers near their limits
+    close_call: str | None = None  # nearer | beside | whole | left, where the verdict hung on numbers near their limits
 
     @classmethod
     def not_made(cls, camera: str, reason: str, ts: float, threshold: float, **known: Any) -> Inspection:

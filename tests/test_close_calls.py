@@ -102,6 +102,20 @@ def test_at_the_near_places_the_answer_beside_stands_and_elsewhere_the_one_in_us
     assert Asked(None, (SPOT,)).settled((far, SPOT), (alien,)) == (alien,)
 
 
+def test_a_region_that_reaches_beyond_the_places_where_it_is_right_is_run_with_all_that_is_seen_from_it():
+    asked = Asked.of((SPOT,), 2, SHAPE)
+    assert asked.wider((replace(SPOT, box_px=(6, 6, 26, 26)), replace(SPOT, box_px=(60, 5, 70, 15)))) == (asked, True)
+    long = replace(SPOT, box_px=(14, 12, 34, 18))
+    wider, is_known = asked.wider((long,))
+    assert not is_known
+    assert wider.near == (SPOT, long)
+    assert wider.places is not None
+    assert wider.places[2:28, 4:44].all()
+    assert wider.wider((long,)) == (wider, True)
+    most, is_known = asked.wider((replace(SPOT, box_px=(0, 0, 80, 50)),))
+    assert (most.places, is_known) == (None, False)
+
+
 def test_runs_beside_are_made_as_often_as_may_be_and_for_each_part():
     calls, whole = CloseCalls(SettleSettings(whole_per_s=1.0)), Asked(None, (SPOT,))
     tenth = Asked(np.arange(SHAPE[0] * SHAPE[1]).reshape(SHAPE) % 10 == 0, (SPOT,))
@@ -191,7 +205,7 @@ def test_what_is_taken_anew_brings_the_answer_to_that_of_the_whole_network(tmp_p
 
 
 def test_what_is_run_beside_is_the_answer_of_the_whole_network_on_the_raw_frame(tmp_path, standing):
-    pipe = pipeline(tmp_path, "{margin: 0, whole_margin: 2.5, whole_per_s: 1000}")
+    pipe = pipeline(tmp_path, "{margin: 0, whole_margin: 2.5, whole_per_s: 1000}, audit_every: 5")  # audits run beside, too
     outcomes = []
     for k, image in enumerate(standing):
         found = pipe.inspect(Frame(image, 1000.0 + k / 30, k))

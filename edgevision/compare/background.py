@@ -7,6 +7,7 @@ measured from the stream, and the running reference. `live` is judged against `u
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from edgevision.compare import measure
 from edgevision.compare.area import allowed_pixels, where_allowed
 from edgevision.compare.first import FirstFrame, check_first, may_wait, refuse_blind, whole
-from edgevision.compare.golden import Golden
+from edgevision.compare.golden import Golden, from_picture
 from edgevision.compare.golden import load as load_golden
 from edgevision.compare.golden_view import GoldenView
 from edgevision.compare.image import checked, read_only
@@ -139,12 +140,15 @@ class ChangeDetector:
 
     def prepare(self, image: Image) -> None:
         """Compile what frames of this dtype and number of channels need, so that the first one does not wait. Forgets nothing."""
-        other = ChangeDetector(
-            self.settings.model_copy(update={"roi": None, "ignore": (), "blind_fraction": 1.0, "reference": "running"}), self._kernels
-        )
-        for step, frame in enumerate(warm_up_frames(image, self.settings.settle_frames)):
-            change = other.measure(frame, force_rows=slice(0, 1) if step % 4 == 1 else None)
-            other.commit(change, change.live.copy())
+        free = {"roi": None, "ignore": (), "blind_fraction": 1.0, "golden": None}
+        for reference in dict.fromkeys(("running", self.settings.reference)):
+            other = ChangeDetector(self.settings.model_copy(update={**free, "reference": reference}), self._kernels)
+            for step, frame in enumerate(warm_up_frames(image, self.settings.settle_frames)):
+                if reference == "golden" and step == 0:
+                    other.teach(from_picture(frame))
+                with suppress(BadFrame):  # what moves about there is no part that was taught
+                    change = other.measure(frame, force_rows=slice(0, 1) if step % 4 == 1 else None)
+                    other.commit(change, change.live.copy())
 
     def update(self, image: Image) -> ChangeMap:
         """What changed in `image`, all of it taken as handed to the network."""

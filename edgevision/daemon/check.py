@@ -12,7 +12,7 @@ from edgevision.compare.background import ChangeDetector
 from edgevision.config import CameraConfig, Config, builtin_registry, load
 from edgevision.daemon.build_rollout import with_candidate
 from edgevision.daemon.build_worker import open_feed
-from edgevision.errors import ConfigError, EdgevisionError, InputError, Unavailable
+from edgevision.errors import BadFrame, ConfigError, EdgevisionError, InputError, Unavailable
 from edgevision.pipeline import Pipeline
 from edgevision.publish.mqtt import tail
 from edgevision.recompute.load import check_network, network_path
@@ -101,6 +101,8 @@ def probe_camera(config: Config, name: str, registry: Registry) -> tuple[bool, s
     try:
         ChangeDetector(config.cameras[name].compare).measure(frame.image)
         said = Pipeline.from_config(config, name, registry).inspect(frame)
+    except BadFrame as error:
+        return False, f"{name}: NOT_INSPECTED: {error}"
     except EdgevisionError as error:
         return False, f"{name}: {error}"
     if said.mode == "none":

@@ -310,7 +310,7 @@ class Worker:
             log.info("%s: fits its network to frames of %dx%d", self.name, frame.image.shape[1], frame.image.shape[0])
             self._outlets.loading(0, 0)
             self._setup.pipeline.prepare(frame.image, self._outlets.loading)
-        self._outlets.advance()
+        self._outlets.loading(0, 0)  # the first inspection may still compile something, which is no hang
 
     def _note_camera(self) -> None:
         """Tell when the camera comes or goes."""

@@ -367,8 +367,10 @@ class SelectiveNetwork:
 
     @property
     def sight_px(self) -> int | None:
-        """How far about a place of the pictures that it is now given an answer there sees; None where nobody knows."""
+        """How far about a place of the pictures that it is now given an answer there sees; None: nobody knows, or gates keep old values."""
         entrance = self._entrance
+        if any(self.plan.gates.values()):
+            return None
         return horizon_px(self._network.plan, entrance.intake, entrance.picture_px)
 
     def _known_motion(self) -> Motion:

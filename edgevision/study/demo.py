@@ -9,7 +9,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,7 @@ from edgevision.records import Event, Frame, Inspection, Phase
 from edgevision.study.peers.openvino_dense import OpenVinoDense
 from edgevision.study.picture import draw_event
 from edgevision.study.replay import sound_frames
+from edgevision.study.timings import Timings
 from edgevision.study.truth import Score, score_events
 from edgevision.study.turbovit_export import dense_file
 from edgevision.study.view import DemoView
@@ -51,25 +52,6 @@ class DemoSettings:
     config: Path | None
     out: Path
     dense_every: int = 15
-
-
-@dataclass
-class Timings:
-    """Milliseconds of one run: ours on every frame, OpenVINO's on every `dense_every`-th."""
-
-    selective: list[float] = field(default_factory=list)
-    dense_f32: list[float] = field(default_factory=list)
-    dense_default: list[float] = field(default_factory=list)
-    live: list[float] = field(default_factory=list)
-    stages: dict[str, float] = field(default_factory=dict)
-
-    def add(self, inspection: Inspection) -> None:
-        """Take an inspection's times; `selective` is compare, recompute and the audits."""
-        laps = inspection.timing_ms
-        self.selective.append(laps["compare"] + laps["recompute"] + laps["audit"])
-        self.live.append(inspection.live_fraction)
-        for stage, lap_ms in laps.items():
-            self.stages[stage] = self.stages.get(stage, 0.0) + lap_ms
 
 
 class Dense:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import numpy as np
 from rich.console import Console, Group
@@ -19,10 +19,8 @@ from rich.table import Table
 from rich.text import Text
 
 from edgevision.records import Inspection
+from edgevision.study.timings import Timings
 from edgevision.study.truth import Score
-
-if TYPE_CHECKING:
-    from edgevision.study.demo import Timings
 
 REFRESH_S = 0.2
 BARS = "▁▂▃▄▅▆▇█"

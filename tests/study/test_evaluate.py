@@ -12,7 +12,7 @@ import pytest
 from edgevision.capture.synthetic import Line, SyntheticSettings
 from edgevision.cli import main
 from edgevision.errors import ConfigError, InputError
-from edgevision.study.evaluate import EvaluateTask, evaluate
+from edgevision.study.evaluate import EvaluateTask, audited_before, evaluate
 from edgevision.study.recipe import find_recipe, recipe_names
 
 SAMPLE = """
@@ -121,3 +121,9 @@ def test_a_card_that_does_not_hold_together_is_refused(recipe, old, new, words):
 
 def test_recipes_that_ship_are_found_by_name():
     assert [find_recipe(name).card.name for name in recipe_names()] == list(recipe_names())
+
+
+def test_a_size_that_is_new_is_audited_as_often_as_the_others():
+    due = [number for number in range(41) if number - audited_before(number, 10.0) >= 10]
+    assert due == [10, 20, 30, 40]
+    assert audited_before(17, 0.0) == 17.0
