@@ -40,4 +40,7 @@ def displaced(regions: tuple[Region, ...], off_px: tuple[int, int], shape: tuple
 
 def placed(regions: tuple[Region, ...], off_px: Off, shape: tuple[int, int]) -> tuple[Region, ...]:
     """Regions of a picture whose places lie off its frame, each by its own way, as they lie in the frame; without those that left it."""
-    return tuple(moved for region in regions for moved in displaced((region,), off_px(*region.centroid_px), shape))
+    ways = [off_px(*region.centroid_px) for region in regions]
+    if all(way == (0, 0) for way in ways):
+        return regions
+    return tuple(moved for region, way in zip(regions, ways, strict=True) for moved in displaced((region,), way, shape))
