@@ -111,8 +111,8 @@ def test_a_wrong_variable_is_named(tmp_path, variable, text, problem):
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("node: {}\n", "line.yaml:1:1: cameras is missing; name at least one camera"),
-        ("cameras:\n", "line.yaml:1:9: cameras is empty; name at least one camera"),
+        ("node: {}\n", "line.yaml:1:1: cameras is missing; name a camera below `cameras:`; `edgevision init` writes a file that shows how"),
+        ("cameras:\n", "line.yaml:1:9: cameras is empty; name a camera below `cameras:`; `edgevision init` writes a file that shows how"),
         ("cameras: [a]\n", "line.yaml:1:10: cameras is a list of 1; it must be a mapping of camera ids"),
         ("cameras: {Cam 1: {source: {type: synthetic}}}", "line.yaml:1:11: camera id is 'Cam 1'; it must be 1 to 32 of a-z, 0-9, _ and -;"),
         ("cameras: {request: {source: {type: synthetic}}}", "line.yaml:1:11: camera id is 'request', which is an MQTT topic"),
