@@ -31,6 +31,7 @@ from edgevision.judge.standing import Standing
 from edgevision.judge.tracks import Tracks
 from edgevision.recompute.arguments import Progress
 from edgevision.recompute.audit import Audit
+from edgevision.recompute.call import Call
 from edgevision.recompute.camera_network import CameraNetwork
 from edgevision.recompute.load import network_path
 from edgevision.recompute.refresh import RollingRefresh
@@ -128,7 +129,7 @@ class Pipeline:
             place = partial(displaced, off_px=share.seen.off_px, shape=stages.size_px)
         judging = Judging(self._rules, share.frame, change, place, share.is_deferred)
         try:
-            audits.check_engine(picture, self._outputs, taken, frame.ts)
+            audits.check_engine(Call(picture, taken, self._outputs, self._showing.kept), frame.ts)
             watch.lap("audit")
             marked = stages.decoder.decode(self._outputs, stages.network.changed)
             watch.lap("segment")
@@ -264,7 +265,8 @@ class Pipeline:
         is_all_taken &= self.settings.compare.confirm_frames == 1  # else something is left on purpose
         missed = None
         if is_all_taken and change.full_reason is None:
-            missed = audits.check_input(partial(self._detector.missed, change, share.live), ts)
+            is_part = share.frame.part_id is not None
+            missed = audits.check_input(partial(self._detector.missed, change, share.live), ts, is_part)
         if not audits.is_map_due(ts):
             return None if missed is None else Audit(None, missed)
         audit = stages.second.look(share.frame, self._raw(share.seen.picture), change, answer)

@@ -51,7 +51,7 @@ class SecondLook:
         defects = self._rule.judge(regions, frame, change)
         whole, used = ("the whole network on the raw frame", defects, regions), ("the answer in use", answer.defects, answer.regions)
         values = (outputs, answer.outputs) if self._has_maps else ({}, {})
-        lone = unlike(whole, used)
+        lone = unlike(whole, used, self._audits.close_margin)
         return self._audits.conclude(*values, lone and lone.words, frame.ts, lone is not None and lone.is_close)
 
     def whole(self, raw: NDArray[Any]) -> tuple[Outputs, tuple[Region, ...]]:

@@ -42,6 +42,7 @@ def add_service_verbs(verbs: Any, add: AddVerb) -> None:
     rollout.add_argument("step", choices=STEPS, help=steps)
     rollout.add_argument("share", type=float, nargs="?", metavar="X", help="with share: from 0 to 1")
     rollout.add_argument("--camera", metavar="ID", help="which camera; not needed where there is only one")
+    rollout.add_argument("--anyway", action="store_true", help="with share: although it judged too many parts otherwise")
     doctor = add(verbs, "doctor", _doctor, "look at what stands in the way: broker and its rights, clock, cameras, CPU, disk, outbox")
     doctor.add_argument("config", type=Path, nargs="?", metavar="CONFIG", help="the YAML file; without it, only the computer is looked at")
     for verb in (stats, listed, verify, drain, retry, rollout, doctor):
@@ -123,7 +124,9 @@ def _rollout(arguments: argparse.Namespace) -> int:
         report = rollout_verbs.commit(config, camera)
         said = [f"{path}: {value}" for path, value in report["written"].items()] + ([report["note"]] if "note" in report else [])
     else:
-        report = rollout_verbs.back(config, camera) if step == "back" else rollout_verbs.share(config, camera, arguments.share)
+        report = (
+            rollout_verbs.back(config, camera) if step == "back" else rollout_verbs.share(config, camera, arguments.share, arguments.anyway)
+        )
         said = [f"{report['camera']}: the candidate judges {report['share']:.0%} of the parts"]
     print(json.dumps(report) if arguments.json else "\n".join(said))
     return 0

@@ -14,6 +14,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
+import numpy as np
+
 from edgevision.compare.background import ChangeDetector
 from edgevision.compare.depth import EightBits
 from edgevision.compare.first import check_first
@@ -71,6 +73,13 @@ class Showing:
     def used(self, image: Image, live: Mask | None = None) -> Image:
         """The picture in use, (H, W[, C]) uint8, renewed at live pixels (None: everywhere); valid until the next call."""
         return self._used.of(image, live)
+
+    @property
+    def kept(self) -> Image | None:
+        """All of the picture that the network was given up to the frame before, (H, W[, C]) uint8: to audit what it took. None where it is
+        kept otherwise: beside a template, of more than 8 bits."""
+        used = self._detector.used if self._template == "none" else None
+        return used if used is not None and used.dtype == np.uint8 else None
 
     def raw(self, image: Image) -> Image:
         """A frame all over, beside what is in use; valid until the next call."""

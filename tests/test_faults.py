@@ -49,7 +49,7 @@ def right(images, tmp_path_factory):
     return [one.verdict for one in found]
 
 
-@pytest.mark.parametrize("kind", ["kernel_skips", "intake_skips", "blind_whole", "output_frozen"])
+@pytest.mark.parametrize("kind", ["kernel_skips", "intake_skips", "blind_whole", "thresholds_high", "output_frozen"])
 def test_a_fault_is_caught_told_and_recovered_from(tmp_path, images, right, kind):
     (tmp_path / "line.yaml").write_text(CONFIG)
     pipe, mend, caught, dense, mended, over, wrong = ev.Pipeline.from_config(tmp_path / "line.yaml"), None, None, None, None, None, 0

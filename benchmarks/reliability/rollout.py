@@ -1,8 +1,9 @@
 """A candidate's way in and back through the whole service: `python benchmarks/reliability/rollout.py [--parts 30]`.
 
 Two cameras whose parts are asked for over MQTT. The candidate of `even` has nearly the active thresholds, that of `odd` calls everything
-OK. Both look on, then are given half of the parts with `edgevision rollout`; `odd`'s must be sent back by itself, `even`'s share must
-outlive a kill -9 of the service, go back by one command, be sent back when the worker dies at work, and be written into the file.
+OK. Both look on, then are given a share of the parts with `edgevision rollout`: `even`'s a tenth, half, all; `odd`'s is refused, and, given
+half all the same, must be sent back by itself. `even`'s share must outlive a kill -9 of the service, go back by one command, be sent back
+when the worker dies at work, and be written into the file.
 """
 
 from __future__ import annotations
@@ -98,7 +99,7 @@ def is_right(results: list[dict[str, Any]], share: float) -> bool:
     chosen = {body["part_id"]: is_chosen(Frame(None, 0.0, 0, part_id=body["part_id"]), share) for body in results}  # type: ignore[arg-type]
     return (
         all(chosen[body["part_id"]] for body in its)
-        and 2 * len(its) >= sum(chosen.values()) > 0
+        and 2 * len(its) >= sum(chosen.values())
         and all(body["threshold"] == thresholds[body["judged_by"]] for body in results)
     )
 
@@ -120,8 +121,12 @@ def main() -> int:
         facts["looking_on"] = {camera: by_judge(line.parts(camera, count)) for camera in ("even", "odd")}
         facts["status"] = {camera: rollout(path, "status", "--camera", camera) for camera in ("even", "odd")}
         facts["status"] = {name: {key: one[key] for key in ("compared", "agree", "results")} for name, one in facts["status"].items()}
-        for camera in ("even", "odd"):
-            facts[f"share_{camera}"] = rollout(path, "share", "0.5", "--camera", camera).get("status")
+        facts["refused"] = rollout(path, "share", "0.1", "--camera", "odd").get("error")
+        facts["share_odd"] = rollout(path, "share", "0.5", "--anyway", "--camera", "odd").get("status")
+        facts["share_tenth"] = rollout(path, "share", "0.1", "--camera", "even").get("status")
+        results = line.parts("even", count)
+        facts["tenth"] = {"by": by_judge(results), "right": is_right(results, 0.1)}
+        facts["share_half"] = rollout(path, "share", "0.5", "--camera", "even").get("status")
         line.until_candidate("even")
         results = line.parts("even", count)
         facts["half"] = {"by": by_judge(results), "right": is_right(results, 0.5)}
@@ -157,7 +162,9 @@ def main() -> int:
         audit = (folder / "state" / "audit.jsonl").read_text()
         facts["audited"] = audit.count("candidate_share/set")
     holds = (
-        facts["half"]["right"] and facts["after_kill_9"]["right"] and facts["after_kill_9"]["share"] == "0.5" and back is not None
+        facts["tenth"]["right"] and "otherwise" in str(facts["refused"])
+        and facts["half"]["right"] and "candidate" in facts["half"]["by"]
+        and facts["after_kill_9"]["right"] and facts["after_kill_9"]["share"] == "0.5" and back is not None
         and set(facts["sent_back"]["after"]) == set(facts["after_back"]) == set(facts["after_crash"]["by"]) == {"active"}
         and facts["committed"]["threshold"] == [0.89] and facts["comment_stays"]
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Pictures that change their nature: `python benchmarks/reliability/shift.py [--only lamp,dirt] [--hour]`.
+"""Pictures that change their nature: `python benchmarks/reliability/shift.py [--only lamp,dirt] [--alone] [--hour] [--clip FILE]`.
 
 The synthetic line, 640x368 at 5 frames a second, is watched for two minutes as it should be; then over 300 s the lamp ages, the lens gets
 dirty, the focus is lost, noise grows, the camera comes loose and shakes, or, at once, other parts come. A second pipeline looks at the same
@@ -6,7 +6,8 @@ line without that. Told are the second of the first WARN, of which statistic, an
 within 20 s with another verdict than the second pipeline's, and at the third of five parts in a row. The lead lies between. `nothing` is a
 control: what it judges otherwise is by chance, two parts within 20 s among it. `until_warn`: of the parts from the change to the WARN,
 those judged otherwise. With `--hour`: an hour of the line as it should be, its light swinging by a quarter as by day and night; nothing may
-be told.
+be told. `--alone`: the watch without a network, of which verdicts and features are missing, and all else is the same: much faster.
+`--clip FILE`: a recording over and over for so many minutes, watched alone; `--clip stations`: parts of the presence recipe, a frame each.
 """
 
 from __future__ import annotations
@@ -27,10 +28,14 @@ import numpy as np
 
 import edgevision as ev
 from edgevision.capture.synthetic import Line, SyntheticSettings
-from edgevision.daemon.shift_watch import ShiftWatch
+from edgevision.compare.background import ChangeDetector
+from edgevision.daemon.shift_watch import ShiftWatch, looked_at
 from edgevision.pipeline import Pipeline
+from edgevision.recompute.door import Door, Light
+from edgevision.recompute.shift import ShiftMonitor
 from edgevision.recompute.shift_settings import ShiftSettings
 from edgevision.records import Verdict
+from edgevision.study.parts.presence import SeriesSettings, series
 
 WIDTH, HEIGHT = 640, 368
 FPS, LEARN_S, RAMP_S = 5.0, 125.0, 300.0
@@ -207,6 +212,19 @@ def run(kind: str, seed: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def watched_alone(arguments: argparse.Namespace) -> int:
+    """Each way to go bad, or the hour, by the watch alone."""
+    compare = pipeline().settings.compare
+    kinds, seconds = ({"hour": day_and_night}, arguments.minutes * 60) if arguments.hour else (KINDS, LEARN_S + RAMP_S)
+    is_well = True
+    for kind in kinds if arguments.hour else arguments.only.split(","):
+        shown = kinds[kind](arguments.seed)
+        facts = alone(lambda k, shown=shown: shown(k)[0], FPS, seconds, SHIFT, compare)  # type: ignore[misc]
+        print(json.dumps({"kind": kind, "seed": arguments.seed, **facts}), flush=True)
+        is_well &= bool(facts["told"]) != (kind in ("hour", "nothing"))
+    return 0 if is_well else 1
+
+
 def most_lost(seen: list[tuple[float, bool]]) -> float | None:
     """When three of five parts in a row were judged otherwise; `seen` has each part's end (s) and whether it was. None: never."""
     fives = (seen[max(0, k - 4) : k + 1] for k in range(len(seen)))
@@ -233,13 +251,51 @@ def hour(seed: int, minutes: float) -> dict[str, Any]:
     return {"kind": "hour", "seed": seed, "frames": len(spent), "us_mean": us_mean, "told": told, "audits": audits, "own": learnt}
 
 
+def alone(shown: Callable[[int], np.ndarray], fps: float, seconds: float, shift: ShiftSettings, compare: Any = None) -> dict[str, Any]:
+    """The watch without a network over so many seconds of frames: what is told, and when."""
+    detector, monitor, told, door = ChangeDetector(compare), ShiftMonitor(shift), [], None
+    for k in range(0, int(seconds * fps), shift.every):
+        image = shown(k)
+        change = detector.update(image)
+        door = door or Door(None, None if compare is None else looked_at(compare, *image.shape[:2]))
+        light = Light(change.gain, change.offset, detector.noise_measured, detector.shake_px)
+        for one in monitor.take(door.sample(image, light, None)):
+            told.append((round(k / fps, 1), "over" if one.is_over else one.what.removeprefix("shift "), one.text))
+    return {"seconds": seconds, "samples": len(range(0, int(seconds * fps), shift.every)), "told": told}
+
+
+def clip(path: str, minutes: float) -> dict[str, Any]:
+    """A recording over and over."""
+    if path == "stations":
+        seconds = int(minutes * 60)
+        faults = SeriesSettings().faults * (seconds // len(SeriesSettings().faults) + 1)
+        parts = series(np.random.default_rng(0), SeriesSettings(faults=faults))
+        return alone(lambda _: next(parts).image, 1.0, seconds, ShiftSettings(every=1))
+    video = cv2.VideoCapture(path)
+    fps = video.get(cv2.CAP_PROP_FPS) or 30.0
+    frames = []
+    while (read := video.read())[0]:
+        frames.append(read[1])
+    if not frames:
+        raise SystemExit(f"{path}: no frame can be read; give a recording that OpenCV reads")
+    return alone(lambda k: frames[k % len(frames)], fps, minutes * 60, ShiftSettings())
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", default=",".join(KINDS))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--hour", action="store_true", help="an hour without a fault instead")
-    parser.add_argument("--minutes", type=float, default=60.0, help="of that hour")
+    parser.add_argument("--minutes", type=float, default=60.0, help="of that hour, or of the recording")
+    parser.add_argument("--alone", action="store_true", help="without a network")
+    parser.add_argument("--clip", metavar="FILE", help="a recording over and over; or `stations`, the presence recipe's")
     arguments = parser.parse_args()
+    if arguments.clip:
+        facts = clip(arguments.clip, arguments.minutes)
+        print(json.dumps(facts))
+        return 0 if not facts["told"] else 1
+    if arguments.alone:
+        return watched_alone(arguments)
     if arguments.hour:
         facts = hour(arguments.seed, arguments.minutes)
         print(json.dumps(facts))

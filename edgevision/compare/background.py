@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from contextlib import suppress
+from functools import partial
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -23,7 +24,7 @@ from edgevision.compare.golden_view import GoldenView
 from edgevision.compare.image import checked, read_only
 from edgevision.compare.light import refuse_colours
 from edgevision.compare.masks import LiveMask
-from edgevision.compare.missed import missed_share
+from edgevision.compare.missed import RUN_PX, Limits, missed_share
 from edgevision.compare.restless import EVERY
 from edgevision.compare.settings import ChangeSettings
 from edgevision.compare.settle import TILE_PX
@@ -75,6 +76,7 @@ class ChangeDetector:
         self._bounds = tuple(round(v * 256) for v in (*self.settings.abs_threshold, *self.settings.var_threshold))
         self.golden = load_golden(self.settings.golden) if self.settings.reference == "golden" and self.settings.golden else None
         self._rate = max(1, round(math.log2(self.settings.reference_frames / BANDS)))
+        self._asked = self.settings.pixel_threshold, self.settings.min_area  # whatever becomes of those in force: for `missed`
         self.reset()
 
     def reset(self) -> None:
@@ -112,6 +114,12 @@ class ChangeDetector:
     def noise(self) -> NDArray[np.float64]:
         """The noise at each of the 256 gray levels (levels, one sigma), as measured so far or given."""
         return self._open().noise.copy()
+
+    @property
+    def used(self) -> Image | None:
+        """What the network last used of each pixel, as of the last commit, in the frames' shape; None before a second frame is measured."""
+        background = self._background
+        return None if background is None or background.frames == 0 else read_only(background.used.reshape(background.shape))
 
     @property
     def noise_measured(self) -> float | None:
@@ -215,12 +223,14 @@ class ChangeDetector:
         """All of the frame last measured as `corrected` has it at live pixels: in the light of what it was compared with."""
         return image if self._background is None else self._background.lamp.relit(self._kernels, image)
 
-    def missed(self, change: ChangeMap, live: Mask, levels: float, random: np.random.Generator) -> float:
-        """Of the last measured frame, the share that is not handed over with `live` although it is further than `levels` off; sampled."""
+    def missed(self, change: ChangeMap, live: Mask, levels: float, random: np.random.Generator | None) -> float:
+        """Of the last measured frame, the share that is not handed over with `live` although it is plainly off: further than `levels`, or
+        than the threshold that was asked for and some more. In rows drawn by `random`; None: all over."""
         pending, background = self._last(change), self._open()
-        frame = pending.image.reshape(background.shape), background.used.reshape(background.shape)
-        limits = levels * (1 << background.level_shift), math.ceil(self._vibration_q8 / 256)
-        return missed_share(frame, (change.gain, change.offset), (background.allowed, live), limits, random)
+        lit = partial(background.lamp.relit_rows, self._kernels, pending.image.reshape(background.shape))
+        plain = measure.to_table(measure.plain_levels(self._asked[0], background.noise, levels), background.level_shift)
+        limits = Limits(plain, background.level_shift, math.ceil(self._vibration_q8 / 256), max(RUN_PX, self._asked[1]))
+        return missed_share(lit, background.used.reshape(background.shape), (background.allowed, live), limits, random)
 
     def shift(self, down_px: int, right_px: int, image: Image) -> None:
         """The scene has moved so far in the picture: what was used moves along, and what `image` shows newly is taken for used.

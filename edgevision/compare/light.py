@@ -227,12 +227,20 @@ class Lamp:
         """All of an image (H, W[, C]) in this light; the image itself where that changes nothing."""
         if self.is_identity:
             return image
+        return self._relit(kernels, image, np.arange(len(image)))
+
+    def relit_rows(self, kernels: ModuleType, image: Image, rows: NDArray[np.intp]) -> Image:
+        """These rows of an image (H, W[, C]) in this light."""
+        return image[rows] if self.is_identity else self._relit(kernels, image, rows)[rows]
+
+    def _relit(self, kernels: ModuleType, image: Image, rows: NDArray[np.intp]) -> Image:
+        """An image in this light, valid in these rows."""
         self.extend(kernels)
         height, width = image.shape[:2]
         flat = np.ascontiguousarray(image).reshape(height, -1)
-        runs = np.array([(row, 0, width) for row in range(height)], np.int32)
+        runs = np.stack((rows, np.zeros_like(rows), np.full_like(rows, width)), axis=1).astype(np.int32)
         corrected = np.empty_like(flat)
-        kernels.correct_runs(flat, self.light, runs, height, self._channels, corrected)
+        kernels.correct_runs(flat, self.light, runs, len(runs), self._channels, corrected)
         return corrected.reshape(image.shape)
 
     def _see(self, grid: Grid, line: Line | None = None) -> NDArray[np.int64]:

@@ -21,6 +21,7 @@ NOISE_MOST = 12.0
 EDGE_SIGMAS = 6.0
 AUTO_SIGMAS = 7.0
 AUTO_LEAST_LEVELS = 10.0
+PLAIN_TIMES, PLAIN_LEAST_LEVELS = 2.0, 12.0
 EXCESS_FROM = 1.15
 EXCESS_SIGMAS = 5.0
 EXCESS_MOST = 8
@@ -83,6 +84,11 @@ def strong_levels(pixel_threshold: str | float, noise: NDArray[np.float64]) -> N
     if pixel_threshold == "auto":
         return np.maximum(AUTO_SIGMAS * noise, AUTO_LEAST_LEVELS)
     return sigmas_of(pixel_threshold) * noise
+
+
+def plain_levels(pixel_threshold: str | float, noise: NDArray[np.float64], most: float) -> NDArray[np.float64]:
+    """By how much (levels), at each gray level, a pixel is off beyond doubt; `most` at most. What is restless is forgiven twice as much."""
+    return np.minimum(np.maximum(PLAIN_TIMES * strong_levels(pixel_threshold, noise), PLAIN_LEAST_LEVELS), most)
 
 
 def sigmas_of(pixel_threshold: str) -> float:

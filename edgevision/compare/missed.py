@@ -1,12 +1,13 @@
-"""What the change map left although it plainly differs: looked for by another way than the map's own, in a sample of rows.
+"""What the change map left although it plainly differs: looked for by another way than the map's own, in a sample of rows or in all.
 
-In: a frame as it lies for the map, what the network last used, what is handed over. Out: a share. Keeps nothing. Only runs of RUN_PX pixels
-side by side count, in green: a speck is narrower.
+In: a frame as it lies for the map and in its light, what the network last used, what is handed over. Out: a share. Keeps nothing. Only runs
+of pixels side by side count, in green: a speck is narrower.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -17,50 +18,70 @@ from edgevision.records import Image, Mask
 ROWS = 24
 RUN_PX = 8
 
+Rows = NDArray[np.intp]
+
+
+class Limits(NamedTuple):
+    """How far a value may lie off, and how many side by side may.
+
+    `levels`: in the camera's own, at each of the 256 gray levels (`level_shift` bits deeper) of what was used; counted from all that was
+    used within `shake_px`, which the map forgives.
+    """
+
+    levels: NDArray[np.int32]
+    level_shift: int
+    shake_px: int
+    run_px: int = RUN_PX
+
 
 def missed_share(
-    frame: tuple[Image, Image],
-    light: tuple[float, float],
+    lit: Callable[[Rows], Image],
+    used: Image,
     masks: tuple[NDArray[np.uint8], Mask],
-    limits: tuple[float, int],
-    random: np.random.Generator,
+    limits: Limits,
+    random: np.random.Generator | None,
 ) -> float:
-    """The share of the pixels that count, in some rows, where both pictures lie further apart than they may, in runs, and are not live.
+    """The share of the pixels that count where the frame lies further from what was `used` than it may, in runs, and is not live.
 
-    `limits` are (levels, pixels of shake that the map forgives): a value must lie so many levels beyond all that was used so near to it.
-
-    `frame` is (the picture, what was used), (H, W[, C]) each; `light` the gain and offset that bring the first to the second; `masks` are
-    (what counts, what is live), (H, W) each.
+    In some rows, drawn by `random`; None: in all. `used` is (H, W[, C]); `lit` gives rows of the frame in its light, (row, W[, C]); `masks`
+    are (what counts, what is live), (H, W) each.
     """
-    (image, used), (allowed, live) = frame, masks
-    height = image.shape[0]
-    count = min(ROWS, height)
-    rows = ((np.arange(count) + random.random(count)) * (height / count)).astype(np.intp)
+    allowed, live = masks
+    height = used.shape[0]
+    count = height if random is None else min(ROWS, height)
+    within: NDArray[np.float64] | float = 0.5 if random is None else random.random(count)
+    rows = ((np.arange(count) + within) * (height / count)).astype(np.intp)
     inside = allowed[rows] > 0
     total = int(np.count_nonzero(inside))
     if total == 0:
         return 0.0
-    levels, shake_px = limits
-    seen, known = (part if part.ndim == 2 else part[:, :, part.shape[2] // 2] for part in (image, used))
-    marks = (apart(seen[rows], known[rows], light) > levels) & inside & ~live[rows]
-    if in_runs(marks) == 0:
+    known = green(used)
+    seen, before = green(lit(rows)), known[rows]
+    marks = (cv2.absdiff(seen, before) > at_levels(limits, before)) & inside & ~live[rows]
+    some = np.flatnonzero(marks.any(axis=1))
+    marks, seen, rows = marks[some], seen[some], rows[some]
+    if in_runs(marks, limits.run_px) == 0:
         return 0.0
-    if shake_px > 0:
-        low, high = around(known, rows, shake_px)
-        values = seen[rows].astype(np.float32) * light[0] + light[1]
-        marks &= np.maximum(values - high, low - values) > levels
-    return in_runs(marks) / total
+    if limits.shake_px > 0:
+        low, high = around(known, rows, limits.shake_px)
+        values = seen.astype(np.float32)
+        marks &= np.maximum(values - high, low - values) > at_levels(limits, known[rows])
+    return in_runs(marks, limits.run_px) / total
 
 
-def apart(seen: Image, known: Image, light: tuple[float, float]) -> NDArray[Any]:
-    """How far apart two pictures (row, W) are, the first brought to the second's light."""
-    if seen.dtype == np.uint8:
-        table = np.clip(np.rint(np.arange(256) * light[0] + light[1]), 0, 255).astype(np.uint8)
-        return np.asarray(cv2.absdiff(table[seen], known))
-    return np.asarray(np.abs(seen.astype(np.float32) * light[0] + light[1] - known))
+def green(picture: Image) -> NDArray[Any]:
+    """The middle one of its channels."""
+    return picture if picture.ndim == 2 else np.ascontiguousarray(picture[:, :, picture.shape[2] // 2])
 
 
-def around(picture: Image, rows: NDArray[np.intp], reach_px: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def at_levels(limits: Limits, known: NDArray[Any]) -> NDArray[Any]:
+    """How far each of these values may lie off."""
+    if known.dtype == np.uint8:
+        return np.asarray(cv2.LUT(known, np.minimum(limits.levels, 255).astype(np.uint8)))
+    return np.asarray(limits.levels[np.minimum(known >> limits.level_shift, len(limits.levels) - 1)])
+
+
+def around(picture: NDArray[Any], rows: Rows, reach_px: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """The least and the greatest value that the picture has within so many pixels of each one in these rows, (row, W) each."""
     height, width = picture.shape[:2]
     low = high = picture[rows].astype(np.float32)
@@ -72,7 +93,7 @@ def around(picture: Image, rows: NDArray[np.intp], reach_px: int) -> tuple[NDArr
     return low, high
 
 
-def in_runs(marks: NDArray[np.bool_]) -> int:
-    """How many places (row, column) begin a run of RUN_PX marks."""
+def in_runs(marks: NDArray[np.bool_], run_px: int = RUN_PX) -> int:
+    """How many places (row, column) begin a run of so many marks."""
     sums = np.cumsum(np.pad(marks, ((0, 0), (1, 0))), axis=1, dtype=np.int32)
-    return int(np.count_nonzero(sums[:, RUN_PX:] - sums[:, :-RUN_PX] == RUN_PX))
+    return int(np.count_nonzero(sums[:, run_px:] - sums[:, :-run_px] == run_px))

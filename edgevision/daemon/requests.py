@@ -24,6 +24,7 @@ from edgevision.compare.encoder import MOST_COUNT
 from edgevision.config import Config
 from edgevision.daemon.audit import Audit
 from edgevision.daemon.changes import Changes, asked, parse_payload, shown, unused
+from edgevision.daemon.rollout_book import RolloutBook, objection
 from edgevision.errors import EdgevisionError, InputError, Unavailable
 from edgevision.publish.outbox import Outbox
 from edgevision.publish.topics import Topics
@@ -264,8 +265,19 @@ class Requests:
         if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share <= 1:
             said = f"share is {json.dumps(share)[:40]}; it must be" if "share" in body else "share is missing; it must be"
             raise InputError(f'request: {said} a number from 0 to 1; send {{"camera": "...", "share": 0.2}}')
+        if body.get("anyway") is not True:
+            self._refuse_worse(camera, float(share))
         topic = self._topics.setting(camera, "candidate_share", "set")
         self._set(Command(topic, f"{share:g}".encode(), (camera, "candidate_share")), camera, "candidate_share", done)
+
+    def _refuse_worse(self, camera: str, share: float) -> None:
+        """Raises InputError where more parts are to be given to a candidate that has judged too many otherwise."""
+        config = self._node.try_changes(self._changes.kept)
+        candidate = config.cameras[camera].candidate
+        why = objection(RolloutBook(config.node.state_dir / "rollout" / camera).read(), candidate.limit)
+        if share > candidate.share and why is not None:
+            look = "look at them with `edgevision rollout CONFIG status`; if it is the better one"
+            raise InputError(f'{camera}: {why}; {look}, give --anyway (over MQTT "anyway": true)')
 
     def _rollback(self, body: Body, done: Done) -> None:
         """Back: every part is the active network's again."""

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from edgevision.candidate import CandidateSettings
-from edgevision.daemon.rollout_book import RolloutBook
+from edgevision.daemon.rollout_book import AGREE, FAILED, LATE, RolloutBook
 from edgevision.daemon.understudy import Outcome, Understudy
 from edgevision.errors import Unavailable
 from edgevision.publish.payload import rfc3339
@@ -26,7 +26,6 @@ log = logging.getLogger("edgevision")
 
 WRITE_S = 1.0
 ABOUT = "candidate"
-AGREE, LATE, FAILED = "agree", "late", "failed"
 HANG_S = 60.0
 
 

@@ -19,6 +19,9 @@ import cv2
 from edgevision.errors import Unavailable
 from edgevision.records import Image
 
+AGREE, LATE, FAILED = "agree", "late", "failed"  # what may come of a part beside two verdicts that differ
+ENOUGH = 20  # parts that were compared, from which on they say something
+
 SCHEMA = 1
 KEPT = 100
 MAX_FILE_BYTES = 4_000_000
@@ -36,6 +39,15 @@ class State:
     judged: int = 0
     differences: list[dict[str, Any]] = field(default_factory=list)
     running: str | None = None  # the service's run while a worker has the candidate at work
+
+
+def objection(state: State, limit: float) -> str | None:
+    """Why no part should be given to this candidate yet; None for nothing. `limit`: the share of the parts that it may judge otherwise."""
+    compared = sum(state.results.values())
+    otherwise = compared - sum(state.results.get(one, 0) for one in (AGREE, LATE, FAILED))
+    if compared < ENOUGH or otherwise <= limit * compared:
+        return None
+    return f"the candidate judged {otherwise} of {compared} parts otherwise, the limit is {limit:.0%} (candidate.limit)"
 
 
 class RolloutBook:

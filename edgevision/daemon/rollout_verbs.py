@@ -66,11 +66,14 @@ def status_text(report: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def share(path: Path, camera: str | None, wanted: float) -> dict[str, Any]:
-    """Let the candidate judge this share of the parts. Raises Unavailable where no service answers, InputError where it refuses."""
+def share(path: Path, camera: str | None, wanted: float, is_anyway: bool = False) -> dict[str, Any]:
+    """Let the candidate judge this share of the parts, even if it was of another mind too often where `is_anyway`.
+
+    Raises Unavailable where no service answers, InputError where it refuses.
+    """
     config = load(path)
     name = _camera(config, camera)
-    answer = ask(config, "rollout", {"camera": name, "share": wanted})
+    answer = ask(config, "rollout", {"camera": name, "share": wanted, "anyway": is_anyway})
     return {"camera": name, "share": wanted, **answer}
 
 

@@ -2,18 +2,19 @@
 
 A defect counts as shown by the other answer where that marks anything at all at its place: two answers that differ a little may lie on
 either side of a threshold, but one that does not see the place lies far below. A defect near its own limit is a *close call*: noise of the
-camera that the change map rightly leaves may tip what a network thinks of it.
+camera that the change map rightly leaves may tip what a network thinks of it. How near is what `recompute.settle.margin` says that
+whatever is left may move a verdict's numbers by; one margin, be it to look closer or to doubt an audit.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import NamedTuple
 
 from edgevision.records import Box, Defect, Region, Verdict
 
 REACH_PX = 4
-CLOSE = 3.0  # times the odds of its limit: up to there a defect's own are near them
 
 
 class Unlike(NamedTuple):
@@ -23,8 +24,13 @@ class Unlike(NamedTuple):
     is_close: bool
 
 
-def unlike(one: tuple[str, Iterable[Defect], Iterable[Region]], other: tuple[str, Iterable[Defect], Iterable[Region]]) -> Unlike | None:
-    """The worst defect of level NG that only one of two answers shows; each is (its name, its defects, all its regions). None: alike."""
+def unlike(
+    one: tuple[str, Iterable[Defect], Iterable[Region]], other: tuple[str, Iterable[Defect], Iterable[Region]], margin: float
+) -> Unlike | None:
+    """The worst defect of level NG that only one of two answers shows; each is (its name, its defects, all its regions). None: alike.
+
+    One whose score's odds are above its limit's by no more than the `margin`, a logarithm, is a close call.
+    """
     first, second = (_Side(name, tuple(defects), tuple(regions)) for name, defects, regions in (one, other))
     lone = [(defect, mine, yours) for mine, yours in ((first, second), (second, first)) for defect in mine.alone(yours)]
     if not lone:
@@ -32,7 +38,7 @@ def unlike(one: tuple[str, Iterable[Defect], Iterable[Region]], other: tuple[str
     defect, mine, yours = max(lone, key=lambda found: found[0].region.score)
     score, limit = defect.region.score, defect.threshold
     words = f"{mine.name} shows {defect.region.label} {score:.2f} at {list(defect.region.box_px)}, {yours.name} nothing there"
-    return Unlike(words, score * (1.0 - limit) <= CLOSE * limit * (1.0 - score))
+    return Unlike(words, score * (1.0 - limit) <= math.exp(margin) * limit * (1.0 - score))
 
 
 class _Side:

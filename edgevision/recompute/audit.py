@@ -28,8 +28,9 @@ __all__ = ["Audit", "AuditSettings", "Audits", "EngineAudit", "MapAudit"]
 Outputs = Mapping[str, NDArray[np.float32]]
 
 WHOLE: Window = (0.0, 0.0, 1.0, 1.0)
-MISSED = 0.002  # the share of a picture that may plainly differ without being live: specks and edges
+MISSED, MISSED_ALL_OVER = 0.0003, 0.0001  # the share of some rows, of all, that may plainly differ without being live: specks
 HASTE = 10  # times sooner than usual, audits come after one that failed
+NOTED_ROWS = 8  # one row in so many is looked at for what is live
 
 
 class Turn:
@@ -57,7 +58,8 @@ class EngineAudit:
 
     In turn one where the frame is live, for there a kernel may go wrong and pixels may be lost on their way in, and the next of those that
     cover the picture, in a random order: what is not live may have been overwritten by whatever else shares the computer's memory. Where
-    nothing is live the next frame on which something is makes up for it.
+    nothing is live it is one where something was since the last audit, for what was lost there is still missing; where nothing was, the
+    next frame on which something is makes up for it.
     """
 
     def __init__(self, net: CameraNetwork, settings: AuditSettings = AuditSettings()) -> None:  # noqa: B008
@@ -65,7 +67,10 @@ class EngineAudit:
         self._random = np.random.default_rng(settings.seed)
         self._turn = Turn(settings.engine_every, settings.engine_every_s)
         self._turns = 0
-        self._is_owed = False  # a patch where the frame is live
+        self._is_owed = False  # a patch where something is live, or was
+        self._was_live: Mask | None = None  # on one of the frames since the last such patch
+        self._lively = 0  # how many there were, as far as was looked
+        self._frames = 0
         self._tiles: list[Window] = []
 
     def next(self, call: Call | None, ts: float, haste: int = 1) -> bool:
@@ -76,12 +81,32 @@ class EngineAudit:
         is_due = self._turn.comes(ts, haste)
         self._turns += is_due
         self._is_owed |= is_due and self._turns % 2 == 1
-        place = self._around(call.live) if call is not None and self._is_owed else None
+        if call is not None:
+            self._note(call.live)
+        place = self._lively_place(call.live) if call is not None and self._is_owed else None
         if place is None and not is_due:
             return False
         self._is_owed &= place is None
         self.check(place, call)
         return True
+
+    def _note(self, live: Mask) -> None:
+        """Keep one of the masks in which something is live, any of them; some rows are looked at, others on each frame."""
+        self._frames += 1
+        if not live[self._frames % NOTED_ROWS :: NOTED_ROWS].any():
+            return
+        self._lively += 1
+        if self._random.random() * self._lively < 1:
+            self._was_live = live
+
+    def _lively_place(self, live: Mask) -> Window | None:
+        """A patch where this frame is live, else where one was since the last such patch; None where none was."""
+        place = self._around(live)
+        if place is None and self._was_live is not None:
+            place = self._around(self._was_live)
+        if place is not None:
+            self._was_live, self._lively = None, 0
+        return place
 
     def check(self, window: Window | None = None, call: Call | None = None) -> None:
         """Audit this patch now, the next one in turn where none is given: of every step, and with the last `call` of what went in and came
@@ -181,13 +206,12 @@ class Audits:
         """Whether the camera must run the whole network at `ts`, because it lost the trust."""
         return self._trust.is_dense(ts)
 
-    def check_engine(self, picture: NDArray[Any], outputs: Outputs, live: Mask, ts: float) -> None:
-        """Call once a frame, after the network was given `picture`. Raises EngineFault: reset, run anew, and `note_fault`."""
+    def check_engine(self, call: Call, ts: float) -> None:
+        """Call once a frame, after the network, with its last call. Raises EngineFault: reset, run anew, and `note_fault`."""
         if self.is_dense(ts):
-            self._check_dense(picture, outputs)
+            self._check_dense(call.picture, call.outputs)
             return
         self._dense_frames = 0
-        call = Call(picture, live, outputs)
         if self._trust.is_doubted:
             self._engine.check(WHOLE, call)
             if self._map is None:
@@ -215,19 +239,22 @@ class Audits:
         if not self.is_dense(ts):
             self._trust.note(str(error), ts)
 
-    def check_input(self, missed: Callable[[float, np.random.Generator], float], ts: float) -> str | None:
-        """Call once a frame that is not whole: why what was left of it is too much, else None. `missed(levels, random)` measures.
+    def check_input(self, missed: Callable[[float, np.random.Generator | None], float], ts: float, is_part: bool = False) -> str | None:
+        """Call once a frame that is not whole: why what was left of it is too much, else None. `missed(levels, random)` measures, at most
+        so many levels being plain, in some rows or, given no `random`, all over: a triggered part, and while in doubt.
 
         It needs no defect to find a blind change map, costs no run, and comes as often as the engine's audit.
         """
         is_due = self._input_turn.comes(ts, self._haste) or self._trust.is_doubted
         if self.is_dense(ts) or not self._settings.engine_every or not is_due:
             return None
-        share = missed(self._settings.levels, self._random)
-        if share <= MISSED:
+        is_all_over = is_part or self._trust.is_wary
+        limit = MISSED_ALL_OVER if is_all_over else MISSED
+        share = missed(self._settings.levels, None if is_all_over else self._random)
+        if share <= limit:
             return None
-        off = f"{share:.1%} of the picture is over {self._settings.levels:g} gray levels off what the network was given"
-        trouble = f"input audit: {off}, and was not live, the limit is {MISSED:.1%}; see compare.pixel_threshold"
+        off = f"{share:.2%} of the picture is plainly off what the network was given"
+        trouble = f"input audit: {off}, and was not live, the limit is {limit:.2%}; see compare.pixel_threshold and recompute.audit_levels"
         self._trust.note(trouble, ts)
         return trouble
 
@@ -241,6 +268,11 @@ class Audits:
     def has_twin(self) -> bool:
         """Whether there is a second Memory, in which `run_whole` runs."""
         return self._map is not None
+
+    @property
+    def close_margin(self) -> float:
+        """How near its limit, as a logarithm of odds, a defect that only one answer shows is a close call."""
+        return self._settings.close_margin
 
     def run_whole(self, frame: NDArray[Any]) -> Outputs:
         """The whole network's answer on the raw frame, for `conclude`. Call it when a map audit is due."""
@@ -282,7 +314,7 @@ class Audits:
         """
         if self.is_dense(ts):
             return None
-        self.check_engine(picture, outputs, live, ts)
+        self.check_engine(Call(picture, live, outputs), ts)
         return self.conclude(self.run_whole(raw), outputs, None, ts) if self.is_map_due(ts) else None
 
     def take_notices(self) -> tuple[Notice, ...]:

@@ -16,11 +16,13 @@ ENTRANCE, EMPTY, ANSWER = "the entrance", "an empty Memory", "the answer"  # bes
 
 
 class Call(NamedTuple):
-    """`picture` and `live` as `next` took them, all live for a `first`; the `outputs` that are in use for it."""
+    """`picture` and `live` as `next` took them, all live for a `first`; the `outputs` that are in use for it; `kept`, a picture of what was
+    taken before where nothing is live, None where nobody has kept it."""
 
     picture: NDArray[Any]
     live: Mask
     outputs: Mapping[str, NDArray[np.float32]]
+    kept: NDArray[Any] | None = None
 
 
 def patch_of(window: Window, size: tuple[int, int]) -> tuple[slice, slice]:

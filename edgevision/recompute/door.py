@@ -59,7 +59,7 @@ class Door:
         return values
 
     def _of_picture(self, image: Image, light: Light) -> dict[str, Vector]:
-        rows, mask = self._rows(image)  # (row, column[, channel]) and (row, column), uint8
+        rows, mask, within = self._rows(image)  # (row, column[, channel]) and (row, column), uint8
         gray = rows if rows.ndim == 2 else np.ascontiguousarray(rows[:, :, rows.shape[2] // 2])
         mean, spread = (float(value[0, 0]) for value in cv2.meanStdDev(gray, mask=mask))
         values = {
@@ -68,6 +68,7 @@ class Door:
             "contrast": np.array([spread * light.gain]),
             "evenness": evenness(gray, mask, mean),
         }
+        values["stains"] = np.concatenate((np.resize(within, BANDS), values["evenness"]))
         detail, inside = detail_of(gray), None if mask is None else mask[:, 1:-1] > 0
         values["sharpness"] = np.array([sharpness(detail, inside) * light.gain])
         values["kinds"] = kinds(gray, detail, inside, light)
@@ -80,9 +81,12 @@ class Door:
             values["colour"] = np.array([blue, red]) / max(green, LEAST)
         return values
 
-    def _rows(self, image: Image) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
-        """One row from each of ROWS bands of what counts, and which of its pixels do. Each time others, so that a block of samples sees as
-        good as all of a band, evenly: means of blocks then differ by what moves, not by which rows were looked at."""
+    def _rows(self, image: Image) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None, Vector]:
+        """One row from each of ROWS bands of what counts, which of its pixels do, and where in its band it lies (0 to 1).
+
+        Each time others, so that a block of samples sees as good as all of a band, evenly: means of blocks then differ by what moves, not
+        by which rows were looked at.
+        """
         top, bottom = self._span[0], min(self._span[1], image.shape[0])
         count = min(ROWS, bottom - top)
         self._samples += 1
@@ -91,7 +95,7 @@ class Door:
         rows = image[places]
         deep: NDArray[Any] = rows if rows.dtype == np.uint8 else np.minimum(rows >> self._shift, 255)
         mask = None if self._allowed is None else self._allowed[places]
-        return deep.astype(np.uint8, copy=False), mask if mask is not None and mask.any() else None
+        return deep.astype(np.uint8, copy=False), mask if mask is not None and mask.any() else None, within
 
     def _of_steps(self, network: SelectiveNetwork) -> dict[str, Vector]:
         """Of all channels of the steps, side by side, the means and how they spread about them."""

@@ -422,7 +422,7 @@ class SelectiveNetwork:
         check_window(window)
         if not self._memory.is_filled:
             return {} if call is None else {EMPTY: self._entrance.plane.size_px}
-        moved = {} if call is None else {ENTRANCE: self._entrance.verify(call.picture, call.live, window)}
+        moved = {} if call is None else {ENTRANCE: self._entrance.verify(call, window)}
         if not self._is_foreign:
             moved |= {step.step.name: step.verify(window) for step in self._steps if not isinstance(step, Island)}
         if call is not None:

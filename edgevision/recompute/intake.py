@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from edgevision.errors import InputError
 from edgevision.kernels.forms import NO_ENDS, NO_LIVE, Backend, Ends, Feed, Intake, Plane, Reach, Runs
-from edgevision.recompute.call import Window, patch_of
+from edgevision.recompute.call import Call, Window, patch_of
 from edgevision.recompute.runs import axis_span, same, table
 from edgevision.records import Mask
 
@@ -75,16 +75,24 @@ class Entrance:
             return 0
         return self._take(picture, self._mask.live_px == self._mask.size_px, begin, ends or NO_ENDS)
 
-    def verify(self, picture: NDArray[Any], live: Mask, window: Window) -> int:
-        """Take what is live in a patch of the picture, (x1, y1, x2, y2) as shares of it, once more: how many pixels of the plane moved.
+    def verify(self, call: Call, window: Window) -> int:
+        """Take what a call gave in a patch of the picture, (x1, y1, x2, y2) as shares of it, once more: how many pixels of the plane moved.
 
-        After a `take` of the same there are none. What is live in the plane stays as it was.
+        After a `take` of the same there are none: of what is live, and of what is not where that is kept and a pixel of the plane is one of
+        the picture. What is live in the plane stays as it was.
         """
         place = patch_of(window, self._picture_px)
-        if not live[place].any():
+        moved = self._retaken(call.picture, place, call.live[place])
+        if call.kept is not None and self._intake.resize is None:
+            moved += self._retaken(call.kept, place, ~call.live[place])
+        return moved
+
+    def _retaken(self, picture: NDArray[Any], place: tuple[slice, slice], wanted: Mask) -> int:
+        """How many pixels of the plane move when what is wanted at that place of the picture is taken once more."""
+        if not wanted.any():
             return 0
         patch, plane = np.zeros(self._picture_px, np.uint8), self.plane
-        patch[place] = live[place]
+        patch[place] = wanted
         self._backend.scan(patch, self._mask.live, self._mask.extent)
         before = plane.live.copy(), plane.extent.copy(), plane.live_px
         count, _ = self._collect(False, NO_ENDS)

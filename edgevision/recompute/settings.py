@@ -132,7 +132,11 @@ class RecomputeSettings(Settings):
         1.0, ge=0, le=86_400, description="Seconds after which such a check is due, however few frames came; 0: frames alone count."
     )
     audit_levels: float = Field(
-        32.0, gt=0, le=255, description="Gray levels that 8 px in a row may lie off what was used for them, unless they are recomputed."
+        32.0,
+        gt=0,
+        le=255,
+        description="Gray levels that 8 px in a row may lie off what was used for them, unless they are recomputed; less where twice "
+        "compare.pixel_threshold is less.",
     )
     audit_tolerance: float = Field(0.2, gt=0, le=1e6, description="How far an output value may lie from the whole network's.")
     audit_limit: float = Field(0.01, ge=0, le=1, description="Share of disagreeing output values from which on an audit has failed.")

@@ -19,9 +19,10 @@ import numpy as np
 from edgevision.errors import InputError
 from edgevision.recompute.door import DETAILS, GRAYS, LEAST, Vector
 from edgevision.recompute.shift_settings import ShiftSettings
+from edgevision.recompute.stains import Ranges
 from edgevision.records import Notice
 
-SCHEMA = 2
+SCHEMA = 3
 OWN_SPREAD, OWN_OF_MANY = 2.0, 3.0  # times the farthest block that was learnt from: nearer is what the scene does by itself
 FEW = 2
 JUMP = 2.0  # times the limit in one block
@@ -52,6 +53,7 @@ CAUSES: Mapping[str, _Cause] = MappingProxyType(
         "shake": _Cause("how far the picture shakes", "see to the camera's mount and to what shakes beside it"),
         "colour": _Cause("colour", "see to the lamp and the camera's white balance"),
         "evenness": _Cause("one part of the picture beside the rest", "clean the lens, look for a shadow or a lamp that is out"),
+        "stains": _Cause("one place of the picture beside those around it", "clean the lens and the glass before it"),
         "features": _Cause("what the network sees in the pictures", "another kind of part or surface: train the network on it"),
         "novelty": _Cause("the picture", "another kind of part, surface or light: train the network on it"),
     }
@@ -84,6 +86,10 @@ class Learnt:
         place = int(np.argmax(reached))
         return float(reached[place]), float(limits[place]), None if self.scale is not None else float(self._ratios(value)[place])
 
+    def plain(self) -> dict[str, Any]:
+        """For JSON."""
+        return {"mean": self.mean.tolist(), "own": self.own.tolist(), "scale": None if self.scale is None else self.scale.tolist()}
+
     def _ratios(self, value: Vector) -> Vector:
         return np.asarray(value / np.where(np.abs(self.mean) < LEAST, LEAST, self.mean))
 
@@ -97,7 +103,7 @@ class ShiftMonitor:
 
     def forget(self) -> None:
         """Learn anew from what comes next."""
-        self._learnt: dict[str, Learnt] = {}
+        self._learnt: dict[str, Learnt | Ranges] = {}
         self._samples: list[Mapping[str, Vector]] = []
         self._blocks: deque[Mapping[str, Vector]] = deque(maxlen=max(self.settings.learn_blocks, self.settings.window))
         self._moved: set[str] = set()
@@ -122,7 +128,7 @@ class ShiftMonitor:
         self._samples.append(sample)
         if len(self._samples) < self.settings.block:
             return news
-        self._blocks.append(_mean(self._samples))
+        self._blocks.append(self._block())
         self._samples = []
         if not self._learnt:
             if len(self._blocks) == self.settings.learn_blocks:
@@ -131,6 +137,15 @@ class ShiftMonitor:
                 self._seen = _mean(self._blocks).get("kinds")
             return ()
         return news + tuple(notice for name, learnt in self._learnt.items() if (notice := self._judge(name, learnt)) is not None)
+
+    def _block(self) -> dict[str, Vector]:
+        """What a block of samples comes to; of stains, how far they have strayed once that can be said, before that all samples."""
+        fields = [sample["stains"] for sample in self._samples if "stains" in sample]
+        if not fields:
+            return _mean(self._samples)
+        ranges = self._learnt.get("stains")
+        stains = np.stack(fields)
+        return _mean(self._samples) | {"stains": ranges.strayed(stains) if isinstance(ranges, Ranges) else stains}
 
     def _look(self, kinds: Vector) -> tuple[Notice, ...]:
         """Tell when too many pixels are of kinds that were never seen, and when that is over."""
@@ -157,6 +172,9 @@ class ShiftMonitor:
         for name, mean in whole.items():
             if name in APART:
                 continue
+            if name == "stains":
+                self._learnt[name] = Ranges.of([block[name] for block in self._blocks if name in block])
+                continue
             scale = np.maximum(whole["spread"], LEAST) if name == "features" else None
             learnt = Learnt(mean, np.zeros(1), scale)
             own = np.max([learnt.distance(block[name]) for block in self._blocks if name in block], axis=0)
@@ -164,7 +182,7 @@ class ShiftMonitor:
         self._seen = whole.get("kinds")
         self._blocks.clear()
 
-    def _judge(self, name: str, learnt: Learnt) -> Notice | None:
+    def _judge(self, name: str, learnt: Learnt | Ranges) -> Notice | None:
         """What is news of one statistic."""
         values = [block[name] for block in self._blocks if name in block][-self.settings.window :]
         if not values:
@@ -182,10 +200,7 @@ class ShiftMonitor:
 
     def plain(self) -> dict[str, Any]:
         """What was learnt, for JSON."""
-        learnt = {
-            name: {"mean": each.mean.tolist(), "own": each.own.tolist(), "scale": None if each.scale is None else each.scale.tolist()}
-            for name, each in self._learnt.items()
-        }
+        learnt = {name: each.plain() for name, each in self._learnt.items()}
         return {"schema": SCHEMA, "learnt": learnt, "seen": None if self._seen is None else self._seen.tolist(), "own": self._own}
 
     def restore(self, plain: Mapping[str, Any]) -> None:
@@ -193,7 +208,8 @@ class ShiftMonitor:
         try:
             if plain["schema"] != SCHEMA:
                 raise ValueError(f"schema {plain['schema']!r}")
-            learnt = {str(name): _learnt(each) for name, each in plain["learnt"].items() if name in CAUSES}
+            known = {str(name): each for name, each in plain["learnt"].items() if name in CAUSES}
+            learnt = {name: Ranges.restored(each) if name == "stains" else _learnt(each) for name, each in known.items()}
             seen = None if plain["seen"] is None else np.array(plain["seen"], np.float64)
             if seen is not None and seen.shape != (GRAYS * DETAILS,):
                 raise ValueError("the kinds of pixels are other ones")

@@ -20,6 +20,9 @@ class ShiftLimits(Settings):
     shake: float = Field(0.5, gt=0, le=100, description="How far frames lie off each other, in pixels and a quarter.")
     colour: float = Field(0.08, gt=0, le=100, description="Blue and red beside green.")
     evenness: float = Field(0.1, gt=0, le=100, description="Brightness of one part of the picture beside the whole.")
+    stains: float = Field(
+        0.02, gt=0, le=100, description="Brightness of one place of the picture beside those around it, outside of where it ever was."
+    )
     features: float = Field(0.15, gt=0, le=100, description="Means of the network's own channels, on average.")
     novelty: float = Field(0.003, gt=0, le=1, description="Share of pixels that are brighter, darker or rougher than any before.")
 

@@ -237,7 +237,7 @@ class SpliceNetwork:
 
     def _given(self, window: Window, call: Call) -> dict[str, int]:
         """What of a call did not come in, or did not go out."""
-        taken, said = self._entrance.verify(call.picture, call.live, window), strayed(call.outputs, self._results(), window)
+        taken, said = self._entrance.verify(call, window), strayed(call.outputs, self._results(), window)
         return {name: count for name, count in ((ENTRANCE, taken), (ANSWER, said)) if count}
 
     def _again(self, squares: NDArray[np.uint8]) -> Iterator[tuple[str, Float, Float]]:

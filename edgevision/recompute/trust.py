@@ -26,10 +26,11 @@ class AuditSettings(Settings):
     engine_every_s: float = Field(1.0, ge=0, description="Seconds after which these are due, however few frames came; 0 for none.")
     map_every: int = Field(300, ge=0, description="Frames between two map audits, each a whole run on the raw frame; 0 for none.")
     map_every_s: float = Field(10.0, ge=0, description="Seconds after which a map audit is due, however few frames came; 0 for none.")
-    levels: float = Field(32.0, gt=0, description="Gray levels by which a pixel may lie off what was used for it, unless it is live.")
+    levels: float = Field(32.0, gt=0, description="So far, at most, no pixel may lie off what was used unless it is live.")
     patch: float = Field(0.1, gt=0, le=1, description="Side of an engine audit's patch, as a share of the picture's.")
     tolerance: float = Field(0.2, gt=0, description="How far an output value may lie from the raw frame's before it disagrees.")
     limit: float = Field(0.01, ge=0, le=1, description="Share of disagreeing output values from which on a map audit has failed.")
+    close_margin: float = Field(1.5, ge=0, description="How near its limit a lone defect is a close call, as a logarithm of odds.")
     k: int = Field(2, ge=1, le=100, description="That many failed map audits ...")
     n: int = Field(3, ge=1, le=100, description="... of the last so many let the camera run dense.")
     cooldown_s: float = Field(60.0, ge=0, description="Seconds that it runs dense then.")
@@ -47,6 +48,7 @@ class AuditSettings(Settings):
             levels=settings.audit_levels,
             tolerance=settings.audit_tolerance,
             limit=settings.audit_limit,
+            close_margin=settings.settle.margin,
             k=k,
             n=n,
             cooldown_s=settings.audit_cooldown_s,

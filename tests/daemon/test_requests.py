@@ -11,6 +11,7 @@ from edgevision.config import load
 from edgevision.daemon.audit import Audit
 from edgevision.daemon.changes import Changes
 from edgevision.daemon.requests import Command, Requests
+from edgevision.daemon.rollout_book import RolloutBook
 from edgevision.errors import CameraError, Unavailable
 from edgevision.publish.outbox import Outbox
 from edgevision.publish.topics import Topics
@@ -286,6 +287,18 @@ def test_a_candidate_is_given_a_share_and_sent_back_by_one_command(bench):
         ("request/rollout", None, None), ("cam/candidate_share/set", "0", "1"),
         ("request/rollback", None, None), ("cam/candidate_share/set", "1", "0"),
     ]  # fmt: skip
+    bench.node.env = {"EDGEVISION_NODE__STATE_DIR": str(bench.folder)}
+    book = RolloutBook(bench.folder / "rollout" / "cam")
+    book.state.results = {"agree": 18, "NG to OK": 2, "late": 5}
+    book.write()
+    said = bench.ask("rollout", b'{"camera": "cam", "share": 0.1}')["error"]
+    assert said.startswith("cam: the candidate judged 2 of 25 parts otherwise, the limit is 5% (candidate.limit); look at them with")
+    assert bench.ask("rollout", b'{"camera": "cam", "share": 0.1, "anyway": true}')["status"] == "ok"
+    assert bench.ask("rollback", b'{"camera": "cam"}') == {"status": "ok"}
+    book.state.results = {"agree": 17, "NG to OK": 2}  # too few to say anything
+    book.write()
+    assert bench.ask("rollout", b'{"camera": "cam", "share": 0.1}')["status"] == "ok"
+    assert bench.ask("rollback", b'{"camera": "cam"}') == {"status": "ok"}
     said = bench.ask("rollout", b'{"camera": "cam", "share": true}')["error"]
     assert said == 'request: share is true; it must be a number from 0 to 1; send {"camera": "...", "share": 0.2}'
     bench.set("cam", "candidate", b"ON")

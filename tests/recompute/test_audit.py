@@ -108,6 +108,34 @@ def test_a_patch_where_something_is_live_is_made_up_for(watching):
     assert seen == [False, True]
 
 
+def test_what_was_lost_before_it_came_to_rest_is_missed_where_somebody_has_kept_it(watching, random):
+    net, frame = watching
+    call, still = a_call(net, frame, random), np.zeros(frame.shape[:2], bool)
+    kept = np.where(call.live[..., None], call.picture, frame)
+    call = Call(kept, still, {name: array.copy() for name, array in net.next(kept, still).items()}, kept)
+    audit = EngineAudit(net, AuditSettings(patch=0.5))
+    audit.check((0.0, 0.0, 0.5, 0.5), call)
+    lost = kept.copy()
+    lost[10, 12] += 1  # handed over on an earlier frame, and never taken
+    audit.check((0.5, 0.5, 1.0, 1.0), call._replace(kept=lost))
+    with pytest.raises(EngineFault, match="'the entrance' moved at 1 pixels"):
+        audit.check((0.0, 0.0, 0.5, 0.5), call._replace(kept=lost))
+
+
+def test_where_nothing_is_live_a_place_is_looked_at_where_something_was(watching):
+    net, frame = watching
+    seen, still, live = [], np.zeros(frame.shape[:2], bool), np.zeros(frame.shape[:2], bool)
+    net.verify = lambda window, call: seen.append(window) or {}
+    live[32:48, 56:] = True
+    audit = EngineAudit(net, AuditSettings(patch=0.25, engine_every=4, engine_every_s=0))
+    for k in range(8):
+        audit.next(Call(frame, live if k == 1 else still, {}), float(k))
+    x1, y1, _, _ = seen[0]
+    assert len(seen) == 2
+    assert x1 == 0.75
+    assert y1 > 0.5
+
+
 def test_a_close_call_fails_only_where_it_is_there_again(watching):
     audits = Audits(watching[0], AuditSettings(map_every=100, map_every_s=0))
     assert not audits.is_map_due(0.0)

@@ -144,6 +144,38 @@ def test_of_many_places_each_has_a_limit_of_its_own():
     assert "the limit is 10% off" in notice.text
 
 
+def a_field(random, stain=1.0, parts=0.5, side=1.0):
+    """16 x 24 fields, through the lower half of which a bright part comes and goes; daylight from one side."""
+    fields = 1.0 + random.normal(0, 0.01, (16, 24))
+    fields[8:, 8:16] *= 1.5 if random.random() < parts else 1.0
+    fields[3:5, 4:6] *= stain
+    return {"stains": np.concatenate((random.random(16), (fields * np.linspace(side, 1.0, 24)).ravel()))}
+
+
+def test_a_stain_is_told_and_a_line_that_stops_or_light_from_one_side_is_none(random):
+    settings = ShiftSettings(block=20, learn_blocks=6, window=2)
+    monitor = ShiftMonitor(settings)
+
+    def show(count, **how):
+        return [notice for _ in range(count) for notice in monitor.take(a_field(random, **how))]
+
+    assert show(120) == []
+    assert show(60) + show(60, parts=1.0) + show(60, parts=0.0) == []
+    assert show(60, side=0.9) == []
+    (notice,) = show(60, stain=0.92)
+    assert "one place of the picture beside those around it is 0.9" in notice.text
+    assert "the limit is 2% off: clean the lens" in notice.text
+    again = ShiftMonitor(settings)
+    again.restore(json.loads(json.dumps(monitor.plain())))
+    assert again.plain() == monitor.plain()
+    broken = monitor.plain()
+    broken["learnt"]["stains"]["low"][0][3][1] = 0.0
+    with pytest.raises(InputError, match="learnt anew"):
+        again.restore(broken)
+    (end,) = show(60)
+    assert end.is_over
+
+
 def test_features_count_by_how_they_spread():
     monitor = ShiftMonitor(SETTINGS)
     still = {"features": np.array([1.0, -2.0]), "spread": np.array([2.0, 4.0])}
