@@ -10,8 +10,11 @@ import numpy as np
 from edgevision.records import ChangeMap, Frame, Inspection, Region
 
 
-def account_of(frame: Frame, change: ChangeMap, regions: tuple[Region, ...], **said: Any) -> Inspection:
-    """The frame's Inspection, still without events: `said` are the fields that neither frame, change map nor regions tell."""
+def account_of(frame: Frame, change: ChangeMap, regions: tuple[Region, ...], has_foreground: bool = True, **said: Any) -> Inspection:
+    """The frame's Inspection, still without events: `said` are the fields that neither frame, change map nor regions tell.
+
+    Without `has_foreground` nobody looked for what differs from the reference.
+    """
     height, width = change.live.shape
     return Inspection(
         frame_seq=frame.seq,
@@ -19,7 +22,7 @@ def account_of(frame: Frame, change: ChangeMap, regions: tuple[Region, ...], **s
         size_px=(width, height),
         scene=change.scene,
         live_fraction=change.fraction,
-        foreground_fraction=np.count_nonzero(change.foreground) / change.foreground.size,
+        foreground_fraction=np.count_nonzero(change.foreground) / change.foreground.size if has_foreground else None,
         gain=change.gain,
         offset=change.offset,
         full_reason=change.full_reason,

@@ -132,6 +132,11 @@ class CloseCalls:
         self.settings = settings
         self.reset()
 
+    @property
+    def is_on(self) -> bool:
+        """Whether anything is asked of candidates: to find them is as dear as to find what is shown."""
+        return self.settings.enabled
+
     def reset(self) -> None:
         """As if nothing had been said."""
         self.outcome: Outcome | None = None  # of this frame

@@ -39,7 +39,7 @@ from edgevision.records import ChangeMap, Costs, Event, Frame, Image, Inspection
 from edgevision.registry import Registry
 from edgevision.second_look import Answer, with_audit
 from edgevision.segment.names import check_asked
-from edgevision.segment.places import around, displaced
+from edgevision.segment.places import around, displaced, placed
 from edgevision.showing import Showing
 from edgevision.stages import Stages, sees_alike
 
@@ -74,12 +74,13 @@ class Pipeline:
         self.settings = settings
         self._policy = policy
         self._rules = rules
-        self._detector = ChangeDetector(settings.compare)
+        self._detector = ChangeDetector(settings.compare, has_foreground=asks_for_foreground(settings, rules))
         self._showing = Showing(settings, self._detector)
         self._refresh = RollingRefresh(settings.recompute.keyframe_s)
         self.tracks = Tracks(settings.judge)
         self._standing = Standing(settings.judge.standing_parts if settings.recompute.template != "none" else 0)
         self._is_all = isinstance(policy, AllPolicy)
+        self._timed = policy if isinstance(policy, TimedPolicy) else None
         self._is_blind = self._is_all and settings.compare.global_fraction == 1.0  # nothing hangs on what has changed
         self._stages: Stages | None = None
         self._close_calls = CloseCalls(settings.recompute.settle)
@@ -123,7 +124,9 @@ class Pipeline:
         except (BadFrame, InputError) as error:
             return self.not_inspected(str(error), frame.ts, frame.seq, frame.part_id, frame.job_id)
         change, audits = share.change, stages.audits
-        place = partial(displaced, off_px=share.seen.off_px, shape=stages.size_px)
+        place = partial(placed, off_px=self._detector.off_px, shape=stages.size_px)
+        if stages.belt is not None:
+            place = partial(displaced, off_px=share.seen.off_px, shape=stages.size_px)
         judging = Judging(self._rules, share.frame, change, place, share.is_deferred)
         try:
             audits.check_engine(Call(picture, taken, self._outputs, self._showing.kept), frame.ts)
@@ -197,8 +200,8 @@ class Pipeline:
         self._change, self._costs = share.change, network.costs
         self._showing.note(live)
         elapsed_ms = watch.lap("recompute")
-        if isinstance(self._policy, TimedPolicy):
-            self._policy.spent(elapsed_ms)
+        if self._timed is not None:
+            self._timed.spent(elapsed_ms)
         return picture, taken
 
     def _take_up(self, share: Share, stages: Stages, marked: tuple[Region, ...]) -> None:
@@ -215,7 +218,7 @@ class Pipeline:
 
     def _nearer(self, marked: tuple[Region, ...], judging: Judging, share: Share, stages: Stages) -> tuple[tuple[Region, ...], Share]:
         """What is marked once the places that decide were taken anew, if the verdict is close; and all pixels that were taken."""
-        if share.is_whole or self._is_all:
+        if share.is_whole or self._is_all or not self._close_calls.is_on:
             return marked, share
         taken = self._close_calls.nearer(stages.decoder.candidates, marked, judging, stages.allowed)
         if taken is None:
@@ -230,10 +233,10 @@ class Pipeline:
 
     def _settled(self, marked: tuple[Region, ...], judging: Judging, share: Share, stages: Stages) -> tuple[Region, ...]:
         """What is marked once what is still close was run beside, on the raw frame; as it was where that cannot be read."""
-        if share.is_whole:
+        if share.is_whole or not self._close_calls.is_on:
             return marked
         calls, audits = self._close_calls, stages.audits
-        is_late = isinstance(self._policy, TimedPolicy) or not audits.has_twin
+        is_late = self._timed is not None or not audits.has_twin
         asked = calls.asks(stages.decoder.candidates, marked, judging, stages.sight_px if audits.runs else None)
         if asked is None or not calls.may(asked, share.frame, is_late):
             return marked
@@ -326,6 +329,7 @@ class Pipeline:
             self._detector, self._refresh, self._showing, self._full_ts = old._detector, old._refresh, old._showing, old._full_ts
             self._stages = None if old._stages is None else old._stages.judged_by(self._rules[0], self.settings)
             self._detector.retune(self.settings.compare)
+            self._detector.has_foreground = asks_for_foreground(self.settings, self._rules)
         self._standing.reset(old._standing.has_said)
         self.tracks.restore(old.tracks.snapshot())
 
@@ -397,6 +401,7 @@ class Pipeline:
             share.frame,
             share.change,
             regions,
+            self._detector.has_foreground,
             camera=self.camera,
             mode=costs.mode,
             costs=costs,
@@ -405,3 +410,8 @@ class Pipeline:
             **said,
         )
         return replace(account, full_reason="audit") if share.is_whole and account.full_reason is None else account
+
+
+def asks_for_foreground(settings: CameraConfig, rules: tuple[Rule, ...]) -> bool:
+    """Whether anybody wants to know what differs from the reference. Beside a template the network sees that for itself."""
+    return settings.recompute.template == "none" or settings.judge.min_foreground > 0 or len(rules) > 1

@@ -189,7 +189,7 @@ class Inspection:
     scene: Scene
     mode: str
     live_fraction: float
-    foreground_fraction: float
+    foreground_fraction: float | None
     gain: float
     offset: float
     full_reason: str | None

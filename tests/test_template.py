@@ -42,7 +42,7 @@ def frame(image: np.ndarray, number: int = 0) -> ev.Frame:
 
 def test_the_first_board_is_selective_and_the_answer_is_that_of_the_whole_network(line):
     template, image = board(1)
-    line.write_text(re.sub("steady_px: 3", "steady_px: 0", re.sub(r"gate: .+", "gate: 0", line.read_text())))
+    line.write_text(re.sub("places_px: 5", "steady_px: 0", re.sub(r"gate: .+", "gate: 0", line.read_text())))
     pipe = ev.Pipeline.from_config(line)
     said = pipe.inspect(frame(image))
     assert (said.mode, said.full_reason) == ("partial", None)
@@ -112,7 +112,7 @@ def test_half_the_light_on_a_black_and_white_board_finds_what_all_of_it_does(lin
 
 
 def test_a_template_needs_a_golden_reference(line):
-    text = line.read_text().replace("reference: golden", "reference: running")
+    text = line.read_text().replace("reference: golden", "reference: running").replace("places_px: 5", "places_px: 0")
     line.write_text(text)
     with pytest.raises(ConfigError, match=r"recompute\.template is each and compare\.reference is running; set compare\.reference: golden"):
         load(line)

@@ -67,8 +67,9 @@ class ChangeDetector:
     There is no time of calibration: the first frame is run whole, and the noise is measured on the second frame before it is compared.
     """
 
-    def __init__(self, settings: ChangeSettings | None = None, kernels: ModuleType = compiled) -> None:
+    def __init__(self, settings: ChangeSettings | None = None, kernels: ModuleType = compiled, has_foreground: bool = True) -> None:
         self.settings = settings or ChangeSettings()
+        self.has_foreground = has_foreground  # without it, against a golden picture, no pixel is foreground
         self._kernels = kernels
         least_px = BELT_VIBRATION_PX if self.settings.motion == "shift" else 0.0
         self._vibration_q8 = round(max(self.settings.vibration_px, least_px) * 256)
@@ -129,9 +130,15 @@ class ChangeDetector:
 
     @property
     def shake_px(self) -> float | None:
-        """How far the last frame lay off the picture in use; None where none is forgiven (`vibration_px` 0), or before a second frame."""
-        steady = None if self._background is None else self._background.steady
-        return steady.seen_px if steady is not None and steady.is_on else None
+        """How far the last frame, or its furthest place, lay off the picture in use; None where that is not looked for, or not yet."""
+        if self._background is None:
+            return None
+        steady, places = self._background.steady, self._background.places
+        return places.seen_px if places.is_on else steady.seen_px if steady.is_on else None
+
+    def off_px(self, x: float, y: float) -> tuple[int, int]:
+        """How much further (down, right) in the frame itself lies what `corrected` of the last measured one shows there: `places_px`."""
+        return (0, 0) if self._background is None else self._background.places.off_px(x, y)
 
     def retune(self, settings: ChangeSettings) -> None:
         """Go on with settings that differ in `adjust` alone: thresholds move, nothing is forgotten."""
@@ -261,6 +268,7 @@ class ChangeDetector:
                 self._refresh_tolerances(background, chosen, runs, count)
             if background.frames % POINTS_EVERY == 0:
                 background.steady.choose(self._kernels, background.used, background.allowed)
+                background.places.choose(self._kernels, background.used, background.allowed)
             self._learn(background, pending, protect)
         self._end(background)
 
@@ -302,6 +310,7 @@ class ChangeDetector:
         background.is_stale = False
         self._set_tolerances(background, (0, background.shape[0]))
         background.steady.choose(self._kernels, background.used, background.allowed, CELLS[0])
+        background.places.choose(self._kernels, background.used, background.allowed, CELLS[0])
 
     def _last(self, change: ChangeMap) -> _Pending:
         if self._pending is None or self._pending.change is not change:
@@ -355,7 +364,10 @@ class ChangeDetector:
         return n
 
     def _steadied(self, background: Background, image: Image, flat: Image) -> tuple[Image, Image] | None:
-        """The frame moved back, as it is and as (row, column x channel), where the camera shook; None where it did not."""
+        """The frame moved back, as it is and as (row, column x channel), where it or its places lie off; None where they do not."""
+        if background.places.is_on:
+            moved = background.places.moved(self._kernels, flat, background.used, background.lamp.light)
+            return None if moved is None else (moved.reshape(image.shape), moved)
         shift = background.steady.shift(self._kernels, flat, background.used, background.lamp.light)
         if shift == (0, 0):
             return None
@@ -485,6 +497,9 @@ class ChangeDetector:
             against = (background.lamp.light, (background.finer, background.mean, background.spread), self._bounds, background.allowed)
             self._kernels.judge_runs(flat, *against, scratch.runs, count, channels, scratch.flags, raw)
             self._kernels.judge_band(flat, *against, band, channels, scratch.flags, raw)
+        elif not self.has_foreground:
+            background.golden.align(image)
+            return background.foreground.shown
         else:
             band = self._judge_golden(background.golden, background, image, flat, count)
         shown = background.foreground

@@ -44,6 +44,13 @@ class ChangeSettings(Settings):
     steady_px: float = Field(
         3.0, ge=0, le=4, description="Camera shake up to which a frame is moved back before it is compared, in pixels; 0: never."
     )
+    places_px: int = Field(
+        0,
+        ge=0,
+        le=7,
+        description="How far each place of a frame may lie off the golden picture by its own way, in whole pixels; it is moved back "
+        "there, in place of steady_px; 0: no place is moved by itself.",
+    )
     motion: Literal["none", "shift"] = Field(
         "none", description="shift: the camera looks at a belt, and what was computed moves along with it, in the network's steps."
     )
@@ -138,6 +145,15 @@ class ChangeSettings(Settings):
     def _golden_stands_still(self) -> Self:
         if self.motion == "shift" and self.reference == "golden":
             raise ValueError("motion is shift and reference is golden, a picture that does not move; use reference running, or motion none")
+        return self
+
+    @model_validator(mode="after")
+    def _places_stand_still(self) -> Self:
+        if self.places_px and self.reference != "golden":
+            raise ValueError(
+                f"places_px is {self.places_px} and reference is {self.reference}, in which nothing says where a place should lie; set "
+                "reference: golden, or places_px: 0"
+            )
         return self
 
     @model_validator(mode="after")

@@ -18,6 +18,7 @@ from edgevision.compare.golden_view import GoldenView
 from edgevision.compare.light import Lamp
 from edgevision.compare.likeness import Likeness
 from edgevision.compare.masks import MaskPool, ShownMask
+from edgevision.compare.places import Places
 from edgevision.compare.restless import Restless
 from edgevision.compare.scratch import Scratch
 from edgevision.compare.settings import ChangeSettings
@@ -74,6 +75,7 @@ class Background:
         has_likeness = golden is not None and settings.golden_likeness > 0
         self.likeness = Likeness(golden.mean, self.allowed, float(1 << self.level_shift)) if golden and has_likeness else None
         self.steady = Steady((height, width), self.channels, self.level_shift, settings.steady_px)
+        self.places = Places((height, width), self.channels, self.level_shift, settings.places_px)
         self.lamp = Lamp((height, width, self.channels), image.dtype, self.level_shift, self.span)
         self.pool = MaskPool(height, width)
         self.scratch = Scratch(height, width, self.channels, image.dtype)

@@ -9,14 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from edgevision.errors import EngineFault, InputError
+from edgevision.kernels.compiled.boxes import tell_boxes
 from edgevision.records import Box, Candidate, Region
 from edgevision.segment.facts import NetworkFacts, Placement
-from edgevision.segment.join import joined
 from edgevision.segment.odds import excess, short_of
 from edgevision.segment.segmentation import DEFAULT_THRESHOLD, sigmoid, softmax
 from edgevision.segment.settings import SegmentSettings
@@ -37,6 +36,7 @@ class BoxDecoder:
         self._placement = facts.placement or Placement.of(shape_px, shape_px)
         self._labels = settings.labels or facts.labels
         self._least = short_of(self._threshold)
+        self._tell(np.zeros((1, 4)), np.zeros(1, np.int64), np.zeros(1))  # compiled now, not when the first box comes
         self._regions: tuple[Region, ...] | None = None
         self._candidates: tuple[Candidate, ...] | None = ()  # None: not asked for yet
         self._last: tuple[Floats, Floats] = (np.zeros((0, 4), np.float32), np.zeros((0, 1), np.float32))  # what they are found in
@@ -148,29 +148,20 @@ class BoxDecoder:
         corners = self._corners(np.asarray(boxes[likely], np.float64))
         if not np.isfinite(corners).all():
             raise EngineFault("segment: a likely box of the network's output is no number; reset the network and run it whole")
-        labels, values = scores[likely].argmax(axis=1).tolist(), best[likely].tolist()
-        kept = sorted(self._kept(corners, labels, values))
-        if self._layout.join and len(kept) > 1:
-            chains = joined(corners[kept], [labels[k] for k in kept], [values[k] for k in kept], self._layout.join)
-            kept = [kept[place] for place, _ in chains]
-            corners[kept] = [hull for _, hull in chains]
+        labels, values = scores[likely].argmax(axis=1), best[likely].astype(np.float64)
         height, width = self._shape_px
-        boxes_px = np.clip(np.rint(corners[kept]), 0, (width, height, width, height)).astype(np.int64).tolist()
-        regions = (self._region(box, self._labels[labels[k]], values[k]) for box, k in zip(boxes_px, kept, strict=True))
+        regions = []
+        for (x1, y1, x2, y2), place in self._tell(corners, labels, values):
+            box_px = [min(max(round(at), 0), side) for at, side in ((x1, width), (y1, height), (x2, width), (y2, height))]
+            regions.append(self._region(box_px, self._labels[int(labels[place])], float(values[place])))
         shown = [region for region in regions if region is not None][: self.settings.max_regions]
         return tuple(sorted(shown, key=lambda region: (region.box_px[1], region.box_px[0], region.box_px, region.label)))
 
-    def _kept(self, corners: NDArray[np.float64], labels: list[int], values: list[float]) -> list[int]:
-        """Those that no likelier one of their label overlaps."""
-        sides = np.concatenate([corners[:, :2], corners[:, 2:] - corners[:, :2]], axis=1).tolist()
-        of_label: dict[int, list[int]] = {}
-        for place, label in enumerate(labels):
-            of_label.setdefault(label, []).append(place)
-        kept: list[int] = []
-        for own in of_label.values():
-            chosen = cv2.dnn.NMSBoxes([sides[place] for place in own], [values[place] for place in own], 0.0, self._layout.overlap)
-            kept += [own[int(place)] for place in chosen]
-        return kept
+    def _tell(self, corners: NDArray[np.float64], labels: NDArray[np.int64], values: NDArray[np.float64]) -> list[tuple[list[float], int]]:
+        """Of boxes (N, 4), likeliest first: those that no likelier one overlaps, pieces as one, each with the place of its likeliest."""
+        hulls, kept = np.empty_like(corners), np.empty(len(corners), np.int64)
+        count = tell_boxes(corners, labels, values, self._layout.overlap, self._layout.join, hulls, kept)
+        return list(zip(hulls[:count].tolist(), kept[:count].tolist(), strict=True))
 
     def _corners(self, boxes: NDArray[np.float64]) -> NDArray[np.float64]:
         """x1, y1, x2, y2 in frame pixels, where they reach beyond it, too."""

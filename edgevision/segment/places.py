@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 import numpy as np
 
 from edgevision.records import Mask, Region
+
+Off = Callable[[float, float], tuple[int, int]]  # of a place (x, y) of a picture: how far (down, right) of it its frame shows it
 
 
 def around(regions: Iterable[Region], margin_px: int, shape: tuple[int, int]) -> Mask:
@@ -34,3 +36,11 @@ def displaced(regions: tuple[Region, ...], off_px: tuple[int, int], shape: tuple
         centroid = region.centroid_px[0] + right, region.centroid_px[1] + down
         moved.append(replace(region, box_px=box, polygon=polygon, centroid_px=centroid))
     return tuple(moved)
+
+
+def placed(regions: tuple[Region, ...], off_px: Off, shape: tuple[int, int]) -> tuple[Region, ...]:
+    """Regions of a picture whose places lie off its frame, each by its own way, as they lie in the frame; without those that left it."""
+    ways = [off_px(*region.centroid_px) for region in regions]
+    if all(way == (0, 0) for way in ways):
+        return regions
+    return tuple(moved for region, way in zip(regions, ways, strict=True) for moved in displaced((region,), way, shape))

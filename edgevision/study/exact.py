@@ -58,7 +58,7 @@ def exact(settings: CameraConfig) -> CameraConfig:
     zeros = {
         "pixel_threshold": 0.0, "hysteresis": 1.0, "faint_sigmas": 0.0, "despeckle": 1, "min_area": 1, "grow_px": 0, "vibration_px": 0.0,
         "steady_px": 0.0, "photometric": "none", "own_light": "none", "hold_frames": 0, "confirm_frames": 1, "settle_frames": 0,
-        "global_fraction": 1.0, "golden_fraction": 1.0, "golden_likeness": 0.0,
+        "global_fraction": 1.0, "golden_fraction": 1.0, "golden_likeness": 0.0, "places_px": 0,
     }  # fmt: skip
     compare = settings.compare.model_copy(update=zeros)
     settle = settings.recompute.settle.model_copy(update={"enabled": False})

@@ -10,10 +10,12 @@ from edgevision.kernels.compiled.field import find_surface, find_wave
 from edgevision.kernels.compiled.find import count_faint, find_weak
 from edgevision.kernels.compiled.jit import kernel
 from edgevision.kernels.compiled.light import correct_runs, corrected, fit_sums, gather, judge_samples, spread_gain, steepness, zone_sums
+from edgevision.kernels.compiled.places import choose_shifts, move_places, place_costs, spread_shifts
 from edgevision.kernels.compiled.steady import choose_points, move_back, shift_costs
 
 __all__ = [
     "choose_points",
+    "choose_shifts",
     "clear_live",
     "confirm_live",
     "correct_runs",
@@ -37,12 +39,15 @@ __all__ = [
     "learn_restless",
     "learn_rows",
     "move_back",
+    "move_places",
     "outside_band",
     "outside_runs",
+    "place_costs",
     "refresh_tolerances",
     "set_tolerances",
     "shift_costs",
     "spread_gain",
+    "spread_shifts",
     "take_used",
     "tile_misfits",
     "zone_sums",

@@ -32,10 +32,12 @@ from edgevision.kernels.plain.light import (
     steepness,
     zone_sums,
 )
+from edgevision.kernels.plain.places import choose_shifts, move_places, place_costs, spread_shifts
 from edgevision.kernels.plain.steady import choose_points, move_back, shift_costs
 
 __all__ = [
     "choose_points",
+    "choose_shifts",
     "clear_live",
     "confirm_live",
     "correct_runs",
@@ -59,12 +61,15 @@ __all__ = [
     "learn_restless",
     "learn_rows",
     "move_back",
+    "move_places",
     "outside_band",
     "outside_runs",
+    "place_costs",
     "refresh_tolerances",
     "set_tolerances",
     "shift_costs",
     "spread_gain",
+    "spread_shifts",
     "take_used",
     "tile_misfits",
     "zone_sums",
