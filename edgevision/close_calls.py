@@ -41,6 +41,7 @@ class Judging:
     place: Callable[[Regions], Regions]
     is_deferred: bool
     _last: tuple[Regions, tuple[Defect, ...]] | None = field(default=None, init=False)
+    _sure: tuple[Regions, float] | None = field(default=None, init=False)  # what was shown when nothing was close, and within which margin
 
     def defects(self, regions: Regions) -> tuple[Defect, ...]:
         """Of regions as the network's picture has them."""
@@ -60,8 +61,13 @@ class Judging:
 
     def near(self, candidates: tuple[Candidate, ...], shown: Regions, margin: float) -> Regions:
         """The regions on which the verdict of those that are shown hangs; () for none."""
+        if self._sure is not None and self._sure[0] is shown and margin <= self._sure[1]:
+            return ()
         said, defects = self(shown)
-        return () if self._is_sure(candidates, said, defects, margin) else hangs_on(candidates, said, self, margin)
+        if self._is_sure(candidates, said, defects, margin):
+            self._sure = shown, margin
+            return ()
+        return hangs_on(candidates, said, self, margin)
 
     def _is_sure(self, candidates: tuple[Candidate, ...], said: Verdict, defects: tuple[Defect, ...], margin: float) -> bool:
         """Whether `hangs_on` would find none, as far as can be told from single regions: it judges all of them six times, by every rule.
@@ -79,7 +85,8 @@ class Judging:
 
         if said is Verdict.NG:
             severe = {one.region.box_px for one in defects if one.rule == rule.name and one.level is Verdict.NG}
-            found = (one for one in candidates if {placed.box_px for placed in self.place((one.region,))} & severe)
+            likeliest = sorted(candidates, key=lambda one: -one.region.score)
+            found = (one for one in likeliest if {placed.box_px for placed in self.place((one.region,))} & severe)
             return any(level(one.region) is Verdict.NG and is_settled(one, level, margin) for one in found)
         return len(self.rules) == 1 and all(is_settled(one, level, margin) for one in candidates)
 

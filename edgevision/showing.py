@@ -53,14 +53,19 @@ class Showing:
 
     def in_even_light(self, image: Image, network: CameraNetwork) -> Image:
         """`entered`, for a picture alone."""
-        if self._own_light is None:
-            golden = self._detector.golden
-            kind = kind_of(self._compare.own_light, network.metadata)
-            self._own_light = OwnLight(kind, None if golden is None else golden.mean, self._compare.bits)
-        if self._own_light.is_on:
-            checked(image, None)
+        own_light = self._own_light or self._know_light(network)
+        if not own_light.is_on:
+            return image
+        checked(image, None)
+        lit = own_light.taken_out(image)
+        if lit is not image:  # else the detector looks at it as it is
             check_first(image, self._compare)
-        return self._own_light.taken_out(image)
+        return lit
+
+    def _know_light(self, network: CameraNetwork) -> OwnLight:
+        golden, kind = self._detector.golden, kind_of(self._compare.own_light, network.metadata)
+        self._own_light = OwnLight(kind, None if golden is None else golden.mean, self._compare.bits)
+        return self._own_light
 
     def honest(self, said: Verdict, reason: str | None) -> tuple[Verdict, str | None]:
         """What may be said of the frame that entered last: what white hides was not inspected, so that it is not OK."""
@@ -128,6 +133,7 @@ class Showing:
                 f"recompute.template is {self._template}: the network must take {CHANNELS} channels (frame, template, difference), but "
                 f"takes {network.input_shape[1]}; set template: none"
             )
+        self._know_light(network)
         change = self._detector.begin(like)
         network.first(self._used.of(change.corrected))
         self._detector.commit(change, change.live)

@@ -12,10 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgevision.compare.depth import EightBits
+from edgevision.compare.image import read_only
+from edgevision.kernels.compiled.beside import lay_beside
 from edgevision.records import Image, Mask
 
 CHANNELS = 3
-MANY = 0.1  # share of live pixels from which on a picture in colour is laid out whole; a gray one always is
+MANY = 0.1  # share of live pixels from which on a picture in colour is laid out whole
 
 
 class BesideTemplate:
@@ -27,15 +29,18 @@ class BesideTemplate:
         self._room = np.zeros((*self._template.shape, CHANNELS), np.uint8)
         self._apart = np.zeros_like(self._template)
         self._home = np.dstack([self._template, self._template, np.zeros_like(self._template)])
+        self._lay(self._template, np.zeros(self._template.shape, np.bool_))  # compiled now, not when the second frame comes
 
     def of(self, image: Image, live: Mask | None = None) -> Image:
         """(H, W, 3) uint8, valid at live pixels (None: everywhere) until the next call; elsewhere it may be anything."""
         image = self._bits.of(image, live)
-        if live is None or image.ndim == 2:
-            if live is None or live.any():
-                gray = _gray(image)
-                cv2.absdiff(gray, self._template, self._apart)
-                cv2.merge([gray, self._template, self._apart], self._room)
+        if live is None:
+            gray = _gray(image)
+            cv2.absdiff(gray, self._template, self._apart)
+            cv2.merge([gray, self._template, self._apart], self._room)
+            return self._room
+        if image.ndim == 2:
+            self._lay(image, live)
             return self._room
         places = np.flatnonzero(live)
         if len(places) > MANY * self._template.size:
@@ -45,6 +50,12 @@ class BesideTemplate:
             template = self._template.reshape(-1, 1)[places]
             self._room.reshape(-1, CHANNELS)[places] = cv2.merge([gray, template, cv2.absdiff(gray, template)])[:, 0]
         return self._room
+
+    def _lay(self, gray: Image, live: Mask) -> None:
+        """Renew the room at live pixels."""
+        flags = np.ascontiguousarray(live).view(np.uint8)
+        frame, taught, flags = (read_only(np.ascontiguousarray(one).reshape(-1)) for one in (gray, self._template, flags))
+        lay_beside(frame, taught, flags, self._room.reshape(-1, CHANNELS))
 
     def put_back(self, gone: Mask) -> None:
         """The template beside itself again at these pixels of what `of` gave last."""

@@ -56,15 +56,15 @@ def place_costs(image, used, light, points, channels, most, costs):
 
 @kernel
 def _best(near, reach):
-    best, place = near[reach, reach], 2 * reach * reach + 2 * reach
-    side = 2 * reach + 1
-    for k in range(side * side):
-        dy, dx = k // side - reach, k % side - reach
-        cost = near[dy + reach, dx + reach]
-        length, least = abs(dy) + abs(dx), abs(place // side - reach) + abs(place % side - reach)
-        if cost < best or (cost == best and (length < least or (length == least and k < place))):
-            best, place = cost, k
-    return best, place // side - reach, place % side - reach
+    best, down, right = near[reach, reach], 0, 0
+    for dy in range(-reach, reach + 1):
+        for dx in range(-reach, reach + 1):
+            cost = near[dy + reach, dx + reach]
+            if cost > best:
+                continue
+            if cost < best or abs(dy) + abs(dx) < abs(down) + abs(right):  # of equal ones the first
+                best, down, right = cost, dy, dx
+    return best, down, right
 
 
 @kernel
