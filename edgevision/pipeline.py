@@ -167,12 +167,13 @@ class Pipeline:
         since = time.perf_counter()
         events = self.tracks.update(inspection.defects, inspection.ts, inspection.part_id)
         doubt = self._standing.note(inspection.part_id, inspection.defects)
+        more: dict[str, Any] = {}
         if doubt.reason is not None or doubt.notices:
             reason = "; ".join(said for said in (inspection.reason, doubt.reason) if said) or None
-            inspection = replace(inspection, reason=reason, notices=(*inspection.notices, *doubt.notices))
+            more = {"reason": reason, "notices": (*inspection.notices, *doubt.notices)}
         laps, spent_ms = inspection.timing_ms, (time.perf_counter() - since) * 1e3
         timing_ms = {**laps, **{stage: laps.get(stage, 0.0) + spent_ms for stage in ("judge", "total")}}
-        return replace(inspection, events=events, timing_ms=timing_ms)
+        return replace(inspection, events=events, timing_ms=timing_ms, **more)
 
     def _compared(self, frame: Frame, stages: Stages, watch: Stopwatch) -> Share:
         """What of the frame goes through the network. Raises BadFrame, InputError."""

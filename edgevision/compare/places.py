@@ -67,6 +67,6 @@ class Places:
         """How much further (down, right) what the last frame shows at this place of the picture in use was in the frame itself."""
         if not self._has_moved:
             return 0, 0
-        row, column = (min(max(int(at), 0), side - 1) // TILE_PX for at, side in zip((y, x), self._shape, strict=True))
-        down, right = self._tiles[row, column]
-        return int(down), int(right)
+        height, width = self._shape
+        row, column = min(max(int(y), 0), height - 1) // TILE_PX, min(max(int(x), 0), width - 1) // TILE_PX
+        return self._tiles.item(row, column, 0), self._tiles.item(row, column, 1)

@@ -37,7 +37,7 @@ class Observation:
 
     def holds(self, point: Point, margin_px: float) -> bool:
         """Does the point lie in a piece, or within the margin of one?"""
-        if _gap(self.defect.region.box_px, (*point, *point)) > margin_px:  # most are far off, and that is soon seen
+        if not _is_near(self.defect.region.box_px, (*point, *point), margin_px):
             return False
         return any(_comes_near((point,), polygon, margin_px) for polygon in self.polygons)
 
@@ -67,6 +67,8 @@ class Expectation:
         """Can it be there? It may have stopped anywhere on its way, but a moving defect does not go back."""
         x, y = point[0] - self.point[0], point[1] - self.point[1]
         way_x, way_y = self.end[0] - self.point[0], self.end[1] - self.point[1]
+        if abs(x) > abs(way_x) + self.reach_px + 1.0 or abs(y) > abs(way_y) + self.reach_px + 1.0:  # most are far off, and that is soon seen
+            return False
         length = way_x * way_x + way_y * way_y
         share = (x * way_x + y * way_y) / length if length else 0.0
         if share < 0 and not self.is_resting:
@@ -87,15 +89,18 @@ def observe(defects: Iterable[Defect], gap_px: float) -> list[Observation]:
     while rest:
         pieces = [rest.pop(0)]
         for piece in pieces:  # grows while it is walked
-            near = [other for other in rest if _gap(piece.region.box_px, other.region.box_px) <= gap_px and _touch(piece, other, gap_px)]
-            pieces += near
-            rest = [other for other in rest if other not in near]
+            near = [other for other in rest if _is_near(piece.region.box_px, other.region.box_px, gap_px) and _touch(piece, other, gap_px)]
+            if near:
+                pieces += near
+                rest = [other for other in rest if other not in near]
         found.append(_joined(pieces))
     return found
 
 
 def _joined(pieces: Sequence[Defect]) -> Observation:
     """The pieces as one defect: the level and label of the strongest, the box and hull of all."""
+    if len(pieces) == 1:
+        return Observation(pieces[0], (pieces[0].region.polygon,))
     main = max(pieces, key=strength)
     regions = list(dict.fromkeys(piece.region for piece in pieces))  # two rules may name one region
     polygons = tuple(region.polygon for region in regions)
@@ -173,10 +178,12 @@ def _nearest(
     places: list[tuple[int, Point]], expected: Sequence[Expectation], points: Sequence[Point], seen: list[int], gate_px: float
 ) -> list[Pair]:
     """Greedy: told tracks first, then the closest pair; nothing used twice, nothing farther than the gate."""
-    near = []
-    for track, place in places:
-        for point in seen:
-            distance = math.dist(place, points[point])
+    near, there = [], [(point, *points[point]) for point in seen]
+    for track, (x, y) in places:
+        for point, other_x, other_y in there:
+            if abs(other_x - x) > gate_px:
+                continue
+            distance = math.dist((x, y), (other_x, other_y))
             if distance <= gate_px:
                 near.append((not expected[track].is_told, distance, track, point))
     pairs: dict[int, int] = {}
@@ -197,6 +204,13 @@ def _gap(one: Box, other: Box | tuple[float, float, float, float]) -> float:
     x = max(one[0] - other[2], other[0] - one[2], 0)
     y = max(one[1] - other[3], other[1] - one[3], 0)
     return math.hypot(x, y)
+
+
+def _is_near(one: Box, other: Box | tuple[float, float, float, float], gap_px: float) -> bool:
+    """Whether two boxes come closer than the gap; of most, one side says that they do not."""
+    if one[0] - other[2] > gap_px or other[0] - one[2] > gap_px or one[1] - other[3] > gap_px or other[1] - one[3] > gap_px:
+        return False
+    return _gap(one, other) <= gap_px
 
 
 def _touch(one: Defect, other: Defect, gap_px: float) -> bool:

@@ -85,6 +85,8 @@ def words(standing: list[Place]) -> str:
 
 def overlap(one: Box, other: Box) -> float:
     """Intersection over union."""
+    if one[2] <= other[0] or other[2] <= one[0] or one[3] <= other[1] or other[3] <= one[1]:  # most are far off, and that is soon seen
+        return 0.0
     width = min(one[2], other[2]) - max(one[0], other[0])
     height = min(one[3], other[3]) - max(one[1], other[1])
     if width <= 0 or height <= 0:

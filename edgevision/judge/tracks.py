@@ -224,7 +224,9 @@ class Tracks:
 
     def _is_rejoined(self, track: Track, ts: float) -> bool:
         """Is this a lost defect whose part has started to move since? If so, that one goes on instead."""
-        lost = [other for other in self._tracks if other.told is not None and other.missed and other.ts_last < track.ts_first]
+        lost = [other for other in self._tracks if other.missed and other.told is not None and other.ts_last < track.ts_first]
+        if not lost:
+            return False
         gate_px, limit = self.settings.gate_px, self.settings.max_speed_px_s
         lost = [other for other in lost if track.can_come_from(other.point, ts - other.ts_unseen, gate_px, limit)]
         origin = _nearest(lost, track.point)

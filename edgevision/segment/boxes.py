@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgevision.errors import EngineFault, InputError
-from edgevision.kernels.compiled.boxes import tell_boxes
+from edgevision.kernels.compiled.boxes import Boxes
 from edgevision.records import Box, Candidate, Region
 from edgevision.segment.facts import NetworkFacts, Placement
 from edgevision.segment.odds import excess, short_of
@@ -32,11 +32,14 @@ class BoxDecoder:
         self.settings = settings
         self._layout = settings.boxes
         self._threshold = settings.threshold or facts.threshold or DEFAULT_THRESHOLD
-        self._shape_px = shape_px
+        self._most_px = np.array([*shape_px[::-1], *shape_px[::-1]], np.float64)
         self._placement = facts.placement or Placement.of(shape_px, shape_px)
         self._labels = settings.labels or facts.labels
         self._least = short_of(self._threshold)
-        self._tell(np.zeros((1, 4)), np.zeros(1, np.int64), np.zeros(1))  # compiled now, not when the first box comes
+        offset, scale = self._placement.offset[::-1], self._placement.scale[::-1]
+        self._offset, self._scale = np.array([*offset, *offset], np.float64), np.array([*scale, *scale], np.float64)
+        self._kernels = Boxes()  # compiled now, not when the first box comes
+        self._built: dict[tuple[Any, ...], Region | None] = {}  # of the last answer, which is asked for what is likely, and for what is near
         self._regions: tuple[Region, ...] | None = None
         self._candidates: tuple[Candidate, ...] | None = ()  # None: not asked for yet
         self._last: tuple[Floats, Floats] = (np.zeros((0, 4), np.float32), np.zeros((0, 1), np.float32))  # what they are found in
@@ -56,7 +59,7 @@ class BoxDecoder:
         """
         names = self._names(outputs)
         if self._regions is None or any(changed.get(name, ()) is not None for name in names):
-            self._last, self._candidates = self._read(names, outputs), None
+            self._last, self._candidates, self._built = self._read(names, outputs), None, {}
             self._regions = self._found(*self._last, self._threshold)
         return self._regions
 
@@ -93,35 +96,19 @@ class BoxDecoder:
         scores = outputs[names[1]][0] if len(names) == 2 else rows[:, 4:]
         if len(names) == 2 and (rows.shape[1] != 4 or len(scores) != len(rows)):
             raise InputError(f"outputs {names[0]!r} and {names[1]!r} hold {rows.shape} and {scores.shape}; they must be (N, 4) and (N, C)")
-        return rows[:, :4], scores
+        return np.asarray(rows[:, :4], np.float32), np.asarray(scores, np.float32)
 
     def _cells(self, names: tuple[str, ...], outputs: Mapping[str, NDArray[Any]]) -> tuple[Floats, Floats]:
-        """Corners (N, 4) in pixels of the network's input, and (N, values), of a grid's cells, row after row."""
+        """Corners (N, 4) in pixels of the network's input, and (N, values), of a grid's cells that may be likely enough or hold NaN."""
         reaches, scores = (outputs[name] for name in names)
         is_grid = reaches.ndim == scores.ndim == 4 and reaches.shape[:2] == (1, 4) and scores.shape[0] == 1
         if not is_grid or reaches.shape[2:] != scores.shape[2:]:
             said = f"outputs {names[0]!r} and {names[1]!r} have shapes {reaches.shape} and {scores.shape}"
             raise InputError(f"{said}; a grid is (1, 4, rows, columns) and (1, C, rows, columns); set segment.boxes.layout")
-        rows, columns = reaches.shape[2:]
-        height, width = self._placement.input_px
-        row, column = np.divmod(self._worth(scores[0]), columns)
-        y, x = (row + 0.5) * (height / rows), (column + 0.5) * (width / columns)
-        left, up, right, down = np.maximum(reaches[0][:, row, column], 0)
-        corners = np.stack([x - left, y - up, x + right, y + down], axis=1)
-        return corners.astype(np.float32), np.ascontiguousarray(scores[0][:, row, column].T)
-
-    def _worth(self, scores: Floats) -> NDArray[np.int64]:
-        """The cells of (values, row, column) that may be likely enough, and those that hold NaN; all where values are no probabilities yet.
-
-        Read as they lie in memory, which for the engine's maps is cell by cell.
-        """
-        if self.settings.is_logits:
-            return np.arange(scores[0].size)
-        own = scores[int(self._layout.objectness) :]
-        if abs(own.strides[0]) > abs(own.strides[2]):
-            return np.flatnonzero(~(own.max(axis=0) < self._least))
-        cells = np.flatnonzero(~(own.transpose(1, 2, 0) < self._least)) // len(own)
-        return cells[np.diff(cells, prepend=-1) > 0]
+        by_cell = (np.ascontiguousarray(of[0].transpose(1, 2, 0), np.float32) for of in (scores, reaches))
+        least = -np.inf if self.settings.is_logits else self._least  # all cells, where values are no probabilities yet
+        found: tuple[Floats, Floats] = self._kernels.sift(*by_cell, int(self._layout.objectness), least, self._placement.input_px)
+        return found
 
     def _name_labels(self, count: int, name: str) -> None:
         if not self._labels:
@@ -142,45 +129,36 @@ class BoxDecoder:
 
     def _found(self, boxes: Floats, scores: Floats, threshold: float) -> tuple[Region, ...]:
         """The regions of what is at least so likely."""
-        best = scores.max(axis=1) if len(scores) else np.zeros(0, np.float32)
-        likely = np.flatnonzero(best >= threshold)
-        likely = likely[np.argsort(-best[likely], kind="stable")][:MAX_CANDIDATES]
-        corners = self._corners(np.asarray(boxes[likely], np.float64))
+        ranked, labels, values = self._kernels.rank(boxes, scores, threshold, MAX_CANDIDATES)
+        corners = self._corners(ranked)
         if not np.isfinite(corners).all():
             raise EngineFault("segment: a likely box of the network's output is no number; reset the network and run it whole")
-        labels, values = scores[likely].argmax(axis=1), best[likely].astype(np.float64)
-        height, width = self._shape_px
-        regions = []
-        for (x1, y1, x2, y2), place in self._tell(corners, labels, values):
-            box_px = [min(max(round(at), 0), side) for at, side in ((x1, width), (y1, height), (x2, width), (y2, height))]
-            regions.append(self._region(box_px, self._labels[int(labels[place])], float(values[place])))
+        hulls, kept = np.empty_like(corners), np.empty_like(labels)
+        count = self._kernels.tell(corners, labels, values, self._layout.overlap, self._layout.join, hulls, kept)
+        kept = kept[:count]
+        within = np.rint(np.minimum(np.maximum(hulls[:count], 0), self._most_px)).astype(np.int64)
+        told = zip(*within.T.tolist(), labels[kept].tolist(), values[kept].tolist(), strict=True)
+        regions = [self._region(one) for one in told]
         shown = [region for region in regions if region is not None][: self.settings.max_regions]
         return tuple(sorted(shown, key=lambda region: (region.box_px[1], region.box_px[0], region.box_px, region.label)))
 
-    def _tell(self, corners: NDArray[np.float64], labels: NDArray[np.int64], values: NDArray[np.float64]) -> list[tuple[list[float], int]]:
-        """Of boxes (N, 4), likeliest first: those that no likelier one overlaps, pieces as one, each with the place of its likeliest."""
-        hulls, kept = np.empty_like(corners), np.empty(len(corners), np.int64)
-        count = tell_boxes(corners, labels, values, self._layout.overlap, self._layout.join, hulls, kept)
-        return list(zip(hulls[:count].tolist(), kept[:count].tolist(), strict=True))
-
     def _corners(self, boxes: NDArray[np.float64]) -> NDArray[np.float64]:
         """x1, y1, x2, y2 in frame pixels, where they reach beyond it, too."""
-        placement = self._placement
         is_grid = self._layout.layout == "grid"
         if not self._layout.corners and not is_grid:
             boxes = np.hstack([boxes[:, :2] - boxes[:, 2:] / 2, boxes[:, :2] + boxes[:, 2:] / 2])
         if self._layout.normalised and not is_grid:
-            boxes = boxes * (*placement.input_px[::-1], *placement.input_px[::-1])
-        offset, scale = placement.offset[::-1], placement.scale[::-1]
-        return np.asarray((boxes - (*offset, *offset)) * (*scale, *scale))
+            boxes = boxes * (*self._placement.input_px[::-1], *self._placement.input_px[::-1])
+        return np.ascontiguousarray((boxes - self._offset) * self._scale)
 
-    def _region(self, box_px: list[int], label: str, score: float) -> Region | None:
-        """None where it is too small, or beside the frame."""
-        x1, y1, x2, y2 = box_px
-        area_px = max(0, x2 - x1) * max(0, y2 - y1)
-        if area_px == 0 or area_px < self.settings.min_area_px:
-            return None
-        return rectangle((x1, y1, x2, y2), label, score)
+    def _region(self, told: tuple[Any, ...]) -> Region | None:
+        """Of a box's corners, its label's place and its score; None where it is too small, or beside the frame."""
+        if told not in self._built:
+            x1, y1, x2, y2, label, score = told
+            area_px = max(0, x2 - x1) * max(0, y2 - y1)
+            is_one = area_px and area_px >= self.settings.min_area_px
+            self._built[told] = rectangle((x1, y1, x2, y2), self._labels[label], score) if is_one else None
+        return self._built[told]
 
 
 def rectangle(box: Box, label: str, score: float) -> Region:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 
 import numpy as np
 
@@ -32,15 +31,15 @@ def displaced(regions: tuple[Region, ...], off_px: tuple[int, int], shape: tuple
         box = max(0, x1 + right), max(0, y1 + down), min(width, x2 + right), min(height, y2 + down)
         if box[0] >= box[2] or box[1] >= box[3]:
             continue
-        polygon = tuple((min(max(x + right, 0), width), min(max(y + down, 0), height)) for x, y in region.polygon)
+        polygon = tuple([(min(max(x + right, 0), width), min(max(y + down, 0), height)) for x, y in region.polygon])
         centroid = region.centroid_px[0] + right, region.centroid_px[1] + down
-        moved.append(replace(region, box_px=box, polygon=polygon, centroid_px=centroid))
+        moved.append(Region(region.label, region.score, box, region.area_px, polygon, centroid))
     return tuple(moved)
 
 
 def placed(regions: tuple[Region, ...], off_px: Off, shape: tuple[int, int]) -> tuple[Region, ...]:
     """Regions of a picture whose places lie off its frame, each by its own way, as they lie in the frame; without those that left it."""
     ways = [off_px(*region.centroid_px) for region in regions]
-    if all(way == (0, 0) for way in ways):
+    if ways.count((0, 0)) == len(ways):
         return regions
-    return tuple(moved for region, way in zip(regions, ways, strict=True) for moved in displaced((region,), way, shape))
+    return tuple([moved for region, way in zip(regions, ways, strict=True) for moved in displaced((region,), way, shape)])

@@ -1,5 +1,6 @@
-"""Which of many boxes are told, slow and plain: the oracle of `compiled/boxes.py`.
+"""Which cells of a grid tell a box, and which of many boxes are told, slow and plain: the oracle of `compiled/boxes.py`.
 
+scores   (row, column, values), reaches (row, column, 4): float32, cell by cell as they lie in memory
 corners  (N, 4) x1, y1, x2, y2, the likeliest first;  labels (N,);  scores (N,)
 hulls    (N, 4), kept (N,): room for what is told: the hull of each chain of boxes and the place of its likeliest piece
 """
@@ -14,6 +15,29 @@ from numpy.typing import NDArray
 LEAST = 0.7  # of the likeliest one's score, for a piece to reach further than it; what is fainter is only dropped
 
 Array = NDArray[Any]
+
+
+def sift_cells(scores: Array, reaches: Array, start: int, least: float, input_px: tuple[int, int]) -> tuple[Array, Array]:
+    """Corners (N, 4) in pixels of the network's input, and values (N, values), of the cells of which one value, from `start` on, is not
+    below `least` (a float32): NaN is not. Row after row.
+
+    A cell reaches left, up, right and down from its middle, and nowhere by less than nothing.
+    """
+    rows, columns = scores.shape[:2]
+    row, column = np.nonzero(~(scores[..., start:] < np.float32(least)).all(axis=2))
+    y, x = (row + 0.5) * (input_px[0] / rows), (column + 0.5) * (input_px[1] / columns)
+    left, up, right, down = np.maximum(reaches[row, column], 0).T
+    return np.stack([x - left, y - up, x + right, y + down], axis=1).astype(np.float32), scores[row, column]
+
+
+def rank_boxes(boxes: Array, scores: Array, threshold: float, most: int) -> tuple[Array, Array, Array]:
+    """Of boxes (N, 4) and scores (N, label), both float32: the likeliest `most` of those with a score of at least `threshold` (a float32),
+    likeliest first, of equals the first one first. The boxes and their best scores are float64, their labels the first that has it.
+    """
+    best = scores.max(axis=1, initial=-np.inf)
+    likely = np.flatnonzero(best >= np.float32(threshold))
+    likely = likely[np.argsort(-best[likely], kind="stable")][:most]
+    return boxes[likely].astype(np.float64), scores[likely].argmax(axis=1), best[likely].astype(np.float64)
 
 
 def tell_boxes(corners: Array, labels: Array, scores: Array, overlap: float, join: float, hulls: Array, kept: Array) -> int:
