@@ -69,6 +69,15 @@ class Judging:
             return ()
         return hangs_on(candidates, said, self, margin)
 
+    def is_plain(self, told: tuple[Candidate, ...], shown: Regions, margin: float) -> bool:
+        """Whether what is `told` makes it NG within the margin, so that what else there might be changes nothing."""
+        if self._sure is None or self._sure[0] is not shown:
+            said, defects = self(shown)
+            if said is not Verdict.NG or not self._is_sure(told, said, defects, margin):
+                return False
+            self._sure = shown, margin
+        return margin <= self._sure[1]
+
     def _is_sure(self, candidates: tuple[Candidate, ...], said: Verdict, defects: tuple[Defect, ...], margin: float) -> bool:
         """Whether `hangs_on` would find none, as far as can be told from single regions: it judges all of them six times, by every rule.
 
@@ -141,8 +150,13 @@ class CloseCalls:
 
     @property
     def is_on(self) -> bool:
-        """Whether anything is asked of candidates: to find them is as dear as to find what is shown."""
+        """Whether anything is asked of a frame."""
         return self.settings.enabled
+
+    def is_plain(self, told: tuple[Candidate, ...], shown: Regions, judging: Judging) -> bool:
+        """Whether nothing is close whatever else there might be: to find candidates is as dear as to find what is shown."""
+        is_new = self._said is not None and judging(shown)[0] is not self._said
+        return not is_new and judging.is_plain(told, shown, max(self.settings.margin, self.settings.whole_margin))
 
     def reset(self) -> None:
         """As if nothing had been said."""

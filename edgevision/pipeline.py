@@ -219,9 +219,10 @@ class Pipeline:
 
     def _nearer(self, marked: tuple[Region, ...], judging: Judging, share: Share, stages: Stages) -> tuple[tuple[Region, ...], Share]:
         """What is marked once the places that decide were taken anew, if the verdict is close; and all pixels that were taken."""
-        if share.is_whole or self._is_all or not self._close_calls.is_on:
+        calls = self._close_calls
+        if share.is_whole or self._is_all or not calls.is_on or calls.is_plain(stages.decoder.told, marked, judging):
             return marked, share
-        taken = self._close_calls.nearer(stages.decoder.candidates, marked, judging, stages.allowed)
+        taken = calls.nearer(stages.decoder.candidates, marked, judging, stages.allowed)
         if taken is None:
             return marked, share
         network, change = stages.network, share.change
@@ -234,9 +235,9 @@ class Pipeline:
 
     def _settled(self, marked: tuple[Region, ...], judging: Judging, share: Share, stages: Stages) -> tuple[Region, ...]:
         """What is marked once what is still close was run beside, on the raw frame; as it was where that cannot be read."""
-        if share.is_whole or not self._close_calls.is_on:
-            return marked
         calls, audits = self._close_calls, stages.audits
+        if share.is_whole or not calls.is_on or calls.is_plain(stages.decoder.told, marked, judging):
+            return marked
         is_late = self._timed is not None or not audits.has_twin
         asked = calls.asks(stages.decoder.candidates, marked, judging, stages.sight_px if audits.runs else None)
         if asked is None or not calls.may(asked, share.frame, is_late):

@@ -19,7 +19,7 @@ from edgevision.errors import ConfigError, EngineFault, InputError
 from edgevision.records import Box, Candidate, Region
 from edgevision.segment.boxes import rectangle
 from edgevision.segment.facts import NetworkFacts
-from edgevision.segment.odds import NEAR, excess
+from edgevision.segment.odds import NEAR, excess, reached
 from edgevision.segment.segmentation import DEFAULT_THRESHOLD, SegmentationDecoder
 from edgevision.segment.settings import AnomalySettings, SegmentSettings
 
@@ -86,6 +86,11 @@ class AnomalyDecoder:
         height, width = self._shape_px
         whole = Candidate(rectangle((0, 0, width, height), self._labels[0], self._score), over)
         return tuple(Candidate(region, min(over, own)) for region, own in found) or (whole,)
+
+    @property
+    def told(self) -> tuple[Candidate, ...]:
+        """What the last answer shows."""
+        return reached(self.candidates)
 
     @property
     def picture_score(self) -> float | None:

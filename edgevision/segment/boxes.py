@@ -39,7 +39,9 @@ class BoxDecoder:
         offset, scale = self._placement.offset[::-1], self._placement.scale[::-1]
         self._offset, self._scale = np.array([*offset, *offset], np.float64), np.array([*scale, *scale], np.float64)
         self._kernels = Boxes()  # compiled now, not when the first box comes
-        self._built: dict[tuple[Any, ...], Region | None] = {}  # of the last answer, which is asked for what is likely, and for what is near
+        self._built: dict[
+            tuple[Any, ...], Region | None
+        ] = {}  # of the last answer, which is asked for what is likely, and for what is near
         self._regions: tuple[Region, ...] | None = None
         self._candidates: tuple[Candidate, ...] | None = ()  # None: not asked for yet
         self._last: tuple[Floats, Floats] = (np.zeros((0, 4), np.float32), np.zeros((0, 1), np.float32))  # what they are found in
@@ -51,6 +53,11 @@ class BoxDecoder:
             wider = self._found(*self._last, self._least)
             self._candidates = tuple(Candidate(region, excess(region.score, self._threshold)) for region in wider)
         return self._candidates
+
+    @property
+    def told(self) -> tuple[Candidate, ...]:
+        """What the last answer shows."""
+        return tuple(Candidate(region, excess(region.score, self._threshold)) for region in self._regions or ())
 
     def decode(self, outputs: Mapping[str, NDArray[Any]], changed: Mapping[str, Box | None]) -> tuple[Region, ...]:
         """The regions of these outputs, topmost first; the same object as before when nothing changed.

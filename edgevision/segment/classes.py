@@ -12,7 +12,7 @@ from edgevision.errors import EngineFault, InputError
 from edgevision.records import Box, Candidate, Region
 from edgevision.segment.boxes import rectangle
 from edgevision.segment.facts import NetworkFacts
-from edgevision.segment.odds import NEAR, excess, log_odds
+from edgevision.segment.odds import NEAR, excess, log_odds, reached
 from edgevision.segment.segmentation import DEFAULT_THRESHOLD, sigmoid, softmax
 from edgevision.segment.settings import SegmentSettings
 
@@ -35,6 +35,11 @@ class ClassDecoder:
     def candidates(self) -> tuple[Candidate, ...]:
         """The likeliest label that is a defect, unless it falls short of the threshold, or of a normal one, by more than `odds.NEAR`."""
         return self._candidates
+
+    @property
+    def told(self) -> tuple[Candidate, ...]:
+        """What the last answer shows."""
+        return reached(self.candidates)
 
     def decode(self, outputs: Mapping[str, NDArray[Any]], changed: Mapping[str, Box | None]) -> tuple[Region, ...]:
         """One region or none; the same object as before when the output did not change.

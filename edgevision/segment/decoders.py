@@ -28,6 +28,10 @@ class Decoder(Protocol):
     def candidates(self) -> tuple[Candidate, ...]:
         """What the last answer shows, and what falls short of the threshold by at most `odds.NEAR`: it might be shown, too."""
 
+    @property
+    def told(self) -> tuple[Candidate, ...]:
+        """Of the candidates those that the last answer shows: for who need not know what else there might be."""
+
     def reset(self) -> None:
         """Forget the last frame."""
 

@@ -38,6 +38,11 @@ class NamesDecoder:
         """The likeliest name that is asked for, as `ClassDecoder` has it."""
         return self._classes.candidates
 
+    @property
+    def told(self) -> tuple[Candidate, ...]:
+        """What the last answer shows."""
+        return self._classes.told
+
     def decode(self, outputs: Mapping[str, NDArray[Any]], changed: Mapping[str, Box | None]) -> tuple[Region, ...]:
         """One region or none; the same object as before when no token changed.
 

@@ -7,6 +7,9 @@ logarithm of the odds moves alike in both.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
+
+from edgevision.records import Candidate
 
 NEAR = 2.5  # how far a candidate's odds may fall short of the threshold, as a logarithm: 0.5 becomes 0.08
 _SURE = 1e-6
@@ -23,6 +26,11 @@ def excess(probability: float, threshold: float) -> float:
     """By how much the logarithm of the odds exceeds the threshold's: at least 0 exactly where the threshold is reached."""
     far = log_odds(probability) - log_odds(threshold)
     return max(far, 0.0) if probability >= threshold else min(far, -_LEAST)
+
+
+def reached(candidates: Iterable[Candidate]) -> tuple[Candidate, ...]:
+    """Those that reach the threshold."""
+    return tuple(one for one in candidates if one.excess >= 0)
 
 
 def short_of(threshold: float) -> float:

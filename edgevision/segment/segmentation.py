@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from edgevision.errors import EngineFault, InputError
 from edgevision.records import Box, Candidate, Mask, Region
-from edgevision.segment.odds import NEAR, excess
+from edgevision.segment.odds import NEAR, excess, reached
 from edgevision.segment.outline import Scale, outline
 from edgevision.segment.settings import SegmentSettings
 
@@ -57,6 +57,11 @@ class SegmentationDecoder:
     def candidates(self) -> tuple[Candidate, ...]:
         """What the last answer shows, and what falls short of the threshold by at most `odds.NEAR`; in no order."""
         return tuple(candidate for candidate in self._known.values() if candidate is not None)
+
+    @property
+    def told(self) -> tuple[Candidate, ...]:
+        """What the last answer shows."""
+        return reached(self.candidates)
 
     @property
     def mask(self) -> Mask:

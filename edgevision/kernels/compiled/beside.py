@@ -3,7 +3,10 @@
 Few pixels are live, so that eight flags are looked at together.
 """
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 from edgevision.kernels.compiled.jit import kernel
 
@@ -28,7 +31,7 @@ def _lay_eights(eights, gray, template, live, room):
     _lay(EIGHT * len(eights), len(live), gray, template, live, room)
 
 
-def lay_beside(gray, template, live, room):
+def lay_beside(gray: NDArray[Any], template: NDArray[Any], live: NDArray[Any], room: NDArray[Any]) -> None:
     """See `plain/beside.py`."""
     whole = len(live) // EIGHT * EIGHT
     _lay_eights(live[:whole].view(np.uint64), gray, template, live, room)

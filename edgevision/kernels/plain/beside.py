@@ -1,7 +1,7 @@
 """A frame laid beside its template, slow and plain: the oracle of `compiled/beside.py`. All arrays are flat, pixel after pixel.
 
-    gray, template, live   (N,) uint8
-    room                   (N, 3) uint8: the frame's gray level, the template's, how far they are apart
+gray, template, live   (N,) uint8
+room                   (N, 3) uint8: the frame's gray level, the template's, how far they are apart
 """
 
 from __future__ import annotations
