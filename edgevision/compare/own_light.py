@@ -83,9 +83,9 @@ class OwnLight:
 
     def _places_of(self, image: Image) -> Floats:
         """(place, channel): the values of a grid of pixels, in gray levels of an 8-bit picture; NaN where they are too dark to tell."""
-        rows, columns = (((np.arange(PLACES) + 0.5) * size / PLACES).astype(np.intp) for size in image.shape[:2])
-        values = image[np.ix_(rows, columns)].reshape(PLACES * PLACES, -1) / self._level(image)
-        return np.asarray(np.where(values < DIM, np.nan, values))
+        values = image[_spread(image.shape[0], image.shape[1])].reshape(PLACES * PLACES, -1) / self._level(image)
+        values[values < DIM] = np.nan
+        return np.asarray(values)
 
     def _level(self, image: Image) -> float:
         """One gray level of an 8-bit picture, in the camera's values."""
@@ -121,11 +121,10 @@ def between(now: Floats, wanted: Floats) -> Floats | None:
 
     A lamp's colour does not change along the picture: channels differ by a constant.
     """
-    ratios = np.log(wanted) - np.log(now)
-    told = np.isfinite(ratios).all(axis=1)
+    told = np.isfinite(now + wanted).all(axis=1)
     if np.count_nonzero(told) < LEAST_PLACES:
         return None
-    ratios, places = ratios[told], _grid(PLACES)[told]
+    ratios, places = np.log(wanted[told]) - np.log(now[told]), _grid(PLACES)[told]
     middle = ratios.mean(axis=1)
     slope = np.array([np.median(middle), 0.0, 0.0])
     for stray in STRAYS:
@@ -148,6 +147,12 @@ def relit(image: Image, plane: Floats, most: float) -> Image:
     if image.dtype == np.uint8:
         return np.asarray(cv2.multiply(values, field, dtype=cv2.CV_8U).reshape(image.shape))
     return np.asarray(np.minimum(cv2.multiply(values, field, dtype=cv2.CV_16U), round(most)).reshape(image.shape))
+
+
+@cache
+def _spread(height: int, width: int) -> tuple[NDArray[np.intp], ...]:
+    """The rows and columns of a grid of places in a picture of that size."""
+    return np.ix_(*(((np.arange(PLACES) + 0.5) * size / PLACES).astype(np.intp) for size in (height, width)))
 
 
 @cache
