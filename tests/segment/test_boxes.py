@@ -283,4 +283,4 @@ def test_no_answer_waits_for_the_compiler():
         assert decoder.decode(outputs, {})
         assert decoder.candidates
     assert [len(kernel.overloads) for kernel in kernels] == before
-    assert all(before)
+    assert all(kernel.overloads for kernel in (boxes.sift_cells, boxes.rank_boxes, boxes.tell_boxes))
