@@ -67,9 +67,7 @@ class Expectation:
         """Can it be there? It may have stopped anywhere on its way, but a moving defect does not go back."""
         x, y = point[0] - self.point[0], point[1] - self.point[1]
         way_x, way_y = self.end[0] - self.point[0], self.end[1] - self.point[1]
-        if (
-            abs(x) > abs(way_x) + self.reach_px + 1.0 or abs(y) > abs(way_y) + self.reach_px + 1.0
-        ):  # most are far off, and that is soon seen
+        if abs(x) > abs(way_x) + self.reach_px + 1.0 or abs(y) > abs(way_y) + self.reach_px + 1.0:  # most are, and it is soon seen
             return False
         length = way_x * way_x + way_y * way_y
         share = (x * way_x + y * way_y) / length if length else 0.0

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 
 from edgevision.records import Candidate, Defect, Region, Verdict
 
@@ -64,7 +63,7 @@ def _aside(region: Region) -> Iterator[Region]:
     """The region with its middle a little to the right, left, below and above."""
     x, y = region.centroid_px
     for right, down in ((ASIDE_PX, 0), (-ASIDE_PX, 0), (0, ASIDE_PX), (0, -ASIDE_PX)):
-        yield replace(region, centroid_px=(x + right, y + down))
+        yield Region(region.label, region.score, region.box_px, region.area_px, region.polygon, (x + right, y + down))
 
 
 def _moved(region: Region, way: float) -> Region:
@@ -72,7 +71,8 @@ def _moved(region: Region, way: float) -> Region:
     score = region.score
     if 0.0 < score < 1.0:
         score = 1.0 / (1.0 + (1.0 - score) / score * math.exp(-way))
-    return replace(region, score=score, area_px=round(region.area_px * math.exp(AREA_SHARE * way)))
+    area_px = round(region.area_px * math.exp(AREA_SHARE * way))
+    return Region(region.label, score, region.box_px, area_px, region.polygon, region.centroid_px)
 
 
 def _place(region: Region) -> tuple[object, ...]:

@@ -450,7 +450,7 @@ class SelectiveNetwork:
 
     def _changed(self, name: str) -> Box | None:
         ref = self.plan.outputs[name]
-        shape = self.outputs[name]
+        shape = self._network.graph.shapes[self._network.graph.outputs[name]]
         if (
             self._has_moved
             or self._mode in ("full", "foreign")
@@ -464,8 +464,8 @@ class SelectiveNetwork:
             return None
         if self._network.graph.outputs[name] in self.plan.arrangements:
             return 0, 0, shape[-1] if shape else 1, shape[-2] if len(shape) > 1 else 1
-        sides = np.array(boxes)
-        return int(sides[:, 0].min()), int(sides[:, 1].min()), int(sides[:, 2].max()), int(sides[:, 3].max())
+        left, top, right, bottom = zip(*boxes, strict=True)
+        return min(left), min(top), max(right), max(bottom)
 
     @property
     def costs(self) -> Costs:

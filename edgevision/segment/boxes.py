@@ -39,9 +39,7 @@ class BoxDecoder:
         offset, scale = self._placement.offset[::-1], self._placement.scale[::-1]
         self._offset, self._scale = np.array([*offset, *offset], np.float64), np.array([*scale, *scale], np.float64)
         self._kernels = Boxes()  # compiled now, not when the first box comes
-        self._built: dict[
-            tuple[Any, ...], Region | None
-        ] = {}  # of the last answer, which is asked for what is likely, and for what is near
+        self._built: dict[tuple[Any, ...], Region | None] = {}  # of the last answer, which is asked for the likely and for the near
         self._regions: tuple[Region, ...] | None = None
         self._candidates: tuple[Candidate, ...] | None = ()  # None: not asked for yet
         self._last: tuple[Floats, Floats] = (np.zeros((0, 4), np.float32), np.zeros((0, 1), np.float32))  # what they are found in

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import math
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from edgevision.judge.associate import Expectation, associate, observe
 from edgevision.records import Defect, Region, Verdict
@@ -71,3 +74,20 @@ def test_many_at_once_stay_cheap_and_unique():
     points = [(one.point[0] + 12, one.point[1] + 3) for one in reversed(expected)]
     pairs = associate(expected, points, 18.0)
     assert sorted(pairs) == [(index, len(points) - 1 - index) for index in range(len(points))]
+
+
+PLACE = st.tuples(st.integers(-30, 30), st.integers(-30, 30))
+
+
+@settings(max_examples=60, deadline=None)
+@given(PLACE, PLACE, st.integers(0, 30), st.booleans())
+def test_only_what_is_out_of_reach_is_soon_seen_to_be(point, end, reach_px, is_resting):
+    """The nearest of the way's places says the same; points of whole pixels lie at the limit, too."""
+    length = math.hypot(*end)
+    along = 0.0 if length == 0 else (point[0] * end[0] + point[1] * end[1]) / length
+    held = min(length, max(0.0, along))
+    nearest = (0.0, 0.0) if length == 0 else (end[0] / length * held, end[1] / length * held)
+    far = math.dist(point, nearest)
+    limit = 0.4 * reach_px if along < 0 and not is_resting else reach_px
+    told = Expectation((0.0, 0.0), (0.0, 0.0), (0.0, 0.0), end, reach_px, is_resting=is_resting).reaches(point)
+    assert told == (far <= limit) or abs(far - limit) < 1e-9

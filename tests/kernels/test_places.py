@@ -1,4 +1,4 @@
-"""Places of a frame that lie off by their own ways: by hand, plain against compiled, and boxes that are told."""
+"""Places of a frame that lie off by their own ways: by hand, then plain against compiled."""
 
 import numpy as np
 import pytest
@@ -6,9 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgevision.compare.light import Lamp
-from edgevision.kernels.compiled import boxes as compiled_boxes
 from edgevision.kernels.compiled import places as compiled
-from edgevision.kernels.plain import boxes as plain_boxes
 from edgevision.kernels.plain import places as plain
 
 
@@ -53,33 +51,3 @@ def test_kernels_agree(seed, channels, dtype, reach):
         kernels.move_places(image, channels, 8, tiles, out)
         results.append((costs.tolist(), count, shifts.tolist(), tiles.tolist(), out.tolist()))
     assert results[0] == results[1]
-
-
-@pytest.mark.parametrize("kernels", [plain_boxes, compiled_boxes])
-def test_boxes_that_a_likelier_one_overlaps_go_and_pieces_become_one(kernels):
-    corners = np.array([[0, 0, 10, 4], [1, 0, 11, 4], [8, 0, 18, 4], [16, 0, 26, 4], [0, 0, 10, 4.0]])
-    labels, scores = np.array([0, 0, 0, 0, 1]), np.array([0.9, 0.8, 0.7, 0.64, 0.5])
-    hulls, kept = np.zeros_like(corners), np.zeros(5, np.int64)
-    assert kernels.tell_boxes(corners, labels, scores, 0.45, 0.0, hulls, kept) == 4
-    assert kept[:4].tolist() == [0, 2, 3, 4]
-    assert kernels.tell_boxes(corners, labels, scores, 0.45, 0.15, hulls, kept) == 2
-    assert (hulls[:2].tolist(), kept[:2].tolist()) == ([[0, 0, 26, 4], [0, 0, 10, 4]], [0, 4])
-    scores[3] = 0.62  # too faint to reach further: dropped
-    assert kernels.tell_boxes(corners, labels, scores, 0.45, 0.15, hulls, kept) == 2
-    assert hulls[0].tolist() == [0, 0, 18, 4]
-
-
-@settings(max_examples=60, deadline=None)
-@given(st.integers(0, 2**32 - 1), st.integers(0, 14), st.sampled_from([0.0, 0.15, 0.5]))
-def test_boxes_are_told_alike(seed, count, join):
-    rng = np.random.default_rng(seed)
-    low = rng.integers(0, 20, (count, 2))
-    corners = np.hstack([low, low + rng.integers(0, 12, (count, 2))]).astype(np.float64)
-    labels, scores = rng.integers(0, 2, count), np.sort(rng.random(count))[::-1].copy()
-    results = []
-    for kernels in (plain_boxes, compiled_boxes):
-        hulls, kept = np.zeros_like(corners), np.zeros(count, np.int64)
-        told = kernels.tell_boxes(corners, labels, scores, 0.45, join, hulls, kept)
-        results.append((told, hulls[:told].tolist(), kept[:told].tolist()))
-    assert results[0] == results[1]
-    assert len(set(results[0][2])) == results[0][0]

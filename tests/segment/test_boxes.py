@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 import edgevision as ev
 from edgevision.errors import EngineFault, InputError
+from edgevision.kernels.compiled import boxes
 from edgevision.segment.boxes import BoxDecoder
 from edgevision.segment.facts import NetworkFacts, Placement
 from edgevision.segment.settings import BoxSettings, SegmentSettings
@@ -267,3 +268,19 @@ def test_a_grid_says_the_same_however_it_lies_in_memory(objectness):
     decoder.reset()
     with pytest.raises(EngineFault, match="holds NaN"):
         decoder.decode(by_cell, {})
+
+
+def test_no_answer_waits_for_the_compiler():
+    """Whatever the layout: what a decoder is made with serves every answer."""
+    rows = np.zeros((1, 3, 6), np.float32)
+    rows[0, 0] = 4, 4, 6, 6, 0.9, 0.1
+    cells = grid()
+    cells["scores"][0, 1, 0, 2], cells["boxes"][0, :, 0, 2] = 0.75, 3
+    kernels = [value for value in vars(boxes).values() if hasattr(value, "overloads")]
+    decoders = [BoxDecoder(of(BoxSettings(layout=layout, normalised=False)), (16, 24)) for layout in ("rows", "columns", "grid")]
+    before = [len(kernel.overloads) for kernel in kernels]
+    for decoder, outputs in zip(decoders, ({"out": rows}, {"out": rows.transpose(0, 2, 1)}, cells), strict=True):
+        assert decoder.decode(outputs, {})
+        assert decoder.candidates
+    assert [len(kernel.overloads) for kernel in kernels] == before
+    assert all(kernel.overloads for kernel in (boxes.sift_cells, boxes.rank_boxes, boxes.tell_boxes))

@@ -1,5 +1,5 @@
 # ruff: noqa: D103 - each operation is described once, in plain/boxes.py
-"""Which cells tell a box, and which of many boxes are told, compiled: the same bits as `plain/boxes.py`, which documents them."""
+"""Which cells tell a box, and which boxes are told, compiled: the same bits as `plain/boxes.py`, which documents the operations."""
 
 import numpy as np
 from numba import types
