@@ -76,7 +76,11 @@ class ChangeDetector:
         self._bounds = tuple(round(v * 256) for v in (*self.settings.abs_threshold, *self.settings.var_threshold))
         self.golden = load_golden(self.settings.golden) if self.settings.reference == "golden" and self.settings.golden else None
         self._rate = max(1, round(math.log2(self.settings.reference_frames / BANDS)))
-        self._asked = self.settings.pixel_threshold, self.settings.min_area  # whatever becomes of those in force: for `missed`
+        self._asked = (
+            self.settings.pixel_threshold,
+            self.settings.min_area,
+            self.settings.despeckle,
+        )  # whatever becomes of those in force: for `missed`
         self.reset()
 
     def reset(self) -> None:
@@ -229,7 +233,7 @@ class ChangeDetector:
         pending, background = self._last(change), self._open()
         lit = partial(background.lamp.relit_rows, self._kernels, pending.image.reshape(background.shape))
         plain = measure.to_table(measure.plain_levels(self._asked[0], background.noise, levels), background.level_shift)
-        limits = Limits(plain, background.level_shift, math.ceil(self._vibration_q8 / 256), max(RUN_PX, self._asked[1]))
+        limits = Limits(plain, background.level_shift, math.ceil(self._vibration_q8 / 256), max(RUN_PX, self._asked[1]), self._asked[2])
         return missed_share(lit, background.used.reshape(background.shape), (background.allowed, live), limits, random)
 
     def shift(self, down_px: int, right_px: int, image: Image) -> None:

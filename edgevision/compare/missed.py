@@ -25,13 +25,15 @@ class Limits(NamedTuple):
     """How far a value may lie off, and how many side by side may.
 
     `levels`: in the camera's own, at each of the 256 gray levels (`level_shift` bits deeper) of what was used; counted from all that was
-    used within `shake_px`, which the map forgives.
+    used within `shake_px`, which the map forgives. A place is a speck to the map where fewer than
+    `despeckle` of the 3x3 around it are off.
     """
 
     levels: NDArray[np.int32]
     level_shift: int
     shake_px: int
     run_px: int = RUN_PX
+    despeckle: int = 1
 
 
 def missed_share(
@@ -62,11 +64,28 @@ def missed_share(
     marks, seen, rows = marks[some], seen[some], rows[some]
     if in_runs(marks, limits.run_px) == 0:
         return 0.0
-    if limits.shake_px > 0:
-        low, high = around(known, rows, limits.shake_px)
-        values = seen.astype(np.float32)
-        marks &= np.maximum(values - high, low - values) > at_levels(limits, known[rows])
+    marks &= _beyond_shake(known, seen, rows, limits)
+    if limits.despeckle > 1 and in_runs(marks, limits.run_px):
+        marks &= _support(known, lit, rows, limits) >= limits.despeckle
     return in_runs(marks, limits.run_px) / total
+
+
+def _beyond_shake(known: Image, seen: Image, rows: Rows, limits: Limits) -> NDArray[np.bool_]:
+    """Where these rows, as they are seen, lie further off than they may from all that is known within a shake."""
+    if limits.shake_px <= 0:
+        return np.asarray(cv2.absdiff(seen, known[rows]) > at_levels(limits, known[rows]))
+    low, high = around(known, rows, limits.shake_px)
+    values = seen.astype(np.float32)
+    return np.asarray(np.maximum(values - high, low - values) > at_levels(limits, known[rows]))
+
+
+def _support(known: Image, lit: Callable[[Rows], Image], rows: Rows, limits: Limits) -> NDArray[np.int32]:
+    """How many of the 3x3 around each pixel of these rows are off."""
+    count = np.zeros((len(rows), known.shape[1] + 2), np.int32)
+    for down in (-1, 0, 1):
+        near = np.clip(rows + down, 0, len(known) - 1)
+        count[:, 1:-1] += _beyond_shake(known, green(lit(near)), near, limits)
+    return count[:, :-2] + count[:, 1:-1] + count[:, 2:]
 
 
 def green(picture: Image) -> NDArray[Any]:

@@ -104,3 +104,13 @@ def test_an_edge_that_shakes_is_forgiven_as_far_as_the_map_forgives_it():
     assert share(image, used) > 0.5
     assert share(image, used, shake_px=1) == 0
     assert share(np.full_like(used, 240), used, shake_px=1) > 0.5
+
+
+@pytest.mark.parametrize(("thick_px", "despeckle", "is_missed"), [(1, 1, True), (1, 8, False), (2, 8, False), (3, 8, True), (1, 3, True)])
+def test_what_the_map_takes_for_specks_however_long_is_not_missed(thick_px, despeckle, is_missed):
+    used = np.full((60, 80), 20, np.uint8)
+    image = used.copy()
+    image[30 : 30 + thick_px, 10:70] = 200  # the edge of a board that lies a little off
+    limits = Limits(np.full(256, 32, np.int32), 0, 0, despeckle=despeckle)
+    masks = np.ones(used.shape, np.uint8), np.zeros(used.shape, np.bool_)
+    assert (missed_share(lambda rows: image[rows], used, masks, limits, None) > 0) is is_missed
