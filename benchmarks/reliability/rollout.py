@@ -118,7 +118,7 @@ def main() -> int:
             until_s = time.monotonic() + 90
             while time.monotonic() < until_s and not rollout(path, "status", "--camera", camera)["compared"]:
                 line.parts(camera, 3)
-        facts["looking_on"] = {camera: by_judge(line.parts(camera, count)) for camera in ("even", "odd")}
+        facts["looking_on"] = {camera: by_judge(line.parts(camera, more * count)) for camera, more in (("even", 1), ("odd", 3))}
         facts["status"] = {camera: rollout(path, "status", "--camera", camera) for camera in ("even", "odd")}
         facts["status"] = {name: {key: one[key] for key in ("compared", "agree", "results")} for name, one in facts["status"].items()}
         facts["refused"] = rollout(path, "share", "0.1", "--camera", "odd").get("error")
